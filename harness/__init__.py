@@ -1,0 +1,45 @@
+"""Post-training expressed as pytest: load a model, train it, judge it before and after, and gate on the difference.
+
+import harness
+
+result = harness.run("tiny-arithmetic")
+print(result.before().accuracy, "->", result.after().accuracy)
+frame = result.after().frame()          # one row a completion, a pandas DataFrame
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run
+    from harness.recipe import Recipe
+
+__version__ = "0.1.0"
+__all__ = ["load_recipe", "run"]
+
+
+def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any) -> Run:
+    """Run a recipe to its verdicts without pytest and return the finished :class:`~harness.pipeline.Run`.
+
+    Args:
+        recipe: the name of a shipped recipe, a TOML file, or a :class:`~harness.recipe.Recipe` built in Python.
+        seed: the training seed; the recipe's first one if not given.
+        settings: fields of :class:`~harness.pipeline.Settings`: ``runs_dir``, ``data``, ``device``, ``fresh`` ...
+
+    Raises:
+        HarnessError: a mistake in the recipe, the data or the model, or a training job that failed.
+    """
+    from harness.pipeline import Run, Settings
+
+    finished = Run(load_recipe(recipe), seed, Settings(**settings))
+    finished.verdicts()
+    return finished
+
+
+def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """A recipe from its shipped name or its file; a recipe object is given back as it is."""
+    from harness.catalog import find_recipe
+
+    return find_recipe(recipe)

@@ -1,0 +1,29 @@
+"""Mistakes a user can mend.
+
+Every message is one sentence or two that say what was wrong, where (file, line, key) and what to write instead.
+The plugin and the command line print the message alone: a traceback from inside the harness would hide it.
+"""
+
+
+class HarnessError(Exception):
+    """Base of every error whose text is meant for the user."""
+
+
+class RecipeError(HarnessError):
+    """A recipe that cannot be read or asks for the impossible."""
+
+
+class TaskError(HarnessError):
+    """Questions that cannot be found or read."""
+
+
+class ModelError(HarnessError):
+    """A model that cannot be found, or that this harness will not load."""
+
+
+class RewardError(HarnessError):
+    """A reward function that cannot be found or breaks its contract."""
+
+
+class TrainingError(HarnessError):
+    """A training job that crashed, was killed or ran out of memory; the text ends with its last log lines."""

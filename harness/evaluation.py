@@ -1,0 +1,267 @@
+"""Ask, grade, record: all answers of one policy to one set of questions, kept as they come.
+
+A stage directory (``before/`` or ``after/``) holds ``key.json`` (what decides the answers and what decides their
+grades), ``records.jsonl`` and, when every question is answered, ``summary.json``. Answers and grades have separate
+keys: with a changed grader the kept answers are graded again and nothing is generated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import TaskError
+from harness.gate.intervals import accuracy_interval
+from harness.records import Generation, Record, Summary, question_means
+from harness.rewards import score_all
+from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
+from harness.tasks import Question
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.policy import Policy
+    from harness.recipe import EvaluateSection
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Content hashes: ``generation`` of all that decides the answers, ``grading`` of all that decides their grades."""
+
+    generation: str
+    grading: str
+
+
+class Evaluation:
+    """A finished evaluation, read from its stage directory when asked."""
+
+    def __init__(self, directory: Path, order: Sequence[str]) -> None:
+        self.directory = directory
+        self.order = tuple(order)
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All records, in the order of the questions and then of the samples."""
+        place = {question: index for index, question in enumerate(self.order)}
+        return sorted(read_records(self.directory), key=lambda record: (place[record.question_id], record.sample))
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """``summary.json``: the fields of :class:`~harness.records.Summary`, the keys, seconds and peak memory."""
+        return read_json(self.directory / "summary.json") or {}
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over questions of the share of correct answers."""
+        return float(self.summary["accuracy"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of :attr:`accuracy`."""
+        low, high = self.summary["interval"]
+        return float(low), float(high)
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Share correct by question id; questions without a scored answer are missing."""
+        return question_means(self.records)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a completion, columns as in a record, with ``reward:<function>`` columns beside ``reward``."""
+        import pandas as pd
+
+        rows = []
+        for record in self.records:
+            row = record.to_json()
+            row |= {f"reward:{name}": value for name, value in row.pop("rewards").items()}
+            row |= {name: grade["correct"] for name, grade in row.pop("grades").items()}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def evaluate(
+    stage: Path,
+    questions: Sequence[Question],
+    rewards: Mapping[str, float],
+    decoding: EvaluateSection,
+    keys: Keys,
+    *,
+    open_policy: Callable[[], Policy],
+    kept_stages: Iterable[Path] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Make ``stage`` a finished evaluation, doing only what is not there yet.
+
+    Args:
+        open_policy: called only if something has to be generated.
+        kept_stages: stage directories of other runs; answers with the same generation key are copied from them.
+        progress: called with completions done and in all, after each batch.
+    """
+    order = [question.id for question in questions]
+    total = len(questions) * decoding.samples_per_question
+    evaluation = Evaluation(stage, order)
+    if _is_complete(stage, keys):
+        return evaluation
+    source = _adopt(stage, keys, kept_stages)
+    by_id = {question.id: question for question in questions}
+    _grade_again(stage, keys, by_id, rewards)
+    done = {(record.question_id, record.sample) for record in read_records(stage)}
+    write_json(stage / "key.json", asdict(keys))
+    measured: dict[str, Any] = {"source": source}
+    if len(done) < total:
+        measured |= _generate(stage, questions, rewards, decoding, done, open_policy, progress)
+    records = evaluation.records
+    if all(record.status == "unscored" for record in records):
+        raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
+    summary = summarise(records, order, decoding.samples_per_question)
+    write_json(
+        stage / "summary.json",
+        {
+            **asdict(summary),
+            "generation_key": keys.generation,
+            "grading_key": keys.grading,
+            **{"seconds": None, "device": None, "model": None, "peak_memory_bytes": None, **measured},
+        },
+    )
+    return evaluation
+
+
+def read_records(stage: Path) -> list[Record]:
+    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
+    records = {}
+    for row in read_lines(stage / "records.jsonl"):
+        try:
+            record = Record.from_json(row)
+        except (KeyError, TypeError):
+            continue
+        records.setdefault((record.question_id, record.sample), record)
+    return list(records.values())
+
+
+def grade(
+    generations: Sequence[Generation], questions: Mapping[str, Question], rewards: Mapping[str, float]
+) -> list[Record]:
+    """Grade answers with the recipe's reward functions and with the strict and the flexible grader."""
+    asked = [questions[generation.question_id] for generation in generations]
+    scores = score_all(
+        [[dict(message) for message in question.prompt] for question in asked],
+        [generation.completion for generation in generations],
+        columns(asked),
+        rewards,
+    )
+    return [
+        Record(
+            **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+            ground_truth=question.ground_truth,
+            extracted=score.extracted,
+            status=score.status,
+            reward=score.reward,
+            rewards=score.rewards,
+            grades={
+                name: {"extracted": each.extracted, "correct": each.correct} for name, each in score.grades.items()
+            },
+        )
+        for generation, question, score in zip(generations, asked, scores, strict=True)
+    ]
+
+
+def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
+    """The dataset columns that every reward function sees, in training as in evaluation; one value a completion."""
+    return {
+        "question_id": [question.id for question in questions],
+        "question": [question.text for question in questions],
+        "ground_truth": [question.ground_truth for question in questions],
+    }
+
+
+def summarise(records: Sequence[Record], order: Sequence[str], samples_per_question: int) -> Summary:
+    """The numbers of an evaluation; see :class:`~harness.records.Summary`."""
+    means = question_means(records)
+    statuses = [record.status for record in records]
+    names = list(records[0].rewards) if records else []
+    return Summary(
+        questions=len(order),
+        samples_per_question=samples_per_question,
+        accuracy=_mean(list(means.values())) or 0.0,
+        interval=accuracy_interval(list(means.values())),
+        strict_accuracy=_grader_accuracy(records, "boxed_exact"),
+        flexible_accuracy=_grader_accuracy(records, "boxed_numeric"),
+        counts={status: statuses.count(status) for status in ("correct", "wrong", "no_answer", "unscored")},
+        truncated=sum(record.finish_reason == "length" for record in records),
+        mean_reward=_mean([record.reward for record in records]),
+        rewards={name: _mean([record.rewards[name] for record in records]) for name in names},
+        prompt_tokens=sum(record.prompt_tokens for record in records),
+        completion_tokens=sum(record.completion_tokens for record in records),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _grader_accuracy(records: Sequence[Record], grader: str) -> float:
+    return _mean([float(record.grades[grader]["correct"] is True) for record in records]) or 0.0
+
+
+def _is_complete(stage: Path, keys: Keys) -> bool:
+    summary = read_json(stage / "summary.json") or {}
+    return summary.get("generation_key") == keys.generation and summary.get("grading_key") == keys.grading
+
+
+def _adopt(stage: Path, keys: Keys, kept_stages: Iterable[Path]) -> str | None:
+    """Start from kept answers: this stage's own, or a copy of another run's. Returns the run copied from."""
+    kept = read_json(stage / "key.json")
+    if kept and kept.get("generation") == keys.generation:
+        return None
+    if stage.exists():
+        stage.rename(stage.with_name(f".{stage.name}-{time.time_ns()}"))  # answers of another policy: kept aside
+    for other in kept_stages:
+        summary = read_json(other / "summary.json") or {}
+        if other != stage and summary.get("generation_key") == keys.generation:
+            write_lines(stage / "records.jsonl", read_lines(other / "records.jsonl"))
+            write_json(stage / "key.json", {"generation": keys.generation, "grading": summary["grading_key"]})
+            return other.parent.name
+    return None
+
+
+def _grade_again(stage: Path, keys: Keys, questions: Mapping[str, Question], rewards: Mapping[str, float]) -> None:
+    kept = read_json(stage / "key.json")
+    records = read_records(stage)
+    if kept and records and kept.get("grading") != keys.grading:
+        write_lines(stage / "records.jsonl", (record.to_json() for record in grade(records, questions, rewards)))
+
+
+def _generate(
+    stage: Path,
+    questions: Sequence[Question],
+    rewards: Mapping[str, float],
+    decoding: EvaluateSection,
+    done: set[tuple[str, int]],
+    open_policy: Callable[[], Policy],
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    from harness.policy import generate
+    from harness.policy.device import peak_memory
+
+    by_id = {question.id: question for question in questions}
+    policy = open_policy()
+    total, kept = len(questions) * decoding.samples_per_question, len(done)
+    started = time.monotonic()
+    progress(kept, total)
+    with LineWriter(stage / "records.jsonl") as writer:
+        for batch in generate(policy, questions, decoding, skip=done):
+            for record in grade(batch, by_id, rewards):
+                writer.append(record.to_json())
+            kept += len(batch)
+            progress(kept, total)
+    return {
+        "seconds": time.monotonic() - started,
+        "device": policy.device,
+        "model": policy.name,
+        "peak_memory_bytes": peak_memory(policy.device),
+    }

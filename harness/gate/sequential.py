@@ -1,0 +1,77 @@
+"""The sequential paired test: two boundaries walked question by question.
+
+One boundary claims an effect (an exact sign test over the discordant pairs, with alpha spent over the looks as in Lan
+and DeMets 1983), the other rules one out (a betting e-process, Waudby-Smith and Ramdas, arXiv:2010.09686). Both hold at
+every look, so a verdict may be read as soon as one is crossed, or after all questions, with the same error rates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where the boundaries were crossed. ``asked`` counts questions up to the first crossing, or all of them.
+
+    ``up`` and ``down`` are the discordant pairs seen by then. ``outcome`` is ``"effect"`` (more ups than chance),
+    ``"ruled_out"`` (an effect of ``margin`` or more is ruled out), or ``"neither"``.
+    """
+
+    outcome: Literal["effect", "ruled_out", "neither"]
+    asked: int
+    total: int
+    up: int
+    down: int
+
+
+def look_size(total: int) -> int:
+    """Questions between two looks at the sign test."""
+    return 32 if total <= 200 else 64
+
+
+def walk(differences: Sequence[int], *, margin: float, alpha: float, beta: float = 0.10) -> Walk:
+    """Walk paired differences (each -1, 0 or 1, in the questions' fixed order) until a boundary is crossed.
+
+    Args:
+        differences: +1 where the effect shows in a pair, -1 where its opposite does.
+        margin: the smallest effect worth having, as a share of questions; the other boundary rules it out.
+        alpha: chance of claiming an effect where there is none, over all looks together.
+        beta: chance of ruling out an effect of ``margin`` that is there.
+    """
+    import numpy as np
+    from scipy.stats import binom
+
+    total = len(differences)
+    look = look_size(total)
+    alive = np.ones(1)  # null distribution of ups among discordant pairs, paths that crossed taken out
+    spent = 0.0
+    up = down = discordant_before = 0
+    log_wealth, threshold = 0.0, math.log(1 / beta)
+    squares = 0
+    for index, difference in enumerate(differences):
+        variance = (2.5 + squares) / (10 + index)
+        bet = min(0.75, margin / (variance + margin**2))
+        log_wealth += math.log1p(bet * (margin - difference))
+        squares += difference * difference
+        up += difference > 0
+        down += difference < 0
+        asked = index + 1
+        if asked % look == 0 or asked == total:
+            fresh = up + down - discordant_before
+            discordant_before = up + down
+            alive = np.convolve(alive, binom.pmf(np.arange(fresh + 1), fresh, 0.5))
+            tails = np.cumsum(alive[::-1])[::-1]
+            within = np.flatnonzero(tails <= alpha * (asked / total) ** 2 - spent)
+            if len(within):
+                critical = int(within[0])
+                if up >= critical:
+                    return Walk("effect", asked, total, up, down)
+                spent += float(tails[critical])
+                alive[critical:] = 0.0
+        if log_wealth >= threshold:
+            return Walk("ruled_out", asked, total, up, down)
+    return Walk("neither", total, total, up, down)

@@ -1,0 +1,176 @@
+"""What the gate says, with the numbers that led to it. Pure functions of question means; no model, no torch.
+
+| verdict | test | meaning |
+|---|---|---|
+| IMPROVED | passes | better than before by the sequential test, and by at least ``min_improvement`` |
+| OK | passes | the accuracy threshold is reached, or training was sound |
+| REGRESSED | fails | worse than before by the sequential test |
+| NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
+| TOO_LOW | fails | the accuracy's lower bound does not reach ``min_accuracy`` |
+| UNSOUND | fails | training diverged, or never had anything to learn from |
+| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict`` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.gate.intervals import accuracy_interval
+from harness.gate.sequential import walk
+
+Word = Literal["IMPROVED", "OK", "REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND", "INCONCLUSIVE"]
+PASSES = frozenset({"IMPROVED", "OK"})
+WARNS = frozenset({"INCONCLUSIVE"})
+BETA = 0.10  # chance of ruling out a gain that is there
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``gate`` names what was judged (``improvement``, ``accuracy``, ``training``); ``sentence`` is for people."""
+
+    gate: str
+    verdict: Word
+    sentence: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool | None:
+        """True, False, or ``None`` where the data cannot tell."""
+        return None if self.verdict in WARNS else self.verdict in PASSES
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def points(share: float) -> str:
+    """A difference of accuracies: ``5 points``, ``2.5 points``."""
+    return f"{100 * share:.1f}".removesuffix(".0") + (" point" if abs(100 * share) == 1 else " points")
+
+
+def judge_improvement(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    order: Sequence[str],
+    *,
+    min_improvement: float | None,
+    margin: float,
+    alpha: float,
+) -> Verdict:
+    """After against before on the same questions.
+
+    Args:
+        before, after: share correct by question id; a question missing from either (unscored) makes no pair.
+        order: all question ids in their fixed order.
+        min_improvement: the gain that is asked for; ``None`` asks for any, and rules out gains of ``margin``.
+        alpha: chance of IMPROVED where nothing changed, and of REGRESSED likewise.
+    """
+    pairs = [question for question in order if question in before and question in after]
+    differences = [after[question] - before[question] for question in pairs]
+    numbers: dict[str, Any] = {
+        "pairs": len(pairs),
+        "questions": len(order),
+        "before": _mean([before[question] for question in pairs]),
+        "after": _mean([after[question] for question in pairs]),
+        "gained": sum(difference > 0 for difference in differences),
+        "lost": sum(difference < 0 for difference in differences),
+        "alpha": alpha,
+        "min_improvement": min_improvement,
+    }
+    if not pairs:
+        return Verdict("improvement", "INCONCLUSIVE", "no question was scored both before and after", numbers)
+    effect = margin if min_improvement is None else min_improvement
+    outcome, certain = _paired_outcome(differences, margin=effect or margin, alpha=alpha)
+    numbers["certain_after"] = certain
+    gain = numbers["after"] - numbers["before"]
+    counts = (
+        f"{percent(numbers['before'])} -> {percent(numbers['after'])}, {numbers['gained']} gained, "
+        f"{numbers['lost']} lost in {len(pairs)} questions"
+    )
+    at = f"certain after {certain}, alpha {alpha:g}"
+    if outcome == "better" and gain >= (min_improvement or 0):
+        return Verdict("improvement", "IMPROVED", f"{counts} ({at})", numbers)
+    if outcome == "worse":
+        return Verdict("improvement", "REGRESSED", f"{counts} ({at})", numbers)
+    if outcome == "ruled_out" and gain < effect:
+        word: Word = "NOT_IMPROVED" if min_improvement else "INCONCLUSIVE"
+        return Verdict("improvement", word, f"{counts}; a gain of {points(effect)} or more is ruled out", numbers)
+    if outcome == "better":
+        reason = f"better, but by {points(gain)} where min_improvement asks for {points(effect)}"
+    else:
+        reason = "the difference may be luck; ask more questions"
+    return Verdict("improvement", "INCONCLUSIVE", f"{counts}; {reason} (alpha {alpha:g})", numbers)
+
+
+def _paired_outcome(differences: Sequence[float], *, margin: float, alpha: float) -> tuple[str, int]:
+    """("better" | "worse" | "ruled_out" | "neither", questions needed to be certain)."""
+    if all(difference in (-1, 0, 1) for difference in differences):
+        signs = [int(difference) for difference in differences]
+        up = walk(signs, margin=margin, alpha=alpha, beta=BETA)
+        if up.outcome == "effect":
+            return "better", up.asked
+        down = walk([-sign for sign in signs], margin=margin, alpha=alpha, beta=BETA)
+        if down.outcome == "effect":
+            return "worse", down.asked
+        return up.outcome, up.asked
+    # Several answers a question: question means are the observations, tested once at the end.
+    from scipy import stats
+
+    n = len(differences)
+    if n < 2:
+        return "neither", n
+    if stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue <= alpha:
+        return "better", n
+    if stats.ttest_1samp(differences, 0.0, alternative="less").pvalue <= alpha:
+        return "worse", n
+    if stats.ttest_1samp(differences, margin, alternative="less").pvalue <= BETA:
+        return "ruled_out", n
+    return "neither", n
+
+
+def judge_accuracy(means: Sequence[float], *, min_accuracy: float) -> Verdict:
+    """The lower end of the 95 % interval must reach ``min_accuracy``."""
+    accuracy, (low, high) = _mean(means), accuracy_interval(means)
+    numbers = {"accuracy": accuracy, "low": low, "high": high, "min_accuracy": min_accuracy, "questions": len(means)}
+    found = f"{percent(accuracy)} of {len(means)} questions, at least {percent(low)}"
+    if low >= min_accuracy:
+        return Verdict("accuracy", "OK", f"{found}; asked for {percent(min_accuracy)}", numbers)
+    likely = "below it" if high < min_accuracy else f"it may be as high as {percent(high)}; more questions would tell"
+    return Verdict("accuracy", "TOO_LOW", f"{found}, but {percent(min_accuracy)} is asked for ({likely})", numbers)
+
+
+def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Finite losses and gradients, and at least one group of completions that differed in reward.
+
+    A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
+    """
+    steps = [row for row in metrics if "loss" in row]
+    numbers: dict[str, Any] = {"logged_steps": len(steps)}
+    if not steps:
+        return Verdict("training", "UNSOUND", "no training step was logged", numbers)
+    for key in ("loss", "grad_norm"):
+        broken = [row["step"] for row in steps if key in row and row[key] is None]
+        if broken:
+            numbers["not_finite"] = {key: broken}
+            return Verdict("training", "UNSOUND", f"{key} is not finite from step {broken[0]} on", numbers)
+    shares = [row["frac_reward_zero_std"] for row in steps if row.get("frac_reward_zero_std") is not None]
+    rewards = [row["reward"] for row in steps if row.get("reward") is not None]
+    if shares:
+        numbers["zero_std_share"] = _mean(shares)
+    if rewards:
+        numbers["first_reward"], numbers["last_reward"] = rewards[0], rewards[-1]
+    if shares and min(shares) >= 1:
+        sentence = f"every group had equal rewards in all {len(steps)} logged steps: there was nothing to learn from"
+        return Verdict("training", "UNSOUND", sentence, numbers)
+    trend = f", reward {rewards[0]:.3f} -> {rewards[-1]:.3f}" if rewards else ""
+    zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
+    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}", numbers)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

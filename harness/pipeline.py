@@ -1,0 +1,317 @@
+"""One recipe with one seed, from questions to verdicts: each stage is made when it is first asked for, and kept.
+
+    result = harness.run("tiny-arithmetic")
+    result.before().accuracy, result.after().accuracy, [verdict.sentence for verdict in result.verdicts()]
+
+The pytest fixtures and the command line are thin calls of this class.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.environment import describe, versions
+from harness.errors import TrainingError
+from harness.evaluation import Evaluation, Keys, columns, evaluate
+from harness.gate import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.policy.device import choose_device, choose_dtype, release_memory
+from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.rewards import resolve_reward, reward_source
+from harness.runs import (
+    digest,
+    locked,
+    read_json,
+    read_lines,
+    run_directories,
+    set_aside,
+    write_json,
+    write_lines,
+    write_text,
+)
+from harness.tasks import Questions, load_questions
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
+    from harness.recipe import Recipe
+
+
+GATES = ("improvement", "accuracy", "training")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What belongs to a session rather than to a recipe.
+
+    ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
+    ``announce(stage, text)`` is called as work goes on.
+    """
+
+    runs_dir: Path = Path("rl-runs")
+    data: Path | None = None
+    device: str | None = None
+    fresh: bool = False
+    in_process: bool = False
+    session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    announce: Callable[[str, str], None] = lambda stage, text: None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training job, read from ``train/``; ``model`` is the folder of the final policy (safetensors)."""
+
+    directory: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def model(self) -> Path:
+        return self.directory / "final"
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every logged step, in order; what was not finite is ``None``."""
+        return list(read_lines(self.directory / "metrics.jsonl"))
+
+    @cached_property
+    def completions(self) -> list[dict[str, Any]]:
+        """Every sampled completion with its group, rewards and advantage, in order."""
+        return list(read_lines(self.directory / "completions.jsonl"))
+
+
+class Run:
+    """The stages of one recipe and seed. Nothing happens until a stage is asked for."""
+
+    def __init__(self, recipe: Recipe, seed: int | None = None, settings: Settings | None = None) -> None:
+        self.recipe = recipe
+        self.seed = recipe.seeds[0] if seed is None else seed
+        self.settings = settings or Settings()
+        self._policy: tuple[str, Policy] | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.recipe.name}-{self.seed}"
+
+    @cached_property
+    def device(self) -> str:
+        return choose_device(self.settings.device)
+
+    @cached_property
+    def questions(self) -> Questions:
+        task = self.recipe.task
+        located = task.model_copy(update={"name": self._located(task.name)})
+        return load_questions(located, data=self.settings.data)
+
+    @cached_property
+    def base(self) -> ModelSource:
+        """The model that training starts from."""
+        return resolve_model(self._located(self.recipe.model.name), self.recipe.model.revision)
+
+    @cached_property
+    def directory(self) -> Path:
+        """The run directory, opened: its first files are there."""
+        identity = self._identity()
+        path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
+        with locked(path):
+            previous = read_json(path / "environment.json") or {}
+            if self.settings.fresh and previous and previous.get("session") != self.settings.session:
+                set_aside(path)
+                previous = {}
+            if not previous:
+                write_lines(
+                    path / "questions.jsonl",
+                    (
+                        {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
+                        for each in self.questions.test
+                    ),
+                )
+                write_json(path / "identity.json", identity)
+                environment = {"recipe": self.recipe.name, "seed": self.seed, "session": self.settings.session}
+                write_json(path / "environment.json", {**describe(self.device), **environment})
+            write_text(path / "recipe.toml", self.recipe.to_toml())
+        return path
+
+    def policy(self) -> Policy:
+        """The base policy, loaded."""
+        return self._open(self.base)
+
+    def before(self) -> Evaluation:
+        """The base policy on the test questions."""
+        return self._evaluate("before", self.base)
+
+    def trained(self) -> Trained:
+        """The training job, run to its end.
+
+        Raises:
+            TrainingError: the job failed; asking again in the same session says so again without another try.
+        """
+        directory = self.directory / "train"
+        with locked(directory):
+            summary = read_json(directory / "summary.json")
+            if summary is None:
+                failed = read_json(directory / "failed.json") or {}
+                if failed.get("session") == self.settings.session:
+                    raise TrainingError(failed["error"])
+                self.release()
+                try:
+                    summary = self._train(directory)
+                except TrainingError as error:
+                    write_json(directory / "failed.json", {"session": self.settings.session, "error": str(error)})
+                    raise
+        return Trained(directory, summary)
+
+    def after(self) -> Evaluation:
+        """The trained policy on the same questions."""
+        trained = self.trained()
+        return self._evaluate("after", resolve_model(str(trained.model.resolve())))
+
+    def verdicts(self) -> list[Verdict]:
+        """Every verdict that the recipe asks for, in the order of :data:`GATES`; also in ``verdicts.json``."""
+        return [verdict for gate in GATES if (verdict := self.verdict(gate)) is not None]
+
+    def verdict(self, gate: str) -> Verdict | None:
+        """One of :data:`GATES`, after the stages it needs; ``None`` where the recipe asks nothing of it."""
+        asked = self.recipe.gate
+        if gate == "accuracy" and asked.min_accuracy is None:
+            return None
+        if gate == "training":
+            verdict = judge_training(self.trained().metrics)
+        elif gate == "accuracy":
+            verdict = judge_accuracy(list(self.after().means.values()), min_accuracy=asked.min_accuracy or 0.0)
+        else:
+            before, after = self.before(), self.after()
+            verdict = judge_improvement(
+                before.means,
+                after.means,
+                after.order,
+                min_improvement=asked.min_improvement,
+                margin=asked.margin,
+                alpha=asked.alpha,
+            )
+        self._keep(verdict)
+        return verdict
+
+    def release(self) -> None:
+        """Let go of the loaded model and its memory."""
+        self._policy = None
+        release_memory()
+
+    def _keep(self, verdict: Verdict) -> None:
+        path = self.directory / "verdicts.json"
+        with locked(self.directory):
+            kept = {each["gate"]: each for each in (read_json(path) or {}).get("verdicts", [])}
+            kept[verdict.gate] = verdict.to_json()
+            ordered = [kept[gate] for gate in GATES if gate in kept]
+            write_json(path, {"format": 1, "recipe": self.recipe.name, "seed": self.seed, "verdicts": ordered})
+
+    def _located(self, name: str) -> str:
+        """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
+        if self.recipe.source is not None:
+            beside = self.recipe.source.parent / name
+            if beside.exists():
+                return str(beside.resolve())
+        return name
+
+    def _open(self, source: ModelSource) -> Policy:
+        from harness.policy import load_policy
+
+        key = str(source.path)
+        if self._policy is None or self._policy[0] != key:
+            self.release()
+            self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
+        return self._policy[1]
+
+    def _fingerprint(self, source: ModelSource) -> dict[str, str]:
+        return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
+
+    def _identity(self) -> dict[str, Any]:
+        """Everything that decides the result of a run; its hash names the run directory."""
+        return {
+            "format": 1,
+            "generation": self._generation(self.base),
+            "grading": self._grading(),
+            "training": {
+                "method": self.recipe.train.method,
+                "arguments": dict(self.recipe.train.arguments),
+                "questions": digest([[each.id, each.ground_truth, each.prompt] for each in self.questions.train]),
+                "seed": self.seed,
+                "versions": versions("trl", "accelerate"),
+            },
+        }
+
+    def _generation(self, source: ModelSource) -> dict[str, Any]:
+        """What decides the answers of one policy."""
+        decoding = self.recipe.evaluate.model_dump(exclude={"batch_size"})
+        if decoding["temperature"] == 0:  # greedy: nothing is drawn
+            decoding = {key: decoding[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
+        return {
+            "model": self._fingerprint(source),
+            "questions": digest([[each.id, each.text] for each in self.questions.test]),
+            "prompts": digest([each.prompt for each in self.questions.test]),
+            "decoding": decoding,
+            "engine": {"name": "transformers", **versions("transformers", "torch")},
+            "device": self.device,
+            "dtype": choose_dtype(self.recipe.model.dtype, self.device),
+        }
+
+    def _grading(self) -> dict[str, Any]:
+        """What decides the grades of given answers."""
+        graders = {name: reward_source(name) for name in (*self.recipe.rewards, "boxed_exact", "boxed_numeric")}
+        return {
+            "ground_truths": digest([[each.id, each.ground_truth] for each in self.questions.test]),
+            "rewards": list(self.recipe.rewards.items()),
+            "sources": graders,
+        }
+
+    def _evaluate(self, stage: str, source: ModelSource) -> Evaluation:
+        keys = Keys(digest(self._generation(source)), digest(self._grading()))
+        directory = self.directory
+        kept = []
+        if not self.settings.fresh:
+            kept = [other / each for other in run_directories(self.settings.runs_dir) for each in ("before", "after")]
+        with locked(self.settings.runs_dir / ".locks" / keys.generation[:12]):
+            return evaluate(
+                directory / stage,
+                self.questions.test,
+                self.recipe.rewards,
+                self.recipe.evaluate,
+                keys,
+                open_policy=lambda: self._open(source),
+                kept_stages=kept,
+                progress=lambda done, total: self.settings.announce(stage, f"{done}/{total} answers"),
+            )
+
+    def _train(self, directory: Path) -> dict[str, Any]:
+        from harness.training.job import Job, run_job
+
+        for name in self.recipe.rewards:
+            resolve_reward(name)  # a function that is not there is named before a process is started
+        rows = [
+            {
+                "prompt": [dict(turn) for turn in each.prompt],
+                **{key: value[0] for key, value in columns([each]).items()},
+            }
+            for each in self.questions.train
+        ]
+        job = Job(
+            method=self.recipe.train.method,
+            model=str(self.base.path.resolve()),
+            device=self.device,
+            # Full precision weights; TRL's bf16 autocasts. In bf16 weights, steps of 5e-6 are lost to rounding.
+            dtype="float32" if self.recipe.model.dtype == "auto" else self.recipe.model.dtype,
+            seed=self.seed,
+            rewards=dict(self.recipe.rewards),
+            arguments=dict(self.recipe.train.arguments),
+            rows=rows,
+        )
+
+        def progress(state: Mapping[str, Any]) -> None:
+            done = state["step"] - (state["first_step"] or 0)
+            left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
+            reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
+            self.settings.announce("train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left")
+
+        return run_job(job, directory, in_process=self.settings.in_process, progress=progress)

@@ -1,0 +1,80 @@
+"""The ``--rl-*`` options; each has an ini twin (``--rl-runs-dir`` is ``rl_runs_dir``) that the option overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# name, help, kind: "value", "list" (repeatable), "flag" or "int"
+OPTIONS = (
+    ("recipe", "a recipe's name or .toml file (repeatable); default: every recipe that this machine can run", "list"),
+    ("model", "judge or train this model instead of the recipe's: a Hub id, a folder, a .gguf file or 'tiny'", "value"),
+    ("data", "a folder with train.jsonl and test.jsonl, or one JSONL file, to read instead of the Hub", "value"),
+    ("limit", "ask at most N training and N test questions", "int"),
+    ("set", "override a recipe's key: --rl-set train.max_steps=2 (repeatable; the value is TOML)", "list"),
+    ("device", "cpu, cuda or mps; default: the best there is", "value"),
+    ("runs-dir", "where run directories are kept (default: rl-runs in the root directory)", "value"),
+    ("report-dir", "where the HTML report is written (default: rl-report in the root directory)", "value"),
+    ("recipes-dir", "a folder of recipes (default: suites/recipes in the root directory)", "value"),
+    ("fresh", "use nothing kept from earlier sessions", "flag"),
+    ("plan", "say what would run and what it costs; run nothing", "flag"),
+    ("strict", "a verdict that cannot tell is a failure too", "flag"),
+    ("in-process", "train in pytest's own process, for a debugger", "flag"),
+)
+PATHS = {"runs-dir": "rl-runs", "report-dir": "rl-report", "recipes-dir": "suites/recipes"}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("rl-harness", "post-training (rl-harness)")
+    for name, text, kind in OPTIONS:
+        option: dict[str, Any] = {"flag": {"action": "store_true"}, "list": {"action": "append"}}.get(kind, {})
+        if kind == "int":
+            option = {"type": int}
+        metavar = {} if kind == "flag" else {"metavar": name.split("-")[-1].upper()}
+        group.addoption(f"--rl-{name}", dest=_dest(name), default=None, help=text, **option, **metavar)
+        ini = {"flag": "bool", "list": "linelist"}.get(kind, "string")
+        parser.addini(_dest(name), help=f"twin of --rl-{name}: {text}", type=ini, default=None)  # type: ignore[arg-type]
+
+
+def get_option(config: pytest.Config, name: str) -> Any:
+    """The option's value, or else its ini twin's, or else ``None``."""
+    value = config.getoption(_dest(name))
+    if value is not None:
+        return value
+    value = config.getini(_dest(name))
+    kind = next(kind for option, _, kind in OPTIONS if option == name)
+    if kind == "int" and value not in (None, ""):
+        try:
+            return int(value)
+        except ValueError:
+            raise pytest.UsageError(f"ini key rl_{name} must be a whole number, not {value!r}") from None
+    return value or None
+
+
+def get_path(config: pytest.Config, name: str) -> Path:
+    """A path option; one from the command line is relative to where pytest was called, else to the root directory."""
+    given = config.getoption(_dest(name))
+    if given is not None:
+        return config.invocation_params.dir / given
+    return config.rootpath / (config.getini(_dest(name)) or PATHS[name])
+
+
+def parse_changes(assignments: list[str]) -> dict[str, Any]:
+    """``["train.max_steps=2"]`` as ``{"train.max_steps": 2}``; a value that is no TOML is taken as text."""
+    changes = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise pytest.UsageError(f"--rl-set takes key=value, as in train.max_steps=2, not {assignment!r}")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = text.strip()
+    return changes
+
+
+def _dest(name: str) -> str:
+    return "rl_" + name.replace("-", "_")

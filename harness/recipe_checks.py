@@ -1,0 +1,96 @@
+"""Combinations that can never work, refused when tests are collected: minutes before a trainer would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import RecipeError
+from harness.training.arguments import argument_defaults
+
+if TYPE_CHECKING:
+    from harness.recipe import Recipe
+
+# Keys of TRL's configs that the harness sets itself, and where the user says it instead.
+OWNED = {
+    "output_dir": "the run directory decides it (--rl-runs-dir)",
+    "seed": "write seeds = [..] at the top of the recipe",
+    "data_seed": "write seeds = [..] at the top of the recipe",
+    "reward_weights": "write name = weight under [rewards]",
+    "resume_from_checkpoint": "runs resume by themselves",
+    "use_cpu": "say --rl-device cpu",
+}
+
+
+def check(recipe: Recipe) -> None:
+    """Raise :class:`~harness.errors.RecipeError` for the first rule that the recipe breaks."""
+    from harness.recipe import nearest, where
+
+    def refuse(location: tuple[str, ...], message: str) -> None:
+        raise RecipeError(f"{where(recipe.source, location)}: {message}")
+
+    if len(set(recipe.seeds)) < len(recipe.seeds):
+        refuse(("seeds",), f"{recipe.seeds} names a seed twice; each seed is a run of its own")
+    _check_rewards(recipe, refuse)
+    if recipe.evaluate.samples_per_question > 1 and recipe.evaluate.temperature == 0:
+        refuse(
+            ("evaluate", "samples_per_question"),
+            f"{recipe.evaluate.samples_per_question} greedy answers to a question are the same answer; "
+            "set temperature above 0 or samples_per_question = 1",
+        )
+    unknown_field = set(recipe.task.fields) - {"question", "answer", "solution", "id"}
+    if unknown_field:
+        word = sorted(unknown_field)[0]
+        refuse(("task", "fields"), f"unknown field {word!r}; {nearest(word, ['question', 'answer', 'solution', 'id'])}")
+    defaults = argument_defaults(recipe.train.method)
+    for key in recipe.train.arguments:
+        if key in OWNED:
+            refuse(("train", key), f"not set here: {OWNED[key]}")
+        if key not in defaults:
+            refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {nearest(key, list(defaults))}")
+    _check_grpo_batch(recipe, defaults, refuse)
+
+
+def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    from harness.recipe import nearest
+    from harness.rewards import SHIPPED
+
+    for name in recipe.rewards:
+        module, colon, function = name.partition(":")
+        if name not in SHIPPED and not (colon and module and function):
+            refuse(
+                ("rewards", name),
+                f"no such reward function; {nearest(name, list(SHIPPED))} "
+                'Your own are written "package.module:function"',
+            )
+
+
+def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    """TRL's rules (GRPOConfig.__post_init__), for one process."""
+    arguments = {**defaults, **recipe.train.arguments}
+    generations = arguments["num_generations"]
+    per_device = arguments["per_device_train_batch_size"]
+    if not isinstance(generations, int) or generations < 2:
+        refuse(("train", "num_generations"), f"GRPO compares answers in a group: give 2 or more, not {generations!r}")
+    batch = completions_per_batch(arguments)
+    if batch % generations:
+        refuse(
+            ("train", "num_generations"),
+            f"a generation batch of {batch} completions (per_device_train_batch_size {per_device} x "
+            f"{batch // per_device} accumulated) cannot be split into groups of {generations}; make it a multiple, "
+            f"as with gradient_accumulation_steps = {generations}",
+        )
+    if recipe.task.train_questions < batch // generations:
+        refuse(
+            ("task", "train_questions"),
+            f"{recipe.task.train_questions} questions do not fill one generation batch of {batch // generations} "
+            f"({batch} completions, {generations} a question); ask for more questions or make the batch smaller",
+        )
+
+
+def completions_per_batch(arguments: dict[str, Any]) -> int:
+    """Completions that TRL samples at once in one process, by its own keys."""
+    if arguments.get("generation_batch_size"):
+        return int(arguments["generation_batch_size"])
+    steps = arguments.get("steps_per_generation") or arguments["gradient_accumulation_steps"]
+    return int(arguments["per_device_train_batch_size"] * steps)

@@ -1,0 +1,90 @@
+"""What one completion leaves behind, and how an evaluation of many is summed up.
+
+A record is one JSON line of ``records.jsonl``:
+
+    {"question_id": "gsm8k/test/17", "sample": 0, "seed": 0, "prompt": [{"role": "user", "content": "..."}],
+     "completion": "... \\\\boxed{18}", "finish_reason": "stop", "prompt_tokens": 91, "completion_tokens": 58,
+     "ground_truth": "18", "extracted": "18", "status": "correct", "reward": 1.0,
+     "rewards": {"boxed_numeric": 1.0},
+     "grades": {"boxed_exact": {"extracted": "18", "correct": true}, "boxed_numeric": {...}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.tasks.question import Message
+
+Status = Literal["correct", "wrong", "no_answer", "unscored"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sampled answer before anyone judged it. Token counts are of this answer alone, padding excluded.
+
+    ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
+    ``max_new_tokens``. ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample).
+    """
+
+    question_id: str
+    sample: int
+    seed: int
+    prompt: tuple[Message, ...]
+    completion: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generation):
+    """A generation with its grades. ``rewards`` maps each of the recipe's functions to its value before weighting,
+    ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the strict and the flexible
+    grader's ``{"extracted": str | None, "correct": bool | None}`` whatever the recipe trains on."""
+
+    ground_truth: str
+    extracted: str | None
+    status: Status
+    reward: float | None
+    rewards: Mapping[str, float | None]
+    grades: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Record:
+        """The record of one parsed line; raises ``TypeError`` for a line with missing or foreign keys."""
+        return cls(**{**row, "prompt": tuple(row["prompt"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict that ``json.dumps`` takes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One evaluation in numbers. Shares are of 1; ``interval`` is 95 % (Wilson for one sample a question, else a
+    t interval over question means). Unscored completions are counted, and belong to no accuracy."""
+
+    questions: int
+    samples_per_question: int
+    accuracy: float
+    interval: tuple[float, float]
+    strict_accuracy: float
+    flexible_accuracy: float
+    counts: Mapping[Status, int]
+    truncated: int
+    mean_reward: float | None
+    rewards: Mapping[str, float | None]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def question_means(records: Sequence[Record]) -> dict[str, float]:
+    """Share of correct completions per question, over its scored ones; questions without any are left out."""
+    scored: dict[str, list[bool]] = {}
+    for record in records:
+        if record.status != "unscored":
+            scored.setdefault(record.question_id, []).append(record.status == "correct")
+    return {question: sum(marks) / len(marks) for question, marks in scored.items()}

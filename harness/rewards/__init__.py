@@ -1,0 +1,65 @@
+r"""Graders and reward functions: training, gating and reporting judge an answer by the same code.
+
+Each reward function has TRL's signature and can be given to a trainer as it is; its dataset column ``ground_truth``
+holds the final answers:
+
+    >>> from harness.rewards import boxed_numeric
+    >>> completions = [r"48 / 2 + 48 = \boxed{72}", r"\boxed{\$72.00}", "It is 72.", r"\boxed{27}"]
+    >>> boxed_numeric(prompts=["?"] * 4, completions=completions, ground_truth=["72"] * 4)
+    [1.0, 1.0, 0.0, 0.0]
+    >>> boxed_numeric.grade("It is 72.", "72")
+    Grade(extracted=None, correct=False)
+
+    trainer = GRPOTrainer(model, reward_funcs=[boxed_numeric], train_dataset=dataset)
+
+| name | 1.0 for | grades |
+|---|---|---|
+| ``boxed_exact`` | the first box is the ground truth, character for character | yes, strict |
+| ``boxed_numeric`` | the last box is the same number | yes, flexible; the default |
+| ``math_equivalent`` | the last box is the same by Math-Verify | yes |
+| ``format_boxed`` | there is an answer in a box | no |
+
+A reward of your own is any function with that signature, named ``"package.module:function"`` in a recipe. Made from a
+grader with :func:`reward_function`, its grades decide accuracy and show in the report.
+"""
+
+from harness.rewards.boxed_exact import boxed_exact
+from harness.rewards.boxed_numeric import boxed_numeric
+from harness.rewards.extract import first_boxed, last_boxed
+from harness.rewards.format_boxed import format_boxed
+from harness.rewards.grader import (
+    Grade,
+    Grader,
+    GradingRewardFunction,
+    RewardFunction,
+    completion_text,
+    reward_function,
+)
+from harness.rewards.math_equivalent import math_equivalent
+from harness.rewards.numbers import parse_number
+from harness.rewards.resolve import SHIPPED, resolve_reward, reward_source
+from harness.rewards.score import Scored, call_reward, checked_rewards, score_all, weighted_total
+
+__all__ = [
+    "SHIPPED",
+    "Grade",
+    "Grader",
+    "GradingRewardFunction",
+    "RewardFunction",
+    "Scored",
+    "boxed_exact",
+    "boxed_numeric",
+    "call_reward",
+    "checked_rewards",
+    "completion_text",
+    "first_boxed",
+    "format_boxed",
+    "last_boxed",
+    "math_equivalent",
+    "parse_number",
+    "resolve_reward",
+    "reward_function",
+    "reward_source",
+    "score_all",
+    "weighted_total",
+]

@@ -1,0 +1,142 @@
+r"""What a grader is, and how it becomes a TRL reward function.
+
+A grader is a function ``(completion, ground_truth) -> Grade``. The reward function made from it carries it as
+``.grade``, so that training, gating and reporting judge an answer by the same code:
+
+    >>> def says_yes(completion: str, ground_truth: str) -> Grade:
+    ...     return Grade(extracted=completion, correct="yes" in completion)
+    >>> reward = reward_function(says_yes)
+    >>> reward(prompts=["?", "?"], completions=["yes", "no"], ground_truth=["yes", "yes"])
+    [1.0, 0.0]
+    >>> reward.grade("no", "yes").status
+    'wrong'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from harness.errors import RewardError
+
+if TYPE_CHECKING:
+    from harness.records import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """``extracted``: the answer found, ``None`` where there is none. ``correct``: ``None`` where it was not decided."""
+
+    extracted: str | None
+    correct: bool | None
+
+    @property
+    def status(self) -> Status:
+        """The grade as one of the four words that records and reports use."""
+        if self.correct is None:
+            return "unscored"
+        if self.correct:
+            return "correct"
+        return "no_answer" if self.extracted is None else "wrong"
+
+    @property
+    def reward(self) -> float | None:
+        """1.0 correct, 0.0 wrong or without an answer, ``None`` undecided (TRL leaves such a completion out)."""
+        return None if self.correct is None else float(self.correct)
+
+
+Grader = Callable[[str, str], Grade]
+"""``(completion, ground_truth) -> Grade``; it raises nothing, whatever a model writes."""
+
+
+class RewardFunction(Protocol):
+    """TRL's signature. ``columns`` holds every further dataset column, one value per completion."""
+
+    @property
+    def __name__(self) -> str: ...
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]: ...
+
+
+class GradingRewardFunction(RewardFunction, Protocol):
+    """A reward function that says how it judged: ``.grade(completion, ground_truth)``."""
+
+    @property
+    def grade(self) -> Grader: ...
+
+
+def reward_function(grader: Grader, name: str | None = None) -> GradingRewardFunction:
+    """The TRL reward function of a grader, called ``name`` (the grader's own name if left out) in logs.
+
+    It reads the dataset column ``ground_truth`` (text, or a number; ``None`` where the reward does not apply) and
+    gives each completion ``Grade.reward``. It raises :class:`~harness.errors.RewardError` where that column is missing
+    or its length is not that of the completions.
+    """
+    label = name if name is not None else str(getattr(grader, "__name__", type(grader).__name__))
+
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        truths = ground_truths(label, completions, columns)
+        texts = [completion_text(completion) for completion in completions]
+        return [
+            None if truth is None else grader(text, truth).reward for text, truth in zip(texts, truths, strict=True)
+        ]
+
+    # Logs, pickling and error messages should point at the module that defines the grader.
+    reward.__name__ = reward.__qualname__ = label
+    reward.__module__ = grader.__module__
+    reward.__doc__ = grader.__doc__
+    reward.grade = grader  # type: ignore[attr-defined]
+    return cast("GradingRewardFunction", reward)
+
+
+def completion_text(completion: object) -> str:
+    """The assistant's words in either of TRL's formats: plain text, or a list of chat messages.
+
+    Of a conversation only the assistant's messages count, joined by line breaks: an answer that a tool printed is not
+    the policy's. Raises :class:`~harness.errors.RewardError` for anything else.
+    """
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, Sequence) and all(isinstance(message, Mapping) for message in completion):
+        spoken = (message.get("content") for message in completion if message.get("role") == "assistant")
+        return "\n".join(_content_text(content) for content in spoken if content is not None)
+    raise RewardError(f"a completion must be text or a list of chat messages, not {_kind(completion)}")
+
+
+def ground_truths(name: str, completions: Sequence[object], columns: Mapping[str, object]) -> list[str | None]:
+    """The column ``ground_truth`` as text, one per completion; ``name`` is the reward function's, for the message."""
+    if "ground_truth" not in columns:
+        present = sorted(key for key, value in columns.items() if isinstance(value, (list, tuple)))
+        have = f"it has {', '.join(present)}" if present else "it has none besides the prompts"
+        raise RewardError(f'reward function {name} needs the dataset column "ground_truth"; {have}')
+    column = columns["ground_truth"]
+    if isinstance(column, str) or not isinstance(column, Sequence):
+        raise RewardError(f'reward function {name}: column "ground_truth" must be a list, not {_kind(column)}')
+    if len(column) != len(completions):
+        raise RewardError(
+            f'reward function {name}: column "ground_truth" has {len(column)} values for {len(completions)} completions'
+        )
+    return [_truth_text(name, row, value) for row, value in enumerate(column)]
+
+
+def _truth_text(name: str, row: int, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise RewardError(f'reward function {name}: "ground_truth" of row {row} must be text, not {_kind(value)}')
+
+
+def _content_text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):  # a list of typed parts, as multimodal chat templates take them
+        return "".join(
+            str(part.get("text", "")) for part in content if isinstance(part, Mapping) and part.get("type") == "text"
+        )
+    raise RewardError(f"the content of a chat message must be text, not {_kind(content)}")
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"

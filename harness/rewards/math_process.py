@@ -1,0 +1,129 @@
+"""Owns the process that runs Math-Verify: starts it when first asked, kills it when it hangs, starts it again.
+
+Math-Verify limits its own time with ``signal.alarm``, which fails outside the main thread and cannot interrupt a long
+operation in C. A process of its own can be killed from any thread, and may crash without taking a training run along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import RewardError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WORKER = Path(__file__).with_name("math_worker.py")
+_START_LIMIT_S = 120.0  # it imports sympy, on a machine that may be busy with training
+_WALL_FACTOR = 4.0
+
+
+class MathProcess:
+    """A verifier in a process of its own, for one owner process. Threads may share it; they take turns.
+
+    ``time_limit_s`` is processor time per question; by the clock it may be four times that. ``command`` is the
+    worker's command line without the limit, for tests.
+    """
+
+    def __init__(self, time_limit_s: float = 5.0, command: Sequence[str] | None = None) -> None:
+        # -P: this folder has a numbers.py, which must not shadow Python's own
+        self._command = [*(command or (sys.executable, "-P", str(_WORKER))), str(time_limit_s)]
+        self._wall_limit_s = time_limit_s * _WALL_FACTOR
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def equivalent(self, answer: str, ground_truth: str) -> bool | None:
+        """Whether Math-Verify holds the two for the same; ``None`` after a time-out or a crash, or if it cannot read
+        the ground truth. Raises :class:`~harness.errors.RewardError` if the process cannot be started at all."""
+        request = json.dumps([answer, ground_truth]).encode() + b"\n"
+        with self._lock:
+            if self._process is not None and self._process.poll() is not None:
+                self._stop()  # it died while idle: no fault of this question
+            if self._process is None:
+                self._start()
+            reply = self._exchange(request, self._wall_limit_s)
+        verdict = json.loads(reply) if reply else None
+        return verdict if isinstance(verdict, bool) else None
+
+    def close(self) -> None:
+        """Ends the process, if there is one; the next question starts another."""
+        with self._lock:
+            self._stop()
+
+    def forget(self) -> None:
+        """For the child after a fork: lets go of a process that is its parent's, without ending it."""
+        self._lock = threading.Lock()  # the old one may be held by a thread that the child does not have
+        process, self._process = self._process, None
+        if process is not None:
+            _close_pipes(process)
+            process.returncode = 0  # it is not this process's child: Popen must not wait for it
+
+    def _start(self) -> None:
+        # The worker must find Math-Verify where this process would.
+        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        except OSError as error:
+            raise RewardError(f"math_equivalent could not start its verifier process: {error}") from error
+        greeting = json.loads(self._exchange(b"", _START_LIMIT_S) or b"{}")
+        if not greeting.get("ready"):
+            self._stop()
+            reason = greeting.get("error", "it ended, or was silent, before it was ready")
+            raise RewardError(f"math_equivalent could not start its verifier process: {reason}")
+
+    def _exchange(self, request: bytes, limit_s: float) -> bytes:
+        """Sends ``request`` and returns one line; nothing if the process ended or had to be ended."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        expired = threading.Event()
+
+        def end() -> None:
+            expired.set()
+            process.kill()
+
+        timer = threading.Timer(limit_s, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            process.stdin.write(request)
+            process.stdin.flush()
+            reply = process.stdout.readline()
+        except OSError:
+            reply = b""
+        finally:
+            timer.cancel()
+            timer.join()
+        if expired.is_set() or not reply.endswith(b"\n"):
+            self._stop()
+        return reply if reply.endswith(b"\n") else b""
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            _close_pipes(process)
+            process.wait()
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        try:
+            if pipe is not None:
+                pipe.close()
+        except OSError:  # a request was still in the buffer of a pipe that nobody reads
+            pass

@@ -1,0 +1,133 @@
+"""From the name in a recipe to the reward function, and to a fingerprint of everything that decides its values.
+
+A name is one of :data:`SHIPPED` or ``"package.module:function"``. The module must be importable as it is: whoever reads
+the recipe puts the suite's root folder on ``sys.path``, this module leaves it alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, cast
+
+from harness.errors import RewardError
+from harness.rewards.boxed_exact import boxed_exact
+from harness.rewards.boxed_numeric import boxed_numeric
+from harness.rewards.format_boxed import format_boxed
+from harness.rewards.math_equivalent import math_equivalent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.rewards.grader import RewardFunction
+
+_SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
+    {
+        "boxed_numeric": boxed_numeric,
+        "boxed_exact": boxed_exact,
+        "math_equivalent": math_equivalent,
+        "format_boxed": format_boxed,
+    }
+)
+
+SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
+"""Names that a recipe may use without a module."""
+
+_MATH_PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
+
+
+def resolve_reward(name: str) -> RewardFunction:
+    """The reward function called ``name``; raises :class:`~harness.errors.RewardError` where there is none."""
+    if name in _SHIPPED:
+        return _SHIPPED[name]
+    module_name, attribute = _split(name)
+    module = _import(name, module_name)
+    function = getattr(module, attribute, None)
+    if function is None:
+        close = get_close_matches(attribute, [key for key in vars(module) if not key.startswith("_")], n=1)
+        hint = f'; did you mean "{module_name}:{close[0]}"?' if close else ""
+        raise RewardError(f'reward "{name}": {_file(module) or module_name} has no "{attribute}"{hint}')
+    if not callable(function):
+        raise RewardError(
+            f'reward "{name}": "{attribute}" is a value of type {type(function).__name__}, not a function'
+        )
+    return cast("RewardFunction", function)
+
+
+def reward_source(name: str) -> str:
+    """SHA-256 (hex) of what decides the reward's values; the same name with the same hash gives the same rewards.
+
+    It covers this package's sources; the versions of Math-Verify and of the parsers under it where those matter; and
+    for a user's function, which may build on both, also the file of the module named and of the module that defines
+    the function, though not what those import. Raises :class:`~harness.errors.RewardError` where
+    ``name`` does not resolve or its module has no source file.
+    """
+    function = resolve_reward(name)
+    digest = hashlib.sha256()
+    _add(digest, "name", name.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        _add(digest, path.name, path.read_bytes())
+    if name == "math_equivalent" or name not in _SHIPPED:
+        for package in _MATH_PACKAGES:
+            _add(digest, package, _version(package).encode())
+    if name not in _SHIPPED:
+        module_name, _ = _split(name)
+        home = getattr(function, "__module__", None) or module_name
+        for number, module in enumerate(sorted({module_name, home})):
+            _add(digest, str(number), _source(name, sys.modules.get(module)))
+    return digest.hexdigest()
+
+
+def _split(name: str) -> tuple[str, str]:
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and attribute.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
+        close = get_close_matches(name, SHIPPED, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else f"those shipped are {', '.join(SHIPPED)}."
+        raise RewardError(
+            f'there is no reward "{name}"; {hint} A function of your own is written "package.module:function".'
+        )
+    return module_name, attribute
+
+
+def _import(name: str, module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
+            raise RewardError(
+                f'reward "{name}": there is no module "{missing}" on Python\'s path; '
+                "it is looked for from the folder that holds your suite"
+            ) from error
+        raise RewardError(f'reward "{name}": importing {module_name} raised {type(error).__name__}: {error}') from error
+
+
+def _source(name: str, module: ModuleType | None) -> bytes:
+    path = _file(module)
+    if path is None or path.suffix != ".py" or not path.is_file():
+        raise RewardError(f'reward "{name}" has no Python source file, so kept results cannot be matched to it')
+    return path.read_bytes()
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file) if file else None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+def _add(digest: hashlib._Hash, label: str, content: bytes) -> None:
+    """Adds one labelled part, line ends as Git normalizes them, its length first so that parts cannot run together."""
+    content = content.replace(b"\r\n", b"\n")
+    digest.update(f"{label}\0{len(content)}\0".encode())
+    digest.update(content)

@@ -1,0 +1,61 @@
+r"""Answers as text: taking off the LaTeX dressing that does not change what an answer says."""
+
+from __future__ import annotations
+
+import re
+
+_STYLE = r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol)\s*"
+_STYLED_GROUP = re.compile(rf"(?:{_STYLE})?\{{")
+_MATHS = re.compile(
+    r"(\$\$?)((?:[^$\\]|\\.)*)\1|\\\(((?:[^\\]|\\[^()])*)\\\)|\\\[((?:[^\\]|\\[^\[\]])*)\\\]", re.DOTALL
+)
+_SIZING = re.compile(r"\\(?:left|right|displaystyle|textstyle)(?![A-Za-z])")
+_SPACING = re.compile(r"\\[,;:! ]|~")
+_DISPLAY_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+
+# Longer texts are compared as they stand, and a model that nests deeper is not dressing an answer.
+_MAX_CHARACTERS = 10_000
+_MAX_LAYERS = 8
+
+
+def unwrap(text: str) -> str:
+    r"""``text`` without what encloses all of it: ``$..$``, ``\(..\)``, ``\[..\]``, ``{..}``, ``\text{..}``, blanks."""
+    text = text.strip()
+    if len(text) > _MAX_CHARACTERS:
+        return text
+    for _ in range(_MAX_LAYERS):
+        inner = _peel(text)
+        if inner == text:
+            break
+        text = inner
+    return text
+
+
+def normalize(text: str) -> str:
+    r"""``text`` for a comparison of words: undressed, one kind of white space, no case, no full stop at the end.
+
+    >>> normalize(r"\text{ The  Eiffel tower. }") == normalize("the Eiffel Tower")
+    True
+    """
+    text = _SPACING.sub(" ", _SIZING.sub("", unwrap(text)))
+    text = _DISPLAY_FRACTION.sub(r"\\frac", text)
+    return " ".join(text.split()).rstrip(" .").casefold()
+
+
+def _peel(text: str) -> str:
+    if maths := _MATHS.fullmatch(text):
+        return (maths[2] or maths[3] or maths[4] or "").strip()
+    group = _STYLED_GROUP.match(text)
+    if group and _closing_brace(text, group.end()) == len(text) - 1:
+        return text[group.end() : -1].strip()
+    return text
+
+
+def _closing_brace(text: str, start: int) -> int:
+    """Index of the brace that closes the group whose content begins at ``start``, or -1."""
+    depth = 1
+    for mark in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(mark.group(), 0)
+        if depth == 0:
+            return mark.start()
+    return -1

@@ -1,0 +1,153 @@
+"""The run directory: content-addressed, append-only, resumable.
+
+    <runs-dir>/<recipe>-<seed>-<12 hex>/
+
+The hex is a hash of everything that decides the result (``identity.json`` in the directory), so the same inputs find
+the same directory and what lies there is not made again. JSON lines are appended and flushed; a torn line is dropped
+and its work redone. Every other file is written to a temporary name and renamed. One lock file lets many processes
+share a directory: the first makes a stage, the others wait and read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from harness.errors import HarnessError
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A JSON value with what JSON cannot hold made plain: NaN and infinities are null, other objects their text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all (temporary name, then rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(plain(value), indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or ``None`` where the file is missing or torn: then its stage is done again."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; torn lines are passed over."""
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole JSONL file at once."""
+    write_text(path, "".join(_line(row) for row in rows))
+
+
+class LineWriter:
+    """Appends JSON lines and flushes each, so that a kill loses at most the line being written.
+
+    Opening it drops torn lines that an earlier kill left, since an append after one would spoil both.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            kept = "".join(_line(row) for row in read_lines(path))
+            if kept != path.read_text(encoding="utf-8", errors="replace"):
+                write_text(path, kept)
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(plain(row), allow_nan=False) + "\n"
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run directory's lock; it is released by the system when the holder dies."""
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(directory / ".lock")
+        lock.acquire()
+    except OSError as error:
+        raise HarnessError(f"{directory}: cannot be locked ({error}); choose another with --rl-runs-dir") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_aside(directory: Path) -> None:
+    """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted."""
+    attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    attic.mkdir(parents=True)
+    for entry in directory.iterdir():
+        if entry.name != ".lock":
+            entry.rename(attic / entry.name)
+
+
+def run_directories(runs_dir: Path) -> list[Path]:
+    """Every run directory, oldest first."""
+    found = [path.parent for path in runs_dir.glob("*/identity.json")] if runs_dir.is_dir() else []
+    return sorted(found, key=lambda path: (path / "identity.json").stat().st_mtime)

@@ -1,0 +1,112 @@
+"""Where questions come from.
+
+``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is the
+path of a JSONL file or a folder with ``train.jsonl`` and ``test.jsonl``. Every task gives the same thing: two disjoint
+tuples of frozen :class:`~harness.tasks.question.Question` in an order fixed by the task's seed, so that the first n
+questions are a random sample whatever n is.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import TaskError
+from harness.tasks.arithmetic import arithmetic_questions
+from harness.tasks.gsm8k import to_question
+from harness.tasks.hub import gsm8k_rows
+from harness.tasks.jsonl import read_split, row_reader
+from harness.tasks.prompts import with_prompts
+from harness.tasks.question import Message, Question, Questions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.recipe import TaskSection
+
+__all__ = ["Message", "Question", "Questions", "load_questions", "reads_data"]
+
+
+def reads_data(task: TaskSection) -> bool:
+    """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
+    return task.name != "arithmetic"
+
+
+def load_questions(task: TaskSection, *, data: Path | None = None) -> Questions:
+    """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
+
+    Raises:
+        TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
+            answer, or there are fewer questions than asked for.
+    """
+    if task.name == "arithmetic":
+        train, test, examples = _arithmetic(task)
+    else:
+        train_pool, test_pool = _pools(task, data)
+        train = _take(train_pool, task.train_questions, "train", task)
+        test = _take(test_pool, task.test_questions, "test", task)
+        examples = train_pool
+    asked = {question.text for question in test}
+    examples = [example for example in examples if example.text not in asked]
+    return Questions(
+        *(
+            with_prompts(
+                split, system_prompt=task.system_prompt, few_shot=task.few_shot, examples=examples, seed=task.seed
+            )
+            for split in (train, test)
+        )
+    )
+
+
+def _arithmetic(task: TaskSection) -> tuple[list[Question], list[Question], list[Question]]:
+    def make(split: str, count: int) -> list[Question]:
+        return arithmetic_questions(
+            split,  # type: ignore[arg-type]
+            count,
+            seed=task.seed,
+            operations=tuple(task.operations),
+            largest=task.largest,
+        )
+
+    # Examples come after the questions that are trained on: the order's prefix does not change as it grows.
+    spare = make("train", task.train_questions + task.few_shot + 1) if task.few_shot else []
+    return make("train", task.train_questions), make("test", task.test_questions), spare[task.train_questions :]
+
+
+def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question]]:
+    """All training and all test questions of a source, each in an order fixed by the task's seed."""
+    path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
+    if task.name == "gsm8k":
+        read = lambda row, split, index: to_question(row, split=split, index=index)  # noqa: E731
+    else:
+        read = row_reader(Path(task.name).stem, task.fields)
+    if path is None:
+        pools = {
+            split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]
+            for split in ("train", "test")
+        }
+    elif path.is_dir():
+        pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
+    elif path.is_file():
+        both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
+        pools = {"train": both[task.test_questions :], "test": both[: task.test_questions]}
+    else:
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
+            "or a folder with train.jsonl and test.jsonl"
+        )
+    return tuple(_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))  # type: ignore[return-value]
+
+
+def _shuffled(questions: list[Question], seed: str) -> list[Question]:
+    return random.Random(seed).sample(questions, len(questions))
+
+
+def _take(pool: Sequence[Question], count: int, split: str, task: TaskSection) -> list[Question]:
+    if len(pool) < count:
+        raise TaskError(
+            f"task {task.name!r} has {len(pool)} {split} questions left, the recipe asks for {count}; "
+            f"lower [task] {split}_questions or give --rl-limit"
+        )
+    return list(pool[:count])

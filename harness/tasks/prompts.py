@@ -1,0 +1,41 @@
+"""Questions as chats: a system turn, worked examples as turns, and the question itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from harness.errors import TaskError
+from harness.tasks.question import Message, Question
+
+
+def with_prompts(
+    questions: Iterable[Question], *, system_prompt: str, few_shot: int, examples: Sequence[Question], seed: int
+) -> tuple[Question, ...]:
+    """The questions with their chats. ``examples`` are training questions; ``few_shot`` of them are drawn by seed.
+
+    The same examples stand before every question, except that a question is never shown itself: the next drawn one
+    takes its place.
+
+    Raises:
+        TaskError: there are too few examples with a worked solution.
+    """
+    worked = [example for example in examples if example.solution] if few_shot else []
+    if len(worked) < few_shot + (few_shot > 0):
+        raise TaskError(
+            f"few_shot = {few_shot} needs {few_shot + 1} training questions with a worked solution, there are "
+            f'{len(worked)}; lower it, or name the field that holds them: [task] fields = {{ solution = "..." }}'
+        )
+    drawn = random.Random(f"few-shot/{seed}").sample(worked, len(worked))
+    system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt else []
+
+    def chat(question: Question) -> tuple[Message, ...]:
+        shown = [example for example in drawn[: few_shot + 1] if example.text != question.text][:few_shot]
+        turns = list(system)
+        for example in shown:
+            turns.append({"role": "user", "content": example.text})
+            turns.append({"role": "assistant", "content": example.solution or ""})
+        return (*turns, {"role": "user", "content": question.text})
+
+    return tuple(replace(question, prompt=chat(question)) for question in questions)

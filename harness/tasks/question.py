@@ -1,0 +1,35 @@
+"""What every task hands to the rest of the flow: frozen questions in two disjoint splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Message = Mapping[str, str]
+"""One chat turn: ``{"role": "system" | "user" | "assistant", "content": text}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of a task.
+
+    ``ground_truth`` is the final answer alone, as written by the task but without dressing (``"1200"``, not
+    ``"#### 1,200"``). ``solution`` is a worked answer that ends in ``\\boxed{ground_truth}``, used for few-shot
+    examples and for supervised data, or ``None`` where the task has none. ``prompt`` is the whole chat that a policy
+    is asked, empty until :func:`harness.tasks.load_questions` fills it in.
+    """
+
+    id: str
+    text: str
+    ground_truth: str
+    split: str
+    solution: str | None = None
+    prompt: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The questions of one recipe, in their fixed order: ``train`` is asked in training, ``test`` in evaluation."""
+
+    train: tuple[Question, ...]
+    test: tuple[Question, ...]

@@ -1,0 +1,60 @@
+"""The keys that TRL's configs accept and their defaults, read from TRL's source text.
+
+Importing TRL takes seconds and brings torch; a misspelt key should be named while tests are collected. So the
+dataclass fields are read with :mod:`ast` from the installed files. A test holds them against the real classes.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecipeError
+
+# Each config's class and its bases, nearest last, as (package, file, class).
+CONFIGS = {
+    "grpo": (
+        ("transformers", "training_args.py", "TrainingArguments"),
+        ("trl", "trainer/base_config.py", "_BaseConfig"),
+        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    ),
+}
+
+
+@functools.cache
+def argument_defaults(method: str) -> dict[str, Any]:
+    """``{key: default}`` of a method's TRL config; the default is ``None`` where the source holds no literal.
+
+    Raises:
+        RecipeError: TRL or transformers is not installed.
+    """
+    defaults: dict[str, Any] = {}
+    for package, file, name in CONFIGS[method]:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise RecipeError(f"the package {package!r} is not installed; install rl-harness with its requirements")
+        path = Path(spec.submodule_search_locations[0]) / file
+        defaults |= _dataclass_fields(path, name)
+    return defaults
+
+
+def _dataclass_fields(path: Path, name: str) -> dict[str, Any]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return {
+        node.target.id: _default(node.value)
+        for node in definition.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def _default(value: ast.expr | None) -> Any:
+    if isinstance(value, ast.Call):
+        value = next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+    try:
+        return ast.literal_eval(value) if value is not None else None
+    except ValueError:
+        return None

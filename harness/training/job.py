@@ -1,0 +1,121 @@
+"""A training job: plain data in ``job.json``, run as a process of its own.
+
+A crash, a kill or an out-of-memory there is a :class:`~harness.errors.TrainingError` here, with the last log lines,
+and the process that asked goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, TrainingError
+from harness.runs import read_json, write_json, write_text
+
+LOG_LINES = 15
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a training process needs. ``rows`` are the dataset: a chat ``prompt`` and the rewards' columns."""
+
+    method: str
+    model: str
+    device: str
+    dtype: str
+    seed: int
+    rewards: dict[str, float]
+    arguments: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def write(self, directory: Path) -> None:
+        write_json(directory / "job.json", asdict(self))
+
+    @classmethod
+    def read(cls, directory: Path) -> Job:
+        fields = read_json(directory / "job.json")
+        if fields is None:
+            raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
+        return cls(**fields)
+
+
+def run_job(
+    job: Job, directory: Path, *, in_process: bool = False, progress: Progress = lambda state: None
+) -> dict[str, Any]:
+    """Run a job to its end, from its last checkpoint if an earlier try left one. Returns ``train/summary.json``.
+
+    Args:
+        in_process: train here instead of in a new process, for a debugger; a crash is then a crash here.
+        progress: called about twice a second with ``progress.json``: step, total, seconds, reward.
+
+    Raises:
+        TrainingError: the job failed; the text says how and ends with its last log lines. ``error.txt`` keeps it.
+    """
+    job.write(directory)
+    (directory / "error.txt").unlink(missing_ok=True)
+    (directory / "progress.json").unlink(missing_ok=True)
+    if in_process:
+        from harness.training.worker import train
+
+        train(directory)
+    else:
+        _launch(directory, progress)
+    summary = read_json(directory / "summary.json")
+    if summary is None:
+        raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
+    return summary
+
+
+def _launch(directory: Path, progress: Progress) -> None:
+    # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
+    path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
+    environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "harness.training.worker", str(directory)]
+    with (directory / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                if state := read_json(directory / "progress.json"):
+                    progress(state)
+        finally:
+            if process.poll() is None:  # we are being interrupted: let it not train on alone
+                process.terminate()
+                process.wait()
+            if process.stdin:
+                process.stdin.close()
+    if process.returncode:
+        raise _failure(directory, process.returncode)
+
+
+def _failure(directory: Path, code: int) -> HarnessError:
+    explained = directory / "error.txt"
+    if explained.is_file():
+        return TrainingError(explained.read_text(encoding="utf-8").strip())
+    lines = (directory / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    reached = (read_json(directory / "progress.json") or {}).get("step", 0)
+    if code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            how += " (on a full machine that is the system's out-of-memory killer)"
+    else:
+        how = f"ended with exit code {code}"
+    if "out of memory" in tail.lower():
+        how += ": out of memory; lower per_device_train_batch_size and raise gradient_accumulation_steps"
+    text = (
+        f"the training job {how} after step {reached}; run again to go on from its last checkpoint. "
+        f"Last lines of {directory / 'log.txt'}:\n{tail}"
+    )
+    write_text(explained, text + "\n")
+    return TrainingError(text)

@@ -1,0 +1,11 @@
+"""HTML reports of finished (or half-finished) runs. Reads run directories and nothing else.
+
+>>> from pathlib import Path
+>>> from reports import render_session
+>>> render_session([Path("runs/tiny-arithmetic-0-0123456789ab")], Path("report"))  # doctest: +SKIP
+PosixPath('report/index.html')
+"""
+
+from reports.render import render_session
+
+__all__ = ["render_session"]

@@ -1,0 +1,169 @@
+"""A run directory as a :class:`reports.views.Run`. What is missing or torn is left out and, where it matters, noted."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from reports.loose import dicts, number, string, turns, whole
+from reports.pairs import evaluation, pair
+from reports.redact import redact, redact_tree
+from reports.views import Answer, Grade, Run, Training, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_run(path: Path) -> Run:
+    """Read one run directory. Never raises for what lies in it: a run may have stopped anywhere."""
+    notes: list[str] = []
+    if not path.is_dir():
+        notes.append("There is no such run directory.")
+    recipe_text = _text(path / "recipe.toml", notes)
+    environment = redact_tree(_json(path / "environment.json", notes))
+    judged = _json(path / "verdicts.json", notes)
+    name, seed, key = _name_parts(path.name)
+    before = _answers(path / "before" / "records.jsonl", notes)
+    after = _answers(path / "after" / "records.jsonl", notes)
+    return Run(
+        path=path,
+        name=str(judged.get("recipe") or environment.get("recipe") or name),
+        seed=whole(judged.get("seed"), environment.get("seed"), seed),
+        key=key,
+        recipe_text=redact(recipe_text),
+        recipe=redact_tree(_toml(recipe_text, notes)),
+        environment=environment,
+        identity=redact_tree(_json(path / "identity.json", notes)),
+        verdicts=tuple(_verdict(row) for row in dicts(judged.get("verdicts"))),
+        before=evaluation("before", before, _json(path / "before" / "summary.json", notes)),
+        after=evaluation("after", after, _json(path / "after" / "summary.json", notes)),
+        training=_training(path / "train", notes),
+        questions=pair(_lines(path / "questions.jsonl", notes), before, after),
+        notes=tuple(notes),
+    )
+
+
+def _training(folder: Path, notes: list[str]) -> Training | None:
+    if not folder.is_dir():
+        return None
+    error = redact(_text(folder / "error.txt", notes))
+    if not error and (folder / "error.txt").exists():
+        error = "Training failed and left no message."
+    return Training(
+        steps=tuple(row for row in _lines(folder / "metrics.jsonl", notes) if number(row.get("step")) is not None),
+        summary=_json(folder / "summary.json", notes),
+        error=error,
+    )
+
+
+def _answers(path: Path, notes: list[str]) -> dict[str, list[Answer]]:
+    """One evaluation's answers by question id, in order of sample. A sample met twice counts once, as last seen."""
+    found: dict[str, dict[int, Answer]] = {}
+    for row in _lines(path, notes):
+        answer = _answer(row)
+        found.setdefault(str(row.get("question_id", "")), {})[answer.sample] = answer
+    return {question: [samples[index] for index in sorted(samples)] for question, samples in found.items()}
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    rewards = row.get("rewards")
+    grades = row.get("grades")
+    return Answer(
+        sample=whole(row.get("sample")) or 0,
+        seed=whole(row.get("seed")),
+        prompt=turns(row.get("prompt")),
+        completion=string(row.get("completion")),
+        ground_truth=string(row.get("ground_truth")),
+        finish_reason=string(row.get("finish_reason")) or "unknown",
+        status=string(row.get("status")) or "unscored",
+        extracted=None if row.get("extracted") is None else string(row.get("extracted")),
+        reward=number(row.get("reward")),
+        rewards={str(k): number(v) for k, v in rewards.items()} if isinstance(rewards, dict) else {},
+        grades=tuple(_grade(str(k), v) for k, v in grades.items()) if isinstance(grades, dict) else (),
+        prompt_tokens=whole(row.get("prompt_tokens")),
+        completion_tokens=whole(row.get("completion_tokens")),
+    )
+
+
+def _grade(grader: str, value: Any) -> Grade:
+    value = value if isinstance(value, dict) else {}
+    extracted, correct = value.get("extracted"), value.get("correct")
+    return Grade(
+        grader, None if extracted is None else string(extracted), correct if isinstance(correct, bool) else None
+    )
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    passed, numbers = row.get("passed"), row.get("numbers")
+    return Verdict(
+        gate=string(row.get("gate")) or "gate",
+        word=string(row.get("verdict")) or "NO VERDICT",
+        passed=passed if isinstance(passed, bool) else None,
+        sentence=redact(string(row.get("sentence"))),
+        numbers=redact_tree(numbers) if isinstance(numbers, dict) else {},
+    )
+
+
+def _name_parts(folder: str) -> tuple[str, int | None, str]:
+    match = re.fullmatch(r"(.+)-(\d{1,18})-([0-9a-f]{12})", folder)
+    return (match[1], int(match[2]), match[3]) if match else (folder, None, "")
+
+
+def _text(path: Path, notes: list[str]) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        notes.append(f"{_where(path)} could not be read: {error.strerror or error}.")
+        return ""
+
+
+def _json(path: Path, notes: list[str]) -> dict[str, Any]:
+    text = _text(path, notes)
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    notes.append(f"{_where(path)} is not a JSON object and was left out.")
+    return {}
+
+
+def _toml(text: str, notes: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        notes.append(f"recipe.toml is shown as it stands but does not parse: {error}.")
+        return {}
+
+
+def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """The objects of a JSONL file. Lines that do not parse are dropped and counted in one note."""
+    rows: list[dict[str, Any]] = []
+    dropped = 0
+    # Only "\n" ends a line: JSON text may hold U+2028 and others that str.splitlines would split at.
+    for line in _text(path, notes).split("\n"):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            dropped += 1
+    if dropped:
+        lines = "1 torn line was" if dropped == 1 else f"{dropped} torn lines were"
+        notes.append(f"{_where(path)}: {lines} left out.")
+    return rows
+
+
+def _where(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}" if path.parent.name in ("before", "after", "train") else path.name

@@ -1,0 +1,25 @@
+"""Judge a model as it is, without training.
+
+pytest suites/test_evaluation.py --rl-model Qwen/Qwen2.5-0.5B-Instruct --rl-recipe gsm8k-qwen2.5-0.5b
+pytest suites/test_evaluation.py --rl-model rl-runs/<run>/train/final
+"""
+
+import pytest
+
+from harness.gate import judge_accuracy
+
+
+def test_every_question_is_answered_and_graded(before, questions):
+    """One record a question and sample, none of them unscored."""
+    records = before.records
+    assert {record.question_id for record in records} == {question.id for question in questions.test}
+    unscored = [record.question_id for record in records if record.status == "unscored"]
+    assert not unscored, f"{len(unscored)} answers could not be graded, first: {unscored[0]}"
+
+
+def test_model_reaches_the_accuracy_threshold(before, recipe, pytestconfig):
+    """With ``--rl-model`` that model is what is judged, so the recipe's ``min_accuracy`` holds for it."""
+    if pytestconfig.getoption("rl_model") is None or recipe.gate.min_accuracy is None:
+        pytest.skip("judges the model of --rl-model against a recipe's min_accuracy")
+    verdict = judge_accuracy(list(before.means.values()), min_accuracy=recipe.gate.min_accuracy)
+    assert verdict.passed, verdict.sentence

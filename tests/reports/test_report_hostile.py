@@ -1,0 +1,155 @@
+"""Untrusted text stays text: in real Chromium, from the file system, under the page's own policy."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hostile_texts import HOSTILE, INVISIBLE, LONG_LINE
+from made_up_runs import MadeUp, records_of, write_run
+
+from reports import render_session
+from reports.redact import redact
+from reports.text import FOLD_AT, visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPOKEN = (*HOSTILE, *(text for text, _ in INVISIBLE), LONG_LINE)
+
+
+def hostile_run(root: Path) -> Path:
+    """A run in which everything that can be text is hostile."""
+    bad = '"><img src=x onerror=alert(1)>'
+    made_up = MadeUp(
+        recipe="<img src=x onerror=alert(1)>",
+        questions=len(SPOKEN),
+        steps=3,
+        functions={"<script>alert(1)<\u202escript>": 1.0, bad: 0.5},
+        speech=lambda side, index, sample: SPOKEN[index],
+        question_text=lambda index: SPOKEN[-1 - index],
+        description="</title><script>alert(1)</script>\x00\ud800",
+        environment={"command": bad, "<svg onload=alert(1)>": "\u202e", "packages": {bad: bad}, "git": {"commit": bad}},
+    )
+    run = write_run(root, made_up)
+    rows = records_of(run, "after")
+    for row in rows[:20]:
+        row |= {"status": bad, "finish_reason": bad, "extracted": bad, "grades": {bad: {"extracted": bad}}}
+    (run / "after" / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verdict = {"gate": bad, "verdict": bad, "passed": False, "sentence": bad, "numbers": {bad: bad}}
+    (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": [verdict]}))
+    (run / "train" / "error.txt").write_bytes(b"</div><script>alert(1)</script>\x00\xff\xed\xa0\x80")
+    return run
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("hostile")
+    return render_session([hostile_run(root)], root / "report")
+
+
+def test_corpus_is_large_enough() -> None:
+    assert len(set(SPOKEN)) == len(SPOKEN) >= 200
+
+
+def test_file_is_plain_utf8_without_invisible_characters(hostile_page: Path) -> None:
+    text = hostile_page.read_bytes().decode("utf-8")
+    assert visible(text) == text
+    assert "\r" not in text
+
+
+def test_no_element_comes_from_a_text(hostile_page: Path) -> None:
+    tags: Counter[str] = Counter()
+    attributes: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags[tag] += 1
+            attributes.update(name for name, _ in attrs)
+
+    Reader().feed(hostile_page.read_text(encoding="utf-8"))
+    assert tags["script"] == tags["style"] == tags["title"] == tags["form"] == tags["body"] == 1
+    assert not {"img", "iframe", "object", "embed", "base", "animate", "math", "template", "plaintext"} & set(tags)
+    assert not {name for name in attributes if name.startswith("on") or name in ("style", "src", "srcdoc", "autofocus")}
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_nothing_runs_and_everything_is_shown(chromium: Any, hostile_page: Path, javascript: bool) -> None:
+    opened = chromium.open(hostile_page, java_script_enabled=javascript)
+    page = opened.page
+    if javascript:
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    page.wait_for_timeout(200)
+    assert opened.faults == []
+    assert "✗" in page.title()
+    if not javascript:
+        assert page.locator("details.q").count() == len(SPOKEN)
+        assert page.locator(".tools").is_hidden()
+        return
+    assert page.evaluate("window.owned") is None
+    shown = page.evaluate("Array.from(document.querySelectorAll('.completion'), (e) => e.textContent)")
+    assert len(shown) == 2 * len(SPOKEN)
+    for text in HOSTILE:
+        assert shown.count(text) == 2, text
+    for text, symbols in INVISIBLE:
+        assert shown.count(symbols) == 2, ascii(text)
+    assert sum(f"{len(LONG_LINE) - FOLD_AT:,} characters left out" in text for text in shown) == 2
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_layout_holds(chromium: Any, hostile_page: Path, width: int) -> None:
+    page = chromium.open(hostile_page, viewport={"width": width, "height": 800}).page
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_policy_allows_only_the_pages_own_code(hostile_page: Path) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', hostile_page.read_text(encoding="utf-8"))
+    assert policy is not None
+    assert policy[1].startswith("default-src &#39;none&#39;;")
+    assert "unsafe" not in policy[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "gone"),
+    [
+        ("HF_TOKEN=hf_abcdefghijklmnopqrst pytest", "HF_TOKEN=[redacted] pytest", "hf_abc"),
+        ("--model hf_abcdefghijklmnopqrst", "--model [redacted]", "hf_abc"),
+        ("OPENAI sk-proj-0123456789abcdefABCDEF x", "OPENAI [redacted] x", "sk-proj"),
+        ("ghp_0123456789abcdefghijABCDEFGHIJ012345", "[redacted]", "ghp_"),
+        ("https://user:pass@host/path", "https://[redacted]@host/path", "pass"),
+        ("--api-key 12345 --lr 1", "--api-key [redacted] --lr 1", "12345"),
+        ("Authorization: Bearer abcdefghijklmnopqrstuvwx", "Authorization: Bearer [redacted]", "abcdef"),
+        (
+            "max_new_tokens = 64, pad_token = '<pad>', task-0123456789abcdef",
+            "max_new_tokens = 64, pad_token = '<pad>'",
+            "%",
+        ),
+    ],
+)
+def test_secrets_are_redacted(text: str, kept: str, gone: str) -> None:
+    assert kept in redact(text)
+    assert gone not in redact(text)
+
+
+@pytest.mark.parametrize("unit", ["a-", "-", "eyJ-", "eyJabcdefgh.", "a.", "a://", "token ", "=", " ", "x", "basic "])
+def test_redaction_of_a_long_line_takes_no_longer_than_reading_it(unit: str) -> None:
+    line = unit * (1_000_000 // len(unit))
+    started = time.process_time()
+    redact(line)
+    assert time.process_time() - started < 10
+
+
+def test_redaction_reaches_the_page(tmp_path: Path) -> None:
+    secret = "hf_abcdefghijklmnopqrst"
+    environment = {"command": f"HF_TOKEN={secret} pytest", "env": {"API_KEY": "opensesame", "tokenizer": "kept"}}
+    run = write_run(tmp_path, MadeUp(environment=environment, description=f"uses {secret}", error=f"401 for {secret}"))
+    page = render_session([run], tmp_path).read_text(encoding="utf-8")
+    assert secret not in page
+    assert "opensesame" not in page
+    assert "tokenizer kept" in page

@@ -1,0 +1,200 @@
+"""Math-Verify behind a process: what it decides, and that neither hanging nor crashing gets out of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import RewardError
+from harness.rewards import math_equivalent
+from harness.rewards.math_process import MathProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HANGS = "1000000!"  # Math-Verify computes it for more than ten seconds
+
+CASES = [
+    # ground truth, answer, same
+    (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}", True),
+    ("x+1", "1 + x", True),
+    ("x+1", "x-1", False),
+    ("1024", "2^{10}", True),
+    ("5", "x = 5", True),
+    ("5", r"\sqrt{25}", True),
+    ("5", "5, 6", False),
+    ("5", r"5 \text{ or } 6", False),
+    ("5", r"5\text{ thousand}", False),
+    ("5", "5!", False),
+    ("5", "$5$ or $6$", False),
+    (r"\{1, 2\}", r"\{2, 1\}", True),
+    ("(1, 2)", "(2, 1)", False),
+    ("[0, 1)", "[0,1)", True),
+    ("Spain", "pains", False),
+    ("Paris", r"\text{Paris}", True),
+    ("1/3", r"\frac{2}{6}", True),
+    ("5", "x" * 1_000_000, False),
+]
+
+
+@pytest.fixture
+def verifier() -> Iterator[MathProcess]:
+    process = MathProcess(time_limit_s=1.0)
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize(("truth", "answer", "same"), CASES)
+def test_decisions(truth: str, answer: str, same: bool) -> None:
+    assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is same
+
+
+def test_unreadable_ground_truth_is_undecided(verifier: MathProcess) -> None:
+    assert verifier.equivalent("5", "") is None
+
+
+def test_numbers_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: MathProcess, answer: str, ground_truth: str) -> bool:
+        raise AssertionError("asked the process")
+
+    monkeypatch.setattr(MathProcess, "equivalent", refuse)
+    assert math_equivalent(["?", "?"], [r"\boxed{1,200}", r"\boxed{7}"], ground_truth=["1200", "1200"]) == [1.0, 0.0]
+
+
+def test_time_out_is_undecided_and_the_next_question_is_answered(
+    verifier: MathProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["harness.rewards.math_equivalent"]
+    monkeypatch.setattr(module, "_process", verifier)
+    completions = [f"\\boxed{{{HANGS}}}", r"\boxed{2^{4}}"]
+    start = time.monotonic()
+    assert math_equivalent(["?", "?"], completions, ground_truth=["17", "16"]) == [None, 1.0]
+    assert time.monotonic() - start < 60
+    assert math_equivalent.grade(completions[0], "17").status == "unscored"
+    assert math_equivalent.grade(completions[0], "17").extracted == HANGS
+
+
+@pytest.mark.parametrize(
+    "answer", ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 40 + "2" + "}" * 40]
+)
+def test_hostile_answers_are_never_correct(verifier: MathProcess, answer: str) -> None:
+    start = time.monotonic()
+    assert verifier.equivalent(answer, "5") is not True
+    assert time.monotonic() - start < 60
+
+
+def test_time_out_off_the_main_thread(verifier: MathProcess) -> None:
+    assert threading.current_thread() is threading.main_thread()
+    with ThreadPoolExecutor(4) as pool:
+        verdicts = list(pool.map(lambda answer: verifier.equivalent(answer, "16"), [HANGS, "2^{4}", HANGS, "4^{2}"]))
+    assert verdicts == [None, True, None, True]
+
+
+def _fake(tmp_path: Path, body: str) -> list[str]:
+    """A worker that greets and then runs ``body`` for each ``line``."""
+    script = tmp_path / "worker.py"
+    head = "import json, os, sys, time\nprint(json.dumps({'ready': True}), flush=True)\nfor line in sys.stdin:\n"
+    script.write_text(head + textwrap.indent(body, "    "))
+    return [sys.executable, str(script)]
+
+
+def test_a_sleeping_worker_is_killed_by_the_clock(tmp_path: Path) -> None:
+    body = "if 'sleep' in line: time.sleep(600)\nprint('true', flush=True)"
+    process = MathProcess(time_limit_s=0.2, command=_fake(tmp_path, body))
+    assert process.equivalent("sleep", "1") is None
+    process.close()
+
+
+@pytest.mark.parametrize(
+    "crash",
+    ["os.abort()", "sys.exit(3)", "print('tr', end='', flush=True); os._exit(1)"],
+    ids=["abort", "exit", "torn"],
+)
+def test_a_crash_is_undecided_and_the_next_question_is_answered(tmp_path: Path, crash: str) -> None:
+    command = _fake(tmp_path, f"if 'crash' in line: {crash}\nprint('true', flush=True)")
+    process = MathProcess(time_limit_s=30, command=command)
+    assert [process.equivalent(answer, "1") for answer in ("a", "crash", "b")] == [True, None, True]
+    process.close()
+
+
+def test_death_while_idle_goes_unnoticed(tmp_path: Path) -> None:
+    process = MathProcess(time_limit_s=30, command=_fake(tmp_path, "print('true', flush=True)\nos._exit(0)"))
+    for _ in range(3):
+        assert process.equivalent("a", "1") is True
+        assert process._process is not None
+        os.waitid(os.P_PID, process._process.pid, os.WEXITED | os.WNOWAIT)
+    process.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ([sys.executable, "-c", 'print(\'{"error": "No module named math_verify"}\')'], "No module named math_verify"),
+        ([sys.executable, "-c", "raise SystemExit(1)"], "before it was ready"),
+        (["/nowhere/python"], "No such file"),
+    ],
+)
+def test_a_worker_that_does_not_start(command: list[str], message: str) -> None:
+    with pytest.raises(RewardError, match=f"could not start its verifier process: .*{message}"):
+        MathProcess(command=command).equivalent("a", "b")
+
+
+def test_close_ends_the_worker_and_may_be_repeated(verifier: MathProcess) -> None:
+    assert verifier.equivalent("2^{2}", "4") is True
+    worker = verifier._process
+    assert worker is not None
+    verifier.close()
+    verifier.close()
+    assert worker.returncode is not None
+    assert verifier.equivalent("2^{2}", "4") is True
+
+
+SCRIPT = """
+import os, sys
+from harness.rewards import math_equivalent
+module = sys.modules["harness.rewards.math_equivalent"]
+
+def ask(n):
+    return math_equivalent.grade("\\\\boxed{2^{%d}}" % n, str(2**n)).correct
+
+assert ask(5) is True
+parent = module._process._process.pid
+child = os.fork() if sys.argv[1] == "fork" else None
+if child == 0:
+    assert module._process._process is None
+    assert ask(6) is True
+    assert module._process._process.pid != parent
+    module._process.close()
+    os._exit(0)
+if child is not None:
+    assert os.waitpid(child, 0)[1] == 0
+    assert ask(7) is True
+    assert module._process._process.pid == parent
+print(parent)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.parametrize("mode", ["fork", "plain"])
+def test_no_worker_outlives_its_owner_and_forks_do_not_share(mode: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, mode],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(result.stdout), 0)

@@ -1,0 +1,105 @@
+"""Names of rewards: shipped, the user's own, misspelt; and the fingerprint of what decides their values."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import RewardError
+from harness.rewards import SHIPPED, resolve_reward, reward_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SOURCE = """
+LIMIT = 3
+
+def short(prompts, completions, **columns):
+    return [float(len(text) <= LIMIT) for text in completions]
+"""
+
+
+@pytest.fixture
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An importable module ``my_rewards_here`` in a folder of its own."""
+    path = tmp_path / "my_rewards_here.py"
+    path.write_text(SOURCE)
+    (tmp_path / "broken_rewards_here.py").write_text("import no_such_module_anywhere\n")
+    (tmp_path / "raising_rewards_here.py").write_text("raise ValueError('not today')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    yield path
+    for name in ("my_rewards_here", "broken_rewards_here", "raising_rewards_here", "reexporting_here"):
+        sys.modules.pop(name, None)
+
+
+def test_shipped_names_resolve_to_functions_of_that_name() -> None:
+    assert set(SHIPPED) == {"boxed_exact", "boxed_numeric", "math_equivalent", "format_boxed"}
+    assert [resolve_reward(name).__name__ for name in SHIPPED] == list(SHIPPED)
+
+
+def test_a_function_of_the_users(user_module: Path) -> None:
+    function = resolve_reward("my_rewards_here:short")
+    assert function(prompts=["?", "?"], completions=["abc", "abcd"]) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("boxed_numerc", r'no reward "boxed_numerc"; did you mean "boxed_numeric"\? .*"package\.module:function"'),
+        ("zzz", r'no reward "zzz"; those shipped are boxed_numeric, .*"package\.module:function"'),
+        ("", r'no reward ""'),
+        ("my_rewards_here.short", r'written "package\.module:function"'),
+        ("my_rewards_here:", r'written "package\.module:function"'),
+        (":short", r'written "package\.module:function"'),
+        ("my rewards:short", r'written "package\.module:function"'),
+        ("..:short", r'written "package\.module:function"'),
+        ("my_rewards_here:shrot", r'my_rewards_here\.py has no "shrot"; did you mean "my_rewards_here:short"\?'),
+        ("my_rewards_here:LIMIT", r'"LIMIT" is a value of type int, not a function'),
+        ("nowhere_at_all:f", r'there is no module "nowhere_at_all" on Python\'s path'),
+        ("nowhere_at_all.deeper:f", r'there is no module "nowhere_at_all" on Python\'s path'),
+        ("my_rewards_here.deeper:f", r'no module "my_rewards_here.deeper"'),
+        ("broken_rewards_here:f", r"importing broken_rewards_here raised ModuleNotFoundError: .*no_such_module_anywh"),
+        ("raising_rewards_here:f", r"importing raising_rewards_here raised ValueError: not today"),
+    ],
+)
+def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -> None:
+    with pytest.raises(RewardError, match=message):
+        resolve_reward(name)
+
+
+def test_shipped_fingerprints_are_stable() -> None:
+    for name in SHIPPED:
+        assert reward_source(name) == reward_source(name)
+        assert len(reward_source(name)) == 64
+
+
+def test_math_equivalent_depends_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: reward_source(name) for name in SHIPPED}
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
+    changed = {name for name in SHIPPED if reward_source(name) != before[name]}
+    assert changed == {"math_equivalent"}
+
+
+def test_a_users_fingerprint_follows_the_file(user_module: Path) -> None:
+    before = reward_source("my_rewards_here:short")
+    user_module.write_text(SOURCE.replace("\n", "\r\n"), newline="")
+    assert reward_source("my_rewards_here:short") == before
+    user_module.write_text(SOURCE + "# more\n")
+    assert reward_source("my_rewards_here:short") != before
+
+
+def test_a_fingerprint_follows_the_defining_module_too(user_module: Path) -> None:
+    user_module.with_name("reexporting_here.py").write_text("from my_rewards_here import short\n")
+    before = reward_source("reexporting_here:short")
+    user_module.write_text(SOURCE + "# more\n")
+    assert reward_source("reexporting_here:short") != before
+
+
+def test_functions_without_source_have_no_fingerprint() -> None:
+    with pytest.raises(RewardError, match="has no Python source file"):
+        reward_source("math:fsum")

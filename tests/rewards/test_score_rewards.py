@@ -1,0 +1,211 @@
+"""Scoring completions for the record: totals, grades, the primary grader, and user functions that misbehave."""
+
+from __future__ import annotations
+
+import math
+import sys
+from decimal import Decimal
+from fractions import Fraction
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import RewardError
+from harness.rewards import Grade, checked_rewards, reward_function, score_all
+from harness.rewards.score import weighted_total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMPLETIONS = [r"\boxed{7}", r"\boxed{7.0}", r"\boxed{8}", "7"]
+
+
+@pytest.fixture
+def user() -> Iterator[ModuleType]:
+    """An importable, empty module ``scoring_functions_here``; tests put functions into it."""
+    module = ModuleType("scoring_functions_here")
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
+
+
+def score(rewards: dict[str, float], completions: list[Any] = COMPLETIONS, truth: str | None = "7") -> list[Any]:
+    size = len(completions)
+    return score_all(["?"] * size, completions, {"ground_truth": [truth] * size}, rewards)
+
+
+def test_rewards_grades_and_status() -> None:
+    results = score({"format_boxed": 0.5, "boxed_numeric": 1.0})
+    assert [result.status for result in results] == ["correct", "correct", "wrong", "no_answer"]
+    assert [result.extracted for result in results] == ["7", "7.0", "8", None]
+    assert [result.reward for result in results] == [1.5, 1.5, 0.5, 0.0]
+    assert [result.grades["boxed_exact"].correct for result in results] == [True, False, False, False]
+    assert [result.grades["boxed_numeric"].correct for result in results] == [True, True, False, False]
+    assert results[0].rewards == {"format_boxed": 1.0, "boxed_numeric": 1.0}
+
+
+def test_the_first_function_that_grades_is_primary() -> None:
+    assert score({"format_boxed": 1.0, "boxed_exact": 1.0, "boxed_numeric": 1.0})[1].status == "wrong"
+    assert score({"boxed_numeric": 1.0, "boxed_exact": 1.0})[1].status == "correct"
+    assert score({"format_boxed": 1.0})[1].status == "correct"
+
+
+def test_a_grader_of_the_users_decides(user: ModuleType) -> None:
+    def seven(completion: str, ground_truth: str) -> Grade:
+        return Grade(extracted="seven", correct=None if "8" in completion else True)
+
+    user.seven = reward_function(seven)  # type: ignore[attr-defined]
+    results = score({"scoring_functions_here:seven": 2.0})
+    assert [result.status for result in results] == ["correct", "correct", "unscored", "correct"]
+    assert [result.reward for result in results] == [2.0, 2.0, None, 2.0]
+
+
+def test_chat_completions_and_missing_ground_truth() -> None:
+    chat = [[{"role": "assistant", "content": text}] for text in COMPLETIONS]
+    assert score({"boxed_numeric": 1.0}, chat) == score({"boxed_numeric": 1.0})
+    (result,) = score({"boxed_numeric": 1.0}, [r"\boxed{7}"], truth=None)
+    assert (result.status, result.reward, result.grades["boxed_exact"].correct) == ("unscored", None, None)
+
+
+def test_nothing_to_score() -> None:
+    assert score({"boxed_numeric": 1.0}, []) == []
+
+
+def test_every_column_reaches_the_function(user: ModuleType) -> None:
+    def levels(prompts: list[str], completions: list[str], level: list[int], **columns: Any) -> list[int]:
+        return level
+
+    user.levels = levels  # type: ignore[attr-defined]
+    columns: dict[str, list[Any]] = {"ground_truth": ["7", "7"], "level": [3, 4]}
+    results = score_all(["?", "?"], COMPLETIONS[:2], columns, {"scoring_functions_here:levels": 0.5})
+    assert [result.reward for result in results] == [1.5, 2.0]
+
+
+VALUES = [
+    (None, None),
+    (1, 1.0),
+    (True, 1.0),
+    (math.nan, None),
+    (np.float32(0.5), 0.5),
+    (np.float64("nan"), None),
+    (np.int64(2), 2.0),
+    (np.bool_(True), 1.0),
+    (np.array(0.25), 0.25),
+    (Fraction(1, 4), 0.25),
+    (Decimal("0.25"), 0.25),
+    (Decimal("NaN"), None),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), VALUES, ids=lambda value: repr(value))
+def test_values_that_count(value: object, expected: float | None) -> None:
+    (number,) = checked_rewards("mine", [value], 1)
+    assert number == expected
+    assert number is None or type(number) is float
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.inf,
+        -math.inf,
+        np.float32("inf"),
+        "1.0",
+        [1.0],
+        1j,
+        object(),
+        np.array([1.0, 2.0]),
+        10**5000,
+        Decimal("sNaN"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_that_do_not(value: object) -> None:
+    with pytest.raises(RewardError, match=r'reward function "mine" returned .* for completion 1; it must return'):
+        checked_rewards("mine", [0.0, value], 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "must return a list with a number or None for each completion, not a value of type NoneType"),
+        (1.0, "not a value of type float"),
+        ([], "returned a list of 0 values for 2 completions"),
+        ([1.0], "returned a list of 1 values for 2 completions"),
+        ("ab", "returned a str of 2 values"),
+        ({0: 1.0, 1: 1.0}, "returned a dict of 2 values"),
+    ],
+)
+def test_lists_of_the_wrong_kind(values: object, message: str) -> None:
+    with pytest.raises(RewardError, match=message):
+        checked_rewards("mine", values, 2)
+
+
+def test_arrays_and_tuples_are_lists_enough() -> None:
+    assert checked_rewards("mine", np.array([0.5, math.nan]), 2) == [0.5, None]
+    assert checked_rewards("mine", (1, 0), 2) == [1.0, 0.0]
+
+
+def test_a_function_that_raises_is_named(user: ModuleType) -> None:
+    def fails(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        raise KeyError("level")
+
+    user.fails = fails  # type: ignore[attr-defined]
+    with pytest.raises(RewardError, match=r'"scoring_functions_here:fails" raised KeyError: \'level\''):
+        score({"scoring_functions_here:fails": 1.0})
+
+
+def test_an_async_function_is_refused(user: ModuleType) -> None:
+    async def later(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        return [0.0]
+
+    user.later = later  # type: ignore[attr-defined]
+    with pytest.raises(RewardError, match=r'"scoring_functions_here:later" is async'):
+        score({"scoring_functions_here:later": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("grade", "message"), [(True, "must return a harness.rewards.Grade"), (None, "raised TypeError")]
+)
+def test_a_grader_that_breaks_its_contract(user: ModuleType, grade: object, message: str) -> None:
+    def fine(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        return [1.0] * len(completions)
+
+    def grader(completion: str, ground_truth: str) -> object:
+        if grade is None:
+            raise TypeError("no")
+        return grade
+
+    fine.grade = grader  # type: ignore[attr-defined]
+    user.fine = fine  # type: ignore[attr-defined]
+    with pytest.raises(RewardError, match=f'the grader of reward "scoring_functions_here:fine" {message}'):
+        score({"scoring_functions_here:fine": 1.0})
+
+
+def test_columns_of_the_wrong_length() -> None:
+    with pytest.raises(RewardError, match="column prompts has 1 values for 2 completions"):
+        score_all(["?"], ["a", "b"], {"ground_truth": ["7", "7"]}, {"boxed_numeric": 1.0})
+    with pytest.raises(RewardError, match="column level has 1 values for 2 completions"):
+        score_all(["?", "?"], ["a", "b"], {"ground_truth": ["7", "7"], "level": [1]}, {"format_boxed": 1.0})
+    with pytest.raises(RewardError, match='needs the dataset column "ground_truth"; it has level'):
+        score_all(["?"], ["a"], {"level": [1]}, {"format_boxed": 1.0})
+
+
+FINITE = st.floats(-1e6, 1e6)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=3), st.tuples(st.none() | FINITE, FINITE)))
+def test_the_total_is_trls(parts: dict[str, tuple[float | None, float]]) -> None:
+    values = {name: value for name, (value, _) in parts.items()}
+    weights = {name: weight for name, (_, weight) in parts.items()}
+    total = weighted_total(values, weights)
+    products = [math.nan if value is None else value * weight for value, weight in parts.values()]
+    if all(map(math.isnan, products)):
+        assert total is None
+    else:
+        assert total == pytest.approx(float(np.nansum(products)), abs=1e-3)
