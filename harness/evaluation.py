@@ -132,7 +132,7 @@ def evaluate(
 
 def read_records(stage: Path) -> list[Record]:
     """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
-    records = {}
+    records: dict[tuple[str, int], Record] = {}
     for row in read_lines(stage / "records.jsonl"):
         try:
             record = Record.from_json(row)

@@ -178,6 +178,23 @@ def load_recipe(path: str | Path) -> Recipe:
     return Recipe(name=path.stem, source=path, **tables)
 
 
+def parse_changes(assignments: list[str]) -> dict[str, Any]:
+    """``["train.max_steps=2"]`` as ``{"train.max_steps": 2}``, for :meth:`Recipe.override`.
+
+    The value is TOML; one that is not is taken as text. Raises ``RecipeError`` where there is no ``key=``.
+    """
+    changes = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"an override is written key=value, as in train.max_steps=2, not {assignment!r}")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = text.strip()
+    return changes
+
+
 def line_of(text: str, location: tuple[str, ...]) -> int:
     """The 1-based line where a dotted key stands in TOML text, or its section's line, or 1.
 
@@ -189,8 +206,9 @@ def line_of(text: str, location: tuple[str, ...]) -> int:
             section = header[1].strip()
             if len(location) > 1 and section == location[0]:
                 found = number
-        elif (key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line)) and location[-1] == key[1]:
-            if section == ".".join(location[:-1]):
+        elif section == ".".join(location[:-1]):
+            key = re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line)
+            if key and key[1] == location[-1]:
                 return number
     return found
 

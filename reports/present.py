@@ -54,6 +54,15 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as ``(dotted name, plain value)`` rows."""
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else str(key)
+        rows += leaves(value, name) if isinstance(value, dict) and value else [(name, plain(value))]
+    return rows
+
+
 def brief(value: float) -> str:
     """A number in three digits."""
     return f"{value:.3g}".replace("-", "\u2212")

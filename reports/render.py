@@ -92,6 +92,7 @@ def environment() -> Environment:
         "count": present.count,
         "folded": text.folded,
         "interval": present.interval,
+        "leaves": present.leaves,
         "moment": present.moment,
         "percent": present.percent,
         "plain": present.plain,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +57,8 @@ def get_path(config: pytest.Config, name: str) -> Path:
     """A path option; one from the command line is relative to where pytest was called, else to the root directory."""
     given = config.getoption(_dest(name))
     if given is not None:
-        return config.invocation_params.dir / given
-    return config.rootpath / (config.getini(_dest(name)) or PATHS[name])
-
-
-def parse_changes(assignments: list[str]) -> dict[str, Any]:
-    """``["train.max_steps=2"]`` as ``{"train.max_steps": 2}``; a value that is no TOML is taken as text."""
-    changes = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise pytest.UsageError(f"--rl-set takes key=value, as in train.max_steps=2, not {assignment!r}")
-        try:
-            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            changes[key.strip()] = text.strip()
-    return changes
+        return config.invocation_params.dir / str(given)
+    return config.rootpath / str(config.getini(_dest(name)) or PATHS[name])
 
 
 def _dest(name: str) -> str:

@@ -13,9 +13,9 @@ import pytest
 
 from harness.catalog import find_recipe, recipe_files
 from harness.errors import HarnessError
-from harness.plugin.options import get_option, get_path, parse_changes
+from harness.plugin.options import get_option, get_path
 from harness.plugin.progress import Progress
-from harness.recipe import Recipe
+from harness.recipe import Recipe, parse_changes
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
@@ -124,4 +124,5 @@ def plainly() -> Iterator[None]:
 
 def opened_directory(run: Any) -> Path | None:
     """A run's directory if some test has opened it."""
-    return run.__dict__.get("directory")
+    directory: Path | None = run.__dict__.get("directory")
+    return directory

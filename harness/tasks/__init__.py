@@ -16,7 +16,7 @@ from harness.errors import TaskError
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.gsm8k import to_question
 from harness.tasks.hub import gsm8k_rows
-from harness.tasks.jsonl import read_split, row_reader
+from harness.tasks.jsonl import Row, read_split, row_reader
 from harness.tasks.prompts import with_prompts
 from harness.tasks.question import Message, Question, Questions
 
@@ -78,7 +78,7 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     """All training and all test questions of a source, each in an order fixed by the task's seed."""
     path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
     if task.name == "gsm8k":
-        read = lambda row, split, index: to_question(row, split=split, index=index)  # noqa: E731
+        read = gsm8k_question
     else:
         read = row_reader(Path(task.name).stem, task.fields)
     if path is None:
@@ -97,6 +97,10 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
             "or a folder with train.jsonl and test.jsonl"
         )
     return tuple(_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))  # type: ignore[return-value]
+
+
+def gsm8k_question(row: Row, split: str, index: int) -> Question:
+    return to_question(row, split=split, index=index)
 
 
 def _shuffled(questions: list[Question], seed: str) -> list[Question]:

@@ -33,7 +33,7 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}") from None
-    rows = []
+    rows: list[tuple[int, Row]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import subprocess
@@ -12,22 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from jinja2 import UndefinedError
 from made_up_runs import MadeUp, records_of, write_run
+from report_pages import page_of, words_of
 
 from reports import render_session
 from reports.render import TEMPLATES, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def page_of(*runs: Path, output: Path) -> str:
-    return render_session(runs, output).read_text(encoding="utf-8")
-
-
-def words_of(page: str) -> str:
-    """The page's text: no tags, one space between words."""
-    body = re.sub(r"<(script|style)>.*?</\1>", " ", page, flags=re.S)
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 @pytest.fixture(scope="module")

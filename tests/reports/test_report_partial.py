@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from made_up_runs import MadeUp, records_of, write_run
-from test_report_content import page_of, words_of
+from report_pages import page_of, words_of
 
 from reports.read import read_run
 

@@ -1,0 +1,63 @@
+"""Holds every recipe's reward functions to their contract, before anything is trained on them.
+
+pytest suites/test_rewards.py
+"""
+
+import pytest
+
+from harness.rewards import resolve_reward
+
+RIGHT, WRONG, NOTHING = r"6 * 200 = \boxed{1200}", r"6 * 200 = \boxed{1201}", "I do not know."
+
+
+def rewards_for(name, completions, ground_truth="1200"):
+    """What a reward function gives, called as TRL calls it."""
+    n = len(completions)
+    return resolve_reward(name)(
+        prompts=[[{"role": "user", "content": "What is 6 * 200?"}]] * n,
+        completions=completions,
+        completion_ids=[[0]] * n,
+        ground_truth=[ground_truth] * n,
+        question=["What is 6 * 200?"] * n,
+        question_id=["contract/0"] * n,
+        trainer_state=None,
+    )
+
+
+def test_one_value_a_completion(recipe):
+    """A finite number or None for each completion, in their order, for chats as for plain text."""
+    texts = [RIGHT, WRONG, NOTHING, ""]
+    for name in recipe.rewards:
+        plain = rewards_for(name, texts)
+        assert len(plain) == len(texts)
+        assert all(value is None or abs(float(value)) < float("inf") for value in plain)
+        assert plain == rewards_for(name, [[{"role": "assistant", "content": text}] for text in texts])
+
+
+def test_same_answer_same_reward(recipe):
+    """Rewards do not depend on luck, on order, or on the other completions of the batch."""
+    for name in recipe.rewards:
+        together = rewards_for(name, [RIGHT, WRONG, NOTHING])
+        assert together == rewards_for(name, [RIGHT, WRONG, NOTHING])
+        assert together == [rewards_for(name, [text])[0] for text in (RIGHT, WRONG, NOTHING)]
+        assert together[::-1] == rewards_for(name, [NOTHING, WRONG, RIGHT])
+
+
+def test_right_answers_are_paid_more(recipe):
+    """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
+    right, wrong, nothing = (
+        sum(weight * (rewards_for(name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
+        for text in (RIGHT, WRONG, NOTHING)
+    )
+    assert right > wrong >= nothing
+
+
+def test_every_gold_answer_is_accepted(recipe, device, questions):
+    """No ground truth of the task is refused by a grader that trains or judges on it."""
+    graders = [name for name in recipe.rewards if hasattr(resolve_reward(name), "grade")]
+    if not graders:
+        pytest.skip(f"recipe {recipe.name} has no grading reward function")
+    for name in graders:
+        for question in (*questions.train, *questions.test):
+            grade = resolve_reward(name).grade(rf"\boxed{{{question.ground_truth}}}", question.ground_truth)
+            assert grade.correct, f"{name} refuses the gold answer {question.ground_truth!r} of {question.id}"

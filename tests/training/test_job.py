@@ -1,0 +1,216 @@
+"""Training jobs on the embedded model: what they keep, what a kill or a crash leaves, and that they go on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from harness.catalog import find_recipe
+from harness.errors import TrainingError
+from harness.pipeline import Run, Settings
+from harness.runs import read_json, read_lines
+
+SMALL = {
+    "task.train_questions": 24,
+    "task.test_questions": 8,
+    "train.per_device_train_batch_size": 16,
+    "train.num_generations": 4,
+    "train.max_steps": 6,
+    "train.save_steps": 2,
+    "train.max_completion_length": 24,
+    "evaluate.max_new_tokens": 24,
+}
+
+
+@pytest.fixture(autouse=True)
+def _calm(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def small():
+    return find_recipe("tiny-arithmetic").override(SMALL)
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    """One uninterrupted job, shared by the tests that only read."""
+    run = Run(small, 0, Settings(runs_dir=tmp_path_factory.mktemp("runs")))
+    run.trained()
+    return run
+
+
+def steps(trained):
+    return [row["step"] for row in trained.metrics if "loss" in row]
+
+
+def test_every_step_and_completion_is_kept(finished):
+    trained = finished.trained()
+    assert steps(trained) == [1, 2, 3, 4, 5, 6]
+    assert trained.summary["steps"] == 6
+    rows = trained.completions
+    assert [row["step"] for row in rows] == [step for step in range(1, 7) for _ in range(16)]
+    for row in rows:
+        assert row["reward"] == row["rewards"]["boxed_numeric"]
+        assert row["finish_reason"] in ("stop", "length")
+        assert 0 < row["completion_tokens"] <= 24
+        assert row["prompt"][-1]["role"] == "user"
+
+
+def test_advantages_are_those_of_grpo(finished):
+    """TRL's group advantage, (r - mean) / (std + 1e-4), recomputed from the kept rewards (arXiv:2402.03300, eq. 3)."""
+    groups: dict[str, list[dict]] = {}
+    for row in finished.trained().completions:
+        groups.setdefault(row["group"], []).append(row)
+    assert all(len(group) == 4 for group in groups.values())
+    varied = 0
+    for group in groups.values():
+        rewards = [row["reward"] for row in group]
+        mean = sum(rewards) / 4
+        std = (sum((reward - mean) ** 2 for reward in rewards) / 3) ** 0.5
+        varied += std > 0
+        for row in group:
+            assert row["advantage"] == pytest.approx((row["reward"] - mean) / (std + 1e-4), abs=1e-4)
+    assert varied, "no group had different rewards: nothing was compared"
+
+
+def test_logged_reward_is_the_mean_of_the_kept_ones(finished):
+    trained = finished.trained()
+    for row in trained.metrics:
+        if "reward" in row:
+            kept = [each["reward"] for each in trained.completions if each["step"] == row["step"]]
+            assert row["reward"] == pytest.approx(sum(kept) / len(kept), abs=1e-6)
+
+
+def test_final_policy_is_safetensors_and_loads_back(finished):
+    from harness.policy import load_policy
+
+    folder = finished.trained().model
+    assert list(folder.glob("*.safetensors"))
+    assert not [path for path in folder.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+    assert load_policy(str(folder), device="cpu").model.num_parameters() > 0
+
+
+def test_same_seed_same_completions(small, finished, tmp_path):
+    again = Run(small, 0, Settings(runs_dir=tmp_path)).trained()
+    first = [row["completion"] for row in finished.trained().completions]
+    assert [row["completion"] for row in again.completions] == first
+
+
+def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finished, tmp_path):
+    """SIGKILL to the training process after a checkpoint: a failure in words, then the rest and nothing twice."""
+    script = (
+        "import json, sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
+        "from pathlib import Path\n"
+        f"recipe = find_recipe('tiny-arithmetic').override({SMALL!r})\n"
+        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
+    )
+    with (tmp_path / "stderr").open("wb") as stderr:
+        parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "runs")], stderr=stderr)
+    deadline = time.monotonic() + 240
+    while not (found := list((tmp_path / "runs").glob("*/train/checkpoint-2/trainer_state.json"))):
+        assert parent.poll() is None, (tmp_path / "stderr").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (child,) = psutil.Process(parent.pid).children()
+    child.send_signal(signal.SIGKILL)
+    assert parent.wait(60) != 0
+    assert "killed by SIGKILL" in (tmp_path / "stderr").read_text()
+    train = found[0].parent.parent
+    assert not (train / "summary.json").exists()
+
+    trained = Run(small, 0, Settings(runs_dir=tmp_path / "runs")).trained()
+    assert trained.summary["resumed_from"] in (2, 4)
+    assert steps(trained) == [1, 2, 3, 4, 5, 6]
+    # Resuming is exact here: the checkpoint holds weights, optimizer and random state.
+    assert [row["completion"] for row in trained.completions] == [
+        row["completion"] for row in finished.trained().completions
+    ]
+
+
+def test_job_ends_when_the_process_that_asked_is_killed(small, tmp_path):
+    script = (
+        "import sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
+        "from pathlib import Path\n"
+        f"recipe = find_recipe('tiny-arithmetic').override({ {**SMALL, 'train.max_steps': 500}!r})\n"
+        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.glob("*/train/progress.json")):
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (child,) = psutil.Process(parent.pid).children()
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait(10)
+    child.wait(20)  # raises TimeoutExpired if it trains on alone
+
+
+def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small, tmp_path, monkeypatch):
+    module = tmp_path / "crashing_reward.py"
+    module.write_text(
+        "def reward(prompts, completions, **columns):\n    import os\n    print('about to go', flush=True)\n    os.abort()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = small.override({"rewards": {"crashing_reward:reward": 1.0}})
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs"))
+    with pytest.raises(TrainingError, match="SIGABRT") as failure:
+        run.trained()
+    assert "about to go" in str(failure.value)
+    log = run.directory / "train" / "log.txt"
+    before = log.stat().st_mtime_ns
+    with pytest.raises(TrainingError, match="SIGABRT"):
+        run.trained()
+    assert log.stat().st_mtime_ns == before, "a second test of the same session started the job again"
+
+
+def test_reward_that_raises_ends_the_job_with_one_sentence(small, tmp_path, monkeypatch):
+    (tmp_path / "raising_reward.py").write_text("def reward(prompts, completions, **columns):\n    return 1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = Run(small.override({"rewards": {"raising_reward:reward": 1.0}}), 0, Settings(runs_dir=tmp_path / "runs"))
+    with pytest.raises(TrainingError) as failure:
+        run.trained()
+    assert str(failure.value) == 'reward function "raising_reward:reward" raised ZeroDivisionError: division by zero'
+
+
+def test_torn_logs_and_checkpoints_are_mended(small, finished, tmp_path):
+    """A kill can tear the last lines of both logs and the checkpoint being written; nothing of that stays."""
+    import shutil
+
+    shutil.copytree(finished.directory, tmp_path / finished.directory.name)
+    run = Run(small, 0, Settings(runs_dir=tmp_path))
+    train = run.directory / "train"
+    assert train.parent.name == finished.directory.name, "same inputs, same directory"
+    (train / "summary.json").unlink()
+    shutil.rmtree(train / "final")
+    (train / "checkpoint-6" / "trainer_state.json").unlink()
+    for name in ("metrics.jsonl", "completions.jsonl"):
+        with (train / name).open("a") as file:
+            file.write('{"step": 6, "torn')
+    trained = run.trained()
+    assert trained.summary["resumed_from"] == 4
+    assert steps(trained) == [1, 2, 3, 4, 5, 6]
+    assert len(trained.completions) == 6 * 16
+
+
+def test_in_process_is_the_same_job(small, finished, tmp_path):
+    trained = Run(small, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
+    assert [row["reward"] for row in trained.completions] == [row["reward"] for row in finished.trained().completions]
+
+
+def test_job_json_is_plain_data(finished):
+    job = read_json(finished.directory / "train" / "job.json")
+    assert job is not None
+    assert json.dumps(job)
+    assert job["seed"] == 0
+    assert len(job["rows"]) == 24
+    assert list(read_lines(finished.directory / "train" / "metrics.jsonl"))

@@ -1,0 +1,46 @@
+"""The reward functions are TRL's kind: a user's own GRPOTrainer takes them as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.policy import load_policy
+from harness.rewards import boxed_exact, boxed_numeric, format_boxed
+from harness.tasks.arithmetic import arithmetic_questions
+
+
+@pytest.mark.parametrize("conversational", [True, False])
+def test_plain_grpo_trainer_takes_them(tmp_path, conversational):
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    policy = load_policy("tiny", device="cpu")
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": question.text}] if conversational else question.text,
+            "ground_truth": question.ground_truth,
+        }
+        for question in arithmetic_questions("train", 8)
+    ]
+    trainer = GRPOTrainer(
+        model=policy.model,
+        processing_class=policy.tokenizer,
+        reward_funcs=[boxed_numeric, boxed_exact, format_boxed],
+        train_dataset=Dataset.from_list(rows),
+        args=GRPOConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=8,
+            num_generations=4,
+            max_steps=1,
+            max_completion_length=24,
+            logging_steps=1,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+        ),
+    )
+    trainer.train()
+    (logged,) = [row for row in trainer.state.log_history if "loss" in row]
+    for name in ("boxed_numeric", "boxed_exact", "format_boxed"):
+        assert 0 <= logged[f"rewards/{name}/mean"] <= 1
