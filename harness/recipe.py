@@ -25,10 +25,23 @@ SYSTEM_PROMPT = r"Reason step by step, then put the final answer in \boxed{}."
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class _Explained(type(BaseModel)):  # type: ignore[misc]
+    """A class whose own construction raises :class:`RecipeError`; as a part of another, pydantic reports it there."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        try:
+            return super().__call__(*args, **fields)
+        except ValidationError as error:
+            source = fields.get("source")
+            section = () if cls is Recipe else (cls.__name__.removesuffix("Section").lower(),)
+            raise RecipeError(_explain(error, section, source if isinstance(source, Path) else None)) from None
+
+
+class _Section(BaseModel, metaclass=_Explained):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelSection(_Section):
@@ -62,8 +75,10 @@ class TrainSection(_Section):
     @model_validator(mode="before")
     @classmethod
     def _gather_arguments(cls, table: Any) -> Any:
-        if not isinstance(table, dict) or "arguments" in table:
+        if not isinstance(table, dict):
             return table
+        if table.keys() <= {"method", "arguments"} and isinstance(table.get("arguments", {}), Mapping):
+            return table  # built in Python
         return {
             **({"method": table["method"]} if "method" in table else {}),
             "arguments": {key: value for key, value in table.items() if key != "method"},
@@ -103,7 +118,7 @@ class Recipe(_Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     description: str = ""
     requires: list[Literal["gpu", "request"]] = []
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     model: ModelSection
     task: TaskSection
     rewards: Annotated[Mapping[str, float], Field(min_length=1)] = {"boxed_numeric": 1.0}
@@ -113,10 +128,7 @@ class Recipe(_Section):
     source: Path | None = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise RecipeError(_explain(error, fields)) from None
+        super().__init__(**fields)
         from harness.recipe_checks import check
 
         check(self)
@@ -125,12 +137,9 @@ class Recipe(_Section):
         """A new recipe with dotted keys replaced: ``recipe.override({"train.max_steps": 2, "model.name": "tiny"})``."""
         tables = self._tables()
         for dotted, value in changes.items():
-            *sections, key = dotted.split(".")
-            table = tables
-            for section in sections:
-                table = table.setdefault(section, {})
-                if not isinstance(table, dict):
-                    raise RecipeError(f"{dotted!r} names no key of a recipe; write section.key, as in train.max_steps")
+            table, key = tables, dotted
+            while isinstance(inner := table.get(key.partition(".")[0]), dict) and "." in key:
+                table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself
             table[key] = value
         return Recipe(**tables, source=self.source)
 
@@ -165,13 +174,19 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read: {error}") from None
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from None
+        at = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
+        line, column = at.groups() if at else (text.count("\n") + 1, 1)
+        what = str(error).partition(" (at ")[0]
+        raise RecipeError(f"{path}:{line}: not valid TOML: {what}, at column {column}") from None
     for reserved in ("name", "source"):
         if reserved in tables:
             raise RecipeError(f"{path}:{line_of(text, (reserved,))}: a recipe's {reserved} is its file; drop this key")
@@ -196,21 +211,18 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
 
 
 def line_of(text: str, location: tuple[str, ...]) -> int:
-    """The 1-based line where a dotted key stands in TOML text, or its section's line, or 1.
+    """The 1-based line where a dotted key stands in TOML text; else that of the nearest table around it, or 1.
 
     tomllib keeps no positions; recipes are plain tables, so headers and ``key =`` lines are enough.
     """
-    section, found = "", 1
+    section, lines = "", {"": 1}
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             section = header[1].strip()
-            if len(location) > 1 and section == location[0]:
-                found = number
-        elif section == ".".join(location[:-1]):
-            key = re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line)
-            if key and key[1] == location[-1]:
-                return number
-    return found
+            lines.setdefault(section, number)
+        elif key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line):
+            lines.setdefault(f"{section}.{key[1]}".removeprefix("."), number)
+    return next(lines[key] for end in range(len(location), -1, -1) if (key := ".".join(location[:end])) in lines)
 
 
 def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
@@ -218,7 +230,7 @@ def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
     key = f"[{'.'.join(location[:-1])}] {location[-1]}" if len(location) > 1 else location[0]
     if recipe_source is None or not recipe_source.is_file():
         return key
-    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8'), location)}: {key}"
+    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
 
 
 def nearest(word: str, valid: list[str]) -> str:
@@ -229,18 +241,57 @@ def nearest(word: str, valid: list[str]) -> str:
     return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"
 
 
-def _explain(error: ValidationError, fields: Mapping[str, Any]) -> str:
-    """pydantic's first finding in our words."""
-    finding = error.errors()[0]
-    location = tuple(str(part) for part in finding["loc"] if not isinstance(part, int))
-    location = tuple(part for part in location if part != "arguments") or ("recipe",)
-    place = where(fields.get("source"), location)
+_MUST_BE = {  # by pydantic's name of the finding
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list in [brackets]",
+    "model_type": "must be a table of keys",
+    "mapping_type": "must be a table of keys",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "too_short": "must not be empty",
+    "string_pattern_mismatch": "must be letters, digits, '.', '_' and '-', the first a letter or a digit",
+}
+
+
+def _explain(error: ValidationError, section: tuple[str, ...], source: Path | None) -> str:
+    """One of pydantic's findings in our words; an unknown key first, since a misspelt key is a missing one too."""
+    findings = error.errors()
+    finding = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
+    parts = (part for part in finding["loc"] if isinstance(part, str) and part != "arguments")
+    location = (*section, *parts) or ("recipe",)
+    place = where(source, location)
     if finding["type"] == "extra_forbidden":
-        section: Any = Recipe
-        for part in location[:-1]:
-            section = section.model_fields[part].annotation
-        valid = [key for key in section.model_fields if key not in ("name", "source") or section is not Recipe]
-        return f"{place}: unknown key; {nearest(location[-1], valid)}"
+        return f"{place}: unknown key; {_home(location)}"
     if finding["type"] == "missing":
-        return f"{place}: missing; this key is required"
-    return f"{place}: {finding['msg']}, not {finding['input']!r}"
+        need = f"a recipe needs a [{location[0]}] table" if location[0] in _sections() else "this key is required"
+        return f"{place}: missing; {'this key is required' if location[1:] else need}"
+    given, limits = finding["input"], finding.get("ctx", {})
+    shown = str(given).lower() if isinstance(given, bool) else repr(given)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    must = _MUST_BE[finding["type"]].format(**limits) if finding["type"] in _MUST_BE else finding["msg"]
+    percent = "; shares are written as 0.3 for 30 %" if limits.get("le") == 1 else ""
+    return f"{place}: {must}, not {shown}{percent}"
+
+
+def _sections() -> dict[str, type[_Section]]:
+    tables = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    return {name: table for name, table in tables.items() if isinstance(table, type) and issubclass(table, _Section)}
+
+
+def _home(location: tuple[str, ...]) -> str:
+    """Where an unknown key belongs, or the nearest valid one."""
+    *tables, word = location
+    sections = _sections()
+    if tables and word in Recipe.model_fields and word not in ("name", "source"):
+        return f"it belongs to the top of the recipe{', before the first [table]' if word not in sections else ''}"
+    valid = [key for key in (sections[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
+    hint = nearest(word, valid)
+    homes = [name for name, table in sections.items() if word in table.model_fields]
+    return f"it belongs under [{homes[0]}]" if homes and not hint.startswith("did you mean") else hint

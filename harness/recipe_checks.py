@@ -21,6 +21,15 @@ OWNED = {
     "use_cpu": "say --rl-device cpu",
 }
 
+# Keys that decide how many completions TRL samples at once.
+_COUNTS = (
+    "num_generations",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "steps_per_generation",
+    "generation_batch_size",
+)
+
 
 def check(recipe: Recipe) -> None:
     """Raise :class:`~harness.errors.RecipeError` for the first rule that the recipe breaks."""
@@ -48,6 +57,9 @@ def check(recipe: Recipe) -> None:
             refuse(("train", key), f"not set here: {OWNED[key]}")
         if key not in defaults:
             refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {nearest(key, list(defaults))}")
+        if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
+            kind = "true or false" if isinstance(defaults[key], bool) else "a number"
+            refuse(("train", key), f"must be {kind} without quotes, not {recipe.train.arguments[key]!r}")
     _check_grpo_batch(recipe, defaults, refuse)
 
 
@@ -61,24 +73,38 @@ def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None
             refuse(
                 ("rewards", name),
                 f"no such reward function; {nearest(name, list(SHIPPED))} "
-                'Your own are written "package.module:function"',
+                '(your own are written "package.module:function")',
             )
 
 
 def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
     """TRL's rules (GRPOConfig.__post_init__), for one process."""
     arguments = {**defaults, **recipe.train.arguments}
+    for key in _COUNTS:
+        value = arguments[key]
+        if value is not None and (type(value) is not int or value < 1):
+            refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
     generations = arguments["num_generations"]
     per_device = arguments["per_device_train_batch_size"]
-    if not isinstance(generations, int) or generations < 2:
-        refuse(("train", "num_generations"), f"GRPO compares answers in a group: give 2 or more, not {generations!r}")
+    whole, steps = arguments["generation_batch_size"], arguments["steps_per_generation"]
+    if generations < 2:
+        refuse(("train", "num_generations"), f"GRPO compares answers in a group: give 2 or more, not {generations}")
+    if whole and steps:
+        refuse(("train", "generation_batch_size"), "steps_per_generation says the same; give one of the two")
+    if whole and whole % per_device:
+        refuse(
+            ("train", "generation_batch_size"),
+            f"{whole} completions cannot be split into batches of {per_device} (per_device_train_batch_size); "
+            "make it a multiple",
+        )
     batch = completions_per_batch(arguments)
     if batch % generations:
+        steps_key = "steps_per_generation" if steps else "gradient_accumulation_steps"
         refuse(
             ("train", "num_generations"),
             f"a generation batch of {batch} completions (per_device_train_batch_size {per_device} x "
             f"{batch // per_device} accumulated) cannot be split into groups of {generations}; make it a multiple, "
-            f"as with gradient_accumulation_steps = {generations}",
+            f"as with {'generation_batch_size' if whole else steps_key} = {generations * per_device if whole else generations}",
         )
     if recipe.task.train_questions < batch // generations:
         refuse(

@@ -77,10 +77,7 @@ def _arithmetic(task: TaskSection) -> tuple[list[Question], list[Question], list
 def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question]]:
     """All training and all test questions of a source, each in an order fixed by the task's seed."""
     path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
-    if task.name == "gsm8k":
-        read = gsm8k_question
-    else:
-        read = row_reader(Path(task.name).stem, task.fields)
+    read = _gsm8k_row if task.name == "gsm8k" else row_reader(Path(task.name).stem, task.fields)
     if path is None:
         pools = {
             split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]
@@ -99,7 +96,7 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     return tuple(_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))  # type: ignore[return-value]
 
 
-def gsm8k_question(row: Row, split: str, index: int) -> Question:
+def _gsm8k_row(row: Row, split: str, index: int) -> Question:
     return to_question(row, split=split, index=index)
 
 

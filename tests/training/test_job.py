@@ -1,4 +1,4 @@
-"""Training jobs on the embedded model: what they keep, what a kill or a crash leaves, and that they go on from there."""
+"""Training jobs on the embedded model: what they keep, what a kill or a crash leaves, and how they go on."""
 
 from __future__ import annotations
 
