@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import RecipeError
-from harness.recipe import Recipe, load_recipe, nearest
+from harness.recipe import Recipe, load_recipe
+from harness.recipe_checks import nearest
 
 _PACKAGE = Path(__file__).parent
 # An installed package carries a copy; in a checkout they lie where users edit them.

@@ -111,7 +111,9 @@ def evaluate(
     _grade_again(stage, keys, by_id, rewards)
     done = {(record.question_id, record.sample) for record in read_records(stage)}
     write_json(stage / "key.json", asdict(keys))
-    measured: dict[str, Any] = {"source": source}
+    known = read_json(stage / "summary.json") or {}
+    measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
+    measured["source"] = known.get("source") if source is None else source
     if len(done) < total:
         measured |= _generate(stage, questions, rewards, decoding, done, open_policy, progress)
     records = evaluation.records
@@ -124,7 +126,7 @@ def evaluate(
             **asdict(summary),
             "generation_key": keys.generation,
             "grading_key": keys.grading,
-            **{"seconds": None, "device": None, "model": None, "peak_memory_bytes": None, **measured},
+            **measured,
         },
     )
     return evaluation
@@ -205,7 +207,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _grader_accuracy(records: Sequence[Record], grader: str) -> float:
-    return _mean([float(record.grades[grader]["correct"] is True) for record in records]) or 0.0
+    decided = [record.grades[grader]["correct"] for record in records]
+    return _mean([None if correct is None else float(correct) for correct in decided]) or 0.0
 
 
 def _is_complete(stage: Path, keys: Keys) -> bool:
@@ -224,7 +227,7 @@ def _adopt(stage: Path, keys: Keys, kept_stages: Iterable[Path]) -> str | None:
         summary = read_json(other / "summary.json") or {}
         if other != stage and summary.get("generation_key") == keys.generation:
             write_lines(stage / "records.jsonl", read_lines(other / "records.jsonl"))
-            write_json(stage / "key.json", {"generation": keys.generation, "grading": summary["grading_key"]})
+            write_json(stage / "key.json", {"generation": keys.generation, "grading": summary.get("grading_key")})
             return other.parent.name
     return None
 
@@ -233,6 +236,10 @@ def _grade_again(stage: Path, keys: Keys, questions: Mapping[str, Question], rew
     kept = read_json(stage / "key.json")
     records = read_records(stage)
     if kept and records and kept.get("grading") != keys.grading:
+        # Until the stage is finished again, nothing may take its records for those of the old grading.
+        write_json(stage / "key.json", {**kept, "grading": None})
+        if summary := read_json(stage / "summary.json"):
+            write_json(stage / "summary.json", {**summary, "grading_key": None})
         write_lines(stage / "records.jsonl", (record.to_json() for record in grade(records, questions, rewards)))
 
 

@@ -9,17 +9,22 @@ too. All sections are frozen: a changed recipe is a new object (:meth:`Recipe.ov
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import RecipeError
+from harness.recipe_checks import check, line_of, nearest, where
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 SYSTEM_PROMPT = r"Reason step by step, then put the final answer in \boxed{}."
 
@@ -28,12 +33,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
-class _Explained(type(BaseModel)):  # type: ignore[misc]
-    """A class whose own construction raises :class:`RecipeError`; as a part of another, pydantic reports it there."""
+class _Explained(ModelMetaclass):
+    """Models whose construction raises :class:`RecipeError`; pydantic makes those inside a recipe without it."""
 
-    def __call__(cls, *args: Any, **fields: Any) -> Any:
+    def __call__(cls, **fields: Any) -> Any:  # noqa: N805 (a metaclass)
         try:
-            return super().__call__(*args, **fields)
+            return super().__call__(**fields)
         except ValidationError as error:
             source = fields.get("source")
             section = () if cls is Recipe else (cls.__name__.removesuffix("Section").lower(),)
@@ -129,8 +134,6 @@ class Recipe(_Section):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        from harness.recipe_checks import check
-
         check(self)
 
     def override(self, changes: Mapping[str, Any]) -> Recipe:
@@ -183,10 +186,9 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        at = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
-        line, column = at.groups() if at else (text.count("\n") + 1, 1)
-        what = str(error).partition(" (at ")[0]
-        raise RecipeError(f"{path}:{line}: not valid TOML: {what}, at column {column}") from None
+        at = re.search(r"at line (\d+)", str(error))
+        number = at[1] if at else len(text.splitlines())
+        raise RecipeError(f"{path}:{number}: not valid TOML: {error}") from None
     for reserved in ("name", "source"):
         if reserved in tables:
             raise RecipeError(f"{path}:{line_of(text, (reserved,))}: a recipe's {reserved} is its file; drop this key")
@@ -208,37 +210,6 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text.strip()
     return changes
-
-
-def line_of(text: str, location: tuple[str, ...]) -> int:
-    """The 1-based line where a dotted key stands in TOML text; else that of the nearest table around it, or 1.
-
-    tomllib keeps no positions; recipes are plain tables, so headers and ``key =`` lines are enough.
-    """
-    section, lines = "", {"": 1}
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = header[1].strip()
-            lines.setdefault(section, number)
-        elif key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line):
-            lines.setdefault(f"{section}.{key[1]}".removeprefix("."), number)
-    return next(lines[key] for end in range(len(location), -1, -1) if (key := ".".join(location[:end])) in lines)
-
-
-def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
-    """``file:line: [section] key``, or just the key for a recipe built in Python."""
-    key = f"[{'.'.join(location[:-1])}] {location[-1]}" if len(location) > 1 else location[0]
-    if recipe_source is None or not recipe_source.is_file():
-        return key
-    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
-
-
-def nearest(word: str, valid: list[str]) -> str:
-    """A hint that names the nearest valid word, or all of them when they are few."""
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"
 
 
 _MUST_BE = {  # by pydantic's name of the finding
@@ -270,8 +241,8 @@ def _explain(error: ValidationError, section: tuple[str, ...], source: Path | No
     if finding["type"] == "extra_forbidden":
         return f"{place}: unknown key; {_home(location)}"
     if finding["type"] == "missing":
-        need = f"a recipe needs a [{location[0]}] table" if location[0] in _sections() else "this key is required"
-        return f"{place}: missing; {'this key is required' if location[1:] else need}"
+        is_table = len(location) == 1 and location[0] in _sections()
+        return f"{place}: missing; {f'a recipe needs a [{location[0]}] table' if is_table else 'this key is required'}"
     given, limits = finding["input"], finding.get("ctx", {})
     shown = str(given).lower() if isinstance(given, bool) else repr(given)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
@@ -289,8 +260,8 @@ def _home(location: tuple[str, ...]) -> str:
     """Where an unknown key belongs, or the nearest valid one."""
     *tables, word = location
     sections = _sections()
-    if tables and word in Recipe.model_fields and word not in ("name", "source"):
-        return f"it belongs to the top of the recipe{', before the first [table]' if word not in sections else ''}"
+    if tables and word in ("description", "requires", "seeds"):
+        return "it belongs to the top of the recipe, before the first [table]"
     valid = [key for key in (sections[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
     hint = nearest(word, valid)
     homes = [name for name, table in sections.items() if word in table.model_fields]

@@ -1,11 +1,20 @@
-"""Combinations that can never work, refused when tests are collected: minutes before a trainer would."""
+"""Combinations that can never work, refused when tests are collected: minutes before a trainer would.
+
+And the words of a refusal: where in the file, and the nearest thing that would have been right.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomli_w
+
 from harness.errors import RecipeError
+from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import argument_defaults
 
 if TYPE_CHECKING:
@@ -33,7 +42,6 @@ _COUNTS = (
 
 def check(recipe: Recipe) -> None:
     """Raise :class:`~harness.errors.RecipeError` for the first rule that the recipe breaks."""
-    from harness.recipe import nearest, where
 
     def refuse(location: tuple[str, ...], message: str) -> None:
         raise RecipeError(f"{where(recipe.source, location)}: {message}")
@@ -47,10 +55,9 @@ def check(recipe: Recipe) -> None:
             f"{recipe.evaluate.samples_per_question} greedy answers to a question are the same answer; "
             "set temperature above 0 or samples_per_question = 1",
         )
-    unknown_field = set(recipe.task.fields) - {"question", "answer", "solution", "id"}
-    if unknown_field:
-        word = sorted(unknown_field)[0]
-        refuse(("task", "fields"), f"unknown field {word!r}; {nearest(word, ['question', 'answer', 'solution', 'id'])}")
+    for word in recipe.task.fields:
+        if word not in FIELDS:
+            refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
     defaults = argument_defaults(recipe.train.method)
     for key in recipe.train.arguments:
         if key in OWNED:
@@ -60,11 +67,14 @@ def check(recipe: Recipe) -> None:
         if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
             kind = "true or false" if isinstance(defaults[key], bool) else "a number"
             refuse(("train", key), f"must be {kind} without quotes, not {recipe.train.arguments[key]!r}")
+        try:
+            tomli_w.dumps({key: recipe.train.arguments[key]})
+        except TypeError:
+            refuse(("train", key), f"{recipe.train.arguments[key]!r} cannot be written in TOML; use plain values")
     _check_grpo_batch(recipe, defaults, refuse)
 
 
 def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    from harness.recipe import nearest
     from harness.rewards import SHIPPED
 
     for name in recipe.rewards:
@@ -99,12 +109,12 @@ def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable
         )
     batch = completions_per_batch(arguments)
     if batch % generations:
-        steps_key = "steps_per_generation" if steps else "gradient_accumulation_steps"
+        key = "generation_batch_size" if whole else "steps_per_generation" if steps else "gradient_accumulation_steps"
         refuse(
             ("train", "num_generations"),
             f"a generation batch of {batch} completions (per_device_train_batch_size {per_device} x "
             f"{batch // per_device} accumulated) cannot be split into groups of {generations}; make it a multiple, "
-            f"as with {'generation_batch_size' if whole else steps_key} = {generations * per_device if whole else generations}",
+            f"as with {key} = {generations * per_device if whole else generations}",
         )
     if recipe.task.train_questions < batch // generations:
         refuse(
@@ -120,3 +130,35 @@ def completions_per_batch(arguments: dict[str, Any]) -> int:
         return int(arguments["generation_batch_size"])
     steps = arguments.get("steps_per_generation") or arguments["gradient_accumulation_steps"]
     return int(arguments["per_device_train_batch_size"] * steps)
+
+
+def line_of(text: str, location: tuple[str, ...]) -> int:
+    """The 1-based line where a dotted key stands in TOML text; else that of the nearest table around it, or 1.
+
+    tomllib keeps no positions; recipes are plain tables, so headers and ``key =`` lines are enough.
+    """
+    section, lines = "", {"": 1}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            section = header[1].strip()
+            lines.setdefault(section, number)
+        elif key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line):
+            lines.setdefault(f"{section}.{key[1]}".removeprefix("."), number)
+    around = (".".join(location[:end]) for end in range(len(location), -1, -1))
+    return next(lines[place] for place in around if place in lines)
+
+
+def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
+    """``file:line: [section] key``, or just the key for a recipe built in Python."""
+    key = f"[{'.'.join(location[:-1])}] {location[-1]}" if len(location) > 1 else location[0]
+    if recipe_source is None or not recipe_source.is_file():
+        return key
+    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
+
+
+def nearest(word: str, valid: list[str]) -> str:
+    """A hint that names the nearest valid word, or all of them when they are few."""
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"

@@ -14,8 +14,8 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,15 +45,15 @@ def plain(value: Any) -> Any:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all (temporary name, then rename)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -140,7 +140,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 def set_aside(directory: Path) -> None:
     """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted."""
-    attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     attic.mkdir(parents=True)
     for entry in directory.iterdir():
         if entry.name != ".lock":

@@ -23,7 +23,7 @@ def accuracy_interval(question_means: Sequence[float], confidence: float = 0.95)
     if all(mean in (0.0, 1.0) for mean in question_means):
         wilson = stats.binomtest(int(sum(question_means)), n).proportion_ci(confidence, method="wilson")
         return float(wilson.low), float(wilson.high)
-    if n == 1:
+    if len(set(question_means)) == 1:  # no spread to judge by
         return 0.0, 1.0
     low, high = stats.ttest_1samp(list(question_means), 0.0).confidence_interval(confidence)
     return max(0.0, float(low)), min(1.0, float(high))

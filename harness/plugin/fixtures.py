@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.plugin.session import plainly, session_of
+from harness.plugin.session import session_of
 
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
     from harness.gate import Verdict
     from harness.pipeline import Run, Trained
+    from harness.plugin.session import Session
     from harness.policy import Policy
     from harness.recipe import Recipe
     from harness.tasks import Questions
@@ -20,21 +21,25 @@ if TYPE_CHECKING:
 class Verdicts:
     """Verdicts by gate, computed when asked for: ``verdicts["improvement"]``, ``verdicts.require("accuracy")``."""
 
-    def __init__(self, run: Run, strict: bool) -> None:
-        self._run, self._strict = run, strict
+    def __init__(self, run: Run, session: Session) -> None:
+        self._run, self._session = run, session
 
     def __getitem__(self, gate: str) -> Verdict | None:
         """The verdict of one gate, or ``None`` where the recipe asks nothing of it."""
-        with plainly():
+        with self._session.plainly():
             return self._run.verdict(gate)
 
-    def require(self, gate: str) -> None:
-        """Fail the test where the verdict is a failure, and skip it where the data cannot tell (fail if strict)."""
-        verdict = self[gate]
+    def require(self, gate: str | Verdict) -> None:
+        """Fail the test where the verdict is a failure, and skip it where the data cannot tell (fail if strict).
+
+        Args:
+            gate: a gate's name, or a verdict that the test came to itself.
+        """
+        verdict = self[gate] if isinstance(gate, str) else gate
         if verdict is None:
             pytest.skip(f"recipe {self._run.recipe.name} asks for no {gate}")
         text = f"{verdict.verdict} {self._run.id}: {verdict.sentence}"
-        if verdict.passed is False or (verdict.passed is None and self._strict):
+        if verdict.passed is False or (verdict.passed is None and self._session.strict):
             pytest.fail(text, pytrace=False)
         if verdict.passed is None:
             pytest.skip(text)
@@ -55,48 +60,48 @@ def recipe(rl_run: Run) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def device(rl_run: Run) -> str:
+def device(rl_run: Run, pytestconfig: pytest.Config) -> str:
     """``"cuda"``, ``"mps"`` or ``"cpu"``. An xdist worker sees one GPU, within what the caller may see."""
-    with plainly():
+    with session_of(pytestconfig).plainly():
         return rl_run.device
 
 
 @pytest.fixture(scope="session")
-def questions(rl_run: Run) -> Questions:
+def questions(rl_run: Run, pytestconfig: pytest.Config) -> Questions:
     """Training and test questions, prompts included."""
-    with plainly():
+    with session_of(pytestconfig).plainly():
         return rl_run.questions
 
 
-@pytest.fixture(scope="session")
-def policy(rl_run: Run, device: str) -> Policy:
-    """The base policy, loaded on the device. Its memory is freed when the test module ends."""
-    with plainly():
+@pytest.fixture(scope="module")
+def policy(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Policy:
+    """The base policy, loaded on the device. Its memory is freed when the test module ends, hence the scope."""
+    with session_of(pytestconfig).plainly():
         return rl_run.policy()
 
 
 @pytest.fixture(scope="session")
-def before(rl_run: Run, device: str) -> Evaluation:
+def before(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Evaluation:
     """The base policy's evaluation."""
-    with plainly():
+    with session_of(pytestconfig).plainly():
         return rl_run.before()
 
 
 @pytest.fixture(scope="session")
-def trained(rl_run: Run, device: str) -> Trained:
+def trained(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Trained:
     """The finished training job."""
-    with plainly():
+    with session_of(pytestconfig).plainly():
         return rl_run.trained()
 
 
 @pytest.fixture(scope="session")
-def after(rl_run: Run, device: str) -> Evaluation:
+def after(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Evaluation:
     """The trained policy's evaluation."""
-    with plainly():
+    with session_of(pytestconfig).plainly():
         return rl_run.after()
 
 
 @pytest.fixture(scope="session")
 def verdicts(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Verdicts:
     """What the gate says of this run; stages that a verdict needs are made when it is asked for."""
-    return Verdicts(rl_run, session_of(pytestconfig).strict)
+    return Verdicts(rl_run, session_of(pytestconfig))

@@ -23,7 +23,9 @@ OPTIONS = (
     ("strict", "a verdict that cannot tell is a failure too", "flag"),
     ("in-process", "train in pytest's own process, for a debugger", "flag"),
 )
+KINDS = {name: kind for name, _, kind in OPTIONS}
 PATHS = {"runs-dir": "rl-runs", "report-dir": "rl-report", "recipes-dir": "suites/recipes"}
+METAVARS = {"recipe": "NAME|PATH", "data": "PATH", "limit": "N", "set": "KEY=VALUE"}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -32,7 +34,7 @@ def add_options(parser: pytest.Parser) -> None:
         option: dict[str, Any] = {"flag": {"action": "store_true"}, "list": {"action": "append"}}.get(kind, {})
         if kind == "int":
             option = {"type": int}
-        metavar = {} if kind == "flag" else {"metavar": name.split("-")[-1].upper()}
+        metavar = {} if kind == "flag" else {"metavar": METAVARS.get(name, name.rsplit("-", 1)[-1].upper())}
         group.addoption(f"--rl-{name}", dest=_dest(name), default=None, help=text, **option, **metavar)
         ini = {"flag": "bool", "list": "linelist"}.get(kind, "string")
         parser.addini(_dest(name), help=f"twin of --rl-{name}: {text}", type=ini, default=None)  # type: ignore[arg-type]
@@ -43,22 +45,26 @@ def get_option(config: pytest.Config, name: str) -> Any:
     value = config.getoption(_dest(name))
     if value is not None:
         return value
-    value = config.getini(_dest(name))
-    kind = next(kind for option, _, kind in OPTIONS if option == name)
-    if kind == "int" and value not in (None, ""):
-        try:
-            return int(value)
-        except ValueError:
-            raise pytest.UsageError(f"ini key rl_{name} must be a whole number, not {value!r}") from None
-    return value or None
+    try:
+        value = config.getini(_dest(name))
+        return (int(value) if KINDS[name] == "int" else value) if value else None
+    except ValueError:
+        kind = {"int": "a whole number", "flag": "true or false"}[KINDS[name]]
+        given = config.inicfg.get(_dest(name))
+        raise pytest.UsageError(
+            f"ini key {_dest(name)} must be {kind}, not {getattr(given, 'value', given)!r}"
+        ) from None
 
 
 def get_path(config: pytest.Config, name: str) -> Path:
-    """A path option; one from the command line is relative to where pytest was called, else to the root directory."""
-    given = config.getoption(_dest(name))
-    if given is not None:
-        return config.invocation_params.dir / str(given)
-    return config.rootpath / str(config.getini(_dest(name)) or PATHS[name])
+    """A path option, or its default."""
+    return located(config, name, get_option(config, name) or PATHS[name])
+
+
+def located(config: pytest.Config, name: str, path: str) -> Path:
+    """A path given as an option is relative to where pytest was called; one from the ini file, to the root directory."""
+    given = config.getoption(_dest(name)) is not None
+    return (config.invocation_params.dir if given else config.rootpath) / Path(path).expanduser()
 
 
 def _dest(name: str) -> str:

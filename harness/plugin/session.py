@@ -1,21 +1,28 @@
-"""One object a pytest session: which recipes, which runs, and what every hook and fixture shares."""
+"""One object a pytest session: which recipes, which runs, and what every hook and fixture shares.
+
+This module is imported by every pytest that has the plugin installed, so it imports nothing that costs time; recipes
+bring pydantic, and the pipeline the rest, when they are first needed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.catalog import find_recipe, recipe_files
-from harness.errors import HarnessError
-from harness.plugin.options import get_option, get_path
+from harness.errors import HarnessError, RecipeError
+from harness.plugin.options import get_option, get_path, located
 from harness.plugin.progress import Progress
-from harness.recipe import Recipe, parse_changes
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run, Settings
+    from harness.recipe import Recipe
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
@@ -25,10 +32,13 @@ class Session:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.strict = bool(get_option(config, "strict"))
-        self.runs: dict[str, Any] = {}  # id -> harness.pipeline.Run
-        self.directories: dict[str, None] = {}  # run directories that tests of this session used, in order
-        self.memory: dict[str, int] = {}  # peak bytes by test module
+        self.progress = Progress(config)
+        self.runs: list[Run] = []
+        self._told: set[str] = set()
+
+    @cached_property
+    def strict(self) -> bool:
+        return bool(get_option(self.config, "strict"))
 
     @cached_property
     def named(self) -> list[str]:
@@ -37,31 +47,43 @@ class Session:
 
     @cached_property
     def recipes(self) -> list[Recipe]:
-        """The recipes of this session, overrides applied."""
+        """The recipes of this session, overrides applied: those named, or the project's own, or the shipped ones."""
+        from harness.catalog import find_recipe, recipe_files
+
         folder = get_path(self.config, "recipes-dir")
-        names = self.named or sorted(recipe_files(folder))
+        names = self.named or sorted(path.stem for path in folder.glob("*.toml")) or sorted(recipe_files())
         return [self.adjusted(find_recipe(self._located(name), folder)) for name in names]
 
     def _located(self, name: str) -> str:
-        return str(self.config.invocation_params.dir / name) if name.endswith(".toml") else name
+        return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe under this session's ``--rl-model``, ``--rl-limit`` and ``--rl-set``."""
-        changes = parse_changes(get_option(self.config, "set") or [])
+        from harness.recipe import parse_changes
+
+        assignments = get_option(self.config, "set") or []
+        changes = parse_changes(assignments)
         if model := get_option(self.config, "model"):
-            local = self.config.invocation_params.dir / model
-            changes["model.name"] = str(local) if local.exists() else model
+            local = located(self.config, "model", model)
+            changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
         if changes:
-            recipe = recipe.override(changes)
+            try:
+                recipe = recipe.override(changes)
+            except RecipeError as error:
+                given = " ".join(f"--rl-set {assignment}" for assignment in assignments)
+                raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
 
     def parameters(self, marker: pytest.Mark | None = None) -> list[tuple[Recipe, int]]:
         """(recipe, seed) pairs: of the marker's recipes where a test names its own, else of the session's."""
-        recipes = self.recipes
+        from harness.catalog import find_recipe
+
         if marker is not None and marker.args and not self.named:
             folder = get_path(self.config, "recipes-dir")
             recipes = [self.adjusted(find_recipe(each, folder)) for each in marker.args]
+        else:
+            recipes = self.recipes
         return [(recipe, seed) for recipe in recipes for seed in recipe.seeds]
 
     def unmet(self, recipe: Recipe) -> str | None:
@@ -79,30 +101,58 @@ class Session:
         return None
 
     @cached_property
-    def settings(self) -> Any:
+    def settings(self) -> Settings:
         from harness.pipeline import Settings
 
         data = get_option(self.config, "data")
         return Settings(
             runs_dir=get_path(self.config, "runs-dir"),
-            data=None if data is None else self.config.invocation_params.dir / data,
+            data=None if data is None else located(self.config, "data", data),
             device=get_option(self.config, "device"),
             fresh=bool(get_option(self.config, "fresh")),
             in_process=bool(get_option(self.config, "in-process")),
             # xdist's workers are one session: what one of them makes fresh, the others use
             session=os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid-{os.getpid()}-{id(self)}"),
-            announce=Progress(self.config),
         )
 
-    def run_of(self, recipe: Recipe, seed: int) -> Any:
+    def find_run(self, recipe: Recipe, seed: int) -> Run | None:
+        """The run of a parameter if a test has asked for it. Recipes of one name may differ: they are compared whole."""
+        return next((run for run in self.runs if run.seed == seed and run.recipe == recipe), None)
+
+    def run_of(self, recipe: Recipe, seed: int) -> Run:
         """The :class:`~harness.pipeline.Run` of a parameter, one for the whole session."""
         from harness.pipeline import Run
 
-        run = Run(recipe, seed, self.settings)
-        return self.runs.setdefault(run.id, run)
+        run = self.find_run(recipe, seed)
+        if run is None:
+            run = Run(recipe, seed, self.settings)
+            name = run.id
+            run.settings = dataclasses.replace(
+                self.settings, announce=lambda stage, text: self.progress(f"{name} {stage}", text)
+            )
+            self.runs.append(run)
+        return run
+
+    @contextmanager
+    def plainly(self) -> Iterator[None]:
+        """A user's mistake fails the test with its sentence alone, not with a traceback from inside the harness.
+
+        What took several lines to say (the log of a training job) is said once a session, and then by its first line.
+        """
+        try:
+            yield
+        except HarnessError as error:
+            message = str(error)
+        else:
+            return
+        first, *rest = message.splitlines() or [""]
+        again = bool(rest) and message in self._told
+        self._told.add(message)
+        pytest.fail(f"{first} (shown above)" if again else message, pytrace=False)
 
     def release(self) -> None:
-        for run in self.runs.values():
+        """Let go of every loaded model."""
+        for run in self.runs:
             run.release()
 
 
@@ -110,19 +160,7 @@ def session_of(config: pytest.Config) -> Session:
     return config.stash[SESSION]
 
 
-@contextmanager
-def plainly() -> Iterator[None]:
-    """A user's mistake fails the test with its sentence alone, not with a traceback from inside the harness."""
-    try:
-        yield
-    except HarnessError as error:
-        message = str(error)
-    else:
-        return
-    pytest.fail(message, pytrace=False)
-
-
-def opened_directory(run: Any) -> Path | None:
+def opened_directory(run: Run) -> Path | None:
     """A run's directory if some test has opened it."""
     directory: Path | None = run.__dict__.get("directory")
     return directory

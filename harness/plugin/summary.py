@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.gate.verdicts import percent
 from harness.plugin.options import get_path
-from harness.runs import read_json
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -23,13 +21,13 @@ class Summary:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.directories: dict[Path, None] = {}
+        self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
             if name == DIRECTORY:
-                self.directories[Path(str(value))] = None
+                self.directories.add(Path(str(value)))
             elif name == MEMORY and report.when == "teardown":
                 module = report.nodeid.split("::")[0]
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
@@ -37,23 +35,38 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if not self.directories:
             return
+        directories = sorted(self.directories)
         terminalreporter.section("rl-harness", sep="=")
-        for directory in sorted(self.directories):
-            _write_run(terminalreporter, directory)
-        for module, peak in sorted(self.memory.items()):
-            terminalreporter.write_line(f"peak memory {peak / 2**20:,.0f} MiB in {module}")
+        for directory in directories:
+            _write_run(terminalreporter, directory, self._short(directory))
+        if self.memory:
+            peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
+            terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
         # The one place where the harness draws: it hands over directories and nothing else.
         from reports import render_session
 
-        page = render_session(sorted(self.directories), get_path(self.config, "report-dir"))
-        terminalreporter.write_line(f"report: {page}", bold=True)
+        folder = get_path(self.config, "report-dir")
+        try:
+            page = render_session(directories, folder)
+        except OSError as error:  # the runs are kept: a full disk must not look like a failed session
+            terminalreporter.write_line(
+                f"no report: {folder} cannot be written ({error}); choose another with --rl-report-dir", red=True
+            )
+        else:
+            terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+
+    def _short(self, path: Path) -> Path:
+        """Relative to where pytest was called, if it lies there."""
+        start = self.config.invocation_params.dir
+        return path.relative_to(start) if path.is_relative_to(start) else path
 
 
-def _write_run(terminal: TerminalReporter, directory: Path) -> None:
+def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
+    from harness.runs import read_json
+
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
-    parts = [part for stage in ("before", "after") if (part := _accuracy(directory / stage, stage))]
-    terminal.write_line(f"{name}: {'; '.join(parts) or 'not evaluated'}", bold=True)
+    terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
     for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
@@ -61,15 +74,20 @@ def _write_run(terminal: TerminalReporter, directory: Path) -> None:
     error = directory / "train" / "error.txt"
     if error.is_file():
         terminal.write_line(f"  {error.read_text(encoding='utf-8').splitlines()[0]}", red=True)
-    terminal.write_line(f"  {directory}")
+    terminal.write_line(f"  {shown}")
 
 
-def _accuracy(stage: Path, name: str) -> str | None:
-    summary: dict[str, Any] | None = read_json(stage / "summary.json")
-    if summary is None:
-        return None
-    low, high = summary["interval"]
-    return (
-        f"{name} {percent(summary['accuracy'])} of {summary['questions']} questions "
-        f"(95 % {100 * low:.1f} to {100 * high:.1f})"
-    )
+def _accuracies(directory: Path) -> str:
+    """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``."""
+    from harness.gate.verdicts import percent
+    from harness.runs import read_json
+
+    parts: list[str] = []
+    questions = 0
+    for stage in ("before", "after"):
+        summary: dict[str, Any] | None = read_json(directory / stage / "summary.json")
+        if summary is not None:
+            low, high = summary["interval"]
+            questions = summary["questions"]
+            parts.append(f"{stage} {percent(summary['accuracy'])} (95 %: {100 * low:.1f} to {100 * high:.1f})")
+    return f"{', '.join(parts)} of {questions} questions" if parts else "not evaluated"

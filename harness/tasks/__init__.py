@@ -9,6 +9,7 @@ questions are a random sample whatever n is.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,10 @@ def load_questions(task: TaskSection, *, data: Path | None = None) -> Questions:
         train, test, examples = _arithmetic(task)
     else:
         train_pool, test_pool = _pools(task, data)
-        train = _take(train_pool, task.train_questions, "train", task)
         test = _take(test_pool, task.test_questions, "test", task)
-        examples = train_pool
-    asked = {question.text for question in test}
-    examples = [example for example in examples if example.text not in asked]
+        asked = {question.text for question in test}
+        examples = [question for question in train_pool if question.text not in asked]
+        train = _take(examples, task.train_questions, "train", task)
     return Questions(
         *(
             with_prompts(
@@ -86,8 +86,10 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     elif path.is_dir():
         pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
     elif path.is_file():
+        # Test questions from the front, training questions from the back: more of one changes no place of the other.
         both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
-        pools = {"train": both[task.test_questions :], "test": both[: task.test_questions]}
+        test, rest = both[: task.test_questions], both[task.test_questions :]
+        return [replace(each, split="train") for each in rest[::-1]], [replace(each, split="test") for each in test]
     else:
         raise TaskError(
             f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "

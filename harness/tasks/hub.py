@@ -19,7 +19,8 @@ def gsm8k_rows(split: str) -> Iterator[Mapping[str, Any]]:
     try:
         yield from load_dataset("openai/gsm8k", "main", split=split)
     except (OSError, ValueError, RuntimeError) as error:
+        reason = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise TaskError(
-            f"openai/gsm8k could not be had from the Hugging Face Hub or its cache ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); connect once, or give --rl-data a folder with train.jsonl and test.jsonl"
+            f"openai/gsm8k could not be had from the Hugging Face Hub or its cache ({reason}); "
+            "connect once, or give --rl-data a folder with train.jsonl and test.jsonl"
         ) from None

@@ -30,9 +30,12 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
         TaskError: the file cannot be read, or a line is not a JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path}: cannot be read: {error}") from None
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise TaskError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -52,11 +55,18 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
 def read_split(path: Path, split: str, to_question: Callable[[Row, str, int], Question]) -> list[Question]:
     """The questions of one file; ``to_question(row, split, index)`` may raise ``TaskError``, which gains the place."""
     questions = []
+    lines: dict[str, int] = {}
     for index, (number, row) in enumerate(read_rows(path)):
         try:
-            questions.append(to_question(row, split, index))
+            question = to_question(row, split, index)
         except TaskError as error:
             raise TaskError(f"{path}:{number}: {error}") from None
+        if question.id in lines:
+            raise TaskError(
+                f"{path}:{number}: the id {question.id!r} is that of line {lines[question.id]}; ids are unique"
+            )
+        lines[question.id] = number
+        questions.append(question)
     return questions
 
 
@@ -66,16 +76,21 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
 
     def to_question(row: Row, split: str, index: int) -> Question:
         for field in ("question", "answer"):
-            if row.get(names[field]) in (None, ""):
-                have = ", ".join(map(str, row)) or "none"
+            if names[field] not in row:
+                have = ", ".join(row) or "none"
                 raise TaskError(
                     f"no field {names[field]!r} (fields here: {have}); "
                     f'name yours in the recipe: [task] fields = {{ {field} = "..." }}'
                 )
+            value = row[names[field]]
+            if isinstance(value, (list, dict)):
+                raise TaskError(f"the field {names[field]!r} must be text or a number, not a {type(value).__name__}")
+            if value is None or not str(value).strip():
+                raise TaskError(f"the field {names[field]!r} is empty")
         answer = str(row[names["answer"]]).strip()
-        solution = row.get(names["solution"])
+        solution, name = row.get(names["solution"]), row.get(names["id"])
         return Question(
-            id=f"{stem}/{split}/{row.get(names['id'], index)}",
+            id=f"{stem}/{split}/{index if name is None else name}",
             text=str(row[names["question"]]),
             ground_truth=final_answer(answer) if "####" in answer else answer,
             split=split,

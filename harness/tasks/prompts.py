@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.errors import TaskError
+from harness.runs import digest
 from harness.tasks.question import Message, Question
 
 
@@ -21,13 +21,14 @@ def with_prompts(
     Raises:
         TaskError: there are too few examples with a worked solution.
     """
-    worked = [example for example in examples if example.solution] if few_shot else []
+    worked = list({each.text: each for each in examples if each.solution}.values()) if few_shot else []
     if len(worked) < few_shot + (few_shot > 0):
         raise TaskError(
             f"few_shot = {few_shot} needs {few_shot + 1} training questions with a worked solution, there are "
             f'{len(worked)}; lower it, or name the field that holds them: [task] fields = {{ solution = "..." }}'
         )
-    drawn = random.Random(f"few-shot/{seed}").sample(worked, len(worked))
+    # By a hash of each, so that other examples do not move these.
+    drawn = sorted(worked, key=lambda each: digest(["few-shot", seed, each.text]))
     system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt else []
 
     def chat(question: Question) -> tuple[Message, ...]:

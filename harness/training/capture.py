@@ -85,6 +85,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
             self._first_step, self._started = state.global_step, time.time()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing
         rewards = [row["reward"] for row in state.log_history if "reward" in row]
         write_json(
             self._progress,

@@ -134,7 +134,7 @@ def train(
         targets = pad_sequence(labels, batch_first=True, padding_value=IGNORED)[:, 1:]
         logits = model(input_ids=input_ids, use_cache=False).logits[:, :-1]
         loss = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

@@ -1,0 +1,182 @@
+"""Recipes that are wrong: one a row, and the sentence that it gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import RecipeError
+from harness.recipe import EvaluateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
+
+RIGHT = """description = "right"
+seeds = [0]
+
+[model]
+name = "tiny"
+
+[task]
+name = "arithmetic"
+train_questions = 20
+test_questions = 10
+
+[rewards]
+boxed_numeric = 1.0
+
+[train]
+method = "grpo"
+num_generations = 4
+per_device_train_batch_size = 8
+
+[evaluate]
+temperature = 0.0
+
+[gate]
+alpha = 0.05
+"""
+
+# What is replaced, what stands there instead, and the whole message after the file's name.
+WRONG = [
+    ("seeds = [0]", "seed = [0]", "2: seed: unknown key; did you mean 'seeds'?"),
+    ("[gate]", "[gates]", "23: gates: unknown key; did you mean 'gate'?"),
+    ("alpha =", "alpah =", "24: [gate] alpah: unknown key; did you mean 'alpha'?"),
+    ("alpha =", "zzz =", "24: [gate] zzz: unknown key; valid: alpha, margin, min_accuracy, min_improvement, power, stop_early"),
+    ("alpha = 0.05", "top_k = 1", "24: [gate] top_k: unknown key; it belongs under [evaluate]"),
+    ("alpha = 0.05", "seeds = [1]", "24: [gate] seeds: unknown key; it belongs to the top of the recipe, before the first [table]"),
+    ('name = "tiny"', 'nmae = "tiny"', "5: [model] nmae: unknown key; did you mean 'name'?"),
+    ("seeds = [0]", 'name = "x"', "2: a recipe's name is its file; drop this key"),
+    ("seeds = [0]", 'source = "x"', "2: a recipe's source is its file; drop this key"),
+    ("test_questions = 10", '[task.fields]\nqestion = "q"', "11: [task.fields] qestion: unknown field; did you mean 'question'?"),
+    ("test_questions = 10", 'test_questions = 10\nfields = { qestion = "q" }', "11: [task.fields] qestion: unknown field; did you mean 'question'?"),
+    ("test_questions = 10", "test_questions = 10\nfields = { answer = 3 }", "11: [task.fields] answer: must be text in quotes, not 3"),
+    # missing
+    ('[model]\nname = "tiny"\n', "", "1: model: missing; a recipe needs a [model] table"),
+    ("test_questions = 10\n", "", "7: [task] test_questions: missing; this key is required"),
+    # wrong types and values
+    ("train_questions = 20", 'train_questions = "ten"', "9: [task] train_questions: must be a whole number, not 'ten'"),
+    ("train_questions = 20", "train_questions = 20.0", "9: [task] train_questions: must be a whole number, not 20.0"),
+    ("train_questions = 20", "train_questions = true", "9: [task] train_questions: must be a whole number, not true"),
+    ("train_questions = 20", "train_questions = 0", "9: [task] train_questions: must be 1 or more, not 0"),
+    ("test_questions = 10", "test_questions = 10\nfew_shot = -1", "11: [task] few_shot: must be 0 or more, not -1"),
+    ("seeds = [0]", "seeds = 0", "2: seeds: must be a list in [brackets], not 0"),
+    ("seeds = [0]", "seeds = []", "2: seeds: must not be empty, not []"),
+    ("seeds = [0]", "seeds = [-1]", "2: seeds: must be 0 or more, not -1"),
+    ("seeds = [0]", "seeds = [0, 1, 0]", "2: seeds: [0, 1, 0] names a seed twice; each seed is a run of its own"),
+    ("seeds = [0]", 'requires = ["gpus"]', "2: requires: must be 'gpu' or 'request', not 'gpus'"),
+    ('description = "right"', "description = 3", "1: description: must be text in quotes, not 3"),
+    ('[model]\nname = "tiny"', "", "1: model: missing; a recipe needs a [model] table"),
+    ('description = "right"\nseeds = [0]\n\n[model]\nname = "tiny"', 'model = "tiny"', "1: model: must be a table of keys, not 'tiny'"),
+    ('name = "tiny"', 'name = "tiny"\ndtype = "fp16"', "6: [model] dtype: must be 'auto', 'float32', 'bfloat16' or 'float16', not 'fp16'"),
+    ("temperature = 0.0", 'temperature = "hot"', "21: [evaluate] temperature: must be a number, not 'hot'"),
+    ("temperature = 0.0", "temperature = inf", "21: [evaluate] temperature: must be a finite number, not inf"),
+    ("temperature = 0.0", "top_p = 0", "21: [evaluate] top_p: must be more than 0, not 0"),
+    ("alpha = 0.05", "alpha = 0.5", "24: [gate] alpha: must be less than 0.5, not 0.5"),
+    ("alpha = 0.05", "min_accuracy = 30", "24: [gate] min_accuracy: must be 1 or less, not 30; shares are written as 0.3 for 30 %"),
+    ("alpha = 0.05", "stop_early = 1", "24: [gate] stop_early: must be true or false, not 1"),
+    # rewards
+    ("boxed_numeric = 1.0", "boxed_numerc = 1.0", "13: [rewards] boxed_numerc: no such reward function; did you mean 'boxed_numeric'? (your own are written \"package.module:function\")"),
+    ("boxed_numeric = 1.0", "zzz = 1.0", "13: [rewards] zzz: no such reward function; valid: boxed_exact, boxed_numeric, format_boxed, math_equivalent (your own are written \"package.module:function\")"),
+    ("boxed_numeric = 1.0", "", "12: rewards: must not be empty, not {}"),
+    ("boxed_numeric = 1.0", "boxed_numeric = nan", "13: [rewards] boxed_numeric: must be a finite number, not nan"),
+    ("boxed_numeric = 1.0", '"my.mod:f" = "1"', "13: [rewards] my.mod:f: must be a number, not '1'"),
+    # TRL's keys
+    ('method = "grpo"', 'method = "gpro"', "16: [train] method: must be 'grpo', not 'gpro'"),
+    ('method = "grpo"', "learning_rat = 1e-5", "16: [train] learning_rat: unknown key of TRL's grpo config; did you mean 'learning_rate'?"),
+    ('method = "grpo"', "qqqqqq = 1e-5", "16: [train] qqqqqq: unknown key of TRL's grpo config; nothing valid has a similar name"),
+    ('method = "grpo"', 'learning_rate = "5e-6"', "16: [train] learning_rate: must be a number without quotes, not '5e-6'"),
+    ('method = "grpo"', 'log_completions = "yes"', "16: [train] log_completions: must be true or false without quotes, not 'yes'"),
+    ('method = "grpo"', "arguments = { max_steps = 2 }", "16: [train] arguments: unknown key of TRL's grpo config; nothing valid has a similar name"),
+    ('method = "grpo"', 'output_dir = "x"', "16: [train] output_dir: not set here: the run directory decides it (--rl-runs-dir)"),
+    ('method = "grpo"', "seed = 3", "16: [train] seed: not set here: write seeds = [..] at the top of the recipe"),
+    ('method = "grpo"', "reward_weights = [1.0]", "16: [train] reward_weights: not set here: write name = weight under [rewards]"),
+    # combinations
+    ("num_generations = 4", "num_generations = 1", "17: [train] num_generations: GRPO compares answers in a group: give 2 or more, not 1"),
+    ("num_generations = 4", "num_generations = 3", "17: [train] num_generations: a generation batch of 8 completions (per_device_train_batch_size 8 x 1 accumulated) cannot be split into groups of 3; make it a multiple, as with gradient_accumulation_steps = 3"),
+    ("num_generations = 4", "num_generations = 3\nsteps_per_generation = 2", "17: [train] num_generations: a generation batch of 16 completions (per_device_train_batch_size 8 x 2 accumulated) cannot be split into groups of 3; make it a multiple, as with steps_per_generation = 3"),
+    ("num_generations = 4", "num_generations = 3\ngeneration_batch_size = 16", "17: [train] num_generations: a generation batch of 16 completions (per_device_train_batch_size 8 x 2 accumulated) cannot be split into groups of 3; make it a multiple, as with generation_batch_size = 24"),
+    ("num_generations = 4", "generation_batch_size = 20", "17: [train] generation_batch_size: 20 completions cannot be split into batches of 8 (per_device_train_batch_size); make it a multiple"),
+    ("num_generations = 4", "generation_batch_size = 16\nsteps_per_generation = 2", "17: [train] generation_batch_size: steps_per_generation says the same; give one of the two"),
+    ("per_device_train_batch_size = 8", "per_device_train_batch_size = 0", "18: [train] per_device_train_batch_size: must be a whole number of 1 or more, not 0"),
+    ("per_device_train_batch_size = 8", "gradient_accumulation_steps = 2.0", "18: [train] gradient_accumulation_steps: must be a whole number of 1 or more, not 2.0"),
+    ("per_device_train_batch_size = 8", "per_device_train_batch_size = 100", "9: [task] train_questions: 20 questions do not fill one generation batch of 25 (100 completions, 4 a question); ask for more questions or make the batch smaller"),
+    ("temperature = 0.0", "samples_per_question = 4", "21: [evaluate] samples_per_question: 4 greedy answers to a question are the same answer; set temperature above 0 or samples_per_question = 1"),
+    # no TOML
+    ("[gate]", "[gate", "23: not valid TOML: Expected ']' at the end of a table declaration (at line 23, column 6)"),
+    ("alpha = 0.05\n", 'alpha = "', "24: not valid TOML: Unterminated string (at end of document)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=[f"{new!r}"[:48] for _, new, _ in WRONG])
+def test_wrong_recipes(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert RIGHT.count(old) == 1
+    path = tmp_path / "wrong.toml"
+    path.write_text(RIGHT.replace(old, new))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}:{message}"
+
+
+def test_the_recipe_that_they_are_made_from_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "right.toml"
+    path.write_text(RIGHT)
+    assert load_recipe(path).description == "right"
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b'seeds = [0]\ndescription = "gr\xfcn"\n')
+    for path, message in [
+        (latin, f"{latin}:2: not UTF-8 text; save the file as UTF-8"),
+        (tmp_path / "missing.toml", f"{tmp_path}/missing.toml: cannot be read: No such file or directory"),
+        (tmp_path, f"{tmp_path}: cannot be read: Is a directory"),
+    ]:
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(path)
+        assert str(caught.value) == message
+
+
+def test_a_file_whose_name_names_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "my recipe.toml"
+    path.write_text(RIGHT)
+    with pytest.raises(RecipeError, match="must be letters, digits, .* not 'my recipe'$"):
+        load_recipe(path)
+
+
+TASK = {"name": "arithmetic", "train_questions": 20, "test_questions": 10}
+PARTS = {"name": "built", "model": {"name": "tiny"}, "task": TASK, "train": {"num_generations": 4}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": {**TASK, "train_questions": "ten"}}, "[task] train_questions: must be a whole number, not 'ten'"),
+        ({"model": "tiny"}, "model: must be a table of keys, not 'tiny'"),
+        ({"nmae": "x"}, "nmae: unknown key; did you mean 'name'?"),
+        ({"seeds": (0, 1)}, "seeds: must be a list in [brackets], not (0, 1)"),
+        ({"train": {"num_generations": 3}}, "[train] num_generations: a generation batch of 8 completions"),
+        ({"train": {"max_steps": None}}, "[train] max_steps: None cannot be written in TOML; use plain values"),
+        ({"description": ["x" * 99]}, "description: must be text in quotes, not ['" + "x" * 55 + "..."),
+    ],
+)
+def test_recipes_built_in_python(changes: dict[str, Any], message: str) -> None:
+    assert Recipe(**PARTS).name == "built"
+    with pytest.raises(RecipeError) as caught:
+        Recipe(**{**PARTS, **changes})
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "message"),
+    [
+        (TaskSection, {**TASK, "test_questions": True}, "[task] test_questions: must be a whole number, not true"),
+        (TaskSection, {"name": "gsm8k", "test_questions": 1}, "[task] train_questions: missing; this key is required"),
+        (ModelSection, {"name": "tiny", "revison": "x"}, "[model] revison: unknown key; did you mean 'revision'?"),
+        (EvaluateSection, {"temperature": -1}, "[evaluate] temperature: must be 0 or more, not -1"),
+        (TrainSection, {"method": "ppo"}, "[train] method: must be 'grpo', not 'ppo'"),
+    ],
+)
+def test_sections_built_in_python(section: Any, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        section(**keys)
+    assert str(caught.value) == message

@@ -1,0 +1,90 @@
+"""The keys and defaults read from TRL's source text, against the classes themselves."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from harness.errors import RecipeError
+from harness.recipe_checks import OWNED
+from harness.training.arguments import CONFIGS, argument_defaults
+
+
+@pytest.fixture(scope="module")
+def fields() -> dict[str, dataclasses.Field[Any]]:
+    """The fields of the real GRPOConfig."""
+    from trl import GRPOConfig
+
+    return {field.name: field for field in dataclasses.fields(GRPOConfig)}
+
+
+def test_names_are_those_of_the_class(fields: dict[str, dataclasses.Field[Any]]) -> None:
+    assert set(argument_defaults("grpo")) == set(fields)
+
+
+def test_literal_defaults_are_those_of_the_class(fields: dict[str, dataclasses.Field[Any]]) -> None:
+    defaults = argument_defaults("grpo")
+    differing = {name for name, field in fields.items() if field.default != defaults[name]}
+    # None stands for what the source computes: a factory, or a name that is no literal.
+    assert {name for name in differing if defaults[name] is not None} == set()
+    assert differing <= {"optim", "include_for_metrics"}
+
+
+def test_the_bases_that_are_read_are_all_that_have_fields() -> None:
+    from trl import GRPOConfig
+
+    bases = [base.__name__ for base in reversed(GRPOConfig.__mro__) if dataclasses.is_dataclass(base)]
+    assert bases == [name for _, _, name in CONFIGS["grpo"]]
+
+
+def test_nothing_with_a_numeric_default_takes_text(fields: dict[str, dataclasses.Field[Any]]) -> None:
+    # recipe_checks refuses text for these keys.
+    numeric = {name for name, default in argument_defaults("grpo").items() if isinstance(default, (int, float))}
+    assert len(numeric) > 50
+    assert [name for name in numeric if "str" in str(fields[name].type)] == []
+
+
+def test_owned_keys_are_trls_keys() -> None:
+    assert set(OWNED) <= set(argument_defaults("grpo"))
+
+
+def test_reading_imports_neither_trl_nor_torch() -> None:
+    code = (
+        "import sys; from harness.training.arguments import argument_defaults\n"
+        "assert argument_defaults('grpo')['beta'] == 0.0\n"
+        "print(sorted({'torch', 'trl', 'transformers'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIGS, "none", (("no_such_package_here", "x.py", "X"),))
+    with pytest.raises(RecipeError, match="the package 'no_such_package_here' is not installed"):
+        argument_defaults("none")
+
+
+def test_default_forms(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "made_up_configs"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    source = """
+    class Config:
+        a: int = 3
+        b: float = field(default=-1e-5, metadata={"help": "b"})
+        c: list = field(default_factory=list)
+        d: str = SOMETHING
+        e: int
+        not_a_field = 4
+    """
+    (package / "config.py").write_text(inspect.cleandoc(source))
+    ast.parse((package / "config.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(CONFIGS, "made-up", (("made_up_configs", "config.py", "Config"),))
+    assert argument_defaults("made-up") == {"a": 3, "b": -1e-5, "c": None, "d": None, "e": None}
