@@ -19,7 +19,7 @@ from harness.environment import describe, versions
 from harness.errors import TrainingError
 from harness.evaluation import Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict, judge_accuracy, judge_improvement, judge_training
-from harness.policy.device import choose_device, choose_dtype, release_memory
+from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.rewards import resolve_reward, reward_source
 from harness.runs import (
@@ -216,6 +216,7 @@ class Run:
         return name
 
     def _open(self, source: ModelSource) -> Policy:
+        calm_threads()
         from harness.policy import load_policy
 
         key = str(source.path)

@@ -263,6 +263,6 @@ def _home(location: tuple[str, ...]) -> str:
     if tables and word in ("description", "requires", "seeds"):
         return "it belongs to the top of the recipe, before the first [table]"
     valid = [key for key in (sections[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
-    hint = nearest(word, valid)
+    hint = nearest(word.partition(".")[0], valid)
     homes = [name for name, table in sections.items() if word in table.model_fields]
     return f"it belongs under [{homes[0]}]" if homes and not hint.startswith("did you mean") else hint

@@ -1,5 +1,7 @@
 """Recipes that are wrong: one a row, and the sentence that it gets."""
 
+# ruff: noqa: E501 (one recipe a row)
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -47,7 +49,7 @@ WRONG = [
     ('name = "tiny"', 'nmae = "tiny"', "5: [model] nmae: unknown key; did you mean 'name'?"),
     ("seeds = [0]", 'name = "x"', "2: a recipe's name is its file; drop this key"),
     ("seeds = [0]", 'source = "x"', "2: a recipe's source is its file; drop this key"),
-    ("test_questions = 10", '[task.fields]\nqestion = "q"', "11: [task.fields] qestion: unknown field; did you mean 'question'?"),
+    ("test_questions = 10", 'test_questions = 10\n[task.fields]\nqestion = "q"', "12: [task.fields] qestion: unknown field; did you mean 'question'?"),
     ("test_questions = 10", 'test_questions = 10\nfields = { qestion = "q" }', "11: [task.fields] qestion: unknown field; did you mean 'question'?"),
     ("test_questions = 10", "test_questions = 10\nfields = { answer = 3 }", "11: [task.fields] answer: must be text in quotes, not 3"),
     # missing
@@ -139,7 +141,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_file_whose_name_names_no_run(tmp_path: Path) -> None:
     path = tmp_path / "my recipe.toml"
     path.write_text(RIGHT)
-    with pytest.raises(RecipeError, match="must be letters, digits, .* not 'my recipe'$"):
+    with pytest.raises(RecipeError, match=r"must be letters, digits, .* not 'my recipe'$"):
         load_recipe(path)
 
 

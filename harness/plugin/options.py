@@ -45,15 +45,17 @@ def get_option(config: pytest.Config, name: str) -> Any:
     value = config.getoption(_dest(name))
     if value is not None:
         return value
+    key = _dest(name)
     try:
-        value = config.getini(_dest(name))
-        return (int(value) if KINDS[name] == "int" else value) if value else None
+        value = config.getini(key) or None
+    except (ValueError, pytest.UsageError) as error:  # pytest does not name the key
+        raise pytest.UsageError(f"ini key {key}: {error}") from None
+    if value is None or KINDS[name] != "int":
+        return value
+    try:
+        return int(value)
     except ValueError:
-        kind = {"int": "a whole number", "flag": "true or false"}[KINDS[name]]
-        given = config.inicfg.get(_dest(name))
-        raise pytest.UsageError(
-            f"ini key {_dest(name)} must be {kind}, not {getattr(given, 'value', given)!r}"
-        ) from None
+        raise pytest.UsageError(f"ini key {key} must be a whole number, not {value!r}") from None
 
 
 def get_path(config: pytest.Config, name: str) -> Path:
@@ -62,7 +64,7 @@ def get_path(config: pytest.Config, name: str) -> Path:
 
 
 def located(config: pytest.Config, name: str, path: str) -> Path:
-    """A path given as an option is relative to where pytest was called; one from the ini file, to the root directory."""
+    """A path given as an option is relative to where pytest was called, and one from the ini file to rootdir."""
     given = config.getoption(_dest(name)) is not None
     return (config.invocation_params.dir if given else config.rootpath) / Path(path).expanduser()
 

@@ -75,7 +75,7 @@ class Progress:
 
 def _is_live(reporter: TerminalReporter) -> bool:
     # write_raw (pytest 9) leaves pytest's count of columns alone; without it a log's lines are the safe choice.
-    return reporter.isatty and os.environ.get("TERM") != "dumb" and hasattr(reporter, "write_raw")
+    return bool(reporter.isatty) and os.environ.get("TERM") != "dumb" and hasattr(reporter, "write_raw")
 
 
 def _draw_below(reporter: TerminalReporter, line: str) -> None:

@@ -116,7 +116,7 @@ class Session:
         )
 
     def find_run(self, recipe: Recipe, seed: int) -> Run | None:
-        """The run of a parameter if a test has asked for it. Recipes of one name may differ: they are compared whole."""
+        """The run of a parameter if a test asked for it. Recipes of one name may differ: they are compared whole."""
         return next((run for run in self.runs if run.seed == seed and run.recipe == recipe), None)
 
     def run_of(self, recipe: Recipe, seed: int) -> Run:

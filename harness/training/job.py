@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, TrainingError
+from harness.policy.device import calm_threads
 from harness.runs import read_json, write_json, write_text
 
 LOG_LINES = 15
@@ -75,6 +76,7 @@ def run_job(
 
 
 def _launch(directory: Path, progress: Progress) -> None:
+    calm_threads()
     # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
     path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,191 @@
+"""The sequential paired test: exact by enumeration where that can be done, by simulation where it cannot."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from harness.gate import Walk, sequential, walk
+from harness.gate.sequential import look_size
+
+NEVER = 1e-300  # a beta that rules nothing out
+signs = st.sampled_from([-1, 0, 1])
+
+
+def pairs(ups: int, downs: int, ties: int = 0) -> list[int]:
+    return [1] * ups + [-1] * downs + [0] * ties
+
+
+@pytest.mark.parametrize(
+    ("differences", "alpha", "outcome"),
+    [
+        (pairs(5, 0), 1 / 32, "effect"),
+        (pairs(5, 0), 1 / 33, "neither"),
+        (pairs(4, 0), 0.05, "neither"),
+        (pairs(9, 1), 0.05, "effect"),  # 11 of 1024
+        (pairs(8, 2), 0.05, "neither"),  # 56 of 1024
+        (pairs(8, 2), 0.055, "effect"),
+        (pairs(9, 1, ties=20), 0.05, "effect"),
+        (pairs(1, 9), 0.05, "neither"),
+        (pairs(0, 0, ties=31), 0.05, "neither"),
+        ([], 0.05, "neither"),
+    ],
+)
+def test_few_questions_are_a_sign_test(differences: list[int], alpha: float, outcome: str) -> None:
+    found = walk(differences, margin=0.05, alpha=alpha, beta=NEVER)
+    ups, downs = differences.count(1), differences.count(-1)
+    assert found == Walk(outcome, len(differences), len(differences), ups, downs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("total", "look"), [(1, 32), (200, 32), (201, 64), (1319, 64)])
+def test_looks(total: int, look: int) -> None:
+    assert look_size(total) == look
+
+
+def test_a_first_look_spends_a_share_of_alpha() -> None:
+    # At 32 of 64 questions a quarter of alpha may be spent: 23 of 32 ups are rare enough, 22 are not.
+    assert binom.sf(22, 32, 0.5) < 0.05 / 4 < binom.sf(21, 32, 0.5)
+    rest = pairs(0, 0, ties=32)
+    early = walk(pairs(23, 9) + rest, margin=0.05, alpha=0.05, beta=NEVER)
+    assert early == Walk("effect", 32, 64, 23, 9)
+    late = walk(pairs(22, 10) + rest, margin=0.05, alpha=0.05, beta=NEVER)
+    assert late == Walk("effect", 64, 64, 22, 10)  # at the end, the rest of alpha is there
+
+
+def enumerated(places: list[bool], look: int, alpha: Fraction) -> Iterator[tuple[tuple[int, ...], int | None]]:
+    """Every path of signs on the discordant places, with the question at which it crosses the sign test's boundary.
+
+    By counting paths, in fractions: at each look, the smallest count of ups whose paths, of those not yet crossed, are
+    no more than what may be spent.
+    """
+    total = len(places)
+    paths = [
+        tuple(next(drawn) if place else 0 for place in places)
+        for drawn in map(iter, itertools.product((-1, 1), repeat=sum(places)))
+    ]
+    crossed: dict[tuple[int, ...], int] = {}
+    for asked in range(1, total + 1):
+        if asked % look and asked != total:
+            continue
+        left = [path for path in paths if path not in crossed]
+        for critical in range(asked + 1):
+            over = [path for path in left if path[:asked].count(1) >= critical]
+            if Fraction(len(crossed) + len(over), len(paths)) <= alpha * Fraction(asked, total) ** 2:
+                crossed |= dict.fromkeys(over, asked)
+                break
+    return ((path, crossed.get(path)) for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("places", "look", "alpha"),
+    [
+        ([True] * 10, 2, Fraction(3, 10)),
+        ([True] * 9, 3, Fraction(1, 20)),
+        ([True] * 9, 4, Fraction(2, 10)),
+        ([True, False, True, True, False, True, True, True, False, True, True], 3, Fraction(2, 10)),
+    ],
+)
+def test_every_path_crosses_where_counting_says(
+    places: list[bool], look: int, alpha: Fraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequential, "look_size", lambda total: look)
+    total, paths = len(places), list(enumerated(places, look, alpha))
+    # A hair more alpha, for sums of floating point that should be equal to it.
+    found = {path: walk(path, margin=0.5, alpha=float(alpha) + 1e-12, beta=NEVER) for path, _ in paths}
+    for path, crossing in paths:
+        assert found[path].outcome == ("effect" if crossing else "neither"), path
+        assert found[path].asked == (crossing or total)
+        assert found[path].up == path[: found[path].asked].count(1)
+    for asked in range(1, total + 1):
+        by_now = sum(each.outcome == "effect" and each.asked <= asked for each in found.values())
+        assert Fraction(by_now, len(paths)) <= alpha * Fraction(asked, total) ** 2
+    assert any(crossing and crossing < total for _, crossing in paths)
+
+
+@pytest.mark.parametrize(("up", "down", "margin"), [(0.6, 0.2, 0.4), (0.5, 0.0, 0.5), (0.45, 0.35, 0.1)])
+def test_an_effect_that_is_there_is_ruled_out_at_most_beta_of_the_time(up: float, down: float, margin: float) -> None:
+    chance = {1: up, -1: down, 0: 1 - up - down}
+    possible = [difference for difference, share in chance.items() if share > 0]
+    beta, lost, reached = 0.5, 0.0, False
+    for path in itertools.product(possible, repeat=8):
+        found = walk(path, margin=margin, alpha=0.0, beta=beta)
+        if found.outcome == "ruled_out":
+            reached = True
+            lost += math.prod(chance[difference] for difference in path)
+    assert reached
+    assert lost <= beta
+
+
+def test_what_is_ruled_out_and_how_soon() -> None:
+    def asked(difference: int, margin: float, beta: float) -> int | None:
+        found = walk([difference] * 1000, margin=margin, alpha=0.0, beta=beta)
+        return found.asked if found.outcome == "ruled_out" else None
+
+    assert asked(1, 0.05, 0.1) is None
+    assert asked(-1, 0.05, 0.1) < asked(0, 0.05, 0.1) < asked(0, 0.05, 0.01)
+    assert asked(0, 0.2, 0.1) < asked(0, 0.05, 0.1) < asked(0, 0.02, 0.1)
+    # A bet of lambda <= .75 gains at most log(1 + .75 * margin) on a tie: no verdict can come sooner than that.
+    assert asked(0, 0.05, 0.1) >= math.log(10) / math.log1p(0.75 * 0.05)
+
+
+@given(st.lists(signs, max_size=150), st.data())
+@settings(deadline=None)
+def test_a_verdict_does_not_depend_on_what_comes_after_it(differences: list[int], data: st.DataObject) -> None:
+    found = walk(differences, margin=0.2, alpha=0.2, beta=0.5)
+    assert found.total == len(differences)
+    assert (found.up, found.down) == tuple(differences[: found.asked].count(sign) for sign in (1, -1))
+    left = found.total - found.asked
+    if found.outcome == "neither":
+        assert left == 0
+    after = data.draw(st.lists(signs, min_size=left, max_size=left))
+    assert walk([*differences[: found.asked], *after], margin=0.2, alpha=0.2, beta=0.5) == found
+
+
+@given(st.lists(signs, min_size=1, max_size=150))
+@settings(deadline=None)
+def test_no_effect_is_claimed_against_the_count(differences: list[int]) -> None:
+    found = walk(differences, margin=0.05, alpha=0.05, beta=NEVER)
+    if found.outcome == "effect":
+        assert found.up > found.down
+    if differences.count(1) <= differences.count(-1):
+        assert found.outcome == "neither" or found.asked < len(differences)
+
+
+def rates(sessions: int, discordance: float, total: int, effect: float, seed: int = 0) -> dict[str, float]:
+    """Share of sessions by outcome, at the defaults: alpha .05, beta .10, margin .05."""
+    rng = np.random.default_rng(seed)
+    chances = [(discordance - effect) / 2, 1 - discordance, (discordance + effect) / 2]
+    drawn = rng.choice([-1, 0, 1], size=(sessions, total), p=chances)
+    outcomes = [walk(row.tolist(), margin=0.05, alpha=0.05, beta=0.10).outcome for row in drawn]
+    return {word: outcomes.count(word) / sessions for word in ("effect", "ruled_out", "neither")}  # type: ignore[arg-type]
+
+
+def at_most(rate: float, sessions: int) -> float:
+    """A rate plus two standard errors of its estimate."""
+    return rate + 2 * math.sqrt(rate * (1 - rate) / sessions)
+
+
+def test_a_few_hundred_sessions() -> None:
+    null, there, large = (rates(300, 0.33, 200, effect) for effect in (0.0, 0.05, 0.25))
+    assert null["effect"] <= at_most(0.05, 300)
+    assert there["ruled_out"] <= at_most(0.10, 300)
+    assert large["effect"] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("total", [200, 1319])
+@pytest.mark.parametrize("discordance", [0.10, 0.33])
+def test_error_rates(discordance: float, total: int) -> None:
+    null = rates(2000, discordance, total, effect=0.0)
+    assert null["effect"] <= at_most(0.05, 2000)
+    there = rates(2000, discordance, total, effect=0.05)
+    assert there["ruled_out"] <= at_most(0.10, 2000)
+    assert there["effect"] > null["effect"]

@@ -1,0 +1,221 @@
+"""Every word of the gate, on counts that can be checked by hand."""
+
+# ruff: noqa: E501 (one case a row)
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training
+from harness.gate.verdicts import PASSES, WARNS, percent, points
+
+Means = dict[str, float]
+
+
+def sides(*runs: tuple[int, float, float]) -> tuple[Means, Means, list[str]]:
+    """Means before and after and the order, from (questions, before, after) in turn."""
+    values = [(before, after) for count, before, after in runs for _ in range(count)]
+    order = [f"q{n}" for n in range(len(values))]
+    before, after = ({q: pair[side] for q, pair in zip(order, values, strict=True)} for side in (0, 1))
+    return before, after, order
+
+
+GAINED, LOST, KEPT, MISSED = (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.0, 0.0)
+
+
+def judged(*runs: tuple[int, tuple[float, float]], **asked: Any) -> Verdict:
+    settings = {"min_improvement": None, "margin": 0.05, "alpha": 0.05, **asked}
+    return judge_improvement(*sides(*((count, *pair) for count, pair in runs)), **settings)
+
+
+# Runs of questions, what is asked, the word, and how its sentence ends.
+IMPROVEMENTS = [
+    # 5 of 5 discordant pairs gained: 1/32 <= alpha; 4 of 4: 1/16 > alpha
+    ([(5, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 5 gained, 0 lost in 5 questions (certain after 5, alpha 0.05)"),
+    ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained, 0 lost in 4 questions; the difference may be luck; ask more questions (alpha 0.05)"),
+    ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "the difference may be luck; ask more questions (alpha 0.03)"),
+    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 0 gained, 5 lost in 5 questions (certain after 5, alpha 0.05)"),
+    # 32 of 200 is the first look: alpha (32/200)^2 = .00128 >= 2^-32
+    ([(200, GAINED)], {}, "IMPROVED", "200 gained, 0 lost in 200 questions (certain after 32, alpha 0.05)"),
+    ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "0 gained, 200 lost in 200 questions (certain after 32, alpha 0.05)"),
+    ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % -> 100.0 %, 0 gained, 0 lost in 200 questions; a gain of 30 points or more is ruled out"),
+    ([(200, KEPT)], {}, "INCONCLUSIVE", "; a gain of 5 points or more is ruled out"),
+    ([(200, MISSED)], {"min_improvement": 0.0}, "INCONCLUSIVE", "; a gain of 5 points or more is ruled out"),
+    ([(3, KEPT)], {}, "INCONCLUSIVE", "the difference may be luck; ask more questions (alpha 0.05)"),
+    # certainly better, and less than was asked for
+    ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "better, but by 10 points where min_improvement asks for 20 points (alpha 0.05)"),
+    # 5 points gained are 5 points, whatever 0.35 - 0.30 is in floating point; 1/32 is .031, alpha (64/100)^2 is .020
+    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 %, 5 gained, 0 lost in 100 questions (certain after 96, alpha 0.05)"),
+    # certain at a look, taken back later: neither red nor green
+    ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
+    ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
+    ([(32, GAINED), (32, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("runs", "asked", "word", "ending"), IMPROVEMENTS)
+def test_improvement(runs: list[Any], asked: dict[str, Any], word: str, ending: str) -> None:
+    verdict = judged(*runs, **asked)
+    assert (verdict.gate, verdict.verdict) == ("improvement", word)
+    assert verdict.sentence.endswith(ending)
+
+
+def test_numbers_of_an_improvement() -> None:
+    verdict = judged((12, GAINED), (4, LOST), (50, KEPT), (34, MISSED), min_improvement=0.05, alpha=0.04)
+    assert verdict.numbers == {
+        "pairs": 100,
+        "questions": 100,
+        "before": 0.54,
+        "after": 0.62,
+        "gained": 12,
+        "lost": 4,
+        "alpha": 0.04,
+        "min_improvement": 0.05,
+        "certain_after": 100,
+    }
+
+
+def test_questions_that_were_not_scored_make_no_pair() -> None:
+    before, after, order = sides((6, *GAINED), (3, *LOST))
+    for unscored in ("q6", "q7"):
+        del before[unscored]
+    del after["q8"]
+    verdict = judge_improvement(before, after, order, min_improvement=None, margin=0.05, alpha=0.05)
+    assert verdict.verdict == "IMPROVED"
+    assert (verdict.numbers["pairs"], verdict.numbers["questions"], verdict.numbers["lost"]) == (6, 9, 0)
+    assert verdict.numbers["before"] == 0.0
+
+
+@pytest.mark.parametrize(("before", "after", "order"), [({}, {}, []), ({"a": 1.0}, {"b": 1.0}, ["a", "b"])])
+def test_nothing_to_compare(before: Means, after: Means, order: list[str]) -> None:
+    verdict = judge_improvement(before, after, order, min_improvement=0.1, margin=0.05, alpha=0.05)
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert verdict.sentence == "no question was scored both before and after"
+    assert verdict.numbers["pairs"] == 0
+
+
+def test_the_order_of_the_questions_and_not_of_the_answers_is_walked() -> None:
+    before, after, order = sides((40, *GAINED), (60, *MISSED))
+    asked = {"min_improvement": None, "margin": 0.05, "alpha": 0.05}
+    certain = judge_improvement(before, after, order, **asked)
+    shuffled = judge_improvement(dict(reversed(before.items())), dict(reversed(after.items())), order, **asked)
+    backwards = judge_improvement(before, after, order[::-1], **asked)
+    assert certain == shuffled
+    assert certain.numbers["certain_after"] == 32 < backwards.numbers["certain_after"]
+
+
+# (questions, before, after) with several answers a question.
+MEANS = [
+    ([(20, 0.25, 0.5), (20, 0.25, 0.75)], None, "IMPROVED"),
+    ([(20, 0.5, 0.25), (20, 0.75, 0.25)], None, "REGRESSED"),
+    ([(20, 0.5, 0.5), (10, 0.5, 0.75), (10, 0.75, 0.5)], None, "INCONCLUSIVE"),
+    ([(90, 0.5, 0.5), (5, 0.5, 0.75), (5, 0.75, 0.5)], 0.3, "NOT_IMPROVED"),
+    ([(20, 0.25, 0.5), (20, 0.25, 0.75)], 0.4, "INCONCLUSIVE"),
+    ([(1, 0.25, 0.5)], None, "INCONCLUSIVE"),
+    # equal differences have no spread: 4 of them are luck, 5 are not
+    ([(4, 0.25, 0.5)], None, "INCONCLUSIVE"),
+    ([(5, 0.25, 0.5)], None, "IMPROVED"),
+    ([(5, 0.5, 0.25)], None, "REGRESSED"),
+    ([(2, 1 / 3, 2 / 3), (2, 2 / 3, 1.0)], None, "INCONCLUSIVE"),
+]
+
+
+@pytest.mark.parametrize(("runs", "min_improvement", "word"), MEANS)
+def test_several_answers_a_question(runs: list[Any], min_improvement: float | None, word: str) -> None:
+    verdict = judge_improvement(*sides(*runs), min_improvement=min_improvement, margin=0.05, alpha=0.05)
+    assert verdict.verdict == word, verdict.sentence
+
+
+@given(st.lists(st.sampled_from([GAINED, LOST, KEPT, MISSED]), max_size=80), st.sampled_from([None, 0.05, 0.3]))
+@settings(deadline=None)
+def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], min_improvement: float | None) -> None:
+    verdict = judged(*((1, pair) for pair in outcomes), min_improvement=min_improvement)
+    gain = (outcomes.count(GAINED) - outcomes.count(LOST)) / max(1, len(outcomes))
+    if verdict.verdict == "IMPROVED":
+        assert gain > 0
+        assert gain >= (min_improvement or 0)
+    if verdict.verdict == "REGRESSED":
+        assert gain < 0
+    swapped = judged(*((1, pair[::-1]) for pair in outcomes))
+    if verdict.verdict in ("IMPROVED", "REGRESSED") and min_improvement is None:
+        assert {verdict.verdict, swapped.verdict} == {"IMPROVED", "REGRESSED"}
+    json.dumps(verdict.to_json(), allow_nan=False)
+
+
+# The Wilson interval of 45 of 60 is .6277 to .8422; of 0 of 0, nothing is known.
+@pytest.mark.parametrize(
+    ("means", "min_accuracy", "word", "ending"),
+    [
+        ([1.0] * 45 + [0.0] * 15, 0.62, "OK", "75.0 % of 60 questions, at least 62.8 %; asked for 62.0 %"),
+        ([1.0] * 45 + [0.0] * 15, 0.70, "TOO_LOW", "at least 62.8 %, but 70.0 % is asked for (it may be as high as 84.2 %; more questions would tell)"),
+        ([1.0] * 45 + [0.0] * 15, 0.90, "TOO_LOW", "but 90.0 % is asked for (below it)"),
+        ([1.0] * 3, 0.50, "TOO_LOW", "at least 43.9 %, but 50.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
+        ([0.5, 0.5], 0.40, "TOO_LOW", "at least 0.0 %, but 40.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
+        ([], 0.10, "TOO_LOW", "0.0 % of 0 questions, at least 0.0 %, but 10.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
+        ([0.0] * 9, 0.0, "OK", "0.0 % of 9 questions, at least 0.0 %; asked for 0.0 %"),
+    ],
+)  # fmt: skip
+def test_accuracy(means: list[float], min_accuracy: float, word: str, ending: str) -> None:
+    verdict = judge_accuracy(means, min_accuracy=min_accuracy)
+    assert (verdict.gate, verdict.verdict) == ("accuracy", word)
+    assert verdict.sentence.endswith(ending)
+    low, high = accuracy_interval(means)
+    assert (verdict.numbers["low"], verdict.numbers["high"]) == (low, high)
+    assert verdict.numbers["questions"] == len(means)
+
+
+def step(number: int, **values: float | None) -> dict[str, Any]:
+    return {"step": number, "loss": 0.0, "grad_norm": 1.0, "reward": 0.5, "frac_reward_zero_std": 0.5, **values}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "word", "sentence"),
+    [
+        ([], "UNSOUND", "no training step was logged"),
+        ([{"step": 9, "train_runtime": 3.0}], "UNSOUND", "no training step was logged"),
+        ([step(1), step(2, loss=None), step(3)], "UNSOUND", "loss is not finite from step 2 on"),
+        ([step(1, loss=math.inf)], "UNSOUND", "loss is not finite from step 1 on"),
+        ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, losses finite, 75.0 % of groups without a gradient, reward 0.500 -> 0.750"),
+        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, losses finite"),
+    ],
+)  # fmt: skip
+def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> None:
+    verdict = judge_training(metrics)
+    assert (verdict.gate, verdict.verdict, verdict.sentence) == ("training", word, sentence)
+
+
+def test_numbers_of_training() -> None:
+    verdict = judge_training([step(1, reward=0.25), step(2, frac_reward_zero_std=0.0), step(3, reward=None)])
+    assert verdict.numbers == {"logged_steps": 3, "zero_std_share": 1 / 3, "first_reward": 0.25, "last_reward": 0.5}
+    assert judge_training([step(1), step(2, loss=None)]).numbers["not_finite"] == {"loss": [2]}
+
+
+def test_what_passes_what_fails_and_what_warns() -> None:
+    words = ["IMPROVED", "OK", "REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND", "INCONCLUSIVE"]
+    passed = [Verdict("accuracy", word, "so").passed for word in words]  # type: ignore[arg-type]
+    assert passed == [True, True, False, False, False, False, None]
+    assert set(words) > PASSES | WARNS
+    assert Verdict("accuracy", "OK", "so", {"n": 1}).to_json() == {
+        "gate": "accuracy",
+        "verdict": "OK",
+        "sentence": "so",
+        "numbers": {"n": 1},
+        "passed": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.05, "5 points"), (0.01, "1 point"), (0.025, "2.5 points"), (-0.03, "-3 points"), (0.0, "0 points"), (1 / 3, "33.3 points")],
+)  # fmt: skip
+def test_points(share: float, text: str) -> None:
+    assert points(share) == text
+    assert percent(share) == f"{round(100 * share, 1)} %"

@@ -1,0 +1,103 @@
+"""One GPU for each xdist worker, within what its caller may see; no GPU is needed to see that."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+
+import pytest
+
+from harness.plugin import take_one_gpu
+from harness.policy import device
+
+GPUS = [("GPU-aaaa", None), ("GPU-bbbb", None), ("GPU-cccc", None)]
+
+# CUDA_VISIBLE_DEVICES of the caller, worker, what the worker is left with
+CASES = [
+    (None, "gw0", "GPU-aaaa"),
+    (None, "gw1", "GPU-bbbb"),
+    (None, "gw2", "GPU-cccc"),
+    (None, "gw3", "GPU-aaaa"),  # more workers than GPUs share
+    (None, "gw10", "GPU-bbbb"),
+    ("2,0", "gw0", "2"),
+    ("2,0", "gw1", "0"),
+    ("2,0", "gw2", "2"),
+    ("GPU-b", "gw0", "GPU-b"),
+    ("", "gw0", ""),  # all hidden: they stay hidden
+]
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch):
+    monkeypatch.setattr(device, "_nvml_gpus", lambda: GPUS)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+
+@pytest.mark.parametrize(("visible", "worker", "left"), CASES)
+def test_a_worker_takes_one(monkeypatch, visible, worker, left):
+    if visible is None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "set so that it is put back")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    take_one_gpu(worker)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+
+
+def test_no_gpu_changes_nothing(monkeypatch):
+    monkeypatch.setattr(device, "_nvml_gpus", list)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    take_one_gpu("gw0")
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(("initialized", "left"), [(True, "0,1"), (False, "1")])
+def test_a_torch_that_has_looked_already_is_left_alone(monkeypatch, initialized, left):
+    """CUDA reads the variable once; changing it later would only make what we say and what it does differ."""
+    torch = types.SimpleNamespace(cuda=types.SimpleNamespace(is_initialized=lambda: initialized))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    take_one_gpu("gw1")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == left
+
+
+MACHINE = """
+import os
+from harness.policy import device
+
+device._nvml_gpus = lambda: [("GPU-aaaa", None), ("GPU-bbbb", None)]
+"""
+TESTS = """
+import os
+import pathlib
+import pytest
+
+def note(test):
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    pathlib.Path(__file__).with_name(f"{test}-{worker}.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+
+@pytest.mark.parametrize("number", range(20))
+def test_note(number):
+    note("seen")
+"""
+
+
+@pytest.mark.parametrize(
+    ("uses_device", "workers", "seen"),
+    [
+        (True, "-n2", {"seen-gw0.txt": "GPU-aaaa", "seen-gw1.txt": "GPU-bbbb"}),
+        (False, "-n2", {"seen-gw0.txt": "all", "seen-gw1.txt": "all"}),  # nobody asked: other people's tests keep all
+        (True, "-n0", {"seen-main.txt": "all"}),
+    ],
+)
+def test_workers_of_a_session(project, uses_device, workers, seen):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    project.write(
+        **{"suites/recipes/small.toml": f'requires = ["gpu"]\n{recipe}', "conftest.py": MACHINE, "test_note.py": TESTS}
+    )
+    if uses_device:
+        project.write(test_device="def test_device(device):\n    pass\n")
+    result = project.pytest(workers, "--rl-device=cpu", "--dist=each" if workers == "-n2" else "--color=no")
+    assert result.ret == 0, result.stdout.str()
+    assert {path.name: path.read_text() for path in project.path.glob("seen-*.txt")} == seen

@@ -1,0 +1,142 @@
+"""Every option has an ini twin, the option wins, and a bad value is one sentence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harness.plugin.options import OPTIONS
+
+# Prints what the plugin made of options and ini keys, without running anything.
+SHOW = """
+from harness.plugin.options import OPTIONS, PATHS, get_option, get_path
+
+def test_show(pytestconfig):
+    print()
+    for name, _, _ in OPTIONS:
+        print(f"{name} = {(get_path if name in PATHS else get_option)(pytestconfig, name)!s}")
+"""
+SETTINGS = """
+def test_show(rl_run, recipe, pytestconfig):
+    print("data =", rl_run.settings.data, "model =", recipe.model.name, "source =", recipe.source)
+"""
+
+
+def shown(result: pytest.RunResult) -> dict[str, str]:
+    assert result.ret == 0, result.stdout.str()
+    return dict(re.findall(r"^([a-z-]+) = (.*)$", result.stdout.str(), re.MULTILINE))
+
+
+def test_help_has_every_option_in_one_group(project):
+    text = project.pytest("--help").stdout.str()
+    group = re.search(r"^post-training \(rl-harness\):\n(.*?)^\S", text, re.MULTILINE | re.DOTALL)
+    assert group is not None
+    assert re.findall(r"^  (--rl-[a-z-]+)", group[1], re.MULTILINE) == [f"--rl-{name}" for name, _, _ in OPTIONS]
+    assert text.count("--rl-plan") >= 2, "the ini twin says whose twin it is"
+    for name, _, _ in OPTIONS:
+        assert re.search(rf"^  rl_{name.replace('-', '_')} \(", text, re.MULTILINE), f"no ini key for {name}"
+
+
+# option: (in the ini file, given as an option, what the ini key gives, what the option gives)
+CASES = {
+    "recipe": ("a\n  b", "c", "['a', 'b']", "['c']"),
+    "model": ("org/one", "org/two", "org/one", "org/two"),
+    "data": ("one.jsonl", "two.jsonl", "one.jsonl", "two.jsonl"),
+    "limit": ("7", "8", "7", "8"),
+    "set": ("x.y=1\n  x.z=2", "x.y=3", "['x.y=1', 'x.z=2']", "['x.y=3']"),
+    "device": ("cpu", "mps", "cpu", "mps"),
+    "runs-dir": ("kept", "elsewhere", "{root}/kept", "{root}/sub/elsewhere"),
+    "report-dir": ("page", "elsewhere", "{root}/page", "{root}/sub/elsewhere"),
+    "recipes-dir": ("own", "../other", "{root}/own", "{root}/sub/../other"),
+    "fresh": ("true", None, "True", "True"),
+    "strict": ("true", None, "True", "True"),
+    "in-process": ("yes", None, "True", "True"),
+}
+DEFAULTS = {"runs-dir": "{root}/rl-runs", "report-dir": "{root}/rl-report", "recipes-dir": "{root}/suites/recipes"}
+
+
+def test_ini_twins_and_options_that_override_them(project):
+    """Paths on the command line are relative to the caller's folder, and those of the ini file to its own."""
+    assert set(CASES) == {name for name, _, _ in OPTIONS} - {"plan"}, "an option without a case"
+    project.write(test_show=SHOW)
+    (project.path / "sub").mkdir()
+    root = str(project.path)
+
+    found = shown(project.pytest("-s"))
+    assert {name: found[name] for name in CASES} == {
+        name: DEFAULTS.get(name, "None").format(root=root) for name in CASES
+    }
+
+    keys = "".join(f"rl_{name.replace('-', '_')} = {case[0]}\n" for name, case in CASES.items())
+    project.write(**{"pytest.ini": f"[pytest]\n{keys}"})
+    found = shown(project.pytest("-s"))
+    assert {name: found[name] for name in CASES} == {name: case[2].format(root=root) for name, case in CASES.items()}
+
+    options = [f"--rl-{name}={case[1]}" if case[1] else f"--rl-{name}" for name, case in CASES.items()]
+    found = shown(project.pytest("-s", *options, "../test_show.py", folder="sub"))
+    assert {name: found[name] for name in CASES} == {name: case[3].format(root=root) for name, case in CASES.items()}
+
+
+def test_plan_as_an_ini_key(project):
+    project.write(**{"pytest.ini": "[pytest]\nrl_plan = true\n", "test_show.py": SETTINGS})
+    result = project.pytest("-n2")
+    assert result.ret == 0
+    assert "nothing was run" in result.stdout.str()
+
+
+@pytest.mark.parametrize("from_ini", [False, True], ids=["option", "ini"])
+def test_files_that_options_name(project, from_ini):
+    """--rl-recipe, --rl-data and --rl-model find files where the user wrote their names."""
+    home = project.path if from_ini else project.path / "sub"
+    project.write(test_show=SETTINGS)
+    (project.path / "sub").mkdir()
+    (home / "model").mkdir()
+    (home / "mine.toml").write_text((project.path / "suites/recipes/small.toml").read_text())
+    if from_ini:
+        project.write(**{"pytest.ini": "[pytest]\nrl_recipe = mine.toml\nrl_data = d.jsonl\nrl_model = model\n"})
+        options = []
+    else:
+        options = ["--rl-recipe=mine.toml", "--rl-data=d.jsonl", "--rl-model=model"]
+    result = project.pytest("-s", *options, "../test_show.py", folder="sub")
+    assert f"data = {home}/d.jsonl model = {home}/model source = {home}/mine.toml" in result.stdout.str()
+
+
+def test_overrides_reach_the_recipe(project):
+    project.write(
+        test_show="def test_show(recipe):\n    print(recipe.train.arguments, recipe.task, recipe.model.name)\n"
+    )
+    text = project.pytest(
+        "-s", "--rl-set=train.max_steps=2", "--rl-set=task.system_prompt=Be brief.", "--rl-model=tiny", "--rl-limit=6"
+    ).stdout.str()
+    assert "'max_steps': 2" in text
+    assert "system_prompt='Be brief.'" in text
+    assert "train_questions=6 test_questions=6" in text
+
+
+# (options, ini file, what one sentence says)
+MISTAKES = {
+    "limit is not a number": (["--rl-limit=few"], "", "argument --rl-limit: invalid int value: 'few'"),
+    "ini limit is not a number": ([], "rl_limit = few", "ini key rl_limit must be a whole number, not 'few'"),
+    "ini flag is not a flag": ([], "rl_plan = perhaps", "ini key rl_plan: invalid truth value 'perhaps'"),
+    "limit 0": (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
+    "set without =": (["--rl-set=train.max_steps"], "", "an override is written key=value"),
+    "set an unknown key": (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
+    "set a wrong type": (["--rl-set=task.test_questions=many"], "", "[task] test_questions: must be a whole number, not 'many'"),
+    "no such recipe": (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),
+    "no such recipe file": (["--rl-recipe=none.toml"], "", "none.toml: no such recipe file"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_bad_value_is_one_sentence(project, mistake):
+    options, ini, sentence = MISTAKES[mistake]
+    project.write(**{"pytest.ini": f"[pytest]\n{ini}\n", "test_show.py": SETTINGS})
+    result = project.pytest(*options)
+    assert result.ret not in (0, 5)
+    lines = [line for line in (*result.outlines, *result.errlines) if sentence in line]
+    assert lines, result.stdout.str() + result.stderr.str()
+    everything = result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in everything
+    assert "harness/" not in everything.replace(str(project.path), "")
+    assert "INTERNALERROR" not in everything

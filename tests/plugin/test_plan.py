@@ -1,0 +1,70 @@
+"""``--rl-plan`` says what would run and what it would cost, and runs nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.catalog import find_recipe
+from harness.plugin.plan import plan_lines, training_steps
+
+# keys beside 320 questions, batch 64, 8 generations: optimizer steps, completions a step
+STEPS = [
+    ({"max_steps": 7}, (7, 64)),
+    ({}, (120, 64)),  # TRL's default of 3 epochs; an epoch is 320 / (64 / 8) = 40 batches
+    ({"num_train_epochs": 1}, (40, 64)),
+    ({"num_train_epochs": 1, "num_iterations": 2}, (80, 64)),
+    ({"num_train_epochs": 1, "gradient_accumulation_steps": 2}, (20, 128)),
+    ({"num_train_epochs": 1, "steps_per_generation": 4}, (40, 64)),
+]
+
+
+@pytest.mark.parametrize(("keys", "steps"), STEPS)
+def test_training_steps_by_trls_keys(keys, steps):
+    train = {"method": "grpo", "per_device_train_batch_size": 64, "num_generations": 8, **keys}
+    recipe = find_recipe("tiny-arithmetic").override({"train": train, "task.train_questions": 320})
+    assert training_steps(recipe) == steps
+
+
+def test_the_classic_recipe_is_50_steps_of_8():
+    """Batch 1 x accumulation 8 with 4 generations: 2 of the 100 questions a step."""
+    recipe = find_recipe("gsm8k-qwen2.5-0.5b")
+    assert training_steps(recipe) == (50, 8)
+    assert "50 optimizer steps of 8 completions (400 to sample) over 100 questions" in "\n".join(plan_lines(recipe))
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_nothing_is_run(project, workers):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    project.write(
+        **{
+            "suites/recipes/big.toml": f'requires = ["gpu"]\nseeds = [0, 1]\n{recipe}',
+            "test_flow.py": "def test_flow(before, trained, after):\n    pass\n",
+            "test_plain.py": "def test_plain():\n    raise SystemExit('it ran')\n",
+        }
+    )
+    result = project.pytest("--rl-plan", workers, "--rl-set=evaluate.max_new_tokens=9", CUDA_VISIBLE_DEVICES="")
+    assert result.ret == 0, result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            "*rl-harness plan*",
+            "big, seed 0: A recipe of four steps.",
+            "  skipped: recipe big requires a GPU and none is visible",
+            "big, seed 1: A recipe of four steps.",
+            "small, seed 0: A recipe of four steps.",
+            "  model: tiny; task: arithmetic",
+            "  before and after: 8 answers each, at most 9 tokens an answer",
+            "  train: grpo, 4 optimizer steps of 16 completions (64 to sample) over 24 questions",
+            "nothing was run",
+        ]
+    )
+    assert not {"torch", "transformers", "trl"} & set(project.imported("finished"))
+    left = {path.name for path in project.path.iterdir()} - {"__pycache__"}
+    assert not {"rl-runs", "rl-report"} & left
+    assert not list(project.path.glob("*-gw*.json")), "a plan starts no workers"
+
+
+def test_a_wrong_recipe_spoils_the_plan(project):
+    project.write(**{"suites/recipes/bad.toml": "[model]\n", "test_x": "def test_x(before):\n    pass\n"})
+    result = project.pytest("--rl-plan")
+    assert result.ret == 1
+    assert "bad.toml:1: [model] name: missing" in result.stdout.str()

@@ -1,0 +1,300 @@
+"""Questions from files, from the Hub and from arithmetic: what is read, what is refused, and in which order."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from harness.errors import TaskError
+from harness.recipe import TaskSection
+from harness.tasks import Question, load_questions
+
+Rows = list[dict[str, Any]]
+
+
+def rows(count: int, *, start: int = 0) -> Rows:
+    """GSM8K-shaped rows whose numbers tell them apart."""
+    return [
+        {"question": f"What is {n} + 1?", "answer": f"{n} + 1 = {n + 1}\n#### {n + 1}"}
+        for n in range(start, start + count)
+    ]
+
+
+def write(path: Path, lines: Iterable[Any]) -> Path:
+    """A JSONL file; a text stands in it as it is."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def task(name: object, train: int = 3, test: int = 2, **more: Any) -> TaskSection:
+    return TaskSection(name=str(name), train_questions=train, test_questions=test, **more)
+
+
+def texts(questions: Iterable[Question]) -> list[str]:
+    return [question.text for question in questions]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """20 training rows and 10 test rows."""
+    write(tmp_path / "data" / "train.jsonl", rows(20))
+    write(tmp_path / "data" / "test.jsonl", rows(10, start=100))
+    return tmp_path / "data"
+
+
+def test_a_folder_gives_its_two_files(folder: Path) -> None:
+    loaded = load_questions(task(folder, train=20, test=10))
+    assert sorted(texts(loaded.train)) == sorted(row["question"] for row in rows(20))
+    assert sorted(texts(loaded.test)) == sorted(row["question"] for row in rows(10, start=100))
+    for split in (loaded.train, loaded.test):
+        for question in split:
+            number = int(question.text.split()[2])
+            assert question.ground_truth == str(number + 1)
+            assert question.split == ("test" if number >= 100 else "train")
+            assert question.id == f"data/{question.split}/{number % 100}"
+            assert [turn["role"] for turn in question.prompt] == ["system", "user"]
+            assert question.prompt[-1]["content"] == question.text
+
+
+def test_the_system_prompt_can_be_left_out(folder: Path) -> None:
+    said = load_questions(task(folder, system_prompt="Be brief.")).test[0].prompt
+    unsaid = load_questions(task(folder, system_prompt="")).test[0].prompt
+    assert said == ({"role": "system", "content": "Be brief."}, *unsaid)
+    assert [turn["role"] for turn in unsaid] == ["user"]
+
+
+def test_one_file_serves_both_splits(tmp_path: Path) -> None:
+    path = write(tmp_path / "all.jsonl", rows(30))
+    loaded = load_questions(task(path, train=20, test=10))
+    assert sorted(texts((*loaded.train, *loaded.test))) == sorted(row["question"] for row in rows(30))
+    assert {question.split for question in loaded.train} == {"train"}
+    assert {question.split for question in loaded.test} == {"test"}
+    assert len({question.id for question in (*loaded.train, *loaded.test)}) == 30
+    with pytest.raises(TaskError, match="has 20 train questions left, the recipe asks for 21"):
+        load_questions(task(path, train=21, test=10))
+
+
+def test_a_question_asked_twice_is_not_trained_on_and_tested(tmp_path: Path) -> None:
+    path = write(tmp_path / "all.jsonl", rows(10) * 2)
+    loaded = load_questions(task(path, train=4, test=4))
+    assert not set(texts(loaded.train)) & set(texts(loaded.test))
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "arithmetic"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_asking_for_more_keeps_the_first_ones(kind: str, split: str, folder: Path) -> None:
+    name = {"folder": folder, "file": write(folder / "all.jsonl", rows(30)), "arithmetic": "arithmetic"}[kind]
+    fewer, more = (getattr(load_questions(task(name, train=a, test=b)), split) for a, b in ((4, 3), (16, 8)))
+    assert len(fewer) < len(more)
+    assert more[: len(fewer)] == fewer
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "arithmetic"])
+def test_the_seed_sets_the_order(kind: str, folder: Path) -> None:
+    name = {"folder": folder, "file": write(folder / "all.jsonl", rows(30)), "arithmetic": "arithmetic"}[kind]
+    once, again, other = (load_questions(task(name, train=20, test=10, seed=seed)) for seed in (0, 0, 1))
+    assert (once == again, once.train == other.train, once.test == other.test) == (True, False, False)
+
+
+def test_named_fields(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "named.jsonl",
+        [{"problem": f"p{n}", "final": n, "worked": f"w{n}", "key": f"k{n}"} for n in range(9)],
+    )
+    names = {"question": "problem", "answer": "final", "solution": "worked", "id": "key"}
+    question = next(q for q in load_questions(task(path, test=5, fields=names)).test if q.text != "p0")
+    n = question.text[1:]
+    assert (question.id, question.ground_truth, question.solution) == (f"named/all/k{n}", n, f"w{n}")
+
+
+def test_ids_that_are_null_are_the_places_of_their_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "q.jsonl", ["", *({**row, "id": None} for row in rows(4)), "  "])
+    loaded = load_questions(task(path, train=2, test=2))
+    assert {q.id: q.text for q in (*loaded.train, *loaded.test)} == {
+        f"q/all/{n}": f"What is {n} + 1?" for n in range(4)
+    }
+
+
+YOURS = 'name yours in the recipe: [task] fields = {{ {} = "..." }}'
+BAD_LINES = [
+    ({"question": "?"}, "no field 'answer' (fields here: question); " + YOURS.format("answer")),
+    ({"Q": "?", "answer": "1"}, "no field 'question' (fields here: Q, answer); " + YOURS.format("question")),
+    ({}, "no field 'question' (fields here: none); " + YOURS.format("question")),
+    ({"question": "?", "answer": None}, "the field 'answer' is empty"),
+    ({"question": " \n", "answer": "1"}, "the field 'question' is empty"),
+    ({"question": ["?"], "answer": "1"}, "the field 'question' must be text or a number, not a list"),
+    ({"question": "?", "answer": "so\n####"}, 'the answer has no final answer behind "####": it ends in \'so\\n####\''),
+    ({"question": "?", "answer": "1", "id": 3}, "the id 'questions/train/3' is that of line 4; ids are unique"),
+    ('{"question": "?", "ans', "not valid JSON: Unterminated string starting at at column 19"),
+    ("[1, 2]", "a line must be one JSON object, not list"),
+    ("3", "a line must be one JSON object, not int"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_LINES)
+def test_a_bad_line_7_is_named(tmp_path: Path, line: Any, message: str) -> None:
+    folder = tmp_path / "questions"
+    write(folder / "test.jsonl", rows(5, start=100))
+    path = write(folder / "train.jsonl", [*rows(6), line, *rows(3, start=6)])
+    with pytest.raises(TaskError) as caught:
+        load_questions(task(folder))
+    assert str(caught.value) == f"{path}:7: {message}"
+
+
+def test_a_gsm8k_row_without_a_final_answer_is_named(folder: Path) -> None:
+    path = write(folder / "test.jsonl", [*rows(6, start=100), {"question": "?", "answer": "it is 4"}])
+    with pytest.raises(TaskError) as caught:
+        load_questions(task("gsm8k"), data=folder)
+    assert str(caught.value) == (
+        f"{path}:7: gsm8k/test/6: the answer has no final answer behind \"####\": it ends in 'it is 4'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", ": holds no questions"),
+        (b"\n  \n", ": holds no questions"),
+        (b'{"question": "1", "answer": "1"}\n{"question": "gr\xfcn"}\n', ":2: not UTF-8 text; save the file as UTF-8"),
+    ],
+)
+def test_files_without_questions(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(TaskError) as caught:
+        load_questions(task(path))
+    assert str(caught.value) == f"{path}{message}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "q.jsonl", rows(5))
+    plain = load_questions(task(path))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_questions(task(path)) == plain
+
+
+@pytest.mark.parametrize(("train", "test", "left"), [(21, 2, "20 train"), (3, 11, "10 test")])
+def test_too_few_questions(folder: Path, train: int, test: int, left: str) -> None:
+    split = left.split()[1]
+    message = (
+        f"task '{folder}' has {left} questions left, the recipe asks for {max(train, test)}; lower \\[task\\] {split}_q"
+    )
+    with pytest.raises(TaskError, match=message):
+        load_questions(task(folder, train=train, test=test))
+
+
+def test_an_unknown_task(tmp_path: Path) -> None:
+    with pytest.raises(
+        TaskError, match=r"^gsm9k: no such file or folder; \[task\] name is 'arithmetic', 'gsm8k', a JSONL"
+    ):
+        load_questions(task("gsm9k"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TaskError, match=r"train\.jsonl: cannot be read: No such file or directory"):
+        load_questions(task(tmp_path / "empty"))
+
+
+class TestFewShot:
+    """``few_shot = n``: worked examples as chat turns before the question."""
+
+    @pytest.fixture(params=["gsm8k", "arithmetic"])
+    def name(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    def test_turns(self, name: str, folder: Path) -> None:
+        loaded = load_questions(task(name, train=20, test=10, few_shot=3), data=folder)
+        plain = load_questions(task(name, train=20, test=10), data=folder)
+        asked = set(texts(loaded.test))
+        for question, bare in zip((*loaded.train, *loaded.test), (*plain.train, *plain.test), strict=True):
+            system, *examples, last = question.prompt
+            assert (system, last) == bare.prompt
+            assert [turn["role"] for turn in examples] == ["user", "assistant"] * 3
+            shown = [turn["content"] for turn in examples[::2]]
+            assert len(set(shown)) == 3
+            assert question.text not in shown
+            assert not asked & set(shown)
+            assert all("\\boxed{" in turn["content"] for turn in examples[1::2])
+
+    def test_examples_are_the_seeds(self, name: str, folder: Path) -> None:
+        def shown(seed: int, **counts: int) -> list[Any]:
+            loaded = load_questions(task(name, few_shot=2, seed=seed, **counts), data=folder)
+            return [question.prompt[1:-1] for question in loaded.test]
+
+        assert shown(0) == shown(0)
+        assert shown(0) != shown(1)
+        assert shown(0, test=5)[:2] == shown(0, test=2)
+        assert len({json.dumps(turns) for turns in shown(0, test=5)}) == 1
+
+    def test_the_same_examples_stand_before_more_questions(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "all.jsonl", rows(40))
+        fewer, more = (load_questions(task("gsm8k", test=n, few_shot=2), data=path) for n in (2, 6))
+        assert more.test[:2] == fewer.test
+
+    def test_a_trained_question_among_the_examples_makes_room_for_the_next(self, tmp_path: Path) -> None:
+        write(tmp_path / "train.jsonl", [*rows(3), *rows(3)])
+        write(tmp_path / "test.jsonl", rows(2, start=100))
+        for question in load_questions(task("gsm8k", train=6, few_shot=2), data=tmp_path).train:
+            shown = [turn["content"] for turn in question.prompt[1:-1:2]]
+            assert len(set(shown)) == 2
+            assert question.text not in shown
+
+    def test_too_few_examples(self, folder: Path) -> None:
+        with pytest.raises(
+            TaskError, match="few_shot = 20 needs 21 training questions with a worked solution, there are 20"
+        ):
+            load_questions(task("gsm8k", few_shot=20), data=folder)
+        with pytest.raises(TaskError, match=r"there are 0; .*\[task\] fields = \{ solution = "):
+            load_questions(task(folder, few_shot=1))
+
+
+class TestHub:
+    """``gsm8k`` without local data."""
+
+    def test_rows_come_from_the_dataset(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        asked = []
+
+        def load_dataset(*names: str, split: str) -> Rows:
+            asked.append((*names, split))
+            return rows(20) if split == "train" else rows(10, start=100)
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        assert load_questions(task("gsm8k")) == load_questions(task("gsm8k"), data=folder)
+        assert asked == [("openai/gsm8k", "main", "train"), ("openai/gsm8k", "main", "test")]
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [(ConnectionError("no route\nto host"), "ConnectionError: no route"), (OSError(), "OSError")],
+    )
+    def test_no_connection(self, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
+        def load_dataset(*names: str, split: str) -> Rows:
+            raise error
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        with pytest.raises(TaskError) as caught:
+            load_questions(task("gsm8k"))
+        assert str(caught.value) == (
+            f"openai/gsm8k could not be had from the Hugging Face Hub or its cache ({reason}); "
+            "connect once, or give --rl-data a folder with train.jsonl and test.jsonl"
+        )
+
+    def test_offline_for_real(self, tmp_path: Path) -> None:
+        code = (
+            "from harness.recipe import TaskSection; from harness.tasks import load_questions\n"
+            "from harness.errors import TaskError\n"
+            "try: load_questions(TaskSection(name='gsm8k', train_questions=1, test_questions=1))\n"
+            "except TaskError as error: print(error)"
+        )
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+        assert result.stdout.startswith("openai/gsm8k could not be had from the Hugging Face Hub or its cache (")
+        assert result.stdout.count("\n") == 1

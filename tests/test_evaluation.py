@@ -1,0 +1,305 @@
+"""Evaluations without a model: what is asked, what is kept, and what is not done twice."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+import harness.policy
+from harness.errors import TaskError
+from harness.evaluation import Evaluation, Keys, evaluate, summarise
+from harness.gate import accuracy_interval
+from harness.recipe import EvaluateSection
+from harness.records import Generation, Record, question_means
+from harness.rewards import Grade, reward_function
+from harness.runs import read_json
+from harness.tasks import Question
+
+QUESTIONS = [
+    Question(f"q{n}", f"{n} + {n}?", str(2 * n), "test", prompt=({"role": "user", "content": f"{n} + {n}?"},))
+    for n in range(6)
+]
+REWARDS = {"boxed_numeric": 1.0, "format_boxed": 0.5}
+KEYS = Keys("answers", "grades")
+# What the policy says by question and sample: right; right to the flexible grader alone; wrong; no answer; cut off.
+SAID = {
+    "q0": ["\\boxed{0}"] * 2,
+    "q1": ["\\boxed{2.0}", "\\boxed{2}"],
+    "q2": ["\\boxed{5}", "\\boxed{4}"],
+    "q3": ["6", "\\boxed{7}"],
+    "q4": ["\\boxed{8}", "so it is"],
+    "q5": ["", "\\boxed{10}"],
+}
+
+
+FIRST = ["correct", "correct", "wrong", "no_answer", "correct", "no_answer"]  # statuses of the first samples
+TWICE = [(question.id, sample) for question in QUESTIONS for sample in (0, 1)]
+
+
+def closed() -> Any:
+    pytest.fail("the policy was opened")
+
+
+EXACT = {"keys": Keys("answers", "exact"), "rewards": {"boxed_exact": 1.0}, "open_policy": closed}
+
+
+class Model:
+    """Stands in for ``harness.policy.generate``: answers in batches of two, last question first, and counts."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.asked: list[tuple[str, int]] = []
+        self.fail_after: int | None = None
+        self.policy = SimpleNamespace(name="made-up", device="cpu")
+
+    def open(self) -> Any:
+        self.opened += 1
+        return self.policy
+
+    def generate(
+        self, policy: Any, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
+    ) -> Iterator[list[Generation]]:
+        assert policy is self.policy
+        wanted = [(q, n) for q in reversed(questions) for n in range(decoding.samples_per_question)]
+        wanted = [(q, n) for q, n in wanted if (q.id, n) not in skip]
+        for start in range(0, len(wanted), 2):
+            if self.fail_after is not None and len(self.asked) >= self.fail_after:
+                raise RuntimeError("the power went")
+            batch = wanted[start : start + 2]
+            self.asked += [(q.id, n) for q, n in batch]
+            yield [self.answer(q, n, decoding.seed) for q, n in batch]
+
+    def answer(self, question: Question, sample: int, seed: int) -> Generation:
+        said = SAID[question.id][sample]
+        reason = "length" if said == "so it is" else "stop"
+        return Generation(question.id, sample, seed, question.prompt, said, reason, 10, len(said))
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    model = Model()
+    monkeypatch.setitem(vars(harness.policy), "generate", model.generate)
+    return model
+
+
+Evaluate = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def run(model: Model, tmp_path: Path) -> Evaluate:
+    """``evaluate`` in a stage directory of its own, one greedy answer a question."""
+
+    def run(stage: str = "run-a/before", *, keys: Keys = KEYS, samples: int = 1, **more: Any) -> Evaluation:
+        decoding = EvaluateSection(temperature=float(samples > 1), samples_per_question=samples, seed=7)
+        arguments = {"rewards": REWARDS, "questions": QUESTIONS, "open_policy": model.open, **more}
+        return evaluate(tmp_path / stage, decoding=decoding, keys=keys, **arguments)
+
+    return run
+
+
+def test_a_fresh_evaluation(run: Evaluate, model: Model) -> None:
+    told: list[tuple[int, int]] = []
+    evaluation = run(progress=lambda done, total: told.append((done, total)))
+    assert told == [(0, 6), (2, 6), (4, 6), (6, 6)]
+    assert model.opened == 1
+    assert [record.question_id for record in evaluation.records] == [f"q{n}" for n in range(6)]
+    assert [record.status for record in evaluation.records] == FIRST
+    assert [record.extracted for record in evaluation.records] == ["0", "2.0", "5", None, "8", None]
+    assert [record.reward for record in evaluation.records] == [1.5, 1.5, 0.5, 0.0, 1.5, 0.0]
+    assert evaluation.records[1].grades["boxed_exact"] == {"extracted": "2.0", "correct": False}
+    assert read_json(evaluation.directory / "key.json") == {"generation": "answers", "grading": "grades"}
+
+
+def test_summary_numbers(run: Evaluate) -> None:
+    evaluation = run()
+    summary = dict(evaluation.summary)
+    assert summary.pop("interval") == list(evaluation.interval) == list(accuracy_interval([1, 1, 0, 0, 1, 0]))
+    assert summary.pop("seconds") >= 0
+    assert summary.pop("peak_memory_bytes") > 0
+    assert summary == {
+        "questions": 6,
+        "samples_per_question": 1,
+        "accuracy": 0.5,
+        "strict_accuracy": 2 / 6,
+        "flexible_accuracy": 3 / 6,
+        "counts": {"correct": 3, "wrong": 1, "no_answer": 2, "unscored": 0},
+        "truncated": 0,
+        "mean_reward": 5 / 6,
+        "rewards": {"boxed_numeric": 0.5, "format_boxed": 4 / 6},
+        "prompt_tokens": 60,
+        "completion_tokens": sum(len(said[0]) for said in SAID.values()),
+        "generation_key": "answers",
+        "grading_key": "grades",
+        "device": "cpu",
+        "model": "made-up",
+        "source": None,
+    }
+    assert evaluation.accuracy == 0.5
+
+
+def test_several_samples(run: Evaluate) -> None:
+    evaluation = run(samples=2)
+    assert [(record.question_id, record.sample) for record in evaluation.records] == TWICE
+    assert evaluation.means == {"q0": 1.0, "q1": 1.0, "q2": 0.5, "q3": 0.0, "q4": 0.5, "q5": 0.5}
+    assert evaluation.accuracy == pytest.approx(3.5 / 6)
+    assert evaluation.interval == pytest.approx(accuracy_interval(list(evaluation.means.values())))
+    assert evaluation.summary["counts"] == {"correct": 7, "wrong": 2, "no_answer": 3, "unscored": 0}
+    assert evaluation.summary["truncated"] == 1
+    assert {record.seed for record in evaluation.records} == {7}
+
+
+def test_frame(run: Evaluate) -> None:
+    frame = run(samples=2).frame()
+    assert len(frame) == 12
+    fields = [name for name in Record.__dataclass_fields__ if name not in ("rewards", "grades")]
+    graders = ["boxed_exact", "boxed_numeric"]
+    assert list(frame.columns) == [*fields, "reward:boxed_numeric", "reward:format_boxed", *graders]
+    assert frame["reward:boxed_numeric"].sum() == 7
+    assert frame[frame["question_id"] == "q1"]["boxed_exact"].tolist() == [False, True]
+    assert (frame["status"] == "correct").tolist() == frame["boxed_numeric"].tolist()
+
+
+def test_a_finished_stage_is_read(run: Evaluate, tmp_path: Path) -> None:
+    first = run()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = run(open_policy=closed)
+    assert again.records == first.records
+    assert again.summary == first.summary
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_what_is_missing_is_asked_and_no_more(run: Evaluate, model: Model) -> None:
+    model.fail_after = 4
+    with pytest.raises(RuntimeError, match="the power went"):
+        run(samples=2)
+    kept = list(model.asked)
+    assert len(kept) == 4
+    told: list[int] = []
+    model.fail_after = None
+    model.asked.clear()
+    resumed = run(samples=2, progress=lambda done, total: told.append(done))
+    assert told == [4, 6, 8, 10, 12]
+    assert sorted([*kept, *model.asked]) == TWICE
+    whole = run("run-b/before", samples=2)
+    assert resumed.records == whole.records
+    assert resumed.summary["counts"] == whole.summary["counts"]
+
+
+def test_a_torn_or_foreign_record_is_asked_again(run: Evaluate, model: Model) -> None:
+    evaluation = run()
+    path = evaluation.directory / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    foreign = json.loads(lines[1])
+    del foreign["status"]
+    path.write_text(lines[0] + json.dumps(foreign) + "\n" + "".join(lines[2:5]) + lines[5][:-9])
+    (evaluation.directory / "summary.json").unlink()
+    model.asked.clear()
+    again = run()
+    missing = {(json.loads(lines[index])["question_id"], 0) for index in (1, 5)}
+    assert set(model.asked) == missing
+    assert again.records == evaluation.records
+
+
+def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
+    first = run()
+    again = run(keys=Keys("answers", "stricter"), rewards={"boxed_exact": 2.0}, open_policy=closed)
+    assert [record.completion for record in again.records] == [record.completion for record in first.records]
+    assert [record.status for record in again.records] == ["correct", "wrong", *FIRST[2:]]
+    assert again.accuracy == 2 / 6
+    assert again.summary["mean_reward"] == 4 / 6
+    assert again.summary["grading_key"] == "stricter"
+    measured = ("seconds", "device", "model", "peak_memory_bytes", "source")
+    assert {key: again.summary[key] for key in measured} == {key: first.summary[key] for key in measured}
+
+
+def test_changed_ground_truths_grade_again(run: Evaluate) -> None:
+    run()
+    corrected = [replace(question, ground_truth="5") for question in QUESTIONS]
+    again = run(keys=Keys("answers", "corrected"), questions=corrected, open_policy=closed)
+    assert [record.status for record in again.records].count("correct") == 1
+    assert {record.ground_truth for record in again.records} == {"5"}
+
+
+def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> None:
+    first = run("run-a/before")
+    stages = [tmp_path / "nowhere", tmp_path / "run-b" / "before", tmp_path / "run-a" / "before"]
+    same = run("run-b/before", kept_stages=stages, open_policy=closed)
+    assert same.records == first.records
+    assert (same.summary["source"], first.summary["source"]) == ("run-a", None)
+    regraded = run("run-c/before", **EXACT, kept_stages=stages)
+    assert regraded.accuracy == 2 / 6
+    assert first.accuracy == Evaluation(first.directory, first.order).accuracy == 0.5
+
+
+def test_unfinished_or_other_answers_are_not_adopted(run: Evaluate, model: Model, tmp_path: Path) -> None:
+    model.fail_after = 2
+    with pytest.raises(RuntimeError):
+        run("run-a/before")
+    model.fail_after = None
+    run("run-b/before", keys=Keys("other answers", "grades"))
+    model.asked.clear()
+    run("run-c/before", kept_stages=[tmp_path / "run-a" / "before", tmp_path / "run-b" / "before"])
+    assert len(model.asked) == 6
+
+
+def test_answers_of_another_policy_are_set_aside(run: Evaluate, model: Model, tmp_path: Path) -> None:
+    old = (run().directory / "records.jsonl").read_bytes()
+    model.asked.clear()
+    new = run(keys=Keys("other answers", "grades"))
+    assert len(model.asked) == 6
+    assert new.summary["generation_key"] == "other answers"
+    (aside,) = (tmp_path / "run-a").glob(".before-*")
+    assert (aside / "records.jsonl").read_bytes() == old
+
+
+def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("grades_nothing_here")
+    module.nothing = reward_function(lambda completion, truth: Grade(None, None))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    first = run()
+    records, summary = first.records, first.summary
+    broken = {"keys": Keys("answers", "broken"), "rewards": {"grades_nothing_here:nothing": 1.0}}
+    for _ in range(2):
+        with pytest.raises(TaskError, match=r"no answer could be graded; .* functions grades_nothing_here:nothing"):
+            run(**broken, open_policy=closed)
+    adopted = run("run-b/before", kept_stages=[first.directory], open_policy=closed)
+    assert adopted.records == records
+    back = run(open_policy=closed)
+    assert back.records == records
+    assert back.summary == summary
+
+
+def test_a_kill_while_grading_again_is_made_good(run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run()
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.evaluation.summarise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(**EXACT)
+    back = run(open_policy=closed)
+    assert back.records == first.records
+    assert run(**EXACT).accuracy == 2 / 6
+
+
+def record(question: str, status: str, **more: Any) -> Record:
+    correct = {"correct": True, "unscored": None}.get(status, False)
+    grades = {name: {"extracted": None, "correct": correct} for name in ("boxed_exact", "boxed_numeric")}
+    values = {"question_id": question, "sample": 0, "seed": 0, "prompt": (), "completion": "", "finish_reason": "stop"}
+    values |= {"prompt_tokens": 1, "completion_tokens": 1, "ground_truth": "1", "extracted": None, "status": status}
+    return Record(**{**values, "reward": None, "rewards": {"r": None}, "grades": grades, **more})
+
+
+def test_unscored_answers_are_counted_and_belong_to_no_accuracy() -> None:
+    records = [record("a", "correct", reward=1.0, rewards={"r": 1.0}), record("b", "wrong"), record("c", "unscored")]
+    summary = summarise(records, ["a", "b", "c"], 1)
+    assert summary.counts == {"correct": 1, "wrong": 1, "no_answer": 0, "unscored": 1}
+    assert summary.accuracy == summary.strict_accuracy == summary.flexible_accuracy == 0.5
+    assert summary.interval == accuracy_interval([1.0, 0.0])
+    assert (summary.mean_reward, summary.rewards) == (1.0, {"r": 1.0})
+    assert question_means(records) == {"a": 1.0, "b": 0.0}
