@@ -286,7 +286,8 @@ class Run:
             )
 
     def _train(self, directory: Path) -> dict[str, Any]:
-        from harness.training.job import Job, run_job
+        from harness.training.job import run_job
+        from harness.training.spec import Job
 
         for name in self.recipe.rewards:
             resolve_reward(name)  # a function that is not there is named before a process is started

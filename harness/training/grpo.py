@@ -13,7 +13,7 @@ from harness.training.capture import CompletionLog, MetricsLog
 
 if TYPE_CHECKING:
     from harness.policy import Policy
-    from harness.training.job import Job
+    from harness.training.spec import Job
 
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A training job: plain data in ``job.json``, run as a process of its own.
+"""Runs a training job as a process of its own.
 
 A crash, a kill or an out-of-memory there is a :class:`~harness.errors.TrainingError` here, with the last log lines,
 and the process that asked goes on.
@@ -12,40 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, TrainingError
 from harness.policy.device import calm_threads
-from harness.runs import read_json, write_json, write_text
+from harness.runs import read_json, write_text
+from harness.training.spec import Job
 
 LOG_LINES = 15
 Progress = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything a training process needs. ``rows`` are the dataset: a chat ``prompt`` and the rewards' columns."""
-
-    method: str
-    model: str
-    device: str
-    dtype: str
-    seed: int
-    rewards: dict[str, float]
-    arguments: dict[str, Any]
-    rows: list[dict[str, Any]]
-
-    def write(self, directory: Path) -> None:
-        write_json(directory / "job.json", asdict(self))
-
-    @classmethod
-    def read(cls, directory: Path) -> Job:
-        fields = read_json(directory / "job.json")
-        if fields is None:
-            raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
-        return cls(**fields)
 
 
 def run_job(

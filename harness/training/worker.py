@@ -22,7 +22,7 @@ def train(directory: Path) -> None:
     from harness.policy.device import peak_memory
     from harness.training import grpo
     from harness.training.capture import forget_after
-    from harness.training.job import Job
+    from harness.training.spec import Job
 
     job = Job.read(directory)
     _drop_torn_checkpoints(directory)

@@ -1,0 +1,58 @@
+"""Makes the README's pictures from a real session: ``python docs/pictures.py`` (needs the dev extra and Chromium)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+from rich.console import Console
+from rich.text import Text
+
+DOCS = Path(__file__).parent
+CHROMIUM = os.environ.get("RL_HARNESS_CHROMIUM", "/usr/bin/chromium")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        command = [sys.executable, "-m", "pytest", "suites/", "--color=yes", "-p", "no:cacheprovider"]
+        session = subprocess.run(
+            [*command, f"--rl-report-dir={report}"], cwd=DOCS.parent, capture_output=True, text=True, check=True
+        )
+        text = session.stdout.replace(str(report), "rl-report").replace(f"{DOCS.parent}/", "")
+        draw_terminal("$ pytest suites/\n" + text)
+        photograph(report / "index.html")
+
+
+def draw_terminal(text: str) -> None:
+    """The session's output as an SVG with real text."""
+    console = Console(record=True, width=128, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(Text.from_ansi(text))
+    console.save_svg(str(DOCS / "terminal.svg"), title="pytest suites/")
+
+
+def photograph(page: Path) -> None:
+    """The top of the report, and one opened question, light and dark."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        for scheme in ("light", "dark"):
+            tab = browser.new_page(
+                viewport={"width": 1180, "height": 1000}, color_scheme=scheme, device_scale_factor=1.5
+            )
+            tab.goto(page.as_uri())
+            tab.screenshot(path=str(DOCS / f"report-{scheme}.png"))
+            question = tab.locator("details.q").first
+            question.locator("summary").first.click()
+            question.scroll_into_view_if_needed()
+            tab.screenshot(path=str(DOCS / f"question-{scheme}.png"))
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Baselines: a committed evaluation that later runs are held against, one small TOML file per recipe and seed.
+
+    recipe = "tiny-arithmetic"
+    seed = 0
+    samples = 1
+    ...
+    checksum = "5c1e..."
+
+    [questions]                       # in the fixed order in which they are asked
+    "arithmetic/test/310bc60b746e" = { correct = 1, content = "9f86d081" }
+
+One line a question keeps a pull request's diff readable: it shows which questions were won and lost. ``content`` is a
+hash of the question and its ground truth, so a changed question is noticed though its id stayed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from harness.errors import HarnessError
+from harness.runs import digest, write_text
+from harness.tasks.question import Question
+
+HEADING = "# Recorded by pytest --rl-update-baselines; do not edit: the checksum would not match.\n"
+
+
+class BaselineError(HarnessError):
+    """A baseline file that is there but cannot be used: torn, edited by hand, or another recipe's."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a policy could do when it was accepted.
+
+    ``correct`` maps question ids, in the order they are asked, to how many of ``samples`` answers were right.
+    ``content`` maps them to hashes of the questions. ``prompt``, ``grader`` and ``decoding`` must be a run's own for it
+    to be comparable; ``versions``, ``commit``, ``date`` and ``model`` are for people.
+    """
+
+    recipe: str
+    seed: int
+    samples: int
+    prompt: str
+    grader: str
+    engine: str
+    decoding: Mapping[str, Any]
+    versions: Mapping[str, str | None]
+    commit: str
+    date: str
+    model: str
+    correct: Mapping[str, int]
+    content: Mapping[str, str]
+
+    @property
+    def accuracy(self) -> float:
+        return sum(self.correct.values()) / (self.samples * len(self.correct))
+
+
+def question_content(question: Question) -> str:
+    """Eight hex digits that change with the question's text or ground truth."""
+    return digest([question.text, question.ground_truth])[:8]
+
+
+def prompt_fingerprint(questions: Sequence[Question]) -> str:
+    """Hash of the turns before the question: system prompt and worked examples."""
+    return digest(sorted({digest(list(question.prompt[:-1])) for question in questions}))[:16]
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    header, questions = _tables(baseline)
+    text = tomli_w.dumps({**header, "checksum": _checksum(header, questions)})
+    lines = "".join(
+        f'{_key(question)} = {{ correct = {row["correct"]}, content = "{row["content"]}" }}\n'
+        for question, row in questions.items()
+    )
+    write_text(path, f"{HEADING}{text}\n[questions]\n{lines}")
+
+
+def read_baseline(path: Path, recipe: str) -> Baseline:
+    """Read a baseline back.
+
+    Raises:
+        BaselineError: the file is torn, was edited, or belongs to another recipe.
+        FileNotFoundError: there is none.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        checksum, questions = tables.pop("checksum"), tables.pop("questions")
+        baseline = Baseline(
+            **tables,
+            correct={question: row["correct"] for question, row in questions.items()},
+            content={question: row["content"] for question, row in questions.items()},
+        )
+        header, rows = _tables(baseline)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BaselineError(
+            f"{path}: torn or not a baseline ({type(error).__name__}: {error}); "
+            "restore it from version control or record it again with --rl-update-baselines all"
+        ) from None
+    if checksum != _checksum(header, rows):
+        raise BaselineError(
+            f"{path}: was edited by hand (its checksum does not match); "
+            "restore it from version control or record it again with --rl-update-baselines all"
+        )
+    if baseline.recipe != recipe:
+        raise BaselineError(f"{path}: is the baseline of recipe {baseline.recipe}, not of {recipe}")
+    if not baseline.correct:
+        raise BaselineError(f"{path}: holds no questions; record it again with --rl-update-baselines all")
+    return baseline
+
+
+def find_baseline(folder: Path, recipe: str, seed: int) -> Path:
+    """The file of a recipe and seed, or else of the recipe's lowest seed that has one; it may not exist."""
+    own = folder / f"{recipe}-{seed}.toml"
+    if own.exists():
+        return own
+    others = {
+        int(suffix): path
+        for path in folder.glob(f"{recipe}-*.toml")
+        if (suffix := path.stem.removeprefix(f"{recipe}-")).isdigit()
+    }
+    return others[min(others)] if others else own
+
+
+def differences(baseline: Baseline, run: Baseline) -> list[str]:
+    """What makes a run incomparable with a baseline, in words; empty where nothing does.
+
+    A run may ask fewer questions: the first ones of the baseline's order.
+    """
+    found = []
+    if baseline.prompt != run.prompt:
+        found.append("the prompt (system prompt or worked examples)")
+    if baseline.grader != run.grader:
+        found.append("the grader (rewards or their source)")
+    if baseline.engine != run.engine:
+        found.append(f"the engine ({baseline.engine} -> {run.engine})")
+    changed = [
+        f"{key} {baseline.decoding.get(key)} -> {run.decoding.get(key)}"
+        for key in sorted({*baseline.decoding, *run.decoding})
+        if baseline.decoding.get(key) != run.decoding.get(key)
+    ]
+    if changed:
+        found.append(f"the decoding ({', '.join(changed)})")
+    asked, recorded = list(run.content.items()), list(baseline.content.items())
+    other = [new[0] for new, old in zip(asked, recorded, strict=False) if new != old]
+    if len(asked) > len(recorded):
+        found.append(f"the questions ({len(asked)} asked, {len(recorded)} in the baseline)")
+    elif other:
+        found.append(f"the questions ({len(other)} of {len(asked)} differ, first {other[0]})")
+    return found
+
+
+def _tables(baseline: Baseline) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    header = asdict(baseline)
+    correct, content = header.pop("correct"), header.pop("content")
+    header["versions"] = {name: version for name, version in header["versions"].items() if version is not None}
+    return header, {question: {"correct": correct[question], "content": content[question]} for question in correct}
+
+
+def _checksum(header: Mapping[str, Any], questions: Mapping[str, Any]) -> str:
+    # Order matters: it is the order in which questions are asked.
+    return digest([header, list(questions.items())])
+
+
+def _key(name: str) -> str:
+    """A TOML key of any text, escaped where it must be."""
+    return tomli_w.dumps({name: 0}).rsplit(" = ", 1)[0]

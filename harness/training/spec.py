@@ -1,0 +1,34 @@
+"""What a training job is told: plain data, kept as ``job.json`` in its directory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import TrainingError
+from harness.runs import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a training process needs. ``rows`` are the dataset: a chat ``prompt`` and the rewards' columns."""
+
+    method: str
+    model: str
+    device: str
+    dtype: str
+    seed: int
+    rewards: dict[str, float]
+    arguments: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def write(self, directory: Path) -> None:
+        write_json(directory / "job.json", asdict(self))
+
+    @classmethod
+    def read(cls, directory: Path) -> Job:
+        fields = read_json(directory / "job.json")
+        if fields is None:
+            raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
+        return cls(**fields)

@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.policy.device import calm_threads, visible_gpus
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+calm_threads()  # inner pytests and training jobs inherit it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = pytest.mark.skip(reason="needs a GPU and none is visible")
+    for item in items:
+        if item.get_closest_marker("gpu") and not visible_gpus():
+            item.add_marker(missing)
