@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.environment import describe, versions
+from harness.environment import describe
 from harness.errors import TrainingError
 from harness.evaluation import Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.identity import generation_identity, grading_identity, run_identity, training_identity
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.rewards import resolve_reward, reward_source
+from harness.rewards import resolve_reward
 from harness.runs import (
     digest,
     locked,
@@ -113,7 +114,11 @@ class Run:
     @cached_property
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
-        identity = self._identity()
+        identity = run_identity(
+            self._generation(self.base),
+            grading_identity(self.recipe, self.questions.test),
+            training_identity(self.recipe, self.questions, self.seed),
+        )
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):
             previous = read_json(path / "environment.json") or {}
@@ -225,50 +230,17 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
-    def _fingerprint(self, source: ModelSource) -> dict[str, str]:
-        return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
-
-    def _identity(self) -> dict[str, Any]:
-        """Everything that decides the result of a run; its hash names the run directory."""
-        return {
-            "format": 1,
-            "generation": self._generation(self.base),
-            "grading": self._grading(),
-            "training": {
-                "method": self.recipe.train.method,
-                "arguments": dict(self.recipe.train.arguments),
-                "questions": digest([[each.id, each.ground_truth, each.prompt] for each in self.questions.train]),
-                "seed": self.seed,
-                "versions": versions("trl", "accelerate"),
-            },
-        }
-
     def _generation(self, source: ModelSource) -> dict[str, Any]:
-        """What decides the answers of one policy."""
-        decoding = self.recipe.evaluate.model_dump(exclude={"batch_size"})
-        if decoding["temperature"] == 0:  # greedy: nothing is drawn
-            decoding = {key: decoding[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
-        return {
-            "model": self._fingerprint(source),
-            "questions": digest([[each.id, each.text] for each in self.questions.test]),
-            "prompts": digest([each.prompt for each in self.questions.test]),
-            "decoding": decoding,
-            "engine": {"name": "transformers", **versions("transformers", "torch")},
-            "device": self.device,
-            "dtype": choose_dtype(self.recipe.model.dtype, self.device),
-        }
-
-    def _grading(self) -> dict[str, Any]:
-        """What decides the grades of given answers."""
-        graders = {name: reward_source(name) for name in (*self.recipe.rewards, "boxed_exact", "boxed_numeric")}
-        return {
-            "ground_truths": digest([[each.id, each.ground_truth] for each in self.questions.test]),
-            "rewards": list(self.recipe.rewards.items()),
-            "sources": graders,
-        }
+        return generation_identity(
+            fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json"),
+            self.questions.test,
+            self.recipe.evaluate,
+            device=self.device,
+            dtype=choose_dtype(self.recipe.model.dtype, self.device),
+        )
 
     def _evaluate(self, stage: str, source: ModelSource) -> Evaluation:
-        keys = Keys(digest(self._generation(source)), digest(self._grading()))
+        keys = Keys(digest(self._generation(source)), digest(grading_identity(self.recipe, self.questions.test)))
         directory = self.directory
         kept = []
         if not self.settings.fresh:

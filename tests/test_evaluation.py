@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import harness.policy
+from harness import evaluation as evaluation_module
 from harness.errors import TaskError
 from harness.evaluation import Evaluation, Keys, evaluate, summarise
 from harness.gate import accuracy_interval
@@ -28,6 +29,7 @@ QUESTIONS = [
 ]
 REWARDS = {"boxed_numeric": 1.0, "format_boxed": 0.5}
 KEYS = Keys("answers", "grades")
+Evaluate = Callable[..., Evaluation]
 # What the policy says by question and sample: right; right to the flexible grader alone; wrong; no answer; cut off.
 SAID = {
     "q0": ["\\boxed{0}"] * 2,
@@ -77,9 +79,8 @@ class Model:
             yield [self.answer(q, n, decoding.seed) for q, n in batch]
 
     def answer(self, question: Question, sample: int, seed: int) -> Generation:
-        said = SAID[question.id][sample]
-        reason = "length" if said == "so it is" else "stop"
-        return Generation(question.id, sample, seed, question.prompt, said, reason, 10, len(said))
+        said, cut = SAID[question.id][sample], SAID[question.id][sample] == "so it is"
+        return Generation(question.id, sample, seed, question.prompt, said, "length" if cut else "stop", 10, len(said))
 
 
 @pytest.fixture
@@ -87,9 +88,6 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     model = Model()
     monkeypatch.setitem(vars(harness.policy), "generate", model.generate)
     return model
-
-
-Evaluate = Callable[..., Evaluation]
 
 
 @pytest.fixture
@@ -170,8 +168,7 @@ def test_a_finished_stage_is_read(run: Evaluate, tmp_path: Path) -> None:
     first = run()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     again = run(open_policy=closed)
-    assert again.records == first.records
-    assert again.summary == first.summary
+    assert (again.records, again.summary) == (first.records, first.summary)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -180,10 +177,7 @@ def test_what_is_missing_is_asked_and_no_more(run: Evaluate, model: Model) -> No
     with pytest.raises(RuntimeError, match="the power went"):
         run(samples=2)
     kept = list(model.asked)
-    assert len(kept) == 4
-    told: list[int] = []
-    model.fail_after = None
-    model.asked.clear()
+    told, model.fail_after, model.asked = [], None, []
     resumed = run(samples=2, progress=lambda done, total: told.append(done))
     assert told == [4, 6, 8, 10, 12]
     assert sorted([*kept, *model.asked]) == TWICE
@@ -200,10 +194,9 @@ def test_a_torn_or_foreign_record_is_asked_again(run: Evaluate, model: Model) ->
     del foreign["status"]
     path.write_text(lines[0] + json.dumps(foreign) + "\n" + "".join(lines[2:5]) + lines[5][:-9])
     (evaluation.directory / "summary.json").unlink()
-    model.asked.clear()
+    model.asked = []
     again = run()
-    missing = {(json.loads(lines[index])["question_id"], 0) for index in (1, 5)}
-    assert set(model.asked) == missing
+    assert set(model.asked) == {(json.loads(lines[index])["question_id"], 0) for index in (1, 5)}
     assert again.records == evaluation.records
 
 
@@ -212,8 +205,7 @@ def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
     again = run(keys=Keys("answers", "stricter"), rewards={"boxed_exact": 2.0}, open_policy=closed)
     assert [record.completion for record in again.records] == [record.completion for record in first.records]
     assert [record.status for record in again.records] == ["correct", "wrong", *FIRST[2:]]
-    assert again.accuracy == 2 / 6
-    assert again.summary["mean_reward"] == 4 / 6
+    assert (again.accuracy, again.summary["mean_reward"]) == (2 / 6, 4 / 6)
     assert again.summary["grading_key"] == "stricter"
     measured = ("seconds", "device", "model", "peak_memory_bytes", "source")
     assert {key: again.summary[key] for key in measured} == {key: first.summary[key] for key in measured}
@@ -223,12 +215,11 @@ def test_changed_ground_truths_grade_again(run: Evaluate) -> None:
     run()
     corrected = [replace(question, ground_truth="5") for question in QUESTIONS]
     again = run(keys=Keys("answers", "corrected"), questions=corrected, open_policy=closed)
-    assert [record.status for record in again.records].count("correct") == 1
-    assert {record.ground_truth for record in again.records} == {"5"}
+    assert again.means == {question.id: float(question.id == "q2") for question in QUESTIONS}
 
 
 def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> None:
-    first = run("run-a/before")
+    first = run()
     stages = [tmp_path / "nowhere", tmp_path / "run-b" / "before", tmp_path / "run-a" / "before"]
     same = run("run-b/before", kept_stages=stages, open_policy=closed)
     assert same.records == first.records
@@ -269,21 +260,24 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
     for _ in range(2):
         with pytest.raises(TaskError, match=r"no answer could be graded; .* functions grades_nothing_here:nothing"):
             run(**broken, open_policy=closed)
-    adopted = run("run-b/before", kept_stages=[first.directory], open_policy=closed)
-    assert adopted.records == records
+    assert run("run-b/before", kept_stages=[first.directory], open_policy=closed).records == records
     back = run(open_policy=closed)
-    assert back.records == records
-    assert back.summary == summary
+    assert (back.records, back.summary) == (records, summary)
 
 
-def test_a_kill_while_grading_again_is_made_good(run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run()
-    with monkeypatch.context() as patch:
-        patch.setattr("harness.evaluation.summarise", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            run(**EXACT)
-    back = run(open_policy=closed)
-    assert back.records == first.records
+@pytest.mark.parametrize("step", ["write_lines", "summarise"])
+def test_a_kill_while_grading_again_is_made_good(step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, done = run(), getattr(evaluation_module, step)
+
+    def kill(*arguments: Any) -> None:
+        done(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation_module, step, kill)
+    with pytest.raises(KeyboardInterrupt):
+        run(**EXACT)
+    monkeypatch.setattr(evaluation_module, step, done)
+    assert run(open_policy=closed).records == first.records
     assert run(**EXACT).accuracy == 2 / 6
 
 

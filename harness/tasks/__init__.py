@@ -60,18 +60,18 @@ def load_questions(task: TaskSection, *, data: Path | None = None) -> Questions:
 
 
 def _arithmetic(task: TaskSection) -> tuple[list[Question], list[Question], list[Question]]:
-    def make(split: str, count: int) -> list[Question]:
+    def make(split: str, count: int, seed: int) -> list[Question]:
         return arithmetic_questions(
             split,  # type: ignore[arg-type]
             count,
-            seed=task.seed,
+            seed=seed,
             operations=tuple(task.operations),
             largest=task.largest,
         )
 
-    # Examples come after the questions that are trained on: the order's prefix does not change as it grows.
-    spare = make("train", task.train_questions + task.few_shot + 1) if task.few_shot else []
-    return make("train", task.train_questions), make("test", task.test_questions), spare[task.train_questions :]
+    # Examples are of another seed: they stay the same however many questions are asked.
+    examples = make("train", task.few_shot + 1, task.seed + 1) if task.few_shot else []
+    return make("train", task.train_questions, task.seed), make("test", task.test_questions, task.seed), examples
 
 
 def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question]]:

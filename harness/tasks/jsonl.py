@@ -34,8 +34,8 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
     except OSError as error:
         raise TaskError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise TaskError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
+        number = error.object[: error.start].count(b"\n") + 1
+        raise TaskError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from None
     rows: list[tuple[int, Row]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

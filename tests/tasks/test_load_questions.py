@@ -163,7 +163,6 @@ def test_a_gsm8k_row_without_a_final_answer_is_named(folder: Path) -> None:
     ("content", "message"),
     [
         (b"", ": holds no questions"),
-        (b"\n  \n", ": holds no questions"),
         (b'{"question": "1", "answer": "1"}\n{"question": "gr\xfcn"}\n', ":2: not UTF-8 text; save the file as UTF-8"),
     ],
 )
@@ -298,3 +297,12 @@ class TestHub:
         )
         assert result.stdout.startswith("openai/gsm8k could not be had from the Hugging Face Hub or its cache (")
         assert result.stdout.count("\n") == 1
+
+
+def test_arithmetic_examples_do_not_change_with_the_number_of_questions():
+    def prompts(count: int) -> set[str]:
+        task = TaskSection(name="arithmetic", train_questions=count, test_questions=count, few_shot=2)
+        return {str(question.prompt[:-1]) for question in load_questions(task).test}
+
+    assert len(prompts(3)) == 1
+    assert prompts(3) == prompts(50)

@@ -1,4 +1,4 @@
-"""Makes the README's pictures from a real session: ``python docs/pictures.py`` (needs the dev extra and Chromium)."""
+"""Makes the README's pictures from a real session: ``python docs/make_pictures.py`` (needs the dev extra and Chromium)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 DOCS = Path(__file__).parent
+PICTURES = DOCS / "pictures"
 CHROMIUM = os.environ.get("RL_HARNESS_CHROMIUM", "/usr/bin/chromium")
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         session = subprocess.run(
             [*command, f"--rl-report-dir={report}"], cwd=DOCS.parent, capture_output=True, text=True, check=True
         )
-        text = session.stdout.replace(str(report), "rl-report").replace(f"{DOCS.parent}/", "")
+        text = session.stdout.replace(str(report), "rl-report").replace(str(DOCS.parent), "~/rl-harness")
         draw_terminal("$ pytest suites/\n" + text)
         photograph(report / "index.html")
 
@@ -32,7 +33,7 @@ def draw_terminal(text: str) -> None:
     """The session's output as an SVG with real text."""
     console = Console(record=True, width=128, file=open(os.devnull, "w"))  # noqa: SIM115
     console.print(Text.from_ansi(text))
-    console.save_svg(str(DOCS / "terminal.svg"), title="pytest suites/")
+    console.save_svg(str(PICTURES / "terminal.svg"), title="pytest suites/")
 
 
 def photograph(page: Path) -> None:
@@ -46,11 +47,11 @@ def photograph(page: Path) -> None:
                 viewport={"width": 1180, "height": 1000}, color_scheme=scheme, device_scale_factor=1.5
             )
             tab.goto(page.as_uri())
-            tab.screenshot(path=str(DOCS / f"report-{scheme}.png"))
+            tab.screenshot(path=str(PICTURES / f"report-{scheme}.png"))
             question = tab.locator("details.q").first
             question.locator("summary").first.click()
             question.scroll_into_view_if_needed()
-            tab.screenshot(path=str(DOCS / f"question-{scheme}.png"))
+            tab.screenshot(path=str(PICTURES / f"question-{scheme}.png"))
         browser.close()
 
 

@@ -1,0 +1,64 @@
+"""What decides a result, as plain JSON: hashes of it name run directories and find what is kept.
+
+Answers, grades and training have parts of their own. A changed grader leaves the answers' part as it was, so kept
+answers are graded again and nothing is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.environment import versions
+from harness.recipe import EvaluateSection, Recipe
+from harness.rewards import reward_source
+from harness.runs import digest
+from harness.tasks import Question, Questions
+
+
+def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides the result of a run; ``identity.json``."""
+    return {"format": 1, "generation": generation, "grading": grading, "training": training}
+
+
+def generation_identity(
+    model: dict[str, str], questions: Sequence[Question], decoding: EvaluateSection, *, device: str, dtype: str
+) -> dict[str, Any]:
+    """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
+    return {
+        "model": model,
+        "questions": digest([[each.id, each.text] for each in questions]),
+        "prompts": digest([each.prompt for each in questions]),
+        "decoding": effective_decoding(decoding),
+        "engine": {"name": "transformers", **versions("transformers", "torch")},
+        "device": device,
+        "dtype": dtype,
+    }
+
+
+def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
+    """The settings that have a say: batch size never does, and greedy decoding draws nothing."""
+    kept = decoding.model_dump(exclude={"batch_size"})
+    if decoding.temperature == 0:
+        kept = {key: kept[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
+    return kept
+
+
+def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str, Any]:
+    """What decides the grades of given answers."""
+    return {
+        "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
+        "rewards": list(recipe.rewards.items()),
+        "sources": {name: reward_source(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
+    }
+
+
+def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[str, Any]:
+    """What decides the trained policy, beyond the base model and the rewards."""
+    return {
+        "method": recipe.train.method,
+        "arguments": dict(recipe.train.arguments),
+        "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
+        "seed": seed,
+        "versions": versions("trl", "accelerate"),
+    }
