@@ -1,7 +1,8 @@
-"""Makes the README's pictures from a real session: ``python docs/make_pictures.py`` (needs the dev extra and Chromium)."""
+"""Makes the README's pictures from a real session; needs the dev extra and Chromium."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def main() -> None:
 
 def draw_terminal(text: str) -> None:
     """The session's output as an SVG with real text."""
-    console = Console(record=True, width=128, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(record=True, width=128, file=io.StringIO())
     console.print(Text.from_ansi(text))
     console.save_svg(str(PICTURES / "terminal.svg"), title="pytest suites/")
 

@@ -39,8 +39,10 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it, or ``None`` outside a repository."""
+def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] | None:
+    """Commit and whether tracked files (but for those in ``ignoring``) differ from it, or ``None`` outside a
+    repository."""
+    excluded = [] if ignoring is None else ["--", ".", f":(exclude){ignoring.resolve()}"]
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -48,7 +50,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno", *excluded))}
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import TaskError
+from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
+from harness.gate.sequential import look_size
 from harness.records import Generation, Record, Summary, question_means
 from harness.rewards import score_all
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from harness.policy import Policy
     from harness.recipe import EvaluateSection
+
+
+Decided = Callable[[Mapping[str, float], int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def evaluate(
     open_policy: Callable[[], Policy],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    decided: Decided | None = None,
 ) -> Evaluation:
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
@@ -100,11 +106,12 @@ def evaluate(
         open_policy: called only if something has to be generated.
         kept_stages: stage directories of other runs; answers with the same generation key are copied from them.
         progress: called with completions done and in all, after each batch.
+        decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
+            question id, questions asked so far)`` says that the verdict is known. ``None`` asks all.
     """
     order = [question.id for question in questions]
-    total = len(questions) * decoding.samples_per_question
     evaluation = Evaluation(stage, order)
-    if _is_complete(stage, keys):
+    if _is_complete(stage, keys, decided):
         return evaluation
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
@@ -114,22 +121,46 @@ def evaluate(
     known = read_json(stage / "summary.json") or {}
     measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
     measured["source"] = known.get("source") if source is None else source
-    if len(done) < total:
-        measured |= _generate(stage, questions, rewards, decoding, done, open_policy, progress)
-    records = evaluation.records
+    asked = 0
+    while asked < len(questions):
+        asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
+        if len(done) < asked * decoding.samples_per_question:
+            cost = _generate(stage, questions[:asked], rewards, decoding, done, open_policy, progress)
+            measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
+            done = {(record.question_id, record.sample) for record in read_records(stage)}
+        if decided is not None and decided(question_means(read_records(stage)), asked):
+            break
+    records = [record for record in evaluation.records if record.question_id in set(order[:asked])]
     if all(record.status == "unscored" for record in records):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
-    summary = summarise(records, order, decoding.samples_per_question)
+    summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=decided is not None)
     write_json(
         stage / "summary.json",
         {
             **asdict(summary),
+            "planned_questions": len(questions),
             "generation_key": keys.generation,
             "grading_key": keys.grading,
             **measured,
         },
     )
     return evaluation
+
+
+def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> None:
+    """Put other grades of the same answers in a finished stage, with their summary.
+
+    The grading key stays what the run was made with: the next run that finds other graders grades again by itself.
+    """
+    known = read_json(stage / "summary.json")
+    write_lines(stage / "records.jsonl", (record.to_json() for record in records))
+    if known is not None:
+        asked = order[: known["questions"]]
+        place = {question: index for index, question in enumerate(order)}
+        ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
+        in_looks = known.get("interval_kind") == "anytime"
+        summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
+        write_json(stage / "summary.json", {**known, **asdict(summary)})
 
 
 def read_records(stage: Path) -> list[Record]:
@@ -180,8 +211,13 @@ def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
     }
 
 
-def summarise(records: Sequence[Record], order: Sequence[str], samples_per_question: int) -> Summary:
-    """The numbers of an evaluation; see :class:`~harness.records.Summary`."""
+def summarise(
+    records: Sequence[Record], order: Sequence[str], samples_per_question: int, *, in_looks: bool = False
+) -> Summary:
+    """The numbers of an evaluation; see :class:`~harness.records.Summary`.
+
+    ``in_looks`` says that the number of questions may depend on their outcome: the interval is then anytime-valid.
+    """
     means = question_means(records)
     statuses = [record.status for record in records]
     names = list(records[0].rewards) if records else []
@@ -189,7 +225,8 @@ def summarise(records: Sequence[Record], order: Sequence[str], samples_per_quest
         questions=len(order),
         samples_per_question=samples_per_question,
         accuracy=_mean(list(means.values())) or 0.0,
-        interval=accuracy_interval(list(means.values())),
+        interval=(anytime_interval if in_looks else accuracy_interval)(list(means.values())),
+        interval_kind="anytime" if in_looks else "fixed",
         strict_accuracy=_grader_accuracy(records, "boxed_exact"),
         flexible_accuracy=_grader_accuracy(records, "boxed_numeric"),
         counts={status: statuses.count(status) for status in ("correct", "wrong", "no_answer", "unscored")},
@@ -211,9 +248,15 @@ def _grader_accuracy(records: Sequence[Record], grader: str) -> float:
     return _mean([None if correct is None else float(correct) for correct in decided]) or 0.0
 
 
-def _is_complete(stage: Path, keys: Keys) -> bool:
+def _is_complete(stage: Path, keys: Keys, decided: Decided | None) -> bool:
     summary = read_json(stage / "summary.json") or {}
-    return summary.get("generation_key") == keys.generation and summary.get("grading_key") == keys.grading
+    if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
+        return False
+    asked = int(summary["questions"])
+    everything: bool = asked == summary.get("planned_questions")
+    if decided is None:
+        return everything and bool(summary["interval_kind"] == "fixed")
+    return everything or decided(question_means(read_records(stage)), asked)
 
 
 def _adopt(stage: Path, keys: Keys, kept_stages: Iterable[Path]) -> str | None:

@@ -15,6 +15,9 @@ from harness.rewards import reward_source
 from harness.runs import digest
 from harness.tasks import Question, Questions
 
+# Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
+COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
+
 
 def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
     """Everything that decides the result of a run; ``identity.json``."""

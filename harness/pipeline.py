@@ -11,15 +11,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness.environment import describe
+from harness.environment import describe, git_state
 from harness.errors import TrainingError
-from harness.evaluation import Evaluation, Keys, columns, evaluate
-from harness.gate import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
+from harness.gate import Verdict
 from harness.identity import generation_identity, grading_identity, run_identity, training_identity
+from harness.judging import GATES, RECIPE, decided, judge
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.rewards import resolve_reward
@@ -38,10 +39,7 @@ from harness.tasks import Questions, load_questions
 
 if TYPE_CHECKING:
     from harness.policy import Policy
-    from harness.recipe import Recipe
-
-
-GATES = ("improvement", "accuracy", "training")
+    from harness.recipe import EvaluateSection, Recipe
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,9 @@ class Settings:
     """What belongs to a session rather than to a recipe.
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
-    ``announce(stage, text)`` is called as work goes on.
+    ``announce(stage, text)`` is called as work goes on. ``gates`` of the session share alpha. ``update`` records
+    baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
+    ``report_only`` generates even where the plan says UNDERPOWERED.
     """
 
     runs_dir: Path = Path("rl-runs")
@@ -57,6 +57,12 @@ class Settings:
     device: str | None = None
     fresh: bool = False
     in_process: bool = False
+    stop_early: bool = False
+    report_only: bool = False
+    baselines_dir: Path | None = None
+    update: Literal["new", "all"] | None = None
+    allow_dirty: bool = False
+    gates: int = 1
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     announce: Callable[[str, str], None] = lambda stage, text: None
 
@@ -97,6 +103,11 @@ class Run:
         return f"{self.recipe.name}-{self.seed}"
 
     @cached_property
+    def commit(self) -> str:
+        """What pairs answers with a baseline's: the git commit, so that a rerun draws the same pairs."""
+        return str((git_state(Path.cwd()) or {}).get("commit", "no commit"))
+
+    @cached_property
     def device(self) -> str:
         return choose_device(self.settings.device)
 
@@ -115,7 +126,7 @@ class Run:
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
         identity = run_identity(
-            self._generation(self.base),
+            self._generation(self.base, self.recipe.evaluate),
             grading_identity(self.recipe, self.questions.test),
             training_identity(self.recipe, self.questions, self.seed),
         )
@@ -170,33 +181,25 @@ class Run:
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
-        trained = self.trained()
-        return self._evaluate("after", resolve_model(str(trained.model.resolve())))
+        source = self._final()
+        if not (self.recipe.gate.stop_early or self.settings.stop_early):
+            return self._evaluate("after", source)
+        self.before()  # what the answers are held against is there before the first look
+        return self._evaluate("after", source, decided=partial(decided, self))
+
+    def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
+        """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
+        return self._evaluate(stage, self._final() if trained else self.base, decoding=decoding, keep=False)
 
     def verdicts(self) -> list[Verdict]:
-        """Every verdict that the recipe asks for, in the order of :data:`GATES`; also in ``verdicts.json``."""
+        """Every verdict that is asked for, in the order of :data:`~harness.judging.GATES`, and ``verdicts.json``."""
         return [verdict for gate in GATES if (verdict := self.verdict(gate)) is not None]
 
     def verdict(self, gate: str) -> Verdict | None:
-        """One of :data:`GATES`, after the stages it needs; ``None`` where the recipe asks nothing of it."""
-        asked = self.recipe.gate
-        if gate == "accuracy" and asked.min_accuracy is None:
-            return None
-        if gate == "training":
-            verdict = judge_training(self.trained().metrics)
-        elif gate == "accuracy":
-            verdict = judge_accuracy(list(self.after().means.values()), min_accuracy=asked.min_accuracy or 0.0)
-        else:
-            before, after = self.before(), self.after()
-            verdict = judge_improvement(
-                before.means,
-                after.means,
-                after.order,
-                min_improvement=asked.min_improvement,
-                margin=asked.margin,
-                alpha=asked.alpha,
-            )
-        self._keep(verdict)
+        """One of :data:`~harness.judging.GATES`, after the stages it needs; ``None`` where nothing is asked of it."""
+        verdict = judge(self, gate)
+        if verdict is not None:
+            self.keep(verdict)
         return verdict
 
     def release(self) -> None:
@@ -204,13 +207,17 @@ class Run:
         self._policy = None
         release_memory()
 
-    def _keep(self, verdict: Verdict) -> None:
+    def keep(self, verdict: Verdict) -> None:
+        """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
         path = self.directory / "verdicts.json"
         with locked(self.directory):
-            kept = {each["gate"]: each for each in (read_json(path) or {}).get("verdicts", [])}
+            asked, known = self.recipe.gate.model_dump(), read_json(path) or {}
+            # What was said when the gate asked for something else no longer holds.
+            kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
             kept[verdict.gate] = verdict.to_json()
-            ordered = [kept[gate] for gate in GATES if gate in kept]
-            write_json(path, {"format": 1, "recipe": self.recipe.name, "seed": self.seed, "verdicts": ordered})
+            ordered = [kept[gate] for gate in (*GATES, RECIPE) if gate in kept]
+            own = {"format": 1, "recipe": self.recipe.name, "seed": self.seed, "asked": asked}
+            write_json(path, {**own, "verdicts": ordered})
 
     def _located(self, name: str) -> str:
         """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
@@ -230,31 +237,46 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
-    def _generation(self, source: ModelSource) -> dict[str, Any]:
+    def _generation(self, source: ModelSource, decoding: EvaluateSection) -> dict[str, Any]:
         return generation_identity(
             fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json"),
             self.questions.test,
-            self.recipe.evaluate,
+            decoding,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
         )
 
-    def _evaluate(self, stage: str, source: ModelSource) -> Evaluation:
-        keys = Keys(digest(self._generation(source)), digest(grading_identity(self.recipe, self.questions.test)))
+    def _final(self) -> ModelSource:
+        return resolve_model(str(self.trained().model.resolve()))
+
+    def _evaluate(
+        self,
+        stage: str,
+        source: ModelSource,
+        *,
+        decoding: EvaluateSection | None = None,
+        keep: bool = True,
+        decided: Decided | None = None,
+    ) -> Evaluation:
+        decoding = decoding or self.recipe.evaluate
+        keys = Keys(
+            digest(self._generation(source, decoding)), digest(grading_identity(self.recipe, self.questions.test))
+        )
         directory = self.directory
         kept = []
-        if not self.settings.fresh:
+        if keep and not self.settings.fresh:
             kept = [other / each for other in run_directories(self.settings.runs_dir) for each in ("before", "after")]
         with locked(self.settings.runs_dir / ".locks" / keys.generation[:12]):
             return evaluate(
                 directory / stage,
                 self.questions.test,
                 self.recipe.rewards,
-                self.recipe.evaluate,
+                decoding,
                 keys,
                 open_policy=lambda: self._open(source),
                 kept_stages=kept,
-                progress=lambda done, total: self.settings.announce(stage, f"{done}/{total} answers"),
+                progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
+                decided=decided,
             )
 
     def _train(self, directory: Path) -> dict[str, Any]:
@@ -282,10 +304,14 @@ class Run:
             rows=rows,
         )
 
+        self.settings.announce(f"{self.id} train", "starting")
+
         def progress(state: Mapping[str, Any]) -> None:
             done = state["step"] - (state["first_step"] or 0)
             left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
             reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
-            self.settings.announce("train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left")
+            self.settings.announce(
+                f"{self.id} train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left"
+            )
 
         return run_job(job, directory, in_process=self.settings.in_process, progress=progress)

@@ -64,13 +64,16 @@ class Record(Generation):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One evaluation in numbers. Shares are of 1; ``interval`` is 95 % (Wilson for one sample a question, else a
-    t interval over question means). Unscored completions are counted, and belong to no accuracy."""
+    """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
+    ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
+    it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
+    Unscored completions are counted, and belong to no accuracy."""
 
     questions: int
     samples_per_question: int
     accuracy: float
     interval: tuple[float, float]
+    interval_kind: Literal["fixed", "anytime"]
     strict_accuracy: float
     flexible_accuracy: float
     counts: Mapping[Status, int]

@@ -123,6 +123,8 @@ def test_summary_numbers(run: Evaluate) -> None:
     assert summary.pop("peak_memory_bytes") > 0
     assert summary == {
         "questions": 6,
+        "planned_questions": 6,
+        "interval_kind": "fixed",
         "samples_per_question": 1,
         "accuracy": 0.5,
         "strict_accuracy": 2 / 6,
@@ -269,8 +271,8 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
 def test_a_kill_while_grading_again_is_made_good(step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
     first, done = run(), getattr(evaluation_module, step)
 
-    def kill(*arguments: Any) -> None:
-        done(*arguments)
+    def kill(*arguments: Any, **named: Any) -> None:
+        done(*arguments, **named)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluation_module, step, kill)

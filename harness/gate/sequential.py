@@ -15,7 +15,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Where the boundaries were crossed. ``asked`` counts questions up to the first crossing, or all of them.
+    """Where a boundary was crossed. ``asked`` counts questions up to the first crossing, or all there were.
 
     ``up`` and ``down`` are the discordant pairs seen by then. ``outcome`` is ``"effect"`` (more ups than chance),
     ``"ruled_out"`` (an effect of ``margin`` or more is ruled out), or ``"neither"``.
@@ -33,33 +33,44 @@ def look_size(total: int) -> int:
     return 32 if total <= 200 else 64
 
 
-def walk(differences: Sequence[int], *, margin: float, alpha: float, beta: float = 0.10) -> Walk:
+def walk(
+    differences: Sequence[int | None], *, margin: float, alpha: float, beta: float = 0.10, total: int | None = None
+) -> Walk:
     """Walk paired differences (each -1, 0 or 1, in the questions' fixed order) until a boundary is crossed.
 
+    To drive generation, call it with all differences so far after each look: a crossing found in a prefix is the one
+    that the whole would give. 1319 questions take some 3 ms, so recomputing after every look costs little.
+
     Args:
-        differences: +1 where the effect shows in a pair, -1 where its opposite does.
+        differences: +1 where the effect shows in a pair, -1 where its opposite does; ``None`` for a question that was
+            asked and made no pair, which keeps the looks where they are.
         margin: the smallest effect worth having, as a share of questions; the other boundary rules it out.
         alpha: chance of claiming an effect where there is none, over all looks together.
         beta: chance of ruling out an effect of ``margin`` that is there.
+        total: questions planned, where ``differences`` may be only the first of them; all of them if not given.
+            Undecided after a prefix is ``"neither"`` with ``asked`` as long as the prefix.
     """
     import numpy as np
     from scipy.stats import binom
 
-    total = len(differences)
+    total = len(differences) if total is None else total
+    if len(differences) > total:
+        raise ValueError(f"{len(differences)} differences of {total} questions")
     look = look_size(total)
     alive = np.ones(1)  # null distribution of ups among discordant pairs, paths that crossed taken out
     spent = 0.0
     up = down = discordant_before = 0
     log_wealth, threshold = 0.0, math.log(1 / beta)
-    squares = 0
-    for index, difference in enumerate(differences):
-        variance = (2.5 + squares) / (10 + index)
-        bet = min(0.75, margin / (variance + margin**2))
-        log_wealth += math.log1p(bet * (margin - difference))
-        squares += difference * difference
-        up += difference > 0
-        down += difference < 0
-        asked = index + 1
+    pairs = squares = 0
+    for asked, difference in enumerate(differences, start=1):
+        if difference is not None:
+            variance = (2.5 + squares) / (10 + pairs)
+            bet = min(0.75, margin / (variance + margin**2))
+            log_wealth += math.log1p(bet * (margin - difference))
+            pairs += 1
+            squares += difference * difference
+            up += difference > 0
+            down += difference < 0
         if asked % look == 0 or asked == total:
             fresh = up + down - discordant_before
             discordant_before = up + down
@@ -74,4 +85,4 @@ def walk(differences: Sequence[int], *, margin: float, alpha: float, beta: float
                 alive[critical:] = 0.0
         if log_wealth >= threshold:
             return Walk("ruled_out", asked, total, up, down)
-    return Walk("neither", total, total, up, down)
+    return Walk("neither", len(differences), total, up, down)

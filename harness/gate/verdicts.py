@@ -2,13 +2,16 @@
 
 | verdict | test | meaning |
 |---|---|---|
-| IMPROVED | passes | better than before by the sequential test, and by at least ``min_improvement`` |
-| OK | passes | the accuracy threshold is reached, or training was sound |
-| REGRESSED | fails | worse than before by the sequential test |
+| IMPROVED | passes | better by the sequential test: than before, by ``min_improvement`` too, or than the baseline |
+| OK | passes | a drop of ``margin`` is ruled out, the accuracy threshold is reached, or training was sound |
+| REGRESSED | fails | worse than before, or than the baseline, by the sequential test |
 | NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
 | TOO_LOW | fails | the accuracy's lower bound does not reach ``min_accuracy`` |
 | UNSOUND | fails | training diverged, or never had anything to learn from |
-| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict`` |
+| INCOMPARABLE | fails | the baseline was recorded with other questions, prompt, grader, engine or decoding |
+| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict``, as do the next two |
+| UNDERPOWERED | warns | too few questions to see a drop of ``margin``: said before anything is generated |
+| NO_BASELINE | warns | nothing to hold the run against |
 """
 
 from __future__ import annotations
@@ -21,9 +24,20 @@ from typing import Any, Literal
 from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import walk
 
-Word = Literal["IMPROVED", "OK", "REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND", "INCONCLUSIVE"]
+Word = Literal[
+    "IMPROVED",
+    "OK",
+    "REGRESSED",
+    "NOT_IMPROVED",
+    "TOO_LOW",
+    "UNSOUND",
+    "INCOMPARABLE",
+    "INCONCLUSIVE",
+    "UNDERPOWERED",
+    "NO_BASELINE",
+]
 PASSES = frozenset({"IMPROVED", "OK"})
-WARNS = frozenset({"INCONCLUSIVE"})
+WARNS = frozenset({"INCONCLUSIVE", "UNDERPOWERED", "NO_BASELINE"})
 BETA = 0.10  # chance of ruling out a gain that is there
 
 
@@ -62,6 +76,8 @@ def judge_improvement(
     min_improvement: float | None,
     margin: float,
     alpha: float,
+    asked: int | None = None,
+    samples: int = 1,
 ) -> Verdict:
     """After against before on the same questions.
 
@@ -70,12 +86,16 @@ def judge_improvement(
         order: all question ids in their fixed order.
         min_improvement: the gain that is asked for; ``None`` asks for any, and rules out gains of ``margin``.
         alpha: chance of IMPROVED where nothing changed, and of REGRESSED likewise.
+        asked: how many questions of ``order`` were asked so far, from its start; all if not given.
+        samples: answers a question.
     """
-    pairs = [question for question in order if question in before and question in after]
+    asked = len(order) if asked is None else asked
+    pairs = [question for question in order[:asked] if question in before and question in after]
     differences = [after[question] - before[question] for question in pairs]
     numbers: dict[str, Any] = {
         "pairs": len(pairs),
         "questions": len(order),
+        "asked": asked,
         "before": _mean([before[question] for question in pairs]),
         "after": _mean([after[question] for question in pairs]),
         "gained": sum(difference > 0 for difference in differences),
@@ -86,12 +106,19 @@ def judge_improvement(
     if not pairs:
         return Verdict("improvement", "INCONCLUSIVE", "no question was scored both before and after", numbers)
     effect = min_improvement or margin
-    outcome, certain = _paired_outcome(differences, margin=effect, alpha=alpha)
+    paired = dict(zip(pairs, differences, strict=True))
+    outcome, certain = _paired_outcome(
+        [paired.get(question) for question in order[:asked]],
+        margin=effect,
+        alpha=alpha,
+        total=len(order),
+        samples=samples,
+    )
     numbers["certain_after"] = certain
     gain = round(_mean(differences), 12)  # 0.35 - 0.30 falls short of 0.05
     counts = (
         f"{percent(numbers['before'])} -> {percent(numbers['after'])}, {numbers['gained']} gained, "
-        f"{numbers['lost']} lost in {len(pairs)} questions"
+        f"{numbers['lost']} lost in {len(pairs)}{f' of {len(order)}' if asked < len(order) else ''} questions"
     )
     at = f"certain after {certain}, alpha {alpha:g}"
     if outcome == "better" and gain > 0 and gain >= (min_improvement or 0):
@@ -110,13 +137,21 @@ def judge_improvement(
     return Verdict("improvement", "INCONCLUSIVE", f"{counts}; {reason} (alpha {alpha:g})", numbers)
 
 
-def _paired_outcome(differences: Sequence[float], *, margin: float, alpha: float) -> tuple[str, int]:
-    """("better" | "worse" | "ruled_out" | "neither", questions needed to be certain)."""
-    if all(difference in (-1, 0, 1) for difference in differences) or max(differences) - min(differences) < 1e-9:
+def _paired_outcome(
+    differences: Sequence[float | None], *, margin: float, alpha: float, total: int, samples: int
+) -> tuple[str, int]:
+    """("better" | "worse" | "ruled_out" | "neither", questions needed to be certain).
+
+    ``differences`` are of the questions asked so far, of ``total``; ``None`` where a question made no pair.
+    """
+    seen = [difference for difference in differences if difference is not None]
+    single = samples == 1 and all(difference in (-1, 0, 1) for difference in seen)
+    if single or max(seen) - min(seen) < 1e-9:
         # A t test of equal differences has no spread to judge by: their signs are all there is.
-        signs = [(difference > 0) - (difference < 0) for difference in differences]
-        up = walk(signs, margin=margin, alpha=alpha, beta=BETA)
-        down = walk([-sign for sign in signs], margin=margin, alpha=alpha, beta=BETA)
+        signs = [None if each is None else (each > 1e-9) - (each < -1e-9) for each in differences]
+        up = walk(signs, margin=margin, alpha=alpha, beta=BETA, total=total)
+        turned = [None if sign is None else -sign for sign in signs]
+        down = walk(turned, margin=margin, alpha=alpha, beta=BETA, total=total)
         effects = [(each.asked, word) for each, word in ((up, "better"), (down, "worse")) if each.outcome == "effect"]
         if effects:
             asked, word = min(effects)  # both can be crossed; what was certain first stands
@@ -125,21 +160,26 @@ def _paired_outcome(differences: Sequence[float], *, margin: float, alpha: float
     # Several answers a question: question means are the observations, tested once at the end.
     from scipy import stats
 
-    n = len(differences)
-    if n < 2:
-        return "neither", n
-    if stats.ttest_1samp(differences, 0.0, alternative="greater").pvalue <= alpha:
-        return "better", n
-    if stats.ttest_1samp(differences, 0.0, alternative="less").pvalue <= alpha:
-        return "worse", n
-    if stats.ttest_1samp(differences, margin, alternative="less").pvalue <= BETA:
-        return "ruled_out", n
-    return "neither", n
+    asked = len(differences)
+    if len(seen) < 2 or asked < total:  # no boundary is set for a look before the end
+        return "neither", asked
+    if stats.ttest_1samp(seen, 0.0, alternative="greater").pvalue <= alpha:
+        return "better", asked
+    if stats.ttest_1samp(seen, 0.0, alternative="less").pvalue <= alpha:
+        return "worse", asked
+    if stats.ttest_1samp(seen, margin, alternative="less").pvalue <= BETA:
+        return "ruled_out", asked
+    return "neither", asked
 
 
-def judge_accuracy(means: Sequence[float], *, min_accuracy: float) -> Verdict:
-    """The lower end of the 95 % interval must reach ``min_accuracy``."""
-    accuracy, (low, high) = _mean(means), accuracy_interval(means)
+def judge_accuracy(
+    means: Sequence[float], *, min_accuracy: float, interval: tuple[float, float] | None = None
+) -> Verdict:
+    """The lower end of the 95 % interval must reach ``min_accuracy``.
+
+    ``interval`` is that of an evaluation which may have stopped early; a fixed number of questions has its own.
+    """
+    accuracy, (low, high) = _mean(means), interval or accuracy_interval(means)
     numbers = {"accuracy": accuracy, "low": low, "high": high, "min_accuracy": min_accuracy, "questions": len(means)}
     found = f"{percent(accuracy)} of {len(means)} questions, at least {percent(low)}"
     if low >= min_accuracy:

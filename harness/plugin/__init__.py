@@ -13,12 +13,15 @@ from harness.errors import HarnessError
 from harness.plugin.fixtures import after, before, device, policy, questions, recipe, rl_run, trained, verdicts
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
-from harness.plugin.summary import DIRECTORY, MEMORY, Summary
+from harness.plugin.summary import DIRECTORY, MEMORY, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 __all__ = ["after", "before", "device", "policy", "questions", "recipe", "rl_run", "trained", "verdicts"]
+
+
+WEAK: pytest.StashKey[str] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     uses_device, has_xdist = False, config.pluginmanager.hasplugin("xdist")
+    heavy: list[tuple[pytest.Item, Recipe, int]] = []
     for item in items:
         parameter = _parameter(item)
         if parameter is None:
@@ -61,8 +65,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             uses_device = True
             if reason := session_of(config).unmet(recipe):
                 item.add_marker(pytest.mark.skip(reason=reason))
+            else:
+                heavy.append((item, recipe, seed))
+    _refuse_underpowered(session_of(config), heavy)
     if uses_device and hasattr(config, "workerinput"):
         take_one_gpu(config.workerinput["workerid"])
+
+
+def _refuse_underpowered(session: Session, heavy: list[tuple[pytest.Item, Recipe, int]]) -> None:
+    """Nothing is generated for gates that could not see what they are asked to see."""
+    gated: list[tuple[Recipe, int]] = []
+    for item, asked, seed in heavy:
+        if "verdicts" in getattr(item, "fixturenames", ()) and (asked, seed) not in gated:
+            gated.append((asked, seed))
+    if not gated:
+        return
+    weak = session.plan_gates(gated)
+    for item, asked, seed in heavy:
+        if sentence := weak.get(f"{asked.name}-{seed}"):
+            item.stash[WEAK] = f"{asked.name}, seed {seed}: {sentence}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    sentence = item.stash.get(WEAK, None)
+    if sentence is None:
+        return
+    item.user_properties.append((UNDERPOWERED, sentence))
+    if session_of(item.config).strict and "verdicts" in getattr(item, "fixturenames", ()):
+        pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
+    pytest.skip(f"UNDERPOWERED {sentence}")
 
 
 def take_one_gpu(worker: str) -> None:

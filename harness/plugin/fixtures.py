@@ -27,7 +27,20 @@ class Verdicts:
     def __getitem__(self, gate: str) -> Verdict | None:
         """The verdict of one gate, or ``None`` where the recipe asks nothing of it."""
         with self._session.plainly():
-            return self._run.verdict(gate)
+            return self._over_seeds() if gate == "recipe" else self._run.verdict(gate)
+
+    def _over_seeds(self) -> Verdict | None:
+        """Said once, with the last seed, when the others are there."""
+        from harness.judging import over_seeds
+
+        seeds = self._run.recipe.seeds
+        if self._run.seed != seeds[-1]:
+            return None
+        runs = [self._session.run_of(self._run.recipe, seed) for seed in seeds]
+        verdict = over_seeds(runs)
+        if verdict is not None:
+            self._run.keep(verdict)
+        return verdict
 
     def require(self, gate: str | Verdict) -> None:
         """Fail the test where the verdict is a failure, and skip it where the data cannot tell (fail if strict).
@@ -37,7 +50,7 @@ class Verdicts:
         """
         verdict = self[gate] if isinstance(gate, str) else gate
         if verdict is None:
-            pytest.skip(f"recipe {self._run.recipe.name} asks for no {gate}")
+            pytest.skip(f"{self._run.id}: nothing is asked of the {gate} gate")
         text = f"{verdict.verdict} {self._run.id}: {verdict.sentence}"
         if verdict.passed is False or (verdict.passed is None and self._session.strict):
             pytest.fail(text, pytrace=False)

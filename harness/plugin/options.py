@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# name, help, kind: "value", "list" (repeatable), "flag" or "int"
+# name, help, kind: "value", "list" (repeatable), "flag", "int" or "choice"
 OPTIONS = (
     ("recipe", "a recipe's name or .toml file (repeatable); default: every recipe that this machine can run", "list"),
     ("model", "judge or train this model instead of the recipe's: a Hub id, a folder, a .gguf file or 'tiny'", "value"),
@@ -21,11 +21,23 @@ OPTIONS = (
     ("fresh", "use nothing kept from earlier sessions", "flag"),
     ("plan", "say what would run and what it costs; run nothing", "flag"),
     ("strict", "a verdict that cannot tell is a failure too", "flag"),
+    ("stop-early", "end generation at the first verdict", "flag"),
+    ("report-only", "ask the questions even where they are too few to gate on", "flag"),
+    ("update-baselines", "record baselines from fresh answers: 'new' where there is none, or 'all'", "choice"),
+    ("baselines-dir", "a folder of baselines (default: suites/baselines in the root directory)", "value"),
+    ("allow-dirty", "record a baseline though the working tree differs from its commit", "flag"),
+    ("pr-comment", "write the verdicts as Markdown for a pull request's comment (under 64 KB)", "value"),
     ("in-process", "train in pytest's own process, for a debugger", "flag"),
 )
 KINDS = {name: kind for name, _, kind in OPTIONS}
-PATHS = {"runs-dir": "rl-runs", "report-dir": "rl-report", "recipes-dir": "suites/recipes"}
-METAVARS = {"recipe": "NAME|PATH", "data": "PATH", "limit": "N", "set": "KEY=VALUE"}
+PATHS = {
+    "runs-dir": "rl-runs",
+    "report-dir": "rl-report",
+    "recipes-dir": "suites/recipes",
+    "baselines-dir": "suites/baselines",
+}
+CHOICES = {"update-baselines": ("new", "all")}
+METAVARS = {"recipe": "NAME|PATH", "data": "PATH", "limit": "N", "set": "KEY=VALUE", "pr-comment": "FILE"}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -34,7 +46,9 @@ def add_options(parser: pytest.Parser) -> None:
         option: dict[str, Any] = {"flag": {"action": "store_true"}, "list": {"action": "append"}}.get(kind, {})
         if kind == "int":
             option = {"type": int}
-        metavar = {} if kind == "flag" else {"metavar": METAVARS.get(name, name.rsplit("-", 1)[-1].upper())}
+        if kind == "choice":
+            option = {"choices": CHOICES[name]}
+        metavar = {} if kind in ("flag", "choice") else {"metavar": METAVARS.get(name, name.rsplit("-", 1)[-1].upper())}
         group.addoption(f"--rl-{name}", dest=_dest(name), default=None, help=text, **option, **metavar)
         ini = {"flag": "bool", "list": "linelist"}.get(kind, "string")
         parser.addini(_dest(name), help=f"twin of --rl-{name}: {text}", type=ini, default=None)  # type: ignore[arg-type]
@@ -50,6 +64,8 @@ def get_option(config: pytest.Config, name: str) -> Any:
         value = config.getini(key) or None
     except (ValueError, pytest.UsageError) as error:  # pytest does not name the key
         raise pytest.UsageError(f"ini key {key}: {error}") from None
+    if value is not None and KINDS[name] == "choice" and value not in CHOICES[name]:
+        raise pytest.UsageError(f"ini key {key} must be {' or '.join(map(repr, CHOICES[name]))}, not {value!r}")
     if value is None or KINDS[name] != "int":
         return value
     try:

@@ -6,7 +6,6 @@ bring pydantic, and the pipeline the rest, when they are first needed.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ class Session:
         self.config = config
         self.progress = Progress(config)
         self.runs: list[Run] = []
+        self.gates = 1  # sequential gates that share alpha, known when tests are collected
         self._told: set[str] = set()
 
     @cached_property
@@ -100,6 +100,26 @@ class Session:
             return f"recipe {recipe.name} runs when asked for: --rl-recipe {recipe.name}"
         return None
 
+    def plan_gates(self, gated: list[tuple[Recipe, int]]) -> dict[str, str]:
+        """Count the gates of these (recipe, seed) pairs, and say of which runs no gate can see what it is asked to.
+
+        Returns:
+            run id: the UNDERPOWERED sentence; empty if the user asks for a report only.
+        """
+        from harness.judging import count_gates, plans, underpowered
+
+        folder = get_path(self.config, "baselines-dir")
+        self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
+        if get_option(self.config, "report-only"):
+            return {}
+        weak = {}
+        for recipe, seed in gated:
+            planned = plans(recipe, seed, folder, self.gates)
+            found = underpowered(recipe, seed, folder, self.gates)
+            if planned and len(found) == len(planned):
+                weak[f"{recipe.name}-{seed}"] = "; ".join(verdict.sentence for verdict in found.values())
+        return weak
+
     @cached_property
     def settings(self) -> Settings:
         from harness.pipeline import Settings
@@ -109,8 +129,15 @@ class Session:
             runs_dir=get_path(self.config, "runs-dir"),
             data=None if data is None else located(self.config, "data", data),
             device=get_option(self.config, "device"),
+            announce=self.progress,
             fresh=bool(get_option(self.config, "fresh")),
             in_process=bool(get_option(self.config, "in-process")),
+            stop_early=bool(get_option(self.config, "stop-early")),
+            report_only=bool(get_option(self.config, "report-only")),
+            baselines_dir=get_path(self.config, "baselines-dir"),
+            update=get_option(self.config, "update-baselines"),
+            allow_dirty=bool(get_option(self.config, "allow-dirty")),
+            gates=self.gates,
             # xdist's workers are one session: what one of them makes fresh, the others use
             session=os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid-{os.getpid()}-{id(self)}"),
         )
@@ -126,10 +153,6 @@ class Session:
         run = self.find_run(recipe, seed)
         if run is None:
             run = Run(recipe, seed, self.settings)
-            name = run.id
-            run.settings = dataclasses.replace(
-                self.settings, announce=lambda stage, text: self.progress(f"{name} {stage}", text)
-            )
             self.runs.append(run)
         return run
 
@@ -143,12 +166,12 @@ class Session:
             yield
         except HarnessError as error:
             message = str(error)
-        else:
-            return
-        first, *rest = message.splitlines() or [""]
-        again = bool(rest) and message in self._told
-        self._told.add(message)
-        pytest.fail(f"{first} (shown above)" if again else message, pytrace=False)
+            first, *rest = message.splitlines() or [""]
+            again = bool(rest) and message in self._told
+            self._told.add(message)
+            text = f"{first} (shown above)" if again else message
+            # Not pytest.fail(): it would show our own exception as well, as the context of the failure.
+            raise pytest.fail.Exception(text, pytrace=False) from None
 
     def release(self) -> None:
         """Let go of every loaded model."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.plugin.options import get_path
+from harness.plugin.options import get_option, get_path, located
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 # User properties of a test's report: how workers hand results over, and what JUnit shows.
-DIRECTORY, MEMORY = "rl_run_directory", "rl_peak_memory_bytes"
+DIRECTORY, MEMORY, UNDERPOWERED = "rl_run_directory", "rl_peak_memory_bytes", "rl_underpowered"
 
 
 class Summary:
@@ -23,25 +24,34 @@ class Summary:
         self.config = config
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
+        self.weak: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
             if name == DIRECTORY:
                 self.directories.add(Path(str(value)))
+            elif name == UNDERPOWERED:
+                self.weak[str(value)] = None
             elif name == MEMORY and report.when == "teardown":
                 module = report.nodeid.split("::")[0]
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        if not self.directories:
+        if not (self.directories or self.weak):
             return
         directories = sorted(self.directories)
         terminalreporter.section("rl-harness", sep="=")
+        for sentence in self.weak:
+            terminalreporter.write("UNDERPOWERED ", yellow=True)
+            terminalreporter.write_line(f"{sentence} (--rl-report-only asks all the same)")
         for directory in directories:
             _write_run(terminalreporter, directory, self._short(directory))
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
+        self._hand_on(directories)
+        if not directories:
+            return
         # The one place where the harness draws: it hands over directories and nothing else.
         from reports import render_session
 
@@ -54,6 +64,33 @@ class Summary:
             )
         else:
             terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+
+    def _hand_on(self, directories: list[Path]) -> None:
+        """Markdown for GitHub's job summary and for a pull request's comment."""
+        from harness.plugin.markdown import COMMENT_BYTES, SUMMARY_BYTES, write_markdown
+
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            write_markdown(Path(step), directories, list(self.weak), limit=SUMMARY_BYTES, append=True)
+        if comment := get_option(self.config, "pr-comment"):
+            path = located(self.config, "pr-comment", comment)
+            write_markdown(path, directories, list(self.weak), limit=COMMENT_BYTES)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Verdicts as properties of JUnit's suite, before pytest's own plugin writes the file."""
+        from _pytest.junitxml import xml_key
+
+        xml = self.config.stash.get(xml_key, None)
+        if xml is None:
+            return
+        from harness.runs import read_json
+
+        for directory in sorted(self.directories):
+            for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
+                name = f"rl.{directory.name}.{verdict['gate']}"
+                xml.add_global_property(name, f"{verdict['verdict']}: {verdict['sentence']}")
+        for sentence in self.weak:
+            xml.add_global_property(f"rl.{sentence.partition(':')[0]}", f"UNDERPOWERED: {sentence}")
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""
@@ -73,7 +110,8 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
     error = directory / "train" / "error.txt"
     if error.is_file():
-        terminal.write_line(f"  {error.read_text(encoding='utf-8').splitlines()[0]}", red=True)
+        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     terminal.write_line(f"  {shown}")
 
 

@@ -56,6 +56,7 @@ def _launch(directory: Path, progress: Progress) -> None:
     # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
     path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # the log's last lines are for what went wrong
     command = [sys.executable, "-m", "harness.training.worker", str(directory)]
     with (directory / "log.txt").open("wb") as log:
         process = subprocess.Popen(

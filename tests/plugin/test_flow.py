@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).parents[2]
 
 # Beside the reward that counts there is one that notes which process called it, and whether to train.
 COUNTING = """
@@ -40,9 +43,7 @@ def test_nothing_asked(verdicts, recipe):
 """
 # A second module, that sees what the first one left in memory.
 FREED = """
-import gc, os, weakref
-
-KEPT = []
+import weakref
 
 def test_holds_a_policy(policy):
     import torch
@@ -114,7 +115,8 @@ def snapshot(project):
 
 def words(result):
     """Verdict words by gate, as the summary has them."""
-    return dict(re.findall(r"^  ([A-Z_]+) +(\w+): ", result.stdout.str(), re.MULTILINE)[::-1])
+    found = re.findall(r"^  ([A-Z_]+) +(\w+): ", result.stdout.str(), re.MULTILINE)
+    return {gate: word for word, gate in found}
 
 
 def test_the_first_session_trains_once_and_passes(first):
@@ -180,7 +182,7 @@ def test_a_second_session_does_nothing_twice(kept, first):
     _, result, left, imported = kept
     result.assert_outcomes(passed=4, skipped=1)
     assert left == left_before
-    assert words(result) == words(before)
+    assert words(result) == words(before) == {"improvement": "INCONCLUSIVE", "accuracy": "OK", "training": "OK"}
     assert not {"torch", "transformers", "trl", "datasets", "pandas"} & set(imported)
     assert "peak memory" not in result.stdout.str()
     assert "report: rl-report/index.html" in result.stdout.str()
@@ -188,7 +190,7 @@ def test_a_second_session_does_nothing_twice(kept, first):
 
 def test_two_workers_train_once_and_agree(fresh, first):
     _, before, left_before = first
-    project, result, left = fresh
+    _, result, left = fresh
     assert result.ret == 0, result.stdout.str()
     new = left["trainers"][len(left_before["trainers"]) :]
     assert len(set(new)) == 1, "one training process for both workers"
@@ -223,6 +225,19 @@ def test_strict_and_a_failing_verdict(fresh):
         "TOO_LOW small-0",
     ]
     assert words(result) == {"improvement": "INCONCLUSIVE", "accuracy": "TOO_LOW", "training": "OK"}
+
+
+def test_the_evaluation_suite_judges_the_model_of_the_option(fresh):
+    """The same weights by another way are the same run: nothing is generated again."""
+    project, _, left = fresh
+    suite = (REPOSITORY / "suites/test_evaluation.py").read_text()
+    project.write(**{"suites/test_evaluation.py": suite})
+    project.pytest("suites").assert_outcomes(passed=1, skipped=1)
+    result = project.pytest("suites", "--rl-model=tiny", "--rl-set=gate.min_accuracy=0.99")
+    result.assert_outcomes(passed=1, failed=1)
+    assert re.search(r"^TOO_LOW small-0: .* but 99.0 % is asked for", result.stdout.str(), re.MULTILINE)
+    assert "Error" not in result.stdout.str()
+    assert snapshot(project)["changed"] == left["changed"]
 
 
 def test_a_report_that_cannot_be_written_is_a_line(fresh):

@@ -122,7 +122,11 @@ MISTAKES = {
     "limit 0": (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
     "set without =": (["--rl-set=train.max_steps"], "", "an override is written key=value"),
     "set an unknown key": (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
-    "set a wrong type": (["--rl-set=task.test_questions=many"], "", "[task] test_questions: must be a whole number, not 'many'"),
+    "set a wrong type": (
+        ["--rl-set=task.test_questions=many"],
+        "",
+        "[task] test_questions: must be a whole number, not 'many'",
+    ),
     "no such recipe": (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),
     "no such recipe file": (["--rl-recipe=none.toml"], "", "none.toml: no such recipe file"),
 }

@@ -158,7 +158,8 @@ def test_job_ends_when_the_process_that_asked_is_killed(small, tmp_path):
 def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small, tmp_path, monkeypatch):
     module = tmp_path / "crashing_reward.py"
     module.write_text(
-        "def reward(prompts, completions, **columns):\n    import os\n    print('about to go', flush=True)\n    os.abort()\n"
+        "def reward(prompts, completions, **columns):\n    import os\n"
+        "    print('about to go', flush=True)\n    os.abort()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = small.override({"rewards": {"crashing_reward:reward": 1.0}})

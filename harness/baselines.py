@@ -1,0 +1,108 @@
+"""A run's baseline: finding the file that it is held against, and recording a new one from fresh answers."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.environment import git_state, versions
+from harness.errors import HarnessError
+from harness.gate.baseline import (
+    Baseline,
+    find_baseline,
+    prompt_fingerprint,
+    question_content,
+    read_baseline,
+    write_baseline,
+)
+from harness.identity import COMPARED, effective_decoding
+from harness.rewards import resolve_reward, reward_source
+from harness.rewards.score import primary_grader
+from harness.runs import digest
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run
+
+SAMPLED = 8  # answers a question where decoding is sampled; one is enough where it is greedy
+
+
+@dataclass(frozen=True)
+class RecordedBaseline:
+    """A baseline and the file it came from."""
+
+    path: Path
+    baseline: Baseline
+
+
+def find(folder: Path | None, recipe: str, seed: int) -> RecordedBaseline | None:
+    """The baseline of a recipe and seed, or of its lowest seed that has one.
+
+    Raises:
+        BaselineError: the file is there and cannot be used.
+    """
+    if folder is None:
+        return None
+    path = find_baseline(folder, recipe, seed)
+    try:
+        return RecordedBaseline(path, read_baseline(path, recipe))
+    except FileNotFoundError:
+        return None
+
+
+def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Baseline:
+    """What a run would be recorded as: also what a recorded baseline is compared with."""
+    recipe, questions = run.recipe, run.questions.test
+    graders = (*recipe.rewards, "boxed_numeric")
+    decoding = effective_decoding(recipe.evaluate)
+    return Baseline(
+        recipe=recipe.name,
+        seed=run.seed,
+        samples=samples,
+        prompt=prompt_fingerprint(questions),
+        grader=grader_fingerprint(recipe.rewards, {name: reward_source(name) for name in graders}),
+        engine="transformers",
+        decoding={key: decoding[key] for key in COMPARED if key in decoding},
+        versions=versions("torch", "transformers", "trl"),
+        commit=run.commit,
+        date=datetime.date.today().isoformat(),
+        model=recipe.model.name if recipe.model.revision == "main" else f"{recipe.model.name}@{recipe.model.revision}",
+        correct=correct,
+        content={question.id: question_content(question) for question in questions},
+    )
+
+
+def grader_fingerprint(rewards: Mapping[str, float], sources: Mapping[str, str]) -> str:
+    """Name and source of the grader that decides statuses. Weights are no part of it: they train, they do not judge."""
+    grader, _ = primary_grader({name: resolve_reward(name) for name in rewards})
+    return f"{grader} {digest(sources[grader])[:16]}"
+
+
+def record(run: Run) -> tuple[Path, Baseline]:
+    """Ask the trained policy anew and write the baseline of this recipe and seed.
+
+    Raises:
+        HarnessError: there is no folder for baselines, or tracked files differ from the commit that would be named.
+    """
+    folder = run.settings.baselines_dir
+    if folder is None:
+        raise HarnessError("there is no folder to record baselines in; give --rl-baselines-dir")
+    state = git_state(Path.cwd(), ignoring=folder)
+    if state and state["dirty"] and not run.settings.allow_dirty:
+        raise HarnessError(
+            "the working tree differs from its commit, so a baseline could not say what it was recorded from; "
+            "commit first, or give --rl-allow-dirty"
+        )
+    samples = 1 if run.recipe.evaluate.temperature == 0 else SAMPLED
+    decoding = run.recipe.evaluate
+    anew = decoding.model_copy(update={"samples_per_question": samples, "seed": decoding.seed + 1})
+    evaluation = run.ask("baseline", anew, trained=True)
+    correct = {question.id: 0 for question in run.questions.test}
+    for each in evaluation.records:
+        correct[each.question_id] += each.status == "correct"
+    baseline = run_as_baseline(run, correct, samples)
+    path = folder / f"{run.id}.toml"
+    write_baseline(path, baseline)
+    return path, baseline

@@ -1,0 +1,94 @@
+"""``rl-harness``: the same work without pytest.
+
+    rl-harness run tiny-arithmetic
+    rl-harness compare rl-runs/A rl-runs/B
+    rl-harness report rl-runs/*
+
+Each subcommand is a function of the parsed options that returns the exit code: 0, 1 for a verdict that fails, 2 for a
+mistake of the user's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand and return its exit code."""
+    options = _parser().parse_args(arguments)
+    module, function = options.command.split(":")
+    try:
+        return int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
+    except HarnessError as error:
+        print(f"rl-harness: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rl-harness", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        return added
+
+    run = command("run", "work:run", "train and judge one recipe, and write its report")
+    _add_recipe(run)
+    run.add_argument("--seed", type=int, action="append", help="training seed (repeatable; default: the recipe's)")
+    run.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
+    run.add_argument("--stop-early", action="store_true", help="end generation at the first verdict")
+    _add_folder(run, "--report-dir", "rl-report")
+
+    compare = command("compare", "judge:compare", "hold B against A; exit code 1 where B REGRESSED")
+    for name in ("a", "b"):
+        compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
+    compare.add_argument("--margin", type=float, default=0.05, help="largest drop that may go unseen (%(default)s)")
+    compare.add_argument("--alpha", type=float, default=0.05, help="chance of a false alarm (%(default)s)")
+
+    plan = command("plan", "judge:plan", "say what a recipe costs and what its gates can see; run nothing")
+    _add_recipe(plan)
+
+    check = command("gate-check", "check:gate_check", "ask one policy again and again and count the gate's alarms")
+    _add_recipe(check)
+    check.add_argument("--runs", type=int, default=20, help="how often (%(default)s)")
+    check.add_argument("--temperature", type=float, help="default: the recipe's, or 1.0 where it is greedy")
+    check.add_argument("--trained", action="store_true", help="ask the trained policy instead of its base")
+
+    regrade = command("regrade", "check:regrade", "grade a run's kept answers with today's graders; generate nothing")
+    regrade.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    regrade.add_argument("--write", action="store_true", help="keep the new grades in the run directory")
+
+    runs = command("runs", "look:runs", "list the run directories")
+    _add_folder(runs, "--runs-dir", "rl-runs")
+
+    report = command("report", "look:report", "draw the report of run directories")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    _add_folder(report, "--report-dir", "rl-report")
+
+    recipes = command("recipes", "look:recipes", "list the recipes")
+    _add_folder(recipes, "--recipes-dir", "suites/recipes")
+    return parser
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", help="a shipped recipe's name or a .toml file")
+    parser.add_argument("--model", help="a Hub id, a folder, a .gguf file or 'tiny' instead of the recipe's model")
+    parser.add_argument("--data", type=Path, help="a folder or JSONL file to read instead of the Hub")
+    parser.add_argument("--limit", type=int, help="at most N training and N test questions")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
+    parser.add_argument("--device", help="cpu, cuda or mps")
+    _add_folder(parser, "--runs-dir", "rl-runs")
+    _add_folder(parser, "--baselines-dir", "suites/baselines")
+
+
+def _add_folder(parser: argparse.ArgumentParser, name: str, default: str) -> None:
+    parser.add_argument(name, type=Path, default=Path(default), help="default: %(default)s")

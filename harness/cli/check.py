@@ -1,0 +1,97 @@
+"""``rl-harness gate-check`` and ``regrade``: is the gate honest, and what would today's graders say?"""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from harness.baselines import SAMPLED
+from harness.cli.look import require_run
+from harness.cli.progress import Progress
+from harness.cli.work import chosen_recipe, settings
+from harness.errors import HarnessError
+from harness.evaluation import grade, read_records, rewrite
+from harness.gate.against_baseline import judge_against_baseline
+from harness.gate.verdicts import percent
+from harness.pipeline import Run
+from harness.recipe import load_recipe
+from harness.runs import read_lines
+from harness.tasks import Question
+
+
+def gate_check(options: argparse.Namespace) -> int:
+    """Answers of one policy, held against its own baseline with a new seed each time; every REGRESSED is a false alarm.
+
+    Always 0: with few runs, a count above ``alpha`` may be luck, so the rates are for a person to read.
+    """
+    if options.runs < 1:
+        raise HarnessError(f"--runs {options.runs} asks nothing; give 1 or more")
+    recipe = chosen_recipe(options)
+    temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
+    temperature = temperature or 1.0  # greedy answers are the same whatever the seed
+    progress = Progress()
+    run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress))
+    order = [question.id for question in run.questions.test]
+    decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
+    baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
+    correct = dict.fromkeys(order, 0)
+    for record in baseline.records:
+        correct[record.question_id] += record.status == "correct"
+    words: Counter[str] = Counter()
+    asked = []
+    for seed in range(1, options.runs + 1):
+        once = decoding.model_copy(update={"samples_per_question": 1, "seed": decoding.seed + seed})
+        again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
+        verdict = judge_against_baseline(
+            correct,
+            again.means,
+            order,
+            samples=SAMPLED,
+            commit=f"check {seed}",
+            margin=recipe.gate.margin,
+            alpha=recipe.gate.alpha,
+        )
+        words[verdict.verdict] += 1
+        asked.append(verdict.numbers.get("certain_after") or len(order))
+        progress("gate-check", f"{seed}/{options.runs} runs, {dict(words)}")
+    progress.clear()
+    whose = "the trained policy" if options.trained else "the base policy"
+    print(
+        f"{recipe.name}: {whose}, {percent(baseline.accuracy)} right at temperature {temperature:g}, "
+        f"asked {options.runs} times with new seeds"
+    )
+    for word in sorted(words):
+        print(f"  {word:<13} {words[word]:>4}  {percent(words[word] / options.runs)}")
+    print(
+        f"false alarms: {words['REGRESSED']} of {options.runs} (at most {percent(recipe.gate.alpha)} are expected); "
+        f"{sum(asked) / len(asked):.0f} of {len(order)} questions decided on average"
+    )
+    return 0
+
+
+def regrade(options: argparse.Namespace) -> int:
+    """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
+    directory: Path = options.run
+    require_run(directory)
+    recipe = load_recipe(directory / "recipe.toml")
+    questions = {
+        row["id"]: Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
+        for row in read_lines(directory / "questions.jsonl")
+    }
+    for stage in ("before", "after"):
+        records = read_records(directory / stage)
+        if not records:
+            continue
+        again = grade(records, questions, recipe.rewards)
+        changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
+        right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
+        print(f"{stage}: {len(changed)} of {len(records)} grades change, {percent(right[0])} -> {percent(right[1])}")
+        for old, new in changed[:20]:
+            print(f"  {old.question_id} sample {old.sample}: {old.status} -> {new.status}, reads {new.extracted!r}")
+        if len(changed) > 20:
+            print(f"  and {len(changed) - 20} more")
+        if options.write and changed:
+            rewrite(directory / stage, again, list(questions))
+    return 0

@@ -1,0 +1,96 @@
+"""``rl-harness compare`` and ``plan``: verdicts, and what verdicts can be expected, without asking a model."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+
+from harness.baselines import grader_fingerprint
+from harness.cli.look import require_run
+from harness.cli.work import chosen_recipe
+from harness.errors import HarnessError
+from harness.evaluation import read_records
+from harness.gate.against_baseline import judge_against_baseline
+from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
+from harness.identity import COMPARED
+from harness.judging import count_gates, plans
+from harness.plugin.plan import plan_lines
+from harness.runs import read_json, read_lines
+from harness.tasks import Question
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
+    a, b = _evaluation(options.a), _evaluation(options.b)
+    changed = differences(a, b)
+    if changed:
+        print(f"INCOMPARABLE  {options.b.name} has other {' and '.join(changed)} than {options.a.name}")
+        return 1
+    verdict = judge_against_baseline(
+        a.correct,
+        {question: correct / b.samples for question, correct in b.correct.items()},
+        list(b.content),
+        samples=a.samples,
+        commit=b.commit,
+        margin=options.margin,
+        alpha=options.alpha,
+        candidate_samples=b.samples,
+    )
+    print(f"{verdict.verdict}  {options.a.name} -> {options.b.name}: {verdict.sentence}")
+    return int(verdict.passed is False)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """What a recipe would cost and what its gates can see."""
+    recipe = chosen_recipe(options)
+    print(f"{recipe.name}: {recipe.description}")
+    for line in plan_lines(recipe):
+        print(f"  {line}")
+    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
+    for seed in recipe.seeds:
+        for gate, each in plans(recipe, seed, options.baselines_dir, gates).items():
+            word = "can tell" if each.enough else "UNDERPOWERED"
+            print(f"  seed {seed}, {gate}: {word}: {each.sentence}")
+    return 0
+
+
+def _evaluation(path: Path) -> Baseline:
+    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline."""
+    if path.is_file():
+        with path.open("rb") as file:
+            try:
+                recipe = str(tomllib.load(file).get("recipe", ""))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+                raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
+        return read_baseline(path, recipe)
+    require_run(path)
+    stage = next((path / name for name in ("after", "before") if (path / name / "summary.json").is_file()), None)
+    identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
+    if stage is None or identity is None or summary is None:
+        raise HarnessError(f"{path}: holds no finished evaluation")
+    environment = read_json(path / "environment.json") or {}
+    questions = [
+        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
+        for row in read_lines(path / "questions.jsonl")
+    ][: summary["questions"]]
+    correct = dict.fromkeys((question.id for question in questions), 0)
+    for record in read_records(stage):
+        if record.question_id in correct:
+            correct[record.question_id] += record.status == "correct"
+    decoding = identity["generation"]["decoding"]
+    return Baseline(
+        recipe=str(environment.get("recipe", path.name)),
+        seed=int(environment.get("seed", 0)),
+        samples=summary["samples_per_question"],
+        prompt=prompt_fingerprint(questions),
+        grader=grader_fingerprint(dict(identity["grading"]["rewards"]), identity["grading"]["sources"]),
+        engine=identity["generation"]["engine"]["name"],
+        decoding={key: value for key, value in decoding.items() if key in COMPARED},
+        versions={},
+        commit=str((environment.get("git") or {}).get("commit", "no commit")),
+        date=str(environment.get("created", ""))[:10],
+        model=str(summary.get("model")),
+        correct=correct,
+        content={question.id: question_content(question) for question in questions},
+    )

@@ -1,0 +1,68 @@
+"""``rl-harness runs``, ``report`` and ``recipes``: they read what is there. None needs torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.runs import read_json, run_directories
+
+
+def runs(options: argparse.Namespace) -> int:
+    """One line a run directory, oldest first: date, accuracy before and after, verdicts."""
+    from harness.gate.verdicts import percent
+
+    found = run_directories(options.runs_dir)
+    if not found:
+        raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
+    width = max(len(directory.name) for directory in found)
+    for directory in found:
+        created = str((read_json(directory / "environment.json") or {}).get("created", ""))[:16].replace("T", " ")
+        accuracies = [
+            percent(summary["accuracy"]) if (summary := read_json(directory / stage / "summary.json")) else "-"
+            for stage in ("before", "after")
+        ]
+        verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+        words = ", ".join(f"{each['gate']} {each['verdict']}" for each in verdicts) or "no verdict"
+        print(f"{directory.name:<{width}}  {created}  {' -> '.join(accuracies):<18}  {words}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Draw the report again from run directories."""
+    for directory in options.runs:
+        require_run(directory)
+    render(options.runs, options.report_dir)
+    return 0
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """One line a recipe."""
+    from harness.catalog import find_recipe, recipe_files
+
+    for name in recipe_files(options.recipes_dir):
+        recipe = find_recipe(name, options.recipes_dir)
+        needs = f" (requires {', '.join(recipe.requires)})" if recipe.requires else ""
+        print(f"{name}{needs}: {recipe.description}")
+    return 0
+
+
+def require_run(directory: Path) -> None:
+    """Raise ``HarnessError`` where there is no run directory."""
+    if not directory.is_dir():
+        raise HarnessError(f"{directory}: no such run directory")
+    if not (directory / "environment.json").is_file():
+        raise HarnessError(f"{directory}: not a run directory (it has no environment.json)")
+
+
+def render(directories: Sequence[Path], folder: Path) -> None:
+    """Write the report and say where it is."""
+    from reports import render_session
+
+    try:
+        page = render_session(directories, folder)
+    except OSError as error:
+        raise HarnessError(f"{folder}: the report cannot be written ({error}); choose another --report-dir") from None
+    print(f"report: {page}")

@@ -1,0 +1,33 @@
+"""Live progress on standard error."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+LOG_EVERY_SECONDS = 15.0
+
+
+class Progress:
+    """``progress(stage, text)``: one line of standard error that is rewritten, or in a log a line now and then."""
+
+    def __init__(self) -> None:
+        self._stage, self._written = "", 0.0
+        self._live = sys.stderr.isatty()
+
+    def __call__(self, stage: str, text: str) -> None:
+        now = time.monotonic()
+        if stage == self._stage and now - self._written < (0.2 if self._live else LOG_EVERY_SECONDS):
+            return
+        self._stage, self._written = stage, now
+        line = f"{stage}: {text}"
+        if self._live:
+            print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Leave the line to what is printed next."""
+        if self._live and self._stage:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,67 @@
+"""``rl-harness run``, and what every subcommand that works on a recipe needs."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.catalog import find_recipe
+from harness.cli.look import render
+from harness.cli.progress import Progress
+from harness.judging import count_gates
+from harness.pipeline import Run, Settings
+from harness.recipe import Recipe, parse_changes
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train and judge a recipe with each of its seeds; 1 where a verdict fails."""
+    recipe = chosen_recipe(options)
+    seeds = list(dict.fromkeys(options.seed or recipe.seeds))
+    failed, directories, progress, session = False, [], Progress(), uuid.uuid4().hex
+    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)
+    for seed in seeds:
+        made = Run(
+            recipe,
+            seed,
+            settings(
+                options,
+                fresh=options.fresh,
+                stop_early=options.stop_early,
+                session=session,
+                announce=progress,
+                gates=gates,
+            ),
+        )
+        try:
+            verdicts = made.verdicts()
+        finally:
+            progress.clear()
+        directories.append(made.directory)
+        for verdict in verdicts:
+            print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
+            failed = failed or verdict.passed is False
+    render(directories, options.report_dir)
+    return int(failed)
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe that was named, with ``--set``, ``--model`` and ``--limit`` applied."""
+    changes: dict[str, Any] = parse_changes(options.set)
+    if options.model:
+        changes["model.name"] = options.model
+    recipe = find_recipe(options.recipe, Path("suites/recipes"))
+    recipe = recipe.override(changes) if changes else recipe
+    return recipe if options.limit is None else recipe.limited(options.limit)
+
+
+def settings(options: argparse.Namespace, **more: Any) -> Settings:
+    """The session's settings from the options that every such subcommand has."""
+    return Settings(
+        runs_dir=options.runs_dir,
+        data=options.data,
+        device=options.device,
+        baselines_dir=options.baselines_dir,
+        **more,
+    )

@@ -1,0 +1,187 @@
+"""From the evaluations of a run to its verdicts, and from a recipe to what its gates can see.
+
+``improvement`` holds the trained policy against its base, ``baseline`` against a committed evaluation, ``accuracy``
+against a threshold, and ``training`` looks at the job itself. The statistics are in :mod:`harness.gate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.baselines import RecordedBaseline, find, record, run_as_baseline
+from harness.gate.against_baseline import judge_against_baseline, judge_plan
+from harness.gate.baseline import BaselineError, differences
+from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
+from harness.gate.plan import plan as plan_gate
+from harness.gate.seeds import judge_recipe
+from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run
+    from harness.recipe import Recipe
+
+GATES = ("improvement", "baseline", "accuracy", "training")
+RECIPE = "recipe"  # the verdict about all seeds of a recipe together, kept with its last one
+
+
+def judge(run: Run, gate: str) -> Verdict | None:
+    """The verdict of one of :data:`GATES`, after the stages it needs; ``None`` where nothing is asked of it."""
+    if gate == "training":
+        return judge_training(run.trained().metrics)
+    if gate == "accuracy":
+        asked = run.recipe.gate.min_accuracy
+        if asked is None:
+            return None
+        after = run.after()
+        return judge_accuracy(list(after.means.values()), min_accuracy=asked, interval=after.interval)
+    if not run.settings.report_only:
+        weak = underpowered(run.recipe, run.seed, run.settings.baselines_dir, run.settings.gates)
+        if gate in weak:
+            return weak[gate]
+    if gate == "improvement":
+        after = run.after()
+        return _improvement(run, after.means, int(after.summary["questions"]))
+    return _baseline(run)
+
+
+def decided(run: Run, means: Mapping[str, float], asked: int) -> bool:
+    """Whether the first ``asked`` questions, with these shares correct, settle every sequential gate of a run."""
+    verdicts = [_improvement(run, means, asked)]
+    kept = _usable_baseline(run)
+    if isinstance(kept, RecordedBaseline):
+        verdicts.append(_against(run, kept, means, asked, plan=None))
+    return all(verdict.verdict != "INCONCLUSIVE" for verdict in verdicts)
+
+
+def underpowered(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> dict[str, Verdict]:
+    """UNDERPOWERED verdicts by gate, from the recipe and its baseline file alone: nothing is generated for them."""
+    verdicts = {gate: judge_plan(each, gate) for gate, each in plans(recipe, seed, baselines_dir, gates).items()}
+    return {gate: verdict for gate, verdict in verdicts.items() if verdict is not None}
+
+
+def over_seeds(runs: Sequence[Run]) -> Verdict | None:
+    """The recipe over its training seeds, each one observation; ``None`` for a single seed.
+
+    Seeds are held against the baseline where all of them can be, and else against the base model.
+    """
+    if len(runs) < 2:
+        return None
+    for gate in ("baseline", "improvement"):
+        verdicts = [run.verdict(gate) for run in runs]
+        numbers = [verdict.numbers for verdict in verdicts if verdict is not None]
+        if len(numbers) == len(runs) and all("after" in each and each.get("pairs") for each in numbers):
+            by_seed = [each["after"] - each["before"] for each in numbers]
+            section = runs[0].recipe.gate
+            verdict = judge_recipe(by_seed, margin=section.margin, alpha=section.alpha)
+            against = "against its baseline" if gate == "baseline" else "against its base model"
+            return Verdict("recipe", verdict.verdict, f"{verdict.sentence}, {against}", verdict.numbers)
+    return Verdict("recipe", "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")
+
+
+def count_gates(recipe: Recipe, seed: int, baselines_dir: Path | None) -> int:
+    """Sequential gates of one run, which share alpha: improvement, and baseline where there is one."""
+    try:
+        return 1 + (find(baselines_dir, recipe.name, seed) is not None)
+    except BaselineError:
+        return 1
+
+
+def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> dict[str, Plan]:
+    """What each sequential gate that is asked for can see. ``gates`` of them share the recipe's alpha.
+
+    The improvement gate is planned where the recipe sets ``min_improvement``, the baseline gate where there is a
+    baseline.
+    """
+    asked, n = recipe.gate, recipe.task.test_questions
+    alpha = share_alpha(asked.alpha, gates)
+    made = {}
+    if asked.min_improvement:
+        expected = expected_discordance(0.0, asked.min_improvement)
+        made["improvement"] = plan_gate(
+            n,
+            discordance=expected,
+            margin=asked.min_improvement,
+            alpha=alpha,
+            power=asked.power,
+            effect="gain",
+        )
+    try:
+        kept = find(baselines_dir, recipe.name, seed)
+    except BaselineError:
+        kept = None
+    if kept is not None:
+        own = discordance(list(kept.baseline.correct.values()), kept.baseline.samples)
+        made["baseline"] = plan_gate(
+            min(n, len(kept.baseline.correct)),
+            discordance=expected_discordance(own, asked.margin),
+            margin=asked.margin,
+            alpha=alpha,
+            power=asked.power,
+        )
+    return made
+
+
+def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
+    gate = run.recipe.gate
+    return judge_improvement(
+        run.before().means,
+        means,
+        [question.id for question in run.questions.test],
+        min_improvement=gate.min_improvement,
+        margin=gate.margin,
+        alpha=share_alpha(gate.alpha, run.settings.gates),
+        asked=asked,
+        samples=run.recipe.evaluate.samples_per_question,
+    )
+
+
+def _baseline(run: Run) -> Verdict:
+    settings = run.settings
+    kept = _usable_baseline(run)
+    missing = isinstance(kept, Verdict) and kept.verdict == "NO_BASELINE"
+    if settings.update == "all" or (settings.update == "new" and missing):
+        path, recorded = record(run)
+        found = f"{percent(recorded.accuracy)} of {len(recorded.correct)} questions"
+        return Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
+    if isinstance(kept, Verdict):
+        return kept
+    after = run.after()
+    planned = plans(run.recipe, run.seed, settings.baselines_dir, settings.gates)["baseline"]
+    return _against(run, kept, after.means, int(after.summary["questions"]), plan=planned)
+
+
+def _usable_baseline(run: Run) -> RecordedBaseline | Verdict:
+    """The baseline that this run can be held against, or the verdict that says why there is none."""
+    recipe, settings = run.recipe, run.settings
+    try:
+        kept = find(settings.baselines_dir, recipe.name, run.seed)
+    except BaselineError as error:
+        return Verdict("baseline", "INCOMPARABLE", str(error))
+    if kept is None:
+        where = f" in {settings.baselines_dir}" if settings.baselines_dir else ""
+        return Verdict("baseline", "NO_BASELINE", f"none is recorded{where}; --rl-update-baselines new records one")
+    changed = differences(kept.baseline, run_as_baseline(run, {}, 1))
+    if changed:
+        sentence = f"{kept.path.name} was recorded with other {' and '.join(changed)}"
+        return Verdict("baseline", "INCOMPARABLE", sentence, {"changed": changed})
+    return kept
+
+
+def _against(run: Run, kept: RecordedBaseline, means: Mapping[str, float], asked: int, *, plan: Plan | None) -> Verdict:
+    gate, baseline = run.recipe.gate, kept.baseline
+    verdict = judge_against_baseline(
+        baseline.correct,
+        means,
+        [question.id for question in run.questions.test],
+        samples=baseline.samples,
+        commit=run.commit,
+        margin=gate.margin,
+        alpha=share_alpha(gate.alpha, run.settings.gates),
+        candidate_samples=run.recipe.evaluate.samples_per_question,
+        asked=asked,
+        plan=plan,
+    )
+    whose = "" if baseline.seed == run.seed else f" (held against seed {baseline.seed}'s checkpoint)"
+    return Verdict("baseline", verdict.verdict, verdict.sentence + whose, verdict.numbers)

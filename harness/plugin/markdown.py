@@ -1,0 +1,59 @@
+"""The verdicts as Markdown: GitHub's job summary and a pull request's comment, each within GitHub's size."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.gate.verdicts import percent
+from harness.runs import read_json
+
+SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
+MARKS = {True: "✅", False: "❌", None: "⚠️"}
+
+
+def write_markdown(
+    path: Path, directories: Sequence[Path], weak: Sequence[str], *, limit: int, append: bool = False
+) -> None:
+    """Write a table of verdicts, cut at a whole row so as to stay under ``limit`` bytes."""
+    rows = [_row("⚠️", *_split(sentence)) for sentence in weak]
+    for directory in directories:
+        rows += _run_rows(directory)
+    text = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
+    note = "\nMore rows than fit here; the report has them all.\n"
+    for row in rows:
+        if len((text + row + note).encode()) > limit:
+            text += note
+            break
+        text += row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a" if append else "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _run_rows(directory: Path) -> list[str]:
+    environment = read_json(directory / "environment.json") or {}
+    name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
+    accuracies = [
+        percent(summary["accuracy"])
+        for stage in ("before", "after")
+        if (summary := read_json(directory / stage / "summary.json"))
+    ]
+    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    return [
+        _row(
+            MARKS[each["passed"]], name, " → ".join(accuracies), each["gate"], f"{each['verdict']}: {each['sentence']}"
+        )
+        for each in verdicts
+    ] or [_row("", name, " → ".join(accuracies), "", "no verdict was asked for")]
+
+
+def _split(sentence: str) -> tuple[str, str, str, str]:
+    name, _, text = sentence.partition(": ")
+    return name, "", "", f"UNDERPOWERED: {text}"
+
+
+def _row(*cells: str) -> str:
+    """One row; text from recipes and paths must not end a cell or open a tag."""
+    return "| " + " | ".join(html.escape(cell).replace("|", "&#124;").replace("\n", " ") for cell in cells) + " |\n"

@@ -1,0 +1,211 @@
+"""A run against its baseline: which pairs are drawn, every word, and what a person reads."""
+
+# ruff: noqa: E501 (one case a row)
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.gate import Verdict, walk
+from harness.gate.against_baseline import draw_pairs, judge_against_baseline
+from harness.gate.plan import plan
+
+LOST, GAINED, KEPT, MISSED = (1, 0.0), (0, 1.0), (1, 1.0), (0, 0.0)
+
+
+def names(n: int) -> list[str]:
+    return [f"task/test/{each}" for each in range(n)]
+
+
+def judged(*runs: tuple[int, tuple[int, float]], **asked: Any) -> Verdict:
+    """A verdict from (questions, (the baseline's correct of K, candidate's share)) in the order asked."""
+    values = [pair for count, pair in runs for _ in range(count)]
+    order = names(len(values))
+    correct = {question: value[0] for question, value in zip(order, values, strict=True)}
+    candidate = {question: value[1] for question, value in zip(order, values, strict=True)}
+    settings = {"samples": 1, "commit": "c0ffee", "margin": 0.05, "alpha": 0.05, **asked}
+    return judge_against_baseline(correct, candidate, order, **settings)
+
+
+def test_a_single_generation_leaves_nothing_to_draw() -> None:
+    pairs = draw_pairs([1, 0, 1, 0], 1, [0, 1, 1, 0], "any", names(4))
+    assert pairs == draw_pairs([8, 0, 8, 0], 8, [0, 1, 1, 0], "other", names(4)) == [1, -1, 0, 0]
+
+
+def test_the_same_commit_draws_the_same_pairs() -> None:
+    drawn = {commit: draw_pairs([4] * 200, 8, [0.0] * 200, commit, names(200)) for commit in ("a", "b")}
+    assert drawn["a"] == draw_pairs([4] * 200, 8, [0.0] * 200, "a", names(200))
+    assert drawn["a"] != drawn["b"]
+    assert drawn["a"][:40] == draw_pairs([4] * 40, 8, [0.0] * 40, "a", names(40))  # each question on its own
+    # Pinned: another release must not draw other pairs for a commit that was judged.
+    assert draw_pairs([4] * 16, 8, [0.0] * 16, "c0ffee", names(16)) == [1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("count", "samples"), [(1, 8), (4, 8), (7, 8), (1, 3)])
+def test_each_generation_is_drawn_as_often_as_another(count: int, samples: int) -> None:
+    n = 20_000
+    losses = sum(draw_pairs([count] * n, samples, [0.0] * n, "c0ffee", names(n)))
+    share = count / samples
+    assert abs(losses / n - share) < 4 * math.sqrt(share * (1 - share) / n)
+    more = sum(draw_pairs([count + 1] * n, samples, [0.0] * n, "c0ffee", names(n)))
+    assert losses < more
+
+
+@pytest.mark.parametrize(
+    ("correct", "samples", "candidate"), [([1], 1, [0.5]), ([2], 1, [1.0]), ([-1], 4, [1.0]), ([1, 1], 1, [1.0])]
+)
+def test_what_cannot_be_paired(correct: list[int], samples: int, candidate: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"0 or 1|between 0 and samples|argument"):
+        draw_pairs(correct, samples, candidate, "c0ffee", names(len(correct)))
+
+
+PLAN = plan(1319, discordance=0.33, margin=0.05, alpha=0.05, power=0.80)
+FEW = plan(100, discordance=0.20, margin=0.05, alpha=0.05, power=0.80)
+
+# Runs of questions, what is asked, the word, and the sentence or its end.
+SENTENCES = [
+    ([(200, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 200 questions (alpha .05, margin 5 points)"),
+    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 5 lost, 0 gained in 5 questions (alpha .05, margin 5 points)"),
+    ([(5, LOST)], {"alpha": 0.05 / 3}, "INCONCLUSIVE", "ask more questions (alpha .017, margin 5 points)"),
+    ([(64, LOST), (1255, KEPT)], {"plan": PLAN}, "REGRESSED", "100.0 % -> 95.1 %, 64 lost, 0 gained in 64 of 1319 questions (alpha .05, margin 5 points, planned power .93)"),
+    ([(1319, KEPT)], {}, "OK", "a drop of 5 points is ruled out after 74 of 1319 questions"),
+    ([(200, MISSED)], {"margin": 0.2}, "OK", "a drop of 20 points is ruled out after 17 of 200 questions"),
+    ([(200, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 0 lost, 32 gained in 32 of 200 questions (alpha .05, margin 5 points); the baseline is stale: --rl-update-baselines all records a new one"),
+    # an OK at question 74; every question was asked all the same, and showed a gain
+    ([(200, KEPT), (200, GAINED)], {}, "IMPROVED", "50.0 % -> 100.0 %, 0 lost, 56 gained in 256 of 400 questions (alpha .05, margin 5 points); the baseline is stale: --rl-update-baselines all records a new one"),
+    # certain of one thing first
+    ([(32, LOST), (168, GAINED)], {}, "REGRESSED", "32 lost, 0 gained in 32 of 200 questions (alpha .05, margin 5 points)"),
+    ([(32, GAINED), (168, LOST)], {}, "IMPROVED", "the baseline is stale: --rl-update-baselines all records a new one"),
+    ([(10, KEPT), (3, LOST), (2, GAINED)], {}, "INCONCLUSIVE", "86.7 % -> 80.0 %, 3 lost, 2 gained in 15 questions; neither a loss is certain, nor that it is under 5 points; ask more questions (alpha .05, margin 5 points)"),
+    ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "100.0 % -> 100.0 %, 0 lost, 0 gained in 40 of 100 questions; neither a loss is certain, nor that it is under 5 points; 60 were not asked (alpha .05, margin 5 points)"),
+    ([(100, LOST)], {"asked": 32}, "REGRESSED", "100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 100 questions (alpha .05, margin 5 points)"),
+    ([(100, LOST)], {"plan": FEW}, "UNDERPOWERED", "100 questions at discordance .20 see a drop of 11.6 points, you asked for 5: that needs about 530; seen all the same: 100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 100 questions"),
+    ([], {}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
+    ([(50, KEPT)], {"asked": 0}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("runs", "asked", "word", "ending"), SENTENCES)
+def test_sentences(runs: list[Any], asked: dict[str, Any], word: str, ending: str) -> None:
+    verdict = judged(*runs, **asked)
+    assert (verdict.gate, verdict.verdict) == ("baseline", word)
+    assert verdict.sentence.endswith(ending)
+    assert verdict.numbers["stale"] == (word == "IMPROVED")
+    json.dumps(verdict.to_json(), allow_nan=False)
+
+
+def test_the_numbers() -> None:
+    verdict = judged((60, LOST), (200, KEPT), (40, MISSED), plan=PLAN)
+    assert verdict.verdict == "REGRESSED"
+    assert verdict.numbers == {
+        "questions": 300,
+        "asked": 300,
+        "pairs": 300,
+        "before": 260 / 300,
+        "after": 200 / 300,
+        "samples": 1,
+        "commit": "c0ffee",
+        "margin": 0.05,
+        "alpha": 0.05,
+        "beta": 0.10,
+        "planned_power": PLAN.reached,
+        "outcome": "worse",
+        "certain_after": 64,
+        "lost": 60,
+        "gained": 0,
+        "stale": False,
+    }
+    assert judged((3, KEPT)).numbers["certain_after"] is None
+
+
+def test_the_baselines_accuracy_is_that_of_all_its_generations() -> None:
+    verdict = judged((150, (6, 1.0)), (50, (2, 0.0)), samples=8)
+    assert (verdict.numbers["before"], verdict.numbers["after"]) == (0.625, 0.75)
+
+
+def test_questions_not_scored_make_no_pair_and_keep_their_place() -> None:
+    order = names(100)
+    correct, candidate = dict.fromkeys(order, 1), dict.fromkeys(order, 0.0)
+    for unscored in order[:10]:
+        del candidate[unscored]
+    asked: dict[str, Any] = {"samples": 1, "commit": "c0ffee", "margin": 0.05, "alpha": 0.05}
+    verdict = judge_against_baseline(correct, candidate, order, **asked)
+    assert (verdict.numbers["pairs"], verdict.numbers["certain_after"], verdict.numbers["lost"]) == (90, 32, 22)
+    # Not asked is not the same as not scored: what was asked says so.
+    early = judge_against_baseline(correct, candidate, order, asked=20, **asked)
+    assert (early.verdict, early.numbers["pairs"]) == ("INCONCLUSIVE", 10)
+
+
+outcomes = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.0, 1.0])), max_size=90)
+
+
+@given(outcomes, st.data())
+@settings(deadline=None)
+def test_a_verdict_while_answers_come_in_is_the_verdict(values: list[tuple[int, float]], data: st.DataObject) -> None:
+    runs = [(1, value) for value in values]
+    asked = {"samples": 4, "alpha": 0.2, "beta": 0.4, "margin": 0.1}
+    whole = judged(*runs, **asked)
+    early = judged(*runs, asked=data.draw(st.integers(0, len(values))), **asked)
+    if early.verdict == "OK":
+        assert whole.verdict in ("OK", "IMPROVED")
+    elif early.verdict != "INCONCLUSIVE":
+        assert whole.verdict == early.verdict
+        assert whole.numbers["certain_after"] == early.numbers["certain_after"]
+    assert judged(*runs, **asked) == whole  # a rerun
+
+
+@given(outcomes)
+@settings(deadline=None)
+def test_it_walks_the_pairs_that_are_drawn(values: list[tuple[int, float]]) -> None:
+    verdict = judged(*((1, value) for value in values), samples=4, alpha=0.2)
+    counts, answers = [count for count, _ in values], [answer for _, answer in values]
+    found = walk(draw_pairs(counts, 4, answers, "c0ffee", names(len(values))), margin=0.05, alpha=0.2)
+    if found.outcome == "effect" and verdict.verdict != "IMPROVED":
+        assert verdict.verdict == "REGRESSED"
+    if verdict.verdict in ("REGRESSED", "OK"):
+        assert (verdict.numbers["certain_after"], verdict.numbers["lost"]) == (found.asked, found.up)
+    assert (verdict.verdict == "OK") <= (found.outcome == "ruled_out")
+
+
+# (questions, (the baseline's correct of 4, candidate's share of several answers))
+MEANS = [
+    ([(50, (4, 0.5)), (50, (2, 0.5))], {}, "REGRESSED"),
+    ([(50, (2, 1.0)), (50, (2, 0.5))], {}, "IMPROVED"),
+    ([(90, (2, 0.5)), (5, (2, 0.25)), (5, (2, 0.75))], {}, "OK"),
+    ([(10, (2, 0.5)), (10, (2, 0.0)), (10, (2, 1.0))], {}, "INCONCLUSIVE"),
+    ([(50, (4, 0.5)), (50, (2, 0.5))], {"asked": 75}, "INCONCLUSIVE"),  # no look before the end
+    # equal differences have no spread: their signs are walked
+    ([(200, (2, 0.5))], {}, "OK"),
+    ([(40, (2, 0.25))], {}, "REGRESSED"),
+    ([(4, (2, 0.25))], {}, "INCONCLUSIVE"),
+]
+
+
+@pytest.mark.parametrize(("runs", "asked", "word"), MEANS)
+def test_several_candidate_answers(runs: list[Any], asked: dict[str, Any], word: str) -> None:
+    verdict = judged(*runs, samples=4, candidate_samples=4, **asked)
+    assert verdict.verdict == word, verdict.sentence
+    with pytest.raises(ValueError, match="0 or 1"):
+        judged(*runs, samples=4, **asked)
+
+
+def test_several_answers_raise_no_more_alarms_than_asked_for() -> None:
+    # Questions of unlike difficulty, 4 answers on either side, nothing changed.
+    rng = np.random.default_rng(8)
+    alarms, runs, order = 0, 400, names(100)
+    for _ in range(runs):
+        chances = rng.beta(0.5, 0.5, 100)
+        correct = dict(zip(order, rng.binomial(4, chances).tolist(), strict=True))
+        candidate = dict(zip(order, (rng.binomial(4, chances) / 4).tolist(), strict=True))
+        verdict = judge_against_baseline(
+            correct, candidate, order, samples=4, candidate_samples=4, commit="c0ffee", margin=0.05, alpha=0.05
+        )
+        alarms += verdict.verdict == "REGRESSED"
+    assert alarms / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)

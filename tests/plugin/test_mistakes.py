@@ -1,0 +1,147 @@
+"""Mistakes that show only when a stage runs: one sentence each, and no traceback from inside the harness."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import harness.policy.tiny
+
+TINY = Path(harness.policy.tiny.__file__).parent
+ASKS = "def test_asks(before):\n    pass\n"
+INSIDE = ("Traceback", "/harness/", "INTERNALERROR", "site-packages", "raise ")
+
+
+def sentence_of(result: pytest.RunResult, test: str) -> list[str]:
+    """What stands under a test's heading among failures and errors."""
+    lines = result.outlines
+    start = next(i for i, line in enumerate(lines) if line.startswith("_") and f" {test} " in line) + 1
+    length = next(i for i, line in enumerate(lines[start:]) if line.startswith(("_____", "=====")))
+    return lines[start : start + length]
+
+
+def with_rows(path: Path, count: int, wrong: int, row: dict) -> str:
+    good = {"question": "What is 1 + 2?", "answer": "3"}
+    path.write_text("".join(json.dumps(row if n == wrong else {**good, "id": n}) + "\n" for n in range(1, count + 1)))
+    return str(path)
+
+
+def test_each_is_one_sentence(project):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    (project.path / "suites/recipes/small.toml").unlink()
+    plain = project.path / "no-template"
+    shutil.copytree(TINY, plain, ignore=shutil.ignore_patterns("*.py", "chat_template*", "__pycache__"))
+    settings = json.loads((plain / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (plain / "tokenizer_config.json").write_text(json.dumps(settings))
+    rows = with_rows(project.path / "rows.jsonl", 40, 7, {"question": "What is 1 + 2?"})
+
+    changes = {
+        "missing-model": ('name = "tiny"', f'name = "{project.path}/no-such-model"'),
+        "no-template": ('name = "tiny"', f'name = "{plain}"'),
+        "bad-row": ('name = "arithmetic"', f'name = "{rows}"'),
+        "missing-rows": ('name = "arithmetic"', 'name = "nowhere.jsonl"'),
+        "missing-reward": ("[train]", '[rewards]\n"no_such_module:reward" = 1.0\n\n[train]'),
+    }
+    for name, (old, new) in changes.items():
+        project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
+    project.write(test_asks=ASKS)
+    result = project.pytest()
+    assert result.ret == 1
+    said = {
+        "missing-model": ["no-such-model"],
+        "no-template": ["chat template"],
+        "bad-row": ["rows.jsonl:7: ", "no field 'answer'", "[task] fields"],
+        "missing-rows": ["nowhere.jsonl", "no such file"],
+        "missing-reward": ['no module "no_such_module"'],
+    }
+    for name, parts in said.items():
+        lines = sentence_of(result, f"ERROR at setup of test_asks[{name}-seed0]")
+        assert len(lines) == 1, lines
+        assert all(part in lines[0] for part in parts), lines
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+
+
+def test_gsm8k_without_a_parsable_answer(project):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    project.write(**{"suites/recipes/small.toml": recipe.replace('"arithmetic"', '"gsm8k"'), "test_asks.py": ASKS})
+    good = "1 + 2 = <<1+2=3>>3\n#### 3"
+    for split, answer in (("train", good), ("test", "It is three.")):
+        rows = [{"question": "What is 1 + 2?", "answer": answer if n == 2 else good} for n in range(40)]
+        project.write(**{f"data/{split}.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
+    result = project.pytest("--rl-data=data")
+    assert result.ret == 1
+    (line,) = sentence_of(result, "ERROR at setup of test_asks[small-seed0]")
+    assert "data/test.jsonl:3: " in line
+    assert 'no final answer behind "####"' in line
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+
+
+CRASHING = """
+import os, pathlib
+
+def reward(prompts, completions, **columns):
+    with (pathlib.Path(__file__).parent / "trainers.txt").open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    print("last words of the reward", flush=True)
+    os.abort()
+"""
+TRAINS = """
+def test_training(verdicts):
+    verdicts.require("training")
+
+def test_again(verdicts):
+    verdicts.require("training")
+
+def test_completions(trained):
+    pass
+
+def test_bystander():
+    pass
+"""
+
+
+def test_a_crashing_job_fails_its_tests_and_is_tried_once(project):
+    """Two workers ask for the same training; it crashes once, both say so, and pytest goes on to its end."""
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    rewards = '\n[rewards]\n"crashing:reward" = 1.0\n'
+    project.write(**{"suites/recipes/small.toml": recipe + rewards, "crashing.py": CRASHING, "test_crash.py": TRAINS})
+    result = project.pytest("-n2", "--junitxml=junit.xml")
+    assert result.ret == 1
+    result.assert_outcomes(failed=2, errors=1, passed=1)
+    assert len(set((project.path / "trainers.txt").read_text().split())) == 1
+    text = result.stdout.str()
+    assert "the training job was killed by SIGABRT" in text
+    assert "last words of the reward" in text
+    assert "small, seed 0: not evaluated" in text
+    assert (
+        "  the training job was killed by SIGABRT after step 0; run again to go on from its last checkpoint.\n" in text
+    )
+    assert "report: rl-report/index.html" in text
+    for trace in ("INTERNALERROR", "/harness/plugin/", "/harness/pipeline"):
+        assert trace not in text
+
+
+LONG = """
+import pytest
+from harness.errors import TrainingError
+from harness.plugin.session import session_of
+
+@pytest.mark.parametrize("number", (1, 2))
+def test_long(number, pytestconfig):
+    with session_of(pytestconfig).plainly():
+        raise TrainingError("the job crashed. Last lines:\\n    one\\n    two")
+"""
+
+
+def test_a_long_message_is_shown_once(project):
+    project.write(test_long=LONG)
+    result = project.pytest()
+    result.assert_outcomes(failed=2)
+    assert sentence_of(result, "test_long[1]") == ["the job crashed. Last lines:", "    one", "    two"]
+    assert sentence_of(result, "test_long[2]") == ["the job crashed. Last lines: (shown above)"]

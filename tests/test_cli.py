@@ -1,0 +1,171 @@
+"""The command line: a run as in the suites, exit code 1 for a failing verdict, and 2 with one line for a mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+
+REPOSITORY = Path(__file__).parents[1]
+
+SMALL = """\
+description = "Two steps."
+
+[model]
+name = "tiny"
+
+[task]
+name = "arithmetic"
+train_questions = 24
+test_questions = 8
+
+[train]
+method = "grpo"
+per_device_train_batch_size = 16
+num_generations = 4
+max_steps = 2
+max_completion_length = 24
+logging_steps = 1
+
+[evaluate]
+max_new_tokens = 24
+
+[gate]
+min_accuracy = 0.0
+"""
+
+
+def run_cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a new process, as a user calls it from ``folder``."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli")
+    (path / "small.toml").write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    """One real run, shared by the tests that only read."""
+    return run_cli(folder, "run", "small.toml")
+
+
+def test_run_trains_judges_and_reports(finished, folder):
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(r"^small-0: INCONCLUSIVE  improvement: ", finished.stdout, re.MULTILINE)
+    assert re.search(r"^small-0: OK            accuracy: ", finished.stdout, re.MULTILINE)
+    assert re.search(r"^small-0: OK            training: 2 steps", finished.stdout, re.MULTILINE)
+    assert finished.stdout.splitlines()[-1] == "report: rl-report/index.html"
+    assert (folder / "rl-report/index.html").is_file()
+    (run,) = (folder / "rl-runs").glob("small-0-*")
+    assert (run / "after/summary.json").is_file()
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(finished):
+    for stage in ("before", "train", "after"):
+        assert re.search(rf"^small-0 {stage}: ", finished.stderr, re.MULTILINE), finished.stderr
+    assert "\x1b" not in finished.stderr
+    assert "\r" not in finished.stderr
+
+
+def test_a_failing_verdict_is_exit_code_1(finished, folder):
+    """The threshold alone is new, so nothing is trained again."""
+    again = run_cli(folder, "run", "small.toml", "--set", "gate.min_accuracy=0.99")
+    assert again.returncode == 1, again.stderr
+    assert "small-0: TOO_LOW       accuracy: " in again.stdout
+    assert "report: rl-report/index.html" in again.stdout
+    assert again.stderr == "", "nothing was done, so there was no progress"
+
+
+def test_report_of_kept_runs(finished, folder):
+    (run,) = (folder / "rl-runs").glob("small-0-*")
+    done = run_cli(folder, "report", str(run), "--report-dir", "again")
+    assert done.returncode == 0
+    assert done.stdout == "report: again/index.html\n"
+    assert "small" in (folder / "again/index.html").read_text()
+
+
+def test_recipes_lists_the_shipped_and_the_users_own(folder, capsys):
+    assert cli.main(["recipes", "--recipes-dir", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "small: Two steps." in lines
+    assert any(line.startswith("tiny-arithmetic: ") for line in lines)
+    assert any(line.startswith("gsm8k-qwen2.5-0.5b (requires gpu): ") for line in lines)
+
+
+MISTAKES = {
+    "no such recipe": (["run", "tiny-aritmetic"], "no recipe named 'tiny-aritmetic'; did you mean 'tiny-arithmetic'?"),
+    "no such file": (["run", "nowhere.toml"], "nowhere.toml: no such recipe file"),
+    "limit 0": (["run", "small.toml", "--limit", "0"], "a limit of 0 questions leaves nothing to ask"),
+    "unknown key": (["run", "small.toml", "--set", "train.max_step=2"], "did you mean 'max_steps'?"),
+    "no key": (["run", "small.toml", "--set", "2"], "an override is written key=value"),
+    "no such model": (["run", "small.toml", "--model", "./nowhere"], "nowhere: no such file or folder"),
+    "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
+    "not a run directory": (["report", "."], "not a run directory"),
+    "no such run directory": (["report", "nowhere"], "nowhere: no such run directory"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch, capsys):
+    arguments, sentence = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL)
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("rl-harness: ")
+    assert sentence in line
+
+
+def test_an_unwritable_report_does_not_hide_the_verdicts(finished, folder):
+    (folder / "taken").write_text("a file")
+    done = run_cli(folder, "run", "small.toml", "--report-dir", "taken")
+    assert done.returncode == 2
+    assert "small-0: OK            training" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "taken" in line
+    assert "--report-dir" in line
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_recipes", interrupted)
+    assert cli.main(["recipes"]) == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["runn"], ["run"], ["run", "small.toml", "--limit", "few"]])
+def test_wrong_usage_is_exit_code_2(arguments):
+    with pytest.raises(SystemExit) as usage:
+        cli.main(arguments)
+    assert usage.value.code == 2
+
+
+def test_help_and_the_list_of_recipes_import_nothing_heavy():
+    script = (
+        "import sys; from harness import cli; cli.main(['recipes'])\n"
+        "heavy = ('torch', 'transformers', 'trl', 'datasets', 'pandas', 'scipy')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
