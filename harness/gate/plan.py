@@ -157,7 +157,8 @@ class Plan:
             return f"{self.n} questions {at} see {sees}; {plain(self.power)} was asked for"
         if self.n <= fewest:
             unless = f"even if all turn {turn}" if self.n < fewest else f"unless all {self.n} turn {turn}"
-            return f"{self.n} questions cannot {cannot} {unless}; a {self.effect} of {points(self.margin)} {at} needs {needs}"
+            asked = f"a {self.effect} of {points(self.margin)} {at} needs {needs}"
+            return f"{self.n} questions cannot {cannot} {unless}; {asked}"
         if self.smallest_drop is None:
             least = f"no {self.effect} with power {plain(self.power)}, you asked for {points(self.margin)}"
         else:

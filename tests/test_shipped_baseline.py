@@ -1,0 +1,30 @@
+"""The embedded recipe's committed baseline is one that today's code can be held against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.baselines import find, run_as_baseline
+from harness.catalog import find_recipe
+from harness.gate.baseline import differences
+from harness.judging import plans
+from harness.pipeline import Run, Settings
+
+BASELINES = Path(__file__).parents[1] / "suites" / "baselines"
+
+
+def test_it_is_comparable(tmp_path):
+    """Where this fails, record it anew: pytest suites/test_gate.py --rl-update-baselines all."""
+    recipe = find_recipe("tiny-arithmetic")
+    kept = find(BASELINES, recipe.name, 0)
+    assert kept is not None
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, baselines_dir=BASELINES))
+    assert differences(kept.baseline, run_as_baseline(run, {}, 1)) == []
+    assert len(kept.baseline.correct) == recipe.task.test_questions
+
+
+def test_its_gates_can_tell():
+    recipe = find_recipe("tiny-arithmetic")
+    planned = plans(recipe, 0, BASELINES, gates=2)
+    assert set(planned) == {"improvement", "baseline"}
+    assert all(each.enough for each in planned.values())
