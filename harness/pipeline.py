@@ -204,8 +204,9 @@ class Run:
 
     def release(self) -> None:
         """Let go of the loaded model and its memory."""
-        self._policy = None
-        release_memory()
+        if self._policy is not None:  # collecting garbage costs a twentieth of a second
+            self._policy = None
+            release_memory()
 
     def keep(self, verdict: Verdict) -> None:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -15,15 +16,26 @@ def accuracy_interval(question_means: Sequence[float], confidence: float = 0.95)
     Returns:
         (low, high) as shares; (0, 1) where there is too little to tell.
     """
-    from scipy import stats  # costs half a second: not while tests are collected
-
     n = len(question_means)
     if n == 0:
         return 0.0, 1.0
     if all(mean in (0.0, 1.0) for mean in question_means):
-        wilson = stats.binomtest(int(sum(question_means)), n).proportion_ci(confidence, method="wilson")
-        return float(wilson.low), float(wilson.high)
+        return _wilson(int(sum(question_means)), n, confidence)
     if len(set(question_means)) == 1:  # no spread to judge by
         return 0.0, 1.0
+    from scipy import stats  # takes a second to import: only where it is needed
+
     low, high = stats.ttest_1samp(list(question_means), 0.0).confidence_interval(confidence)
     return max(0.0, float(low)), min(1.0, float(high))
+
+
+def _wilson(correct: int, n: int, confidence: float) -> tuple[float, float]:
+    """Wilson's score interval (Wilson 1927); ``scipy.stats`` has it, and takes a second to import."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + confidence) / 2))
+    share, spread = correct / n, z * z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    # At the ends the interval is closed; rounding must not open it.
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)

@@ -11,11 +11,13 @@ of alpha is left, and beta of the drops are ruled out before. Simulated, 88 % wh
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.gate.binomial import isf, pmf, sf
 from harness.gate.sequential import look_size
 from harness.gate.verdicts import points
 
@@ -63,18 +65,18 @@ def power(n: int, discordance: float, drop: float, alpha: float) -> float:
         drop: accuracy lost, as a share of questions. A discordant pair is a loss with chance (1 + drop/d)/2.
     """
     import numpy as np
-    from scipy.stats import binom
 
     _check(discordance, drop)
     # So many discordant pairs, all but some 1e-15 of the time; the others would add nothing.
     spread = 8 * math.sqrt(n * discordance * (1 - discordance)) + 8
     low, high = max(0, math.floor(n * discordance - spread)), min(n, math.ceil(n * discordance + spread))
     pairs = np.arange(low, high + 1)
-    critical = binom.isf(alpha, pairs, 0.5) + 1
-    seen = binom.sf(critical - 1, pairs, (1 + drop / discordance) / 2)
-    return float(binom.pmf(pairs, n, discordance) @ seen)
+    critical = isf(alpha, pairs, 0.5) + 1
+    seen = sf(critical - 1, pairs, (1 + drop / discordance) / 2)
+    return float(pmf(pairs, n, discordance) @ seen)
 
 
+@functools.cache
 def smallest_drop(n: int, discordance: float, alpha: float, power: float) -> float | None:
     """The smallest drop seen with ``power`` after ``n`` questions, of 200 evenly spaced from half a point to all of d.
 
@@ -92,6 +94,7 @@ def smallest_drop(n: int, discordance: float, alpha: float, power: float) -> flo
     return first + high * step
 
 
+@functools.cache
 def questions_needed(discordance: float, drop: float, alpha: float, power: float) -> int | None:
     """The smallest number of questions from which on ``power`` is always reached.
 
@@ -215,10 +218,9 @@ def _check(discordance: float, drop: float) -> None:
 def _powers(rising: range, discordance: float, drop: float, alpha: float) -> list[float]:
     """``power`` at each of many numbers of questions, with the sign test worked out once for all."""
     import numpy as np
-    from scipy.stats import binom
 
     spread = 8 * math.sqrt(rising[-1] * discordance * (1 - discordance)) + 8
     low = max(0, math.floor(rising[0] * discordance - spread))
     pairs = np.arange(low, math.ceil(rising[-1] * discordance + spread) + 1)
-    seen = binom.sf(binom.isf(alpha, pairs, 0.5), pairs, (1 + drop / discordance) / 2)
-    return [float(binom.pmf(pairs, n, discordance) @ seen) for n in rising]
+    seen = sf(isf(alpha, pairs, 0.5), pairs, (1 + drop / discordance) / 2)
+    return [float(pmf(pairs, n, discordance) @ seen) for n in rising]

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.gate.binomial import pmf
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -51,7 +53,6 @@ def walk(
             Undecided after a prefix is ``"neither"`` with ``asked`` as long as the prefix.
     """
     import numpy as np
-    from scipy.stats import binom
 
     total = len(differences) if total is None else total
     if len(differences) > total:
@@ -74,7 +75,7 @@ def walk(
         if asked % look == 0 or asked == total:
             fresh = up + down - discordant_before
             discordant_before = up + down
-            alive = np.convolve(alive, binom.pmf(np.arange(fresh + 1), fresh, 0.5))
+            alive = np.convolve(alive, pmf(np.arange(fresh + 1), fresh, 0.5))
             tails = np.cumsum(alive[::-1])[::-1]
             within = np.flatnonzero(tails <= alpha * (asked / total) ** 2 - spent)
             if len(within):

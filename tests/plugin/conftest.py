@@ -40,7 +40,7 @@ max_new_tokens = 24
 SPY = """\
 import json, os, pathlib, sys
 
-HEAVY = ("torch", "transformers", "trl", "datasets", "pandas", "scipy", "accelerate", "tokenizers")
+HEAVY = ("torch", "transformers", "trl", "datasets", "pandas", "scipy.stats", "accelerate", "tokenizers")
 
 def tell(when):
     name = f"{when}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.json"

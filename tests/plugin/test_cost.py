@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-HEAVY = {"torch", "transformers", "trl", "datasets", "pandas", "scipy", "accelerate", "tokenizers"}
+HEAVY = {"torch", "transformers", "trl", "datasets", "pandas", "scipy.stats", "accelerate", "tokenizers"}
 
 
 def seconds(project, *command: str, cwd: Path) -> float:
