@@ -149,7 +149,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_recipes", interrupted)
+    monkeypatch.setattr("harness.cli.look.recipes", interrupted)
     assert cli.main(["recipes"]) == 130
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 

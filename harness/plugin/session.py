@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError, RecipeError
-from harness.plugin.options import get_option, get_path, located
+from harness.plugin.options import CHOICES, get_option, get_path, located
 from harness.plugin.progress import Progress
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Session:
         """(recipe, seed) pairs: of the marker's recipes where a test names its own, else of the session's."""
         from harness.catalog import find_recipe
 
+        for name in CHOICES:
+            get_option(self.config, name)  # a bad value in the ini file is said now
         if marker is not None and marker.args and not self.named:
             folder = get_path(self.config, "recipes-dir")
             recipes = [self.adjusted(find_recipe(each, folder)) for each in marker.args]

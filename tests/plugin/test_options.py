@@ -51,9 +51,20 @@ CASES = {
     "recipes-dir": ("own", "../other", "{root}/own", "{root}/sub/../other"),
     "fresh": ("true", None, "True", "True"),
     "strict": ("true", None, "True", "True"),
+    "stop-early": ("true", None, "True", "True"),
+    "report-only": ("true", None, "True", "True"),
+    "update-baselines": ("new", "all", "new", "all"),
+    "baselines-dir": ("kept", "elsewhere", "{root}/kept", "{root}/sub/elsewhere"),
+    "allow-dirty": ("true", None, "True", "True"),
+    "pr-comment": ("one.md", "two.md", "one.md", "two.md"),
     "in-process": ("yes", None, "True", "True"),
 }
-DEFAULTS = {"runs-dir": "{root}/rl-runs", "report-dir": "{root}/rl-report", "recipes-dir": "{root}/suites/recipes"}
+DEFAULTS = {
+    "runs-dir": "{root}/rl-runs",
+    "report-dir": "{root}/rl-report",
+    "recipes-dir": "{root}/suites/recipes",
+    "baselines-dir": "{root}/suites/baselines",
+}
 
 
 def test_ini_twins_and_options_that_override_them(project):
@@ -117,6 +128,11 @@ def test_overrides_reach_the_recipe(project):
 # (options, ini file, what one sentence says)
 MISTAKES = {
     "limit is not a number": (["--rl-limit=few"], "", "argument --rl-limit: invalid int value: 'few'"),
+    "ini update is no choice": (
+        [],
+        "rl_update_baselines = some",
+        "ini key rl_update_baselines must be 'new' or 'all', not 'some'",
+    ),
     "ini limit is not a number": ([], "rl_limit = few", "ini key rl_limit must be a whole number, not 'few'"),
     "ini flag is not a flag": ([], "rl_plan = perhaps", "ini key rl_plan: invalid truth value 'perhaps'"),
     "limit 0": (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
