@@ -14,8 +14,8 @@ from harness.evaluation import read_records
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
 from harness.identity import COMPARED
-from harness.judging import count_gates, plans
-from harness.plugin.plan import plan_lines
+from harness.judging import count_gates
+from harness.planning import gate_lines, plan_lines
 from harness.runs import read_json, read_lines
 from harness.tasks import Question
 
@@ -49,9 +49,8 @@ def plan(options: argparse.Namespace) -> int:
         print(f"  {line}")
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
     for seed in recipe.seeds:
-        for gate, each in plans(recipe, seed, options.baselines_dir, gates).items():
-            word = "can tell" if each.enough else "UNDERPOWERED"
-            print(f"  seed {seed}, {gate}: {word}: {each.sentence}")
+        for line in gate_lines(recipe, seed, options.baselines_dir, gates):
+            print(f"  seed {seed}, {line}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.catalog import find_recipe
-from harness.plugin.plan import plan_lines, training_steps
+from harness.planning import plan_lines, training_steps
 
 # keys beside 320 questions, batch 64, 8 generations: optimizer steps, completions a step
 STEPS = [
