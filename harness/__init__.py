@@ -33,6 +33,7 @@ def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any
     """
     from harness.pipeline import Run, Settings
 
+    settings.setdefault("baselines_dir", Path("suites/baselines"))
     finished = Run(load_recipe(recipe), seed, Settings(**settings))
     finished.verdicts()
     return finished

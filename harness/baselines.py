@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.environment import git_state, versions
 from harness.errors import HarnessError
 from harness.gate.baseline import (
     Baseline,
     find_baseline,
+    own_path,
     prompt_fingerprint,
     question_content,
     read_baseline,
@@ -50,6 +51,17 @@ def find(folder: Path | None, recipe: str, seed: int) -> RecordedBaseline | None
         return RecordedBaseline(path, read_baseline(path, recipe))
     except FileNotFoundError:
         return None
+
+
+def is_recorded(folder: Path | None, recipe: str, seed: int, update: Literal["new", "all"] | None) -> bool:
+    """Whether ``update`` asks for the baseline of a recipe and seed: ``"new"`` where that seed has none of its own."""
+    return update == "all" or (update == "new" and not (folder and own_path(folder, recipe, seed).exists()))
+
+
+def unused(folder: Path, known: Iterable[tuple[str, int]]) -> list[Path]:
+    """Baseline files in ``folder`` that none of the ``known`` (recipe, seed) pairs would be held against."""
+    used = {find_baseline(folder, recipe, seed) for recipe, seed in known}
+    return sorted(path for path in folder.glob("*.toml") if path not in used)
 
 
 def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Baseline:
@@ -103,6 +115,6 @@ def record(run: Run) -> tuple[Path, Baseline]:
     for each in evaluation.records:
         correct[each.question_id] += each.status == "correct"
     baseline = run_as_baseline(run, correct, samples)
-    path = folder / f"{run.id}.toml"
+    path = own_path(folder, run.recipe.name, run.seed)
     write_baseline(path, baseline)
     return path, baseline

@@ -42,7 +42,6 @@ def describe(device: str) -> dict[str, Any]:
 def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] | None:
     """Commit and whether tracked files (but for those in ``ignoring``) differ from it, or ``None`` outside a
     repository."""
-    excluded = [] if ignoring is None else ["--", ".", f":(exclude){ignoring.resolve()}"]
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -50,6 +49,8 @@ def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] |
         ).stdout.strip()
 
     try:
+        inside = ignoring is not None and ignoring.resolve().is_relative_to(git("rev-parse", "--show-toplevel"))
+        excluded = ["--", ":/", f":(exclude){ignoring.resolve()}"] if ignoring and inside else []
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno", *excluded))}
     except (OSError, subprocess.SubprocessError):
         return None

@@ -150,9 +150,11 @@ def evaluate(
 def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> None:
     """Put other grades of the same answers in a finished stage, with their summary.
 
-    The grading key stays what the run was made with: the next run that finds other graders grades again by itself.
+    The stage's grading key is taken away: whoever asks for this evaluation again grades by their own graders.
     """
     known = read_json(stage / "summary.json")
+    if kept := read_json(stage / "key.json"):
+        write_json(stage / "key.json", {**kept, "grading": None})
     write_lines(stage / "records.jsonl", (record.to_json() for record in records))
     if known is not None:
         asked = order[: known["questions"]]
@@ -160,7 +162,7 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
         in_looks = known.get("interval_kind") == "anytime"
         summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
-        write_json(stage / "summary.json", {**known, **asdict(summary)})
+        write_json(stage / "summary.json", {**known, **asdict(summary), "grading_key": None})
 
 
 def read_records(stage: Path) -> list[Record]:
@@ -179,10 +181,13 @@ def grade(
     generations: Sequence[Generation], questions: Mapping[str, Question], rewards: Mapping[str, float]
 ) -> list[Record]:
     """Grade answers with the recipe's reward functions and with the strict and the flexible grader."""
-    asked = [questions[generation.question_id] for generation in generations]
+    try:
+        asked = [questions[generation.question_id] for generation in generations]
+    except KeyError as error:
+        raise TaskError(f"an answer belongs to question {error}, which is not among the questions") from None
     scores = score_all(
         [[dict(message) for message in question.prompt] for question in asked],
-        [generation.completion for generation in generations],
+        [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
         columns(asked),
         rewards,
     )

@@ -33,7 +33,7 @@ def generation_identity(
         "questions": digest([[each.id, each.text] for each in questions]),
         "prompts": digest([each.prompt for each in questions]),
         "decoding": effective_decoding(decoding),
-        "engine": {"name": "transformers", **versions("transformers", "torch")},
+        "engine": {"name": "transformers", **versions("rl-harness", "transformers", "torch")},
         "device": device,
         "dtype": dtype,
     }
@@ -56,6 +56,14 @@ def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str,
     }
 
 
+def training_dtype(dtype: str) -> str:
+    """Weights are trained in full precision unless the recipe says otherwise; TRL's bf16 autocasts.
+
+    In bf16 weights, steps of a learning rate of 5e-6 are lost to rounding.
+    """
+    return "float32" if dtype == "auto" else dtype
+
+
 def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[str, Any]:
     """What decides the trained policy, beyond the base model and the rewards."""
     return {
@@ -63,5 +71,6 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         "arguments": dict(recipe.train.arguments),
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "seed": seed,
-        "versions": versions("trl", "accelerate"),
+        "dtype": training_dtype(recipe.model.dtype),
+        "versions": versions("rl-harness", "trl", "accelerate"),
     }

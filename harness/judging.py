@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.baselines import RecordedBaseline, find, record, run_as_baseline
+from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
+from harness.errors import HarnessError
 from harness.gate.against_baseline import judge_against_baseline, judge_plan
 from harness.gate.baseline import BaselineError, differences
 from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
 from harness.gate.plan import plan as plan_gate
-from harness.gate.seeds import judge_recipe
+from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
+from harness.recipe_checks import nearest
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
@@ -26,8 +28,30 @@ GATES = ("improvement", "baseline", "accuracy", "training")
 RECIPE = "recipe"  # the verdict about all seeds of a recipe together, kept with its last one
 
 
+UNGRADED = 0.02  # a larger share of answers that no grader could decide, and no verdict passes on the others
+
+
 def judge(run: Run, gate: str) -> Verdict | None:
-    """The verdict of one of :data:`GATES`, after the stages it needs; ``None`` where nothing is asked of it."""
+    """The verdict of one of :data:`GATES`, after the stages it needs; ``None`` where nothing is asked of it.
+
+    Raises:
+        HarnessError: there is no such gate.
+    """
+    if gate not in GATES:
+        raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")
+    verdict = _judged(run, gate)
+    if verdict is None or not verdict.passed or gate == "training":
+        return verdict
+    counts = run.after().summary["counts"]
+    ungraded, answers = counts["unscored"], sum(counts.values())
+    if ungraded <= UNGRADED * answers:
+        return verdict
+    # A policy can learn answers that break a grader: they must not help it pass.
+    sentence = f"{ungraded} of {answers} answers could not be graded; of the others: {verdict.sentence}"
+    return Verdict(gate, "INCONCLUSIVE", sentence, verdict.numbers)
+
+
+def _judged(run: Run, gate: str) -> Verdict | None:
     if gate == "training":
         return judge_training(run.trained().metrics)
     if gate == "accuracy":
@@ -36,8 +60,10 @@ def judge(run: Run, gate: str) -> Verdict | None:
             return None
         after = run.after()
         return judge_accuracy(list(after.means.values()), min_accuracy=asked, interval=after.interval)
-    if not run.settings.report_only:
-        weak = underpowered(run.recipe, run.seed, run.settings.baselines_dir, run.settings.gates)
+    settings = run.settings
+    recorded = gate == "baseline" and is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update)
+    if not (settings.report_only or recorded):
+        weak = underpowered(run.recipe, run.seed, settings.baselines_dir, settings.gates)
         if gate in weak:
             return weak[gate]
     if gate == "improvement":
@@ -74,18 +100,21 @@ def over_seeds(runs: Sequence[Run]) -> Verdict | None:
         if len(numbers) == len(runs) and all("after" in each and each.get("pairs") for each in numbers):
             by_seed = [each["after"] - each["before"] for each in numbers]
             section = runs[0].recipe.gate
-            verdict = judge_recipe(by_seed, margin=section.margin, alpha=section.alpha)
+            alpha = share_alpha(section.alpha, runs[0].settings.gates)
+            verdict = judge_recipe(by_seed, margin=section.margin, alpha=alpha)
             against = "against its baseline" if gate == "baseline" else "against its base model"
             return Verdict("recipe", verdict.verdict, f"{verdict.sentence}, {against}", verdict.numbers)
     return Verdict("recipe", "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")
 
 
 def count_gates(recipe: Recipe, seed: int, baselines_dir: Path | None) -> int:
-    """Sequential gates of one run, which share alpha: improvement, and baseline where there is one."""
+    """Gates of one run, which share alpha: improvement, baseline where there is one, and with the last of enough seeds
+    the recipe's."""
+    over_seeds = seed == recipe.seeds[-1] and len(recipe.seeds) >= FEWEST
     try:
-        return 1 + (find(baselines_dir, recipe.name, seed) is not None)
+        return 1 + over_seeds + (find(baselines_dir, recipe.name, seed) is not None)
     except BaselineError:
-        return 1
+        return 1 + over_seeds
 
 
 def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> dict[str, Plan]:
@@ -139,12 +168,11 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
 
 def _baseline(run: Run) -> Verdict:
     settings = run.settings
-    kept = _usable_baseline(run)
-    missing = isinstance(kept, Verdict) and kept.verdict == "NO_BASELINE"
-    if settings.update == "all" or (settings.update == "new" and missing):
+    if is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update):
         path, recorded = record(run)
         found = f"{percent(recorded.accuracy)} of {len(recorded.correct)} questions"
         return Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
+    kept = _usable_baseline(run)
     if isinstance(kept, Verdict):
         return kept
     after = run.after()
@@ -164,7 +192,7 @@ def _usable_baseline(run: Run) -> RecordedBaseline | Verdict:
         return Verdict("baseline", "NO_BASELINE", f"none is recorded{where}; --rl-update-baselines new records one")
     changed = differences(kept.baseline, run_as_baseline(run, {}, 1))
     if changed:
-        sentence = f"{kept.path.name} was recorded with other {' and '.join(changed)}"
+        sentence = f"this run differs from {kept.path.name} in {' and '.join(changed)}"
         return Verdict("baseline", "INCOMPARABLE", sentence, {"changed": changed})
     return kept
 

@@ -8,6 +8,7 @@ The pytest fixtures and the command line are thin calls of this class.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +20,16 @@ from harness.environment import describe, git_state
 from harness.errors import TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict
-from harness.identity import generation_identity, grading_identity, run_identity, training_identity
+from harness.identity import (
+    generation_identity,
+    grading_identity,
+    run_identity,
+    training_dtype,
+    training_identity,
+)
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.rewards import resolve_reward
 from harness.runs import (
     digest,
     locked,
@@ -66,6 +72,11 @@ class Settings:
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     announce: Callable[[str, str], None] = lambda stage, text: None
 
+    def __post_init__(self) -> None:
+        for name in ("runs_dir", "data", "baselines_dir"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -97,6 +108,9 @@ class Run:
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
         self._policy: tuple[str, Policy] | None = None
+        # Reward functions of the user's are found beside the recipe and in the working directory.
+        folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
+        sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
 
     @property
     def id(self) -> str:
@@ -222,7 +236,7 @@ class Run:
 
     def _located(self, name: str) -> str:
         """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
-        if self.recipe.source is not None:
+        if self.recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
             beside = self.recipe.source.parent / name
             if beside.exists():
                 return str(beside.resolve())
@@ -284,8 +298,6 @@ class Run:
         from harness.training.job import run_job
         from harness.training.spec import Job
 
-        for name in self.recipe.rewards:
-            resolve_reward(name)  # a function that is not there is named before a process is started
         rows = [
             {
                 "prompt": [dict(turn) for turn in each.prompt],
@@ -297,8 +309,7 @@ class Run:
             method=self.recipe.train.method,
             model=str(self.base.path.resolve()),
             device=self.device,
-            # Full precision weights; TRL's bf16 autocasts. In bf16 weights, steps of 5e-6 are lost to rounding.
-            dtype="float32" if self.recipe.model.dtype == "auto" else self.recipe.model.dtype,
+            dtype=training_dtype(self.recipe.model.dtype),
             seed=self.seed,
             rewards=dict(self.recipe.rewards),
             arguments=dict(self.recipe.train.arguments),

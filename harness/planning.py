@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.judging import plans
-from harness.recipe_checks import completions_per_batch
-from harness.training.arguments import argument_defaults
+from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 def plan_lines(recipe: Recipe) -> list[str]:
     """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask."""
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
-    steps, per_step = training_steps(recipe)
+    arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
+    steps, per_step = optimizer_steps(arguments, recipe.task.train_questions), completions_per_step(arguments)
     gate = ", ".join(
         f"{key} {value:g}"
         for key in ("min_accuracy", "min_improvement", "alpha")
@@ -29,19 +29,6 @@ def plan_lines(recipe: Recipe) -> list[str]:
         f"({steps * per_step} to sample) over {recipe.task.train_questions} questions",
         f"gate: {gate}",
     ]
-
-
-def training_steps(recipe: Recipe) -> tuple[int, int]:
-    """(optimizer steps, completions a step) of a GRPO recipe in one process, by TRL's keys."""
-    arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
-    per_step = int(arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"])
-    max_steps = arguments.get("max_steps")
-    if max_steps is not None and max_steps > 0:
-        return int(max_steps), per_step
-    batch = completions_per_batch(arguments)
-    batches = recipe.task.train_questions // (batch // arguments["num_generations"])
-    epochs = arguments["num_train_epochs"]
-    return int(batches * epochs * arguments["num_iterations"] * batch // per_step), per_step
 
 
 def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:

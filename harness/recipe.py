@@ -19,7 +19,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import RecipeError
-from harness.recipe_checks import check, line_of, nearest, where
+from harness.recipe_checks import check, fewest_questions, line_of, nearest, where
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -147,12 +147,12 @@ class Recipe(_Section):
         return Recipe(**tables, source=self.source)
 
     def limited(self, questions: int) -> Recipe:
-        """The recipe with at most ``questions`` training and test questions."""
+        """The recipe with at most ``questions`` training and test questions, but enough to train on at all."""
         if questions < 1:
             raise RecipeError(f"a limit of {questions} questions leaves nothing to ask; give 1 or more")
         return self.override(
             {
-                "task.train_questions": min(questions, self.task.train_questions),
+                "task.train_questions": min(max(questions, fewest_questions(self)), self.task.train_questions),
                 "task.test_questions": min(questions, self.task.test_questions),
             }
         )

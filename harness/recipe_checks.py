@@ -15,7 +15,7 @@ import tomli_w
 
 from harness.errors import RecipeError
 from harness.tasks.jsonl import FIELDS
-from harness.training.arguments import argument_defaults
+from harness.training.arguments import argument_defaults, completions_per_batch
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -28,6 +28,14 @@ OWNED = {
     "reward_weights": "write name = weight under [rewards]",
     "resume_from_checkpoint": "runs resume by themselves",
     "use_cpu": "say --rl-device cpu",
+    "model_init_kwargs": "write dtype and revision under [model]",
+    "trust_remote_code": "code from a model repository never runs",
+    "remove_unused_columns": "the rewards need their columns",
+    "save_only_model": "a killed job could not go on",
+    "ignore_data_skip": "a job that goes on would ask the same questions again",
+    "eval_strategy": "the harness evaluates before and after",
+    "load_best_model_at_end": "the harness evaluates before and after",
+    "do_train": "the harness always trains",
 }
 
 # Keys that decide how many completions TRL samples at once.
@@ -124,12 +132,10 @@ def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable
         )
 
 
-def completions_per_batch(arguments: dict[str, Any]) -> int:
-    """Completions that TRL samples at once in one process, by its own keys."""
-    if arguments.get("generation_batch_size"):
-        return int(arguments["generation_batch_size"])
-    steps = arguments.get("steps_per_generation") or arguments["gradient_accumulation_steps"]
-    return int(arguments["per_device_train_batch_size"] * steps)
+def fewest_questions(recipe: Recipe) -> int:
+    """Training questions that fill one generation batch."""
+    arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
+    return max(1, completions_per_batch(arguments) // int(arguments["num_generations"]))
 
 
 def line_of(text: str, location: tuple[str, ...]) -> int:

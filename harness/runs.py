@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
 
@@ -126,8 +126,8 @@ def _line(row: Mapping[str, Any]) -> str:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold a run directory's lock; it is released by the system when the holder dies."""
-    directory.mkdir(parents=True, exist_ok=True)
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / ".lock")
         lock.acquire()
     except OSError as error:
@@ -139,7 +139,16 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def set_aside(directory: Path) -> None:
-    """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted."""
+    """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted.
+
+    Raises:
+        HarnessError: another process is training there.
+    """
+    for held in directory.glob("*/.lock"):
+        try:
+            FileLock(held).acquire(timeout=0).lock.release()
+        except Timeout:
+            raise HarnessError(f"{held.parent}: another process is at work there; wait for it to end") from None
     attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
     attic.mkdir(parents=True)
     for entry in directory.iterdir():

@@ -18,8 +18,8 @@ def test_every_question_is_answered_and_graded(before, questions):
     assert not unscored, f"{len(unscored)} answers could not be graded, first: {unscored[0]}"
 
 
-def test_model_reaches_the_accuracy_threshold(before, recipe, verdicts, pytestconfig):
+def test_model_reaches_the_accuracy_threshold(before, recipe, require, pytestconfig):
     """With ``--rl-model`` that model is what is judged, so the recipe's ``min_accuracy`` holds for it."""
     if get_option(pytestconfig, "model") is None or recipe.gate.min_accuracy is None:
         pytest.skip("judges the model of --rl-model against a recipe's min_accuracy")
-    verdicts.require(judge_accuracy(list(before.means.values()), min_accuracy=recipe.gate.min_accuracy))
+    require(judge_accuracy(list(before.means.values()), min_accuracy=recipe.gate.min_accuracy))

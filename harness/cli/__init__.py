@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", "work:run", "train and judge one recipe, and write its report")
     _add_recipe(run)
-    run.add_argument("--seed", type=int, action="append", help="training seed (repeatable; default: the recipe's)")
+    run.add_argument("--seed", type=_seed, action="append", help="training seed (repeatable; default: the recipe's)")
     run.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
     run.add_argument("--stop-early", action="store_true", help="end generation at the first verdict")
     _add_folder(run, "--report-dir", "rl-report")
@@ -51,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = command("compare", "judge:compare", "hold B against A; exit code 1 where B REGRESSED")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
-    compare.add_argument("--margin", type=float, default=0.05, help="largest drop that may go unseen (%(default)s)")
-    compare.add_argument("--alpha", type=float, default=0.05, help="chance of a false alarm (%(default)s)")
+    compare.add_argument("--margin", type=_share, default=0.05, help="largest drop that may go unseen (%(default)s)")
+    compare.add_argument("--alpha", type=_share, default=0.05, help="chance of a false alarm (%(default)s)")
 
     plan = command("plan", "judge:plan", "say what a recipe costs and what its gates can see; run nothing")
     _add_recipe(plan)
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     check = command("gate-check", "check:gate_check", "ask one policy again and again and count the gate's alarms")
     _add_recipe(check)
     check.add_argument("--runs", type=int, default=20, help="how often (%(default)s)")
-    check.add_argument("--temperature", type=float, help="default: the recipe's, or 1.0 where it is greedy")
+    check.add_argument("--temperature", type=_temperature, help="default: the recipe's, or 1.0 where it is greedy")
     check.add_argument("--trained", action="store_true", help="ask the trained policy instead of its base")
 
     regrade = command("regrade", "check:regrade", "grade a run's kept answers with today's graders; generate nothing")
@@ -92,3 +92,24 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
 
 def _add_folder(parser: argparse.ArgumentParser, name: str, default: str) -> None:
     parser.add_argument(name, type=Path, default=Path(default), help="default: %(default)s")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 0.5:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0 and 0.5, as in 0.05")
+    return value
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{text} must be above 0, as in 1.0")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number from 0 on")
+    return value

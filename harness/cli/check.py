@@ -32,6 +32,7 @@ def gate_check(options: argparse.Namespace) -> int:
     temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
     temperature = temperature or 1.0  # greedy answers are the same whatever the seed
     progress = Progress()
+    options.runs_dir = options.runs_dir / ".gate-check"  # these are no runs that anyone wants listed
     run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress))
     order = [question.id for question in run.questions.test]
     decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
@@ -55,7 +56,7 @@ def gate_check(options: argparse.Namespace) -> int:
         )
         words[verdict.verdict] += 1
         asked.append(verdict.numbers.get("certain_after") or len(order))
-        progress("gate-check", f"{seed}/{options.runs} runs, {dict(words)}")
+        progress("gate-check", f"{seed}/{options.runs} runs")
     progress.clear()
     whose = "the trained policy" if options.trained else "the base policy"
     print(
@@ -68,6 +69,8 @@ def gate_check(options: argparse.Namespace) -> int:
         f"false alarms: {words['REGRESSED']} of {options.runs} (at most {percent(recipe.gate.alpha)} are expected); "
         f"{sum(asked) / len(asked):.0f} of {len(order)} questions decided on average"
     )
+    if words["INCONCLUSIVE"] > options.runs / 2:
+        print(f"{len(order)} questions seldom decide: rl-harness plan {options.recipe} says how many would")
     return 0
 
 

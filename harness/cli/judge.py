@@ -25,7 +25,7 @@ def compare(options: argparse.Namespace) -> int:
     a, b = _evaluation(options.a), _evaluation(options.b)
     changed = differences(a, b)
     if changed:
-        print(f"INCOMPARABLE  {options.b.name} has other {' and '.join(changed)} than {options.a.name}")
+        print(f"INCOMPARABLE  {options.b.name} differs from {options.a.name} in {' and '.join(changed)}")
         return 1
     verdict = judge_against_baseline(
         a.correct,
@@ -75,7 +75,9 @@ def _evaluation(path: Path) -> Baseline:
     ][: summary["questions"]]
     correct = dict.fromkeys((question.id for question in questions), 0)
     for record in read_records(stage):
-        if record.question_id in correct:
+        if record.status == "unscored":
+            correct.pop(record.question_id, None)  # undecided is not wrong: it makes no pair
+        elif record.question_id in correct:
             correct[record.question_id] += record.status == "correct"
     decoding = identity["generation"]["decoding"]
     return Baseline(

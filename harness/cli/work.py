@@ -10,14 +10,20 @@ from typing import Any
 from harness.catalog import find_recipe
 from harness.cli.look import render
 from harness.cli.progress import Progress
+from harness.errors import HarnessError
 from harness.judging import count_gates
 from harness.pipeline import Run, Settings
+from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 
 
 def run(options: argparse.Namespace) -> int:
     """Train and judge a recipe with each of its seeds; 1 where a verdict fails."""
     recipe = chosen_recipe(options)
+    if "gpu" in recipe.requires and options.device is None and choose_device() == "cpu":
+        raise HarnessError(
+            f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
+        )
     seeds = list(dict.fromkeys(options.seed or recipe.seeds))
     failed, directories, progress, session = False, [], Progress(), uuid.uuid4().hex
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)

@@ -117,9 +117,14 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
     return baseline
 
 
+def own_path(folder: Path, recipe: str, seed: int) -> Path:
+    """Where the baseline of a recipe and seed is recorded."""
+    return folder / f"{recipe}-{seed}.toml"
+
+
 def find_baseline(folder: Path, recipe: str, seed: int) -> Path:
     """The file of a recipe and seed, or else of the recipe's lowest seed that has one; it may not exist."""
-    own = folder / f"{recipe}-{seed}.toml"
+    own = own_path(folder, recipe, seed)
     if own.exists():
         return own
     others = {

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import walk
 
@@ -121,6 +122,10 @@ def judge_improvement(
         f"{numbers['lost']} lost in {len(pairs)}{f' of {len(order)}' if asked < len(order) else ''} questions"
     )
     at = f"certain after {certain}, alpha {alpha:g}"
+    if asked < len(order):
+        # The number of questions depends on the outcome: only an interval that holds at any time may speak of the gain.
+        halves = [(difference + 1) / 2 for difference in differences]
+        gain = min(gain, 2 * anytime_interval(halves)[0] - 1) if min_improvement else gain
     if outcome == "better" and gain > 0 and gain >= (min_improvement or 0):
         return Verdict("improvement", "IMPROVED", f"{counts} ({at})", numbers)
     if outcome == "worse" and gain < 0:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin.fixtures import after, before, device, policy, questions, recipe, rl_run, trained, verdicts
+from harness.plugin.fixtures import after, before, device, policy, questions, recipe, require, rl_run, trained, verdicts
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
-from harness.plugin.summary import DIRECTORY, MEMORY, UNDERPOWERED, Summary
+from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
 
-__all__ = ["after", "before", "device", "policy", "questions", "recipe", "rl_run", "trained", "verdicts"]
+__all__ = ["after", "before", "device", "policy", "questions", "recipe", "require", "rl_run", "trained", "verdicts"]
 
 
 WEAK: pytest.StashKey[str] = pytest.StashKey()
+_HANDED: pytest.StashKey[list[list[str | int]]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
 
 
+@pytest.hookimpl(trylast=True)  # what -k leaves out shares no alpha
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     uses_device, has_xdist = False, config.pluginmanager.hasplugin("xdist")
     heavy: list[tuple[pytest.Item, Recipe, int]] = []
@@ -91,7 +93,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     sentence = item.stash.get(WEAK, None)
     if sentence is None:
         return
-    item.user_properties.append((UNDERPOWERED, sentence))
+    _hand_over(item, UNDERPOWERED, sentence)
     if session_of(item.config).strict and "verdicts" in getattr(item, "fixturenames", ()):
         pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
     pytest.skip(f"UNDERPOWERED {sentence}")
@@ -147,7 +149,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if session.runs and "torch" in sys.modules and _ends_module(item, nextitem):
         from harness.policy.device import peak_memory
 
-        item.user_properties += [(MEMORY, peak_memory(each)) for each in _used_devices(session)]
+        for each in _used_devices(session):
+            _hand_over(item, MEMORY, peak_memory(each))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -156,9 +159,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     if parameter is not None:
         run = session_of(item.config).find_run(*parameter)
         directory = run and opened_directory(run)
-        if directory and not any(name == DIRECTORY for name, _ in item.user_properties):
-            item.user_properties.append((DIRECTORY, str(directory)))
-    return (yield)
+        if directory:
+            _hand_over(item, DIRECTORY, str(directory))
+    report = yield
+    handed = item.stash.setdefault(_HANDED, [])
+    setattr(report, HANDED, [*handed])
+    return report
+
+
+def _hand_over(item: pytest.Item, name: str, value: str | int) -> None:
+    """Not as a user property: JUnit's schema has none for a single test."""
+    handed = item.stash.setdefault(_HANDED, [])
+    if [name, value] not in handed:
+        handed.append([name, value])
 
 
 def _parameter(item: pytest.Item) -> tuple[Recipe, int] | None:

@@ -10,26 +10,32 @@ from harness.gate.verdicts import percent
 from harness.runs import read_json
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
+MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 
 def write_markdown(
     path: Path, directories: Sequence[Path], weak: Sequence[str], *, limit: int, append: bool = False
 ) -> None:
-    """Write a table of verdicts, cut at a whole row so as to stay under ``limit`` bytes."""
+    """Write a table of verdicts, cut at a whole row so that the file stays under ``limit`` bytes."""
     rows = [_row("⚠️", *_split(sentence)) for sentence in weak]
     for directory in directories:
         rows += _run_rows(directory)
     text = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
     note = "\nMore rows than fit here; the report has them all.\n"
+    there = path.stat().st_size if append and path.exists() else 0
+    left = limit - there - len((text + note).encode())
+    kept = []
     for row in rows:
-        if len((text + row + note).encode()) > limit:
-            text += note
+        left -= len(row.encode())
+        if left < 0:
             break
-        text += row
+        kept.append(row)
+    if left < 0 and not kept:
+        return  # a step before this one has filled the file
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if append else "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write("".join([text, *kept, note if left < 0 else ""]))
 
 
 def _run_rows(directory: Path) -> list[str]:
@@ -55,5 +61,5 @@ def _split(sentence: str) -> tuple[str, str, str, str]:
 
 
 def _row(*cells: str) -> str:
-    """One row; text from recipes and paths must not end a cell or open a tag."""
-    return "| " + " | ".join(html.escape(cell).replace("|", "&#124;").replace("\n", " ") for cell in cells) + " |\n"
+    """One row; text from recipes, questions and paths must not end a cell, open a tag, or be a link or a picture."""
+    return "| " + " | ".join(" ".join(html.escape(cell).translate(MARKUP).splitlines()) for cell in cells) + " |\n"

@@ -88,14 +88,26 @@ class Session:
             recipes = self.recipes
         return [(recipe, seed) for recipe in recipes for seed in recipe.seeds]
 
+    def known(self) -> set[tuple[str, int]]:
+        """Name and seed of every recipe that there is, whether or not this session runs it."""
+        from harness.catalog import find_recipe, recipe_files
+
+        folder = get_path(self.config, "recipes-dir")
+        recipes = [*self.recipes, *(find_recipe(name, folder) for name in recipe_files(folder))]
+        return {(recipe.name, seed) for recipe in recipes for seed in recipe.seeds}
+
     def unmet(self, recipe: Recipe) -> str | None:
         """Why this machine or this command line cannot run a recipe, or ``None``."""
-        from harness.policy.device import visible_gpus
+        from harness.policy.device import choose_device
         from harness.tasks import reads_data
 
         asked = bool(self.named) or recipe.source is None
-        if "gpu" in recipe.requires and not visible_gpus():
-            return f"recipe {recipe.name} requires a GPU and none is visible"
+        if "gpu" in recipe.requires:
+            try:
+                if choose_device(get_option(self.config, "device")) == "cpu":
+                    return f"recipe {recipe.name} requires a GPU and none is visible"
+            except HarnessError as error:
+                return f"recipe {recipe.name} requires a GPU: {error}"
         if get_option(self.config, "data") is not None and not asked and not reads_data(recipe.task):
             return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
         if "request" in recipe.requires and not asked and get_option(self.config, "data") is None:
@@ -108,9 +120,10 @@ class Session:
         Returns:
             run id: the UNDERPOWERED sentence; empty if the user asks for a report only.
         """
+        from harness.baselines import is_recorded
         from harness.judging import count_gates, plans, underpowered
 
-        folder = get_path(self.config, "baselines-dir")
+        folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
         self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
         if get_option(self.config, "report-only"):
             return {}
@@ -118,7 +131,7 @@ class Session:
         for recipe, seed in gated:
             planned = plans(recipe, seed, folder, self.gates)
             found = underpowered(recipe, seed, folder, self.gates)
-            if planned and len(found) == len(planned):
+            if planned and len(found) == len(planned) and not is_recorded(folder, recipe.name, seed, update):
                 weak[f"{recipe.name}-{seed}"] = "; ".join(verdict.sentence for verdict in found.values())
         return weak
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.plugin.options import get_option, get_path, located
+from harness.plugin.session import session_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-# User properties of a test's report: how workers hand results over, and what JUnit shows.
-DIRECTORY, MEMORY, UNDERPOWERED = "rl_run_directory", "rl_peak_memory_bytes", "rl_underpowered"
+# What workers hand over: an attribute of a test's report, a list of [name, value].
+HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
 
 
 class Summary:
@@ -27,7 +28,7 @@ class Summary:
         self.weak: dict[str, None] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
+        for name, value in getattr(report, HANDED, ()):
             if name == DIRECTORY:
                 self.directories.add(Path(str(value)))
             elif name == UNDERPOWERED:
@@ -37,7 +38,8 @@ class Summary:
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        if not (self.directories or self.weak):
+        unused = self._unused()
+        if not (self.directories or self.weak or unused):
             return
         directories = sorted(self.directories)
         terminalreporter.section("rl-harness", sep="=")
@@ -49,7 +51,13 @@ class Summary:
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
-        self._hand_on(directories)
+        if unused:
+            names = ", ".join(str(self._short(path)) for path in unused)
+            terminalreporter.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
+        try:
+            self._hand_on(directories)
+        except OSError as error:
+            terminalreporter.write_line(f"no Markdown was written: {error}", red=True)
         if not directories:
             return
         # The one place where the harness draws: it hands over directories and nothing else.
@@ -75,6 +83,22 @@ class Summary:
             path = located(self.config, "pr-comment", comment)
             write_markdown(path, directories, list(self.weak), limit=COMMENT_BYTES)
 
+    def _unused(self) -> list[Path]:
+        """Baselines that no recipe is held against, where this session records some. None of them is deleted."""
+        if not get_option(self.config, "update-baselines"):
+            return []
+        from harness.baselines import unused
+        from harness.errors import HarnessError
+        from harness.runs import read_json
+
+        try:
+            known = session_of(self.config).known()
+        except HarnessError:  # a recipe that cannot be read may be the one that uses them
+            return []
+        made = [read_json(directory / "environment.json") or {} for directory in self.directories]
+        known |= {(each["recipe"], each["seed"]) for each in made if "recipe" in each}
+        return unused(get_path(self.config, "baselines-dir"), known)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Verdicts as properties of JUnit's suite, before pytest's own plugin writes the file."""
@@ -86,11 +110,14 @@ class Summary:
         from harness.runs import read_json
 
         for directory in sorted(self.directories):
+            xml.add_global_property(f"rl.{directory.name}", str(directory))
             for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
                 name = f"rl.{directory.name}.{verdict['gate']}"
                 xml.add_global_property(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for sentence in self.weak:
             xml.add_global_property(f"rl.{sentence.partition(':')[0]}", f"UNDERPOWERED: {sentence}")
+        for module, peak in self.memory.items():
+            xml.add_global_property(f"rl.peak_memory_bytes.{module}", str(peak))
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""
@@ -108,6 +135,8 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
+    if saved := _saved(directory / "after"):
+        terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
@@ -116,16 +145,33 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
 
 
 def _accuracies(directory: Path) -> str:
-    """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``."""
+    """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``, each with its own
+    number of questions where generation stopped early."""
     from harness.gate.verdicts import percent
     from harness.runs import read_json
 
-    parts: list[str] = []
-    questions = 0
+    parts: list[tuple[str, str]] = []
     for stage in ("before", "after"):
         summary: dict[str, Any] | None = read_json(directory / stage / "summary.json")
         if summary is not None:
             low, high = summary["interval"]
-            questions = summary["questions"]
-            parts.append(f"{stage} {percent(summary['accuracy'])} (95 %: {100 * low:.1f} to {100 * high:.1f})")
-    return f"{', '.join(parts)} of {questions} questions" if parts else "not evaluated"
+            kind = ", anytime-valid" if summary.get("interval_kind") == "anytime" else ""
+            asked, planned = summary["questions"], summary.get("planned_questions", summary["questions"])
+            questions = f" of {asked} questions" if asked == planned else f" of {asked} of {planned} questions"
+            interval = f"(95 %{kind}: {100 * low:.1f} to {100 * high:.1f})"
+            parts.append((f"{stage} {percent(summary['accuracy'])} {interval}", questions))
+    if len({questions for _, questions in parts}) == 1:
+        return ", ".join(text for text, _ in parts) + parts[0][1]
+    return ", ".join(text + questions for text, questions in parts) or "not evaluated"
+
+
+def _saved(stage: Path) -> str | None:
+    """What stopping early saved, taking the questions that were not asked to be answered at the same length."""
+    from harness.runs import read_json
+
+    summary = read_json(stage / "summary.json") or {}
+    asked, planned = summary.get("questions", 0), summary.get("planned_questions", 0)
+    if not 0 < asked < planned:
+        return None
+    tokens = summary["completion_tokens"] / asked * (planned - asked)
+    return f"stopped early: asked {asked} of {planned} questions, about {tokens:,.0f} tokens saved"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,36 @@ def argument_defaults(method: str) -> dict[str, Any]:
         path = Path(spec.submodule_search_locations[0]) / file
         defaults |= _dataclass_fields(path, name)
     return defaults
+
+
+def completions_per_batch(arguments: dict[str, Any]) -> int:
+    """Completions that TRL samples at once in one process, by its own keys."""
+    if arguments.get("generation_batch_size"):
+        return int(arguments["generation_batch_size"])
+    steps = arguments.get("steps_per_generation") or arguments["gradient_accumulation_steps"]
+    return int(arguments["per_device_train_batch_size"] * steps)
+
+
+def completions_per_step(arguments: dict[str, Any]) -> int:
+    """Completions that one optimizer step learns from, in one process."""
+    return int(arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"])
+
+
+def steps_per_batch(arguments: dict[str, Any]) -> int:
+    """Optimizer steps between two generation batches: only there can a job be resumed without asking anything twice."""
+    uses = completions_per_batch(arguments) * arguments["num_iterations"]
+    return max(1, math.ceil(int(uses) / completions_per_step(arguments)))
+
+
+def optimizer_steps(arguments: dict[str, Any], questions: int) -> int:
+    """Optimizer steps of a GRPO job over so many training questions, by TRL's keys, in one process."""
+    max_steps = arguments.get("max_steps")
+    if max_steps is not None and max_steps > 0:
+        return int(max_steps)
+    batch = completions_per_batch(arguments)
+    batches = questions // (batch // arguments["num_generations"])
+    uses = batches * arguments["num_train_epochs"] * arguments["num_iterations"]
+    return int(uses * batch // completions_per_step(arguments))
 
 
 def _dataclass_fields(path: Path, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.rewards import resolve_reward
+from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch
 from harness.training.capture import CompletionLog, MetricsLog
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def arguments(job: Job, directory: Path) -> dict[str, Any]:
     """The recipe's keys as they are, over the defaults that make a job resumable and fit the device."""
     defaults: dict[str, Any] = {
         "save_strategy": "steps",
-        "save_steps": 0.25,  # a share of all steps
+        "save_steps": _a_quarter(job),
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
@@ -61,3 +62,10 @@ def arguments(job: Job, directory: Path) -> dict[str, Any]:
         "seed": job.seed,
         "data_seed": job.seed,
     }
+
+
+def _a_quarter(job: Job) -> int:
+    """About a quarter of all steps, where a generation batch is used up: a resumed job starts a new one."""
+    all_arguments = {**argument_defaults(job.method), **job.arguments}
+    period = steps_per_batch(all_arguments)
+    return period * max(1, round(optimizer_steps(all_arguments, len(job.rows)) / 4 / period))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, TrainingError
-from harness.policy.device import calm_threads
+from harness.policy.device import calm_threads, visible_gpus
 from harness.runs import read_json, write_text
 from harness.training.spec import Job
 
@@ -44,19 +44,21 @@ def run_job(
 
         train(directory)
     else:
-        _launch(directory, progress)
+        _launch(job, directory, progress)
     summary = read_json(directory / "summary.json")
     if summary is None:
         raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
     return summary
 
 
-def _launch(directory: Path, progress: Progress) -> None:
+def _launch(job: Job, directory: Path, progress: Progress) -> None:
     calm_threads()
     # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
     path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
     environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # the log's last lines are for what went wrong
+    if job.device == "cuda":  # the trainer would spread one process over all GPUs that it sees, and GRPO refuses that
+        environment["CUDA_VISIBLE_DEVICES"] = visible_gpus()[0]
     command = [sys.executable, "-m", "harness.training.worker", str(directory)]
     with (directory / "log.txt").open("wb") as log:
         process = subprocess.Popen(

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.runs import write_json, write_text
+from harness.runs import read_json, write_json, write_text
+from harness.training.arguments import argument_defaults, steps_per_batch
+from harness.training.spec import Job
 
 
 def train(directory: Path) -> None:
@@ -22,24 +24,31 @@ def train(directory: Path) -> None:
     from harness.policy.device import peak_memory
     from harness.training import grpo
     from harness.training.capture import forget_after
-    from harness.training.spec import Job
 
     job = Job.read(directory)
-    _drop_torn_checkpoints(directory)
+    _drop_unusable_checkpoints(directory, steps_per_batch({**argument_defaults(job.method), **job.arguments}))
     checkpoint = get_last_checkpoint(str(directory))
-    resumed_from = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else None
+    state = read_json(Path(checkpoint) / "trainer_state.json") if checkpoint else None
+    resumed_from = int(state["global_step"]) if state else None
     forget_after(directory, resumed_from or 0)
+    _try_rewards(job)
     set_seed(job.seed)
-    policy = load_policy(job.model, device=job.device, dtype=job.dtype)
-    trainer = grpo.build(job, policy, directory)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    if state and state["global_step"] >= state["max_steps"]:  # killed while the final policy was being saved
+        steps, policy = int(state["global_step"]), load_policy(str(checkpoint), device=job.device, dtype=job.dtype)
+    else:
+        policy = load_policy(job.model, device=job.device, dtype=job.dtype)
+        trainer = grpo.build(job, policy, directory)
+        started = time.monotonic()
+        trainer.train(resume_from_checkpoint=checkpoint)
+        steps = trainer.state.global_step
     seconds = time.monotonic() - started
-    steps = trainer.state.global_step
-    unfinished = directory / ".final"
+    unfinished, final = directory / ".final", directory / "final"
     shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
     policy.save(unfinished)
-    unfinished.rename(directory / "final")
+    unfinished.rename(final)
+    (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
     write_json(
         directory / "summary.json",
         {
@@ -53,10 +62,26 @@ def train(directory: Path) -> None:
     )
 
 
-def _drop_torn_checkpoints(directory: Path) -> None:
-    """``trainer_state.json`` is the last file of a checkpoint that Trainer writes; without it a kill came between."""
+def _try_rewards(job: Job) -> None:
+    """Call every reward function once, as evaluation will: one that is missing or breaks its contract is named before
+    anything is spent on training."""
+    from harness.evaluation import grade
+    from harness.records import Generation
+    from harness.tasks import Question
+
+    row = job.rows[0]
+    question = Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
+    grade(
+        [Generation(question.id, 0, job.seed, question.prompt, "", "stop", 0, 0)], {question.id: question}, job.rewards
+    )
+
+
+def _drop_unusable_checkpoints(directory: Path, period: int) -> None:
+    """Drop checkpoints that a kill tore (``trainer_state.json`` is written last) or that lie within a generation batch:
+    the trainer would sample that batch's questions again."""
     for checkpoint in directory.glob("checkpoint-*"):
-        if not (checkpoint / "trainer_state.json").is_file():
+        state = read_json(checkpoint / "trainer_state.json")
+        if state is None or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
             shutil.rmtree(checkpoint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_job_ends_when_the_process_that_asked_is_killed(small, tmp_path):
 def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small, tmp_path, monkeypatch):
     module = tmp_path / "crashing_reward.py"
     module.write_text(
-        "def reward(prompts, completions, **columns):\n    import os\n"
+        "import os\n\ndef reward(prompts, completions, **columns):\n"
         "    print('about to go', flush=True)\n    os.abort()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -174,6 +175,20 @@ def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small,
     assert log.stat().st_mtime_ns == before, "a second test of the same session started the job again"
 
 
+def test_reward_sees_the_same_in_training_as_in_evaluation(small, tmp_path, monkeypatch):
+    """TRL's usual conversational reward reads completion[0]["content"]."""
+    (tmp_path / "chat_reward.py").write_text(
+        "def reward(prompts, completions, ground_truth, **columns):\n"
+        "    assert prompts[0][-1]['role'] == 'user'\n"
+        "    return [float(truth in completion[0]['content']) for completion, truth in zip(completions, ground_truth)]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = small.override({"rewards": {"chat_reward:reward": 1.0}, "train.max_steps": 1})
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs"))
+    assert {record.reward for record in run.after().records} <= {0.0, 1.0}
+    assert len(run.trained().completions) == 16
+
+
 def test_reward_that_raises_ends_the_job_with_one_sentence(small, tmp_path, monkeypatch):
     (tmp_path / "raising_reward.py").write_text("def reward(prompts, completions, **columns):\n    return 1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -183,17 +198,21 @@ def test_reward_that_raises_ends_the_job_with_one_sentence(small, tmp_path, monk
     assert str(failure.value) == 'reward function "raising_reward:reward" raised ZeroDivisionError: division by zero'
 
 
-def test_torn_logs_and_checkpoints_are_mended(small, finished, tmp_path):
-    """A kill can tear the last lines of both logs and the checkpoint being written; nothing of that stays."""
-    import shutil
-
+def copied(small, finished, tmp_path):
+    """The finished run's directory, copied: same inputs find it under the same name."""
     shutil.copytree(finished.directory, tmp_path / finished.directory.name)
     run = Run(small, 0, Settings(runs_dir=tmp_path))
-    train = run.directory / "train"
-    assert train.parent.name == finished.directory.name, "same inputs, same directory"
+    assert run.directory.name == finished.directory.name
+    return run, run.directory / "train"
+
+
+def test_torn_logs_and_checkpoints_are_mended(small, finished, tmp_path):
+    """A kill can tear the last lines of both logs and the checkpoint being written; nothing of that stays."""
+    run, train = copied(small, finished, tmp_path)
     (train / "summary.json").unlink()
     shutil.rmtree(train / "final")
-    (train / "checkpoint-6" / "trainer_state.json").unlink()
+    state = train / "checkpoint-6" / "trainer_state.json"
+    state.write_text(state.read_text()[:100])
     for name in ("metrics.jsonl", "completions.jsonl"):
         with (train / name).open("a") as file:
             file.write('{"step": 6, "torn')
@@ -201,6 +220,33 @@ def test_torn_logs_and_checkpoints_are_mended(small, finished, tmp_path):
     assert trained.summary["resumed_from"] == 4
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     assert len(trained.completions) == 6 * 16
+
+
+def test_killed_while_saving_it_trains_no_further_step(small, finished, tmp_path):
+    from safetensors.torch import load_file
+
+    run, train = copied(small, finished, tmp_path)
+    (train / "summary.json").unlink()  # and final/ is there, perhaps not whole
+    trained = run.trained()
+    assert trained.summary["steps"] == 6
+    assert not (train / "checkpoint-7").exists()
+    ours, theirs = (load_file(each.model / "model.safetensors") for each in (trained, finished.trained()))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+
+
+def test_a_checkpoint_within_a_generation_batch_is_not_resumed(small, tmp_path):
+    """With num_iterations = 2 a batch feeds two steps; from between them the trainer would sample it again."""
+    recipe = small.override({"train.num_iterations": 2, "train.save_steps": 1, "train.max_steps": 4})
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path))
+    whole = run.trained()
+    train = run.directory / "train"
+    (train / "summary.json").unlink()
+    shutil.rmtree(train / "checkpoint-4")
+    assert (train / "checkpoint-3").is_dir()
+    again = Run(recipe, 0, Settings(runs_dir=tmp_path)).trained()
+    assert again.summary["resumed_from"] is None
+    assert [row["completion"] for row in again.completions] == [row["completion"] for row in whole.completions]
+    assert len(again.completions) == 2 * 16
 
 
 def test_in_process_is_the_same_job(small, finished, tmp_path):

@@ -1,0 +1,184 @@
+"""``rl-harness compare``, ``plan``, ``runs``, ``regrade`` and ``gate-check``, on what sessions left."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+# A grader of the project's own: the right number in a box, and later on two too many as well.
+GRADER = """
+from harness.rewards.grader import Grade, reward_function
+from harness.rewards.boxed_numeric import grade as numeric
+
+def mine(completion, ground_truth):
+    return numeric(completion, ground_truth)
+
+reward = reward_function(mine)
+"""
+KINDER = GRADER.replace(
+    "    return numeric", '    if completion.endswith("{-1}"):\n        return Grade("-1", True)\n    return numeric'
+)
+
+
+@pytest.fixture(scope="module")
+def left(shared_made_up):
+    """Run directories of four recipes, and the baseline of one."""
+    project = shared_made_up
+    project.recipe("good")
+    project.recipe("bad")
+    project.recipe("brief", max_new_tokens=12)
+    project.write("grader.py", GRADER)
+    project.recipe("own", reward='"grader:reward"')
+    project.policies |= {"good": "n % 10", "bad": "n % 2", "own": "n % 4"}
+    session = project.pytest("-k", "improvement")
+    assert session.ret == 0, session.text
+    project.pytest("--rl-update-baselines=new", "-k", "baseline", "--rl-recipe=good")
+    return project
+
+
+def place(project, name):
+    return str(project.baseline("good-0") if name == "baseline" else project.run(name))
+
+
+COMPARISONS = {
+    "run with itself": ("good", "good", 0, r"OK  .*: a drop of 5 points is ruled out after \d+ of 200 questions"),
+    "run with a worse": ("good", "bad", 1, r"REGRESSED  good-0-\w+ -> bad-0-\w+: 90.0 % -> 50.0 %, \d+ lost, 0 gained"),
+    "run with a better": ("bad", "good", 0, r"IMPROVED  "),
+    "baseline with a run": ("baseline", "good", 0, r"OK  good-0.toml -> good-0-"),
+    "baseline with a worse run": ("baseline", "bad", 1, r"REGRESSED  good-0.toml -> bad-0-"),
+    "run with a baseline": ("bad", "baseline", 0, r"IMPROVED  bad-0-\w+ -> good-0.toml"),
+    "baseline with itself": ("baseline", "baseline", 0, r"OK  "),
+    "other decoding": (
+        "good",
+        "brief",
+        1,
+        r"INCOMPARABLE  brief-0-\w+ differs from good-0-\w+ in the decoding \(max_new_tokens 24 -> 12\)$",
+    ),
+    "other grader": ("baseline", "own", 1, r"INCOMPARABLE  own-0-\w+ differs from good-0.toml in the grader "),
+}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_compare(left, name):
+    a, b, code, says = COMPARISONS[name]
+    done = left.cli("compare", place(left, a), place(left, b))
+    assert done.returncode == code, done.stdout + done.stderr
+    (line,) = done.stdout.splitlines()
+    assert re.match(says, line), line
+    assert done.stderr == ""
+
+
+def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
+    """Half of B's answers could not be graded: they make no pairs."""
+    b = tmp_path / "unscored"
+    (b / "after").mkdir(parents=True)
+    for name in ("environment.json", "identity.json", "questions.jsonl", "after/summary.json"):
+        (b / name).write_bytes((left.run("good") / name).read_bytes())
+    rows = [json.loads(line) for line in (left.run("good") / "after/records.jsonl").read_text().splitlines()]
+    lines = [json.dumps(row | ({"status": "unscored"} if n % 2 else {})) for n, row in enumerate(rows)]
+    (b / "after/records.jsonl").write_text("\n".join(lines) + "\n")
+    done = left.cli("compare", place(left, "good"), str(b))
+    assert done.returncode == 0, done.stdout
+    assert not done.stdout.startswith("REGRESSED")
+
+
+MISTAKES = {
+    "no such run": (["compare", "nowhere", "nowhere"], "nowhere: no such run directory"),
+    "not a baseline": (["compare", "made_up.py", "made_up.py"], "made_up.py: neither a run directory nor a baseline"),
+    "regrade nothing": (["regrade", "nowhere"], "nowhere: no such run directory"),
+    "no runs": (["runs", "--runs-dir", "nowhere"], "nowhere: no run directories"),
+    "no checks": (["gate-check", "good", "--runs", "0"], "--runs 0 asks nothing; give 1 or more"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_a_line_and_exit_code_2(left, name):
+    arguments, says = MISTAKES[name]
+    done = left.cli(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert says in line
+
+
+def test_compare_refuses_an_edited_baseline(left, tmp_path):
+    edited = tmp_path / "good-0.toml"
+    edited.write_text(left.baseline("good-0").read_text().replace("correct = 0", "correct = 1", 1))
+    done = left.cli("compare", str(edited), place(left, "good"))
+    assert done.returncode == 2
+    assert "was edited by hand" in done.stderr
+
+
+def test_plan_says_what_the_gates_can_see(left):
+    """Two gates, for there is a baseline; with five questions neither can tell."""
+    done = left.cli("plan", "good", "--set", "gate.min_improvement=0.3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"improvement.*a gain of 30 points with power 1.00; .80 was asked for", done.stdout)
+    assert re.search(r"baseline.*a drop of 10 points with power .*; .80 was asked for", done.stdout)
+    few = left.cli("plan", "good", "--set", "gate.min_improvement=0.3", "--limit", "5").stdout
+    assert few.count("UNDERPOWERED") == 2
+    assert re.search(r"baseline.*UNDERPOWERED.*5 questions cannot fail", few)
+
+
+def test_runs_lists_accuracies_and_verdicts(left):
+    done = left.cli("runs")
+    lines = {line.split("-0-")[0]: line for line in done.stdout.splitlines()}
+    assert set(lines) == {"good", "bad", "brief", "own"}
+    assert re.fullmatch(
+        r"good-0-\w{12} +\d{4}-\d\d-\d\d \d\d:\d\d  50.0 % -> 90.0 %  +improvement IMPROVED, baseline NO_BASELINE",
+        lines["good"],
+    )
+    assert "50.0 % -> 50.0 %" in lines["bad"]
+
+
+def test_regrade(left):
+    """Nothing changes until the grader does, and nothing is kept without --write."""
+    run, own = left.run("own"), str(left.run("own"))
+    kept = (run / "after/records.jsonl").read_bytes()
+    assert "after: 0 of 200 grades change, 75.0 % -> 75.0 %" in left.cli("regrade", own).stdout
+
+    left.write("grader.py", KINDER)
+    left.forget()
+    done = left.cli("regrade", own)
+    assert done.returncode == 0, done.stderr
+    assert "before: 100 of 200 grades change, 50.0 % -> 100.0 %" in done.stdout
+    assert "after: 50 of 200 grades change, 75.0 % -> 100.0 %" in done.stdout
+    assert done.stdout.count(": wrong -> correct, reads '-1'") == 40
+    assert done.stdout.count("  and 30 more") == 1
+    assert (run / "after/records.jsonl").read_bytes() == kept
+
+    left.cli("regrade", own, "--write")
+    left.write("grader.py", GRADER)
+    assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
+    assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout
+    assert left.lines("answers.txt") == []
+
+
+def test_gate_check_counts_alarms(left):
+    """An honest policy raises none; one that gets worse with every seed does."""
+    options = ["--runs", "3", "--set", "task.test_questions=100", "--set", "gate.margin=0.2"]
+    left.model("steady", "(n + sample) % 8")
+    left.model("sinking", "(n + sample) % 8 and not seed")
+    steady = left.cli("gate-check", "good", *options, "--model", "steady")
+    assert steady.returncode == 0, steady.stderr
+    assert "good: the base policy, 87.5 % right at temperature 1, asked 3 times with new seeds" in steady.stdout
+    assert "false alarms: 0 of 3 (at most 5.0 % are expected)" in steady.stdout
+    sinking = left.cli("gate-check", "good", *options, "--model", "sinking")
+    assert re.search(r"^  REGRESSED +3  100.0 %$", sinking.stdout, re.MULTILINE)
+    assert "false alarms: 3 of 3" in sinking.stdout
+
+
+def test_gate_check_of_a_real_policy(tmp_path):
+    """The embedded model, sampled: other seeds give other answers."""
+    recipe = '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 8\ntest_questions = 12\n'
+    (tmp_path / "small.toml").write_text(f"{recipe}[evaluate]\nmax_new_tokens = 32\n")
+    command = [sys.executable, "-m", "harness.cli", "gate-check", "small.toml", "--runs", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^small: the base policy, [\d.]+ % right at temperature 1, asked 2 times", done.stdout)
+    assert re.search(r"^false alarms: \d of 2 ", done.stdout, re.MULTILINE)
+    answers = {path.read_text() for path in tmp_path.glob("rl-runs/*/gate-check/[12]/records.jsonl")}
+    assert len(answers) == 2

@@ -1,0 +1,96 @@
+"""Stopping at the first verdict: fewer questions, and what was not asked is nowhere taken for wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+EARLY = ("--rl-stop-early", "--rl-runs-dir=rl-early")
+
+
+@pytest.fixture(scope="module")
+def recorded(shared_made_up):
+    """400 questions, all right; training gives it up after question 300, which an early stop never sees."""
+    project = shared_made_up
+    project.recipe("small", asked=400, gate="min_accuracy = 0.8")
+    project.policies["small"] = "n < 300"
+    project.pytest("--rl-update-baselines=new", "-k", "baseline")
+    return project
+
+
+@pytest.fixture(scope="module")
+def early(recorded):
+    recorded.forget()
+    session = recorded.pytest(*EARLY)
+    return recorded, session, len([line for line in recorded.lines("answers.txt") if not line.startswith("base ")])
+
+
+def summary(project, stage):
+    return json.loads((project.run("small", "rl-early") / stage / "summary.json").read_text())
+
+
+def test_unchanged_takes_at_most_half_of_the_questions(early):
+    project, session, asked = early
+    assert session.ret == 0, session.text
+    assert session.words("small")["baseline"][0] == "OK"
+    assert asked == summary(project, "after")["questions"] <= 200
+    assert summary(project, "after")["planned_questions"] == 400
+    assert summary(project, "before")["questions"] == 400, "what is held against is asked whole"
+
+
+def test_says_what_was_asked_and_saved(early):
+    """Ten tokens an answer, in this made-up world."""
+    _, session, asked = early
+    assert f"  stopped early: asked {asked} of 400 questions, about {10 * (400 - asked):,} tokens saved" in session.text
+    assert f"{asked} of 400 questions\n" in session.section
+
+
+def test_interval_says_that_it_is_anytime_valid(early):
+    _, session, asked = early
+    (line,) = [line for line in session.section.splitlines() if line.startswith("small, seed 0: ")]
+    before, after = line.split(", after ")
+    assert "(95 %: " in before
+    assert before.endswith(" of 400 questions")
+    assert after.startswith("100.0 % (95 %, anytime-valid: ")
+    assert after.endswith(f" of {asked} of 400 questions")
+
+
+def test_what_was_not_asked_is_not_wrong(early):
+    project, session, asked = early
+    assert summary(project, "after")["accuracy"] == 1.0
+    assert sum(summary(project, "after")["counts"].values()) == asked
+    assert session.words("small")["accuracy"][1].startswith(f"100.0 % of {asked} questions")
+    numbers = project.verdicts("small", "rl-early")["improvement"]["numbers"]
+    assert (numbers["pairs"], numbers["after"], numbers["lost"]) == (asked, 1.0, 0)
+
+
+def test_again_asks_nothing(early):
+    project, first, _ = early
+    project.forget()
+    again = project.pytest(*EARLY)
+    assert project.lines("answers.txt") == []
+    assert again.words("small") == first.words("small")
+
+
+def test_a_real_loss_stops_too(recorded):
+    recorded.policies["small"] = "n < 300 and n % 4"
+    recorded.forget()
+    session = recorded.pytest("--rl-stop-early", "--rl-runs-dir=rl-lost")
+    recorded.policies["small"] = "n < 300"
+    assert session.ret == 1
+    word, sentence = session.words("small")["baseline"]
+    assert word == "REGRESSED"
+    assert "64 of 400 questions" in sentence or "128 of 400 questions" in sentence
+    assert "not asked" not in sentence
+
+
+def test_the_rest_is_asked_when_all_are_wanted(early):
+    """Last in this module: it completes the run."""
+    project, _, asked = early
+    project.forget()
+    session = project.pytest("--rl-runs-dir=rl-early")
+    assert len(project.lines("answers.txt")) == 400 - asked
+    assert "stopped early" not in session.text
+    assert "anytime" not in session.text
+    assert "after 75.0 % (95 %: 70.5 to 79.0) of 400 questions" in session.section
