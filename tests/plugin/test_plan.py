@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from harness.catalog import find_recipe
-from harness.planning import plan_lines, training_steps
+from harness.planning import plan_lines
+from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
+
+
+def training_steps(recipe):
+    arguments = {**argument_defaults("grpo"), **recipe.train.arguments}
+    return optimizer_steps(arguments, recipe.task.train_questions), completions_per_step(arguments)
+
 
 # keys beside 320 questions, batch 64, 8 generations: optimizer steps, completions a step
 STEPS = [

@@ -180,7 +180,8 @@ def test_reward_sees_the_same_in_training_as_in_evaluation(small, tmp_path, monk
     (tmp_path / "chat_reward.py").write_text(
         "def reward(prompts, completions, ground_truth, **columns):\n"
         "    assert prompts[0][-1]['role'] == 'user'\n"
-        "    return [float(truth in completion[0]['content']) for completion, truth in zip(completions, ground_truth)]\n"
+        "    said = [completion[0]['content'] for completion in completions]\n"
+        "    return [float(truth in text) for text, truth in zip(said, ground_truth)]\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = small.override({"rewards": {"chat_reward:reward": 1.0}, "train.max_steps": 1})
