@@ -32,7 +32,8 @@ def gate_check(options: argparse.Namespace) -> int:
     temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
     temperature = temperature or 1.0  # greedy answers are the same whatever the seed
     progress = Progress()
-    options.runs_dir = options.runs_dir / ".gate-check"  # these are no runs that anyone wants listed
+    if not options.trained:  # without a training, this is no run that anyone wants listed
+        options.runs_dir = options.runs_dir / ".gate-check"
     run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress))
     order = [question.id for question in run.questions.test]
     decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})

@@ -171,6 +171,14 @@ def test_gate_check_counts_alarms(left):
     assert "false alarms: 3 of 3" in sinking.stdout
 
 
+def test_gate_check_of_the_trained_policy_trains_nothing_again(left):
+    left.forget()
+    done = left.cli("gate-check", "bad", "--runs", "1", "--trained")
+    assert done.stdout.startswith("bad: the trained policy, 50.0 % right")
+    assert left.lines("trainings.txt") == []
+    assert len(left.cli("runs").stdout.splitlines()) == 4, "nor does another run come of it"
+
+
 def test_gate_check_of_a_real_policy(tmp_path):
     """The embedded model, sampled: other seeds give other answers."""
     recipe = '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 8\ntest_questions = 12\n'
@@ -180,5 +188,5 @@ def test_gate_check_of_a_real_policy(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"^small: the base policy, [\d.]+ % right at temperature 1, asked 2 times", done.stdout)
     assert re.search(r"^false alarms: \d of 2 ", done.stdout, re.MULTILINE)
-    answers = {path.read_text() for path in tmp_path.glob("rl-runs/*/gate-check/[12]/records.jsonl")}
+    answers = {path.read_text() for path in tmp_path.rglob("gate-check/[12]/records.jsonl")}
     assert len(answers) == 2
