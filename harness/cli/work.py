@@ -11,14 +11,14 @@ from harness.catalog import find_recipe
 from harness.cli.look import render
 from harness.cli.progress import Progress
 from harness.errors import HarnessError
-from harness.judging import count_gates
+from harness.judging import count_gates, over_seeds
 from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train and judge a recipe with each of its seeds; 1 where a verdict fails."""
+    """Train and judge a recipe with each of its seeds, and over them; 1 where a verdict fails."""
     recipe = chosen_recipe(options)
     if "gpu" in recipe.requires and options.device is None and choose_device() == "cpu":
         raise HarnessError(
@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
         )
     seeds = list(dict.fromkeys(options.seed or recipe.seeds))
     failed, directories, progress, session = False, [], Progress(), uuid.uuid4().hex
+    runs: list[Run] = []
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)
     for seed in seeds:
         made = Run(
@@ -45,9 +46,15 @@ def run(options: argparse.Namespace) -> int:
         finally:
             progress.clear()
         directories.append(made.directory)
+        runs.append(made)
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
             failed = failed or verdict.passed is False
+    over = over_seeds(runs)
+    if over is not None:
+        runs[-1].keep(over)
+        print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
+        failed = failed or over.passed is False
     render(directories, options.report_dir)
     return int(failed)
 

@@ -121,7 +121,7 @@ def judge_improvement(
         f"{percent(numbers['before'])} -> {percent(numbers['after'])}, {numbers['gained']} gained, "
         f"{numbers['lost']} lost in {len(pairs)}{f' of {len(order)}' if asked < len(order) else ''} questions"
     )
-    at = f"certain after {certain}, alpha {alpha:g}"
+    at = f"certain after {certain}, alpha {alpha:.2g}"
     if asked < len(order):
         # The number of questions depends on the outcome: only an interval that holds at any time may speak of the gain.
         halves = [(difference + 1) / 2 for difference in differences]
@@ -139,7 +139,7 @@ def judge_improvement(
         reason = f"{outcome} on the first {certain} questions, but not on all; ask more questions"
     else:
         reason = "the difference may be luck; ask more questions"
-    return Verdict("improvement", "INCONCLUSIVE", f"{counts}; {reason} (alpha {alpha:g})", numbers)
+    return Verdict("improvement", "INCONCLUSIVE", f"{counts}; {reason} (alpha {alpha:.2g})", numbers)
 
 
 def _paired_outcome(
