@@ -130,7 +130,8 @@ def evaluate(
             done = {(record.question_id, record.sample) for record in read_records(stage)}
         if decided is not None and decided(question_means(read_records(stage)), asked):
             break
-    records = [record for record in evaluation.records if record.question_id in set(order[:asked])]
+    counted = set(order[:asked])
+    records = [record for record in evaluation.records if record.question_id in counted]
     if all(record.status == "unscored" for record in records):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
     summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=decided is not None)

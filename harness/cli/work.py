@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
             f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
         )
     seeds = list(dict.fromkeys(options.seed or recipe.seeds))
-    failed, directories, progress, session = False, [], Progress(), uuid.uuid4().hex
+    failed, progress, session = False, Progress(), uuid.uuid4().hex
     runs: list[Run] = []
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)
     for seed in seeds:
@@ -45,7 +45,6 @@ def run(options: argparse.Namespace) -> int:
             verdicts = made.verdicts()
         finally:
             progress.clear()
-        directories.append(made.directory)
         runs.append(made)
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
         failed = failed or over.passed is False
-    render(directories, options.report_dir)
+    render([made.directory for made in runs], options.report_dir)
     return int(failed)
 
 

@@ -48,11 +48,6 @@ def visible_gpus() -> list[str]:
     return visible
 
 
-def gpu_count() -> int:
-    """How many GPUs (or MIG instances) this process may use; 0 without a driver."""
-    return len(visible_gpus())
-
-
 def gpu_for_worker(worker_index: int, visible: Sequence[str]) -> str | None:
     """The one GPU of an xdist worker, an entry of ``visible``: round robin, so it is shared where workers are more.
 
