@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -11,37 +11,67 @@ from markupsafe import Markup
 from reports import present
 from reports.charts import Chart, charts_of, draw
 from reports.loose import number
+from reports.pairs import share_common
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from reports.views import Answer, Evaluation, Flip, Run
+    from reports.views import Answer, Evaluation, Flip, Question, Run, Turn
+
+WORDS: Mapping[str, str] = {"before": "before", "after": "after"}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A run ready to be shown. ``id`` prefixes every id of its part of the page; ``words`` names the evaluations."""
+    """A run ready to be shown.
+
+    ``id`` prefixes ids that would clash where runs share a page, ``stem`` is the file name of the run's page without
+    ``.html``, ``words`` names the evaluations, ``differs`` tells the run from its like in the session, ``asked`` counts
+    the questions, ``sides`` are the evaluations whose answers are shown, ``common`` the turns that begin every prompt,
+    and ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there.
+    """
 
     run: Run
     id: str
+    stem: str
     mark: str
     word: str
     kind: str
     title: str
+    differs: tuple[tuple[str, str], ...]
     evaluations: tuple[Evaluation, ...]
     words: Mapping[str, str]
     comparison: tuple[list[present.Row], list[present.Row]]
+    cost: tuple[list[present.Cost], ...]
     flips: Mapping[Flip, int]
+    asked: int
     samples: int
+    sides: tuple[str, ...]
+    two_sided: bool
+    weights: Mapping[str, str]
+    common: tuple[Turn, ...]
     statuses: list[tuple[str, str]]
     finishes: list[tuple[str, str]]
     charts: list[tuple[Chart, Markup]]
     columns: list[str]
     threshold: float | None
+    records: Mapping[str, str]
+
+    def light(self) -> Page:
+        """The page without questions, steps and charts: what a session page needs, in little memory."""
+        training = None if self.run.training is None else replace(self.run.training, steps=())
+        return replace(self, run=replace(self.run, questions=(), training=training), charts=[], columns=[])
 
 
-def page_of(index: int, run: Run) -> Page:
-    """The page of the ``index``-th run, its charts drawn."""
+def page_of(
+    index: int,
+    run: Run,
+    stem: str = "run",
+    differs: Sequence[tuple[str, str]] = (),
+    words: Mapping[str, str] | None = None,
+    records: Mapping[str, str] | None = None,
+) -> Page:
+    """The page of the ``index``-th run, its charts drawn. ``words`` are other names for the two evaluations."""
     steps = run.training.steps if run.training is not None else ()
     trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
     answers: list[tuple[str, Answer]] = []
@@ -49,24 +79,46 @@ def page_of(index: int, run: Run) -> Page:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
     gate = run.recipe.get("gate")
     mark, word, kind = present.outcome_words(run)
+    evaluations = tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None)
     return Page(
         run=run,
         id=f"run{index}",
+        stem=stem,
         mark=mark,
         word=word,
         kind=kind,
         title=run.name if run.seed is None else f"{run.name} · seed {run.seed}",
-        evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),
-        words={"before": "before" if trains else "accuracy", "after": "after"},
+        differs=tuple(differs),
+        evaluations=evaluations,
+        words=words or (WORDS if trains else {"before": "accuracy", "after": "after"}),
         comparison=present.comparison(run),
+        cost=tuple(present.cost(evaluation) for evaluation in evaluations),
         flips=Counter(question.flip for question in run.questions),
+        asked=len(run.questions),
         samples=max((len(side) for q in run.questions for side in (q.before, q.after)), default=0),
+        sides=_sides(run),
+        two_sided=run.compares,
+        weights={function: present.plain(weight) for function, weight in run.weights.items()},
+        common=_common_turns(run.questions),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),
         charts=[(chart, Markup(draw(chart))) for chart in charts_of(steps)],
         columns=list(dict.fromkeys(key for step in steps for key in step if key not in ("step", "time"))),
         threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
+        records=records or {},
     )
+
+
+def _sides(run: Run) -> tuple[str, ...]:
+    if run.compares:
+        return ("before", "after")
+    return ("after",) if any(question.after for question in run.questions) else ("before",)
+
+
+def _common_turns(questions: Sequence[Question]) -> tuple[Turn, ...]:
+    """The turns that begin every prompt, its last turn left out; nothing where there is but one question."""
+    prompts = [question.prompt[:-1] for question in questions]
+    return share_common(prompts) if len(prompts) > 1 else ()
 
 
 def _before_first(pair: tuple[str, str]) -> tuple[bool, str]:

@@ -64,6 +64,15 @@ def _last_user(prompt: Sequence[Turn]) -> str:
     return next((turn.content for turn in reversed(prompt) if turn.role == "user"), "")
 
 
+def share_common(prompts: Sequence[tuple[Turn, ...]]) -> tuple[Turn, ...]:
+    """The turns with which all prompts begin."""
+    shortest = min(prompts, key=len)
+    same = 0
+    while same < len(shortest) and all(prompt[same] == shortest[same] for prompt in prompts):
+        same += 1
+    return shortest[:same]
+
+
 def evaluation(name: str, answers: Answers, summary: Mapping[str, Any]) -> Evaluation | None:
     """One evaluation in numbers: accuracy and interval from its summary, the counts from its records, or from the
     summary where no record is left. ``None`` where there is neither."""

@@ -21,6 +21,13 @@ KINDS: Mapping[str, str] = {"correct": "good", "wrong": "bad", "no_answer": "bad
 STATUS_WORDS: Mapping[str, str] = {"no_answer": "no answer", "unscored": "not scored"}
 FINISH_WORDS: Mapping[str, str] = {"stop": "ended by itself", "length": "cut off at the token limit"}
 GRADER_WORDS: Mapping[str, str] = {"boxed_exact": "strict grader", "boxed_numeric": "flexible grader"}
+GRADED: Mapping[bool | None, tuple[str, str]] = {
+    True: ("good", "✓ correct"),
+    False: ("bad", "✗ wrong"),
+    None: ("open", "? not scored"),
+}
+CLIP_AT = 400
+"""Characters of an extracted answer that a report holds: one that is longer is not an answer."""
 STATUSES = ("correct", "wrong", "no_answer", "unscored")
 
 
@@ -37,6 +44,20 @@ def points(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A whole number with thin thousands."""
     return NONE if value is None else f"{round(value):,}".replace(",", "\u202f")
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 turn``, ``2 turns``."""
+    return f"{count(number)} {noun}" + ("" if number == 1 else "s")
+
+
+def clip(text: str, limit: int = CLIP_AT) -> str:
+    """``text`` of at most ``limit`` characters, and how many more there are.
+
+    >>> clip("abcdef", 4)
+    'abcd… (2 more characters)'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}… ({plural(len(text) - limit, 'more character')})"
 
 
 def plain(value: Any) -> str:
@@ -180,6 +201,25 @@ def side(answers: Sequence[Answer]) -> Side:
     return Side(f"{right}/{len(answers)}", kind, words, said[0][0] or "" if said else "", cut)
 
 
+def speed(evaluation: Evaluation) -> float | None:
+    """Completion tokens a second of the whole evaluation, so with the model's loading where that was part of it."""
+    time = number(evaluation.summary.get("seconds"))
+    return evaluation.completion_tokens / time if time and evaluation.completion_tokens else None
+
+
+Cost = tuple[str, str]
+"""What it is, and how much."""
+
+
+def cost(evaluation: Evaluation) -> list[Cost]:
+    """What an evaluation cost: tokens, time and memory, those that are known."""
+    time, memory = (number(evaluation.summary.get(key)) for key in ("seconds", "peak_memory_bytes"))
+    rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
+    rows += [("time", seconds(time))] if time is not None else []
+    rows += [("peak memory", size(memory))] if memory else []
+    return rows
+
+
 Row = tuple[str, list[str], str]
 """The name of a number, one cell per evaluation, and the change."""
 
@@ -193,7 +233,8 @@ def comparison(run: Run) -> tuple[list[Row], list[Row]]:
     good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
     good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("time", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
+    good += [("completion tokens a second", [speed(s) for s in sides], count, None)]
+    good += [("time, loading included", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
     good += [("peak memory", [number(s.summary.get("peak_memory_bytes")) for s in sides], size, None)]
     counts: list[tuple[str, list[float | None], Any, Any]] = [
         ("questions", [s.questions for s in sides], count, None),

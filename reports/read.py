@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from reports.loose import dicts, number, string, turns, whole
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
-from reports.views import Answer, Grade, Run, Training, Verdict
+from reports.views import Answer, Grade, Run, Training, Turn, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -45,6 +46,21 @@ def read_run(path: Path) -> Run:
     )
 
 
+def read_head(path: Path) -> tuple[tuple[str, int | None], dict[str, Any], dict[str, Any]]:
+    """``((recipe, seed), recipe, identity)`` of a run directory, without its records."""
+    notes: list[str] = []
+    environment, judged = _json(path / "environment.json", notes), _json(path / "verdicts.json", notes)
+    name, seed, _ = _name_parts(path.name)
+    return (
+        (
+            str(judged.get("recipe") or environment.get("recipe") or name),
+            whole(judged.get("seed"), environment.get("seed"), seed),
+        ),
+        redact_tree(_toml(_text(path / "recipe.toml", notes), notes)),
+        redact_tree(_json(path / "identity.json", notes)),
+    )
+
+
 def _training(folder: Path, notes: list[str]) -> Training | None:
     if not folder.is_dir():
         return None
@@ -61,19 +77,21 @@ def _training(folder: Path, notes: list[str]) -> Training | None:
 def _answers(path: Path, notes: list[str]) -> dict[str, list[Answer]]:
     """One evaluation's answers by question id, in order of sample. A sample met twice counts once, as last seen."""
     found: dict[str, dict[int, Answer]] = {}
-    for row in _lines(path, notes):
-        answer = _answer(row)
+    known: dict[tuple[Turn, ...], tuple[Turn, ...]] = {}  # the samples of a question have one prompt: held once
+    for row in _rows(path, notes):
+        prompt = turns(row.get("prompt"))
+        answer = _answer(row, known.setdefault(prompt, prompt))
         found.setdefault(str(row.get("question_id", "")), {})[answer.sample] = answer
     return {question: [samples[index] for index in sorted(samples)] for question, samples in found.items()}
 
 
-def _answer(row: dict[str, Any]) -> Answer:
+def _answer(row: dict[str, Any], prompt: tuple[Turn, ...]) -> Answer:
     rewards = row.get("rewards")
     grades = row.get("grades")
     return Answer(
         sample=whole(row.get("sample")) or 0,
         seed=whole(row.get("seed")),
-        prompt=turns(row.get("prompt")),
+        prompt=prompt,
         completion=string(row.get("completion")),
         ground_truth=string(row.get("ground_truth")),
         finish_reason=string(row.get("finish_reason")) or "unknown",
@@ -144,25 +162,34 @@ def _toml(text: str, notes: list[str]) -> dict[str, Any]:
 
 
 def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """The objects of a JSONL file. Lines that do not parse are dropped and counted in one note."""
-    rows: list[dict[str, Any]] = []
+    """The objects of a JSONL file."""
+    return list(_rows(path, notes))
+
+
+def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file, one at a time. Lines that do not parse are dropped and counted in one note."""
     dropped = 0
-    # Only "\n" ends a line: JSON text may hold U+2028 and others that str.splitlines would split at.
-    for line in _text(path, notes).split("\n"):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-        else:
-            dropped += 1
+    try:
+        # Only "\n" ends a line: JSON text may hold U+2028 and others that str.splitlines would split at.
+        with path.open("rb") as file:
+            for line in file:
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line.decode("utf-8", "replace"))
+                except (ValueError, RecursionError):
+                    row = None
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    dropped += 1
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        notes.append(f"{_where(path)} could not be read: {error.strerror or error}.")
     if dropped:
         lines = "1 torn line was" if dropped == 1 else f"{dropped} torn lines were"
         notes.append(f"{_where(path)}: {lines} left out.")
-    return rows
 
 
 def _where(path: Path) -> str:

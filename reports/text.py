@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -13,10 +15,24 @@ FOLD_AT = 20_000
 # Controls except tab and newline, soft hyphen, bidirectional marks and overrides, zero-width and separator characters,
 # byte order mark, lone surrogates, noncharacters and the invisible tag characters. Zero-width joiners stay: emoji and
 # several scripts are written with them.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+_RANGES: tuple[tuple[int, int], ...] = (
+    (0x00, 0x08),
+    (0x0B, 0x1F),
+    (0x7F, 0x9F),
+    (0xAD, 0xAD),
+    (0x61C, 0x61C),
+    (0x180E, 0x180E),
+    (0x200B, 0x200B),
+    (0x200E, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0xD800, 0xDFFF),
+    (0xFEFF, 0xFEFF),
+    (0xFFF9, 0xFFFB),
+    (0xFFFE, 0xFFFF),
+    (0xE0000, 0xE007F),
 )
+_INVISIBLE = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in _RANGES) + "]")
 _CONTROL_NAMES = dict(enumerate("␀␁␂␃␄␅␆␇␈␉␊␋␌␍␎␏␐␑␒␓␔␕␖␗␘␙␚␛␜␝␞␟")) | {0x7F: "␡"}
 
 
@@ -30,10 +46,26 @@ def _plain(match: re.Match[str]) -> str:
     return symbol if len(symbol) == 1 else f"⟨{symbol}⟩"
 
 
+def _name(code: int) -> str:
+    return "surrogate" if 0xD800 <= code <= 0xDFFF else unicodedata.name(chr(code), "control character").lower()
+
+
 def _marked(match: re.Match[str]) -> str:
     code = ord(match[0])
-    name = "surrogate" if 0xD800 <= code <= 0xDFFF else unicodedata.name(match[0], "control character")
-    return f'<span class="ctl" title="U+{code:04X} {name.lower()}">{_symbol(match[0])}</span>'
+    return f'<span class="ctl" title="U+{code:04X} {_name(code)}">{_symbol(match[0])}</span>'
+
+
+def rules() -> dict[str, Any]:
+    """What a page's script needs to do the same: the ranges, the symbols of controls, and the names of the others."""
+    names = {
+        code: _name(code) for low, high in _RANGES for code in range(low, high + 1) if not 0xD800 <= code <= 0xDFFF
+    }
+    return {
+        "ranges": _RANGES,
+        "symbols": {str(code): symbol for code, symbol in _CONTROL_NAMES.items()},
+        "names": {str(code): name for code, name in names.items() if name != "control character"},
+        "fold": FOLD_AT,
+    }
 
 
 def visible(text: str) -> str:
@@ -62,17 +94,32 @@ def fold(text: str, limit: int = FOLD_AT) -> tuple[str, str, int]:
     return text[: limit - tail], text[-tail:], len(text) - limit
 
 
-def folded(text: str, where: str = "records.jsonl") -> Markup:
+def folded(text: str, where: str = "records.jsonl", spots: Sequence[tuple[int, int, str]] = ()) -> Markup:
     """:func:`shown` of at most :data:`FOLD_AT` characters; a note tells how many are left out and which file has them.
+    ``spots`` are ``(start, end, title)`` of passages to mark, in order, none over another.
 
     >>> folded("<b>")
     Markup('&lt;b&gt;')
     """
     head, tail, left_out = fold(text)
     if not left_out:
-        return shown(head)
+        return _spotted(head, 0, spots)
     note = Markup('<span class="fold">… {:,} characters left out here: {} has them all …</span>')
-    return shown(head) + note.format(left_out, where) + shown(tail)
+    ends = _spotted(head, 0, spots), _spotted(tail, len(text) - len(tail), spots)
+    return ends[0] + note.format(left_out, where) + ends[1]
+
+
+def _spotted(text: str, offset: int, spots: Sequence[tuple[int, int, str]]) -> Markup:
+    """One end of a text that begins ``offset`` characters into the whole; a spot that it cuts is left."""
+    out: list[str] = []
+    at = 0
+    for start, end, title in spots:
+        if start >= offset + at and end <= offset + len(text):
+            name, words = escape(visible(title)), shown(text[start - offset : end - offset])
+            out += (shown(text[at : start - offset]), f'<mark class="spot" title="{name}">{words}</mark>')
+            at = end - offset
+    out.append(shown(text[at:]))
+    return Markup("".join(out))
 
 
 def shorten(text: str, limit: int = 160) -> str:

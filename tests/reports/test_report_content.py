@@ -6,18 +6,16 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 from made_up_runs import MadeUp, records_of, write_run
-from report_pages import page_of, words_of
+from report_pages import page_of, pages_of, words_of
 
 from reports import render_session
+from reports.files import relative, stems
 from reports.render import TEMPLATES, environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -115,24 +113,86 @@ def test_training_is_drawn_and_tabled(rendered: tuple[Path, str]) -> None:
     assert "6.4 s" in text  # 12 steps of 0.53 s
 
 
-def test_same_runs_give_the_same_bytes(rendered: tuple[Path, str], tmp_path: Path) -> None:
-    run, page = rendered
-    assert page_of(run, output=tmp_path) == page
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_nothing_else_is_left_in_the_folder(rendered: tuple[Path, str], tmp_path: Path) -> None:
-    target = render_session([rendered[0]], tmp_path / "new" / "folder")
+def test_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=60))
+    render_session([run], tmp_path / "first")
+    render_session([run], tmp_path / "second")
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+
+
+def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=110))
+    target = render_session([run], tmp_path / "new" / "folder")
     assert target == tmp_path / "new" / "folder" / "index.html"
-    assert [path.name for path in target.parent.iterdir()] == ["index.html"]
+    kept = {"index.html", f"{run.name}.html", f"{run.name}/questions-2.html", f"{run.name}/questions-3.html"}
+    assert set(contents(target.parent)) == kept
 
 
-def test_runs_stand_together(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path, MadeUp(seed=seed)) for seed in (0, 1, 2)]
-    page = page_of(*runs, output=tmp_path)
-    assert [f"made-up · seed {seed}" in page for seed in (0, 1, 2)] == [True] * 3
+def test_pages_of_an_earlier_rendering_are_not_left_behind(tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    run = write_run(tmp_path, MadeUp(questions=110))
+    render_session([run], report)
+    (report / run.name / "mine.txt").write_text("not a page of ours")
+    lines = (run / "questions.jsonl").read_text().splitlines(keepends=True)[:60]
+    (run / "questions.jsonl").write_text("".join(lines))
+    for side in ("before", "after"):
+        known = {json.loads(line)["id"] for line in lines}
+        kept = [record for record in records_of(run, side) if record["question_id"] in known]
+        (run / side / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
+    render_session([run], report)
+    assert {path.name for path in (report / run.name).iterdir()} == {"questions-2.html", "mine.txt"}
+
+
+def test_runs_have_pages_linked_both_ways(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / folder, MadeUp()) for folder in ("a", "b")] + [write_run(tmp_path, MadeUp(seed=1))]
+    index = render_session(runs, tmp_path / "report")
+    page = index.read_text(encoding="utf-8")
     assert "3 runs: " in page
-    identities = re.findall(r' id="([^"]+)"', page)
-    assert len(identities) == len(set(identities))
+    names = [f"{runs[0].name}.html", f"{runs[0].name}-2.html", f"{runs[2].name}.html"]
+    assert set(re.findall(r'href="([^"#]+\.html)"', page)) == set(names)
+    for name in names:
+        assert 'href="index.html"' in (index.parent / name).read_text(encoding="utf-8")
+
+
+def test_every_id_stands_once_on_a_page(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, MadeUp(seed=seed, questions=60)) for seed in (0, 1)]
+    for page in pages_of(render_session(runs, tmp_path / "report")):
+        identities = re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8"))
+        assert len(identities) == len(set(identities)), page
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["tiny-0-ab"], ["tiny-0-ab"]),
+        (["a", "A", "a"], ["a", "A-2", "a-3"]),
+        (["index", "..", "", "CON"], ["index-2", "run", "run-2", "CON-2"]),
+        (["<img src=x>/\u202e", "ü"], ["img-src-x", "run"]),
+        (["x" * 300], ["x" * 120]),
+    ],
+)
+def test_page_names_are_safe_and_distinct(names: list[str], expected: list[str]) -> None:
+    assert stems(names) == expected
+
+
+def test_runs_of_one_recipe_and_seed_are_told_apart(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / folder, MadeUp()) for folder in ("a", "b")]
+    recipe = runs[1] / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("learning_rate = 1e-4", "learning_rate = 3e-4"))
+    (other := write_run(tmp_path, MadeUp(recipe="other")))
+    words = words_of(render_session([*runs, other], tmp_path / "report").read_text(encoding="utf-8"))
+    assert words.count("train.learning_rate") == 2
+    assert "train.learning_rate 0.0001" in words
+    assert "train.learning_rate 0.0003" in words
+
+
+def test_a_path_through_the_root_of_the_file_system_is_not_told() -> None:
+    assert relative(Path("/a/runs/x y/records.jsonl"), Path("/a/report")) == "../runs/x%20y/records.jsonl"
+    assert relative(Path("/a/runs/records.jsonl"), Path("/b/report")) is None
 
 
 def test_an_unknown_name_in_a_template_is_an_error() -> None:

@@ -1,0 +1,175 @@
+"""Questions as static HTML: what a reader without JavaScript meets, and what paper gets.
+
+The markup is in ``templates/cards.html``. ``open.js`` fills the same slots in a browser; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from reports import present
+from reports.skeleton import fill
+from reports.spot import spots
+from reports.text import folded, shorten, shown, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reports.page import Page
+    from reports.views import Answer, Grade, Question, Turn
+
+ARROW = Markup(' <span class="soft" aria-hidden="true">→</span> ')
+NOTHING = Markup("")
+
+
+def rows(questions: Sequence[Question], page: Page) -> Markup:
+    """The rows of some questions, each with its card."""
+    return Markup("\n").join(row(question, page) for question in questions)
+
+
+def row(question: Question, page: Page) -> Markup:
+    """One question folded into a line that opens."""
+    sides = [(word, present.side(answers)) for word, answers in sides_of(question, page)]
+    marks = ARROW.join(
+        fill(
+            "mark",
+            kind=side.kind,
+            mark=side.mark,
+            words=f"{word} {side.words}, " if page.two_sided else side.words + ", ",
+        )
+        for word, side in sides
+    )
+    flip = fill("flip", flip=question.flip, words=present.flip_words(question.flip, page.two_sided))
+    return fill(
+        "row",
+        number=str(question.number),
+        flip=question.flip,
+        marks=marks + Markup(" ") + flip,
+        text=shorten(question.text),
+        truth=shorten(question.ground_truth, 24),
+        said=ARROW.join(
+            fill("said", words=shorten(side.extracted, 24) or present.NONE, cut="cut" if side.cut else "")
+            for _, side in sides
+        ),
+        opened=card(question, page),
+    )
+
+
+def card(question: Question, page: Page) -> Markup:
+    """One question opened. The turns that begin every prompt of the page are not told again."""
+    own = question.prompt[len(page.common) :]
+    return fill(
+        "question",
+        earlier=earlier(own[:-1], f"{present.plural(len(own) - 1, 'earlier turn')} of the prompt")
+        if own[1:]
+        else NOTHING,
+        asked=turns(own[-1:]) if own else fill("turn", role="user", content=folded(question.text)),
+        truth=folded(question.ground_truth),
+        number=str(question.number),
+        id=shown(question.id),
+        answers=answers_of(question, page),
+    )
+
+
+def earlier(prompt: Sequence[Turn], summary: str) -> Markup:
+    """Turns behind a line that opens."""
+    return fill("earlier", summary=summary, turns=turns(prompt))
+
+
+def turns(prompt: Sequence[Turn]) -> Markup:
+    """Chat turns as they were sent."""
+    return Markup("").join(fill("turn", role=shown(turn.role), content=folded(turn.content)) for turn in prompt)
+
+
+def sides_of(question: Question, page: Page) -> list[tuple[str, tuple[Answer, ...]]]:
+    """What is shown beside each other: ``(name, answers)``."""
+    both = [(page.words["before"], question.before), (page.words["after"], question.after)]
+    return both if page.two_sided else [("answer", question.after or question.before)]
+
+
+def answers_of(question: Question, page: Page) -> Markup:
+    """Before beside after; of several samples each pair folded but the first."""
+    sides = sides_of(question, page)
+    samples = max(len(answers) for _, answers in sides)
+    pairs = [[(name, answers[at] if at < len(answers) else None) for name, answers in sides] for at in range(samples)]
+    shape = "" if page.two_sided else "alone"
+    if samples <= 1:
+        told = pairs or [[(name, None) for name, _ in sides]]
+        return fill("pair", sides=shape, answers=_beside(told[0], page.weights, question.prompt))
+    return Markup("").join(
+        fill(
+            "sample" if at else "sample-open",
+            name=f"sample {at + 1} of {samples}",
+            marks=ARROW.join(status(answer) for _, answer in pair if answer is not None),
+            sides=shape,
+            answers=_beside(pair, page.weights, question.prompt),
+        )
+        for at, pair in enumerate(pairs)
+    )
+
+
+def _beside(pair: Sequence[tuple[str, Answer | None]], weights: Mapping[str, str], asked: Sequence[Turn]) -> Markup:
+    return Markup("").join(
+        fill("missing", words=f"{name}: not asked") if answer is None else answer_card(answer, name, weights, asked)
+        for name, answer in pair
+    )
+
+
+def answer_card(answer: Answer, name: str, weights: Mapping[str, str], asked: Sequence[Turn]) -> Markup:
+    """One completion with everything that is known of it."""
+    another = bool(answer.prompt) and tuple(answer.prompt) != tuple(asked)
+    terms = [_term(function, value, weights.get(function)) for function, value in answer.rewards.items()]
+    cut = answer.finish_reason == "length"
+    finish = present.FINISH_WORDS.get(answer.finish_reason, answer.finish_reason)
+    marked = [(start, end, spot_title(grader)) for start, end, grader in spots(answer)]
+    return fill(
+        "answer",
+        name=name,
+        status=status(answer),
+        prompt=earlier(answer.prompt, "asked with another prompt") if another else NOTHING,
+        completion=folded(answer.completion, spots=marked) if answer.completion else fill("soft", words="(empty)"),
+        extracted=extracted_of(answer.extracted, "nothing"),
+        reward=present.plain(answer.reward),
+        terms=Markup(" = ") + Markup(" + ").join(terms) if terms else NOTHING,
+        graders=Markup("").join(map(grader_card, answer.grades)),
+        finish=fill("bold", words=finish) if cut else shown(finish),
+        tokens=present.count(answer.completion_tokens),
+        prompt_tokens=present.count(answer.prompt_tokens),
+    )
+
+
+def status(answer: Answer) -> Markup:
+    """The status as mark and word."""
+    return fill(
+        "status",
+        kind=present.KINDS.get(answer.status, "open"),
+        mark=present.MARKS.get(answer.status, "?"),
+        words=shown(present.STATUS_WORDS.get(answer.status, answer.status)),
+    )
+
+
+def extracted_of(extracted: str | None, nothing: str) -> Markup:
+    """An extracted answer, at most :data:`reports.present.CLIP_AT` characters of it."""
+    if extracted is None:
+        return fill("soft", words=nothing)
+    return fill("mono", words=shown(present.clip(extracted)))
+
+
+def grader_card(grade: Grade) -> Markup:
+    """What one grader made of the completion."""
+    kind, verdict = present.GRADED[grade.correct]
+    words = Markup("(nothing extracted)") if grade.extracted is None else shown(present.clip(grade.extracted))
+    name = present.GRADER_WORDS.get(grade.grader, grade.grader)
+    return fill("grader", grader=grade.grader, name=shown(name), kind=kind, verdict=verdict, extracted=words)
+
+
+def spot_title(grader: str) -> str:
+    """What a marked passage is."""
+    return f"extracted by the {present.GRADER_WORDS.get(grader, grader)}" if grader else "extracted"
+
+
+def _term(function: str, value: float | None, weight: str | None) -> Markup:
+    weighed = "" if weight is None else f" \N{MULTIPLICATION SIGN} weight {visible(weight)}"
+    return fill("term", function=shown(function), value=present.plain(value), weight=weighed)

@@ -1,0 +1,81 @@
+r"""Where an extracted answer stands in its completion.
+
+The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}``: the strict one
+of the first, all others of the last. An answer that stands in no box is looked for as a word, from the end.
+
+    >>> spot(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7")
+    (32, 33)
+    >>> spot(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7", first=True)
+    (13, 14)
+    >>> spot("7 of 17", "7")
+    (0, 1)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reports.views import Answer
+
+STRICT = "boxed_exact"
+"""The grader that reads the first box."""
+
+Span = tuple[int, int]
+_TRIES = 1_000
+LONGEST = 2_000
+"""Characters of an extracted answer beyond which it is not looked for: it is the text."""
+
+
+def spots(answer: Answer) -> list[tuple[int, int, str]]:
+    """``(start, end, grader)`` of every place that was extracted, in order, none over another; ``""`` is the answer
+    that decided the status. Places of graders that agree are one."""
+    if answer.extracted is None:
+        return []
+    graded = {grade.grader: grade.extracted for grade in answer.grades}
+    # Where the box is first and last at once the question does not arise; else the answer is the strict grader's only
+    # where no other grader extracted the same.
+    strict = graded.get(STRICT) == answer.extracted and answer.extracted not in [
+        extracted for grader, extracted in graded.items() if grader != STRICT
+    ]
+    found: list[tuple[int, int, str]] = []
+    for grader, extracted, first in (
+        ("", answer.extracted, strict),
+        *((grader, extracted, grader == STRICT) for grader, extracted in graded.items()),
+    ):
+        span = None if extracted is None else spot(answer.completion, extracted, first=first)
+        if span is not None and all(span[1] <= start or end <= span[0] for start, end, _ in found):
+            found.append((*span, grader))
+    return sorted(found)
+
+
+def spot(completion: str, extracted: str, *, first: bool = False) -> Span | None:
+    r"""Start and end of ``extracted`` in the last (or ``first``) ``\boxed{}`` that holds it, else of its last mention
+    that is not inside a longer word or number; ``None`` where it is nowhere, such as a grader's own wording."""
+    wanted = extracted.strip()
+    if not wanted or len(wanted) > LONGEST:
+        return None
+    box = re.compile(r"\\boxed\s{0,40}\{\s{0,40}(" + re.escape(wanted) + r")\s{0,40}\}")
+    boxes = [match.span(1) for match in box.finditer(completion)]
+    if boxes:
+        return boxes[0 if first else -1]
+    at = len(completion)
+    for _ in range(_TRIES):
+        at = completion.rfind(wanted, 0, at + len(wanted) - 1)
+        if at < 0:
+            break
+        if not _within_word(completion, at, at + len(wanted)):
+            return at, at + len(wanted)
+    return None
+
+
+def _within_word(text: str, start: int, end: int) -> bool:
+    """Whether more of a word or a number goes on at either end: the 7 of 17, 7.5 or 1,700."""
+    left, right = text[max(0, start - 2) : start], text[end : end + 2]
+    if re.search(r"\w\Z", left) and text[start].isalnum():
+        return True
+    if re.match(r"\w", right) and text[end - 1].isalnum():
+        return True
+    digits = text[start].isdigit() and re.search(r"\d[.,]\Z", left)
+    return bool(digits or (text[end - 1].isdigit() and re.match(r"[.,]\d", right)))
