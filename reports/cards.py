@@ -160,7 +160,11 @@ def extracted_of(extracted: str | None, nothing: str) -> Markup:
 def grader_card(grade: Grade) -> Markup:
     """What one grader made of the completion."""
     kind, verdict = present.GRADED[grade.correct]
-    words = Markup("(nothing extracted)") if grade.extracted is None else shown(present.clip(grade.extracted))
+    words = (
+        fill("soft", words="nothing extracted")
+        if grade.extracted is None
+        else fill("code", words=shown(present.clip(grade.extracted)))
+    )
     name = present.GRADER_WORDS.get(grade.grader, grade.grader)
     return fill("grader", grader=grade.grader, name=shown(name), kind=kind, verdict=verdict, extracted=words)
 

@@ -13,7 +13,7 @@ from reports.pairs import share_correct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reports.views import Answer, Evaluation, Flip, Run
+    from reports.views import Answer, Evaluation, Flip, Run, Verdict
 
 NONE = "\N{EN DASH}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
@@ -165,6 +165,18 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
     return worst[0], f"{passed} passed, {undecided}" if passed else f"Nothing decided: {undecided}", worst[2]
 
 
+def held_against(verdict: Verdict) -> str:
+    """What a baseline verdict holds the run against, from its numbers; ``""`` for other gates and where none are."""
+    before, after = number(verdict.numbers.get("before")), number(verdict.numbers.get("after"))
+    if verdict.gate != "baseline" or before is None:
+        return ""
+    questions = number(verdict.numbers.get("pairs")) or number(verdict.numbers.get("questions"))
+    on = f" on the same {plural(round(questions), 'question')}" if questions else ""
+    return f"held against the committed baseline: {percent(before)}{on}" + (
+        f", now {percent(after)}" if after is not None else ""
+    )
+
+
 def flip_words(flip: Flip, two_sided: bool) -> str:
     """The name of a class of questions."""
     both = "both " if two_sided else ""
@@ -201,12 +213,6 @@ def side(answers: Sequence[Answer]) -> Side:
     return Side(f"{right}/{len(answers)}", kind, words, said[0][0] or "" if said else "", cut)
 
 
-def speed(evaluation: Evaluation) -> float | None:
-    """Completion tokens a second of the whole evaluation, so with the model's loading where that was part of it."""
-    time = number(evaluation.summary.get("seconds"))
-    return evaluation.completion_tokens / time if time and evaluation.completion_tokens else None
-
-
 Cost = tuple[str, str]
 """What it is, and how much."""
 
@@ -215,7 +221,7 @@ def cost(evaluation: Evaluation) -> list[Cost]:
     """What an evaluation cost: tokens, time and memory, those that are known."""
     time, memory = (number(evaluation.summary.get(key)) for key in ("seconds", "peak_memory_bytes"))
     rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
-    rows += [("time", seconds(time))] if time is not None else []
+    rows += [("time with start-up", seconds(time))] if time is not None else []
     rows += [("peak memory", size(memory))] if memory else []
     return rows
 
@@ -233,8 +239,7 @@ def comparison(run: Run) -> tuple[list[Row], list[Row]]:
     good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
     good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("completion tokens a second", [speed(s) for s in sides], count, None)]
-    good += [("time, loading included", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
+    good += [("time with start-up", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
     good += [("peak memory", [number(s.summary.get("peak_memory_bytes")) for s in sides], size, None)]
     counts: list[tuple[str, list[float | None], Any, Any]] = [
         ("questions", [s.questions for s in sides], count, None),

@@ -217,7 +217,13 @@ def environment() -> Environment:
         "shorten": text.shorten,
         "shown": text.shown,
     }
-    jinja.globals |= {"FLIPS": FLIPS, "flip_words": present.flip_words}
+    jinja.globals |= {
+        "FLIPS": FLIPS,
+        "flip_words": present.flip_words,
+        "held_against": present.held_against,
+        "finish_words": present.FINISH_WORDS,
+        "status_words": present.STATUS_WORDS,
+    }
     return jinja
 
 

@@ -1,3 +1,4 @@
+"use strict";
 // The value that reports/pack.py put into <script type="application/x-packed" id="...">.
 const DIGITS = new Uint8Array(128);
 Array.from("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~").forEach(
