@@ -5,17 +5,18 @@ The markup is in ``templates/cards.html``. ``open.js`` fills the same slots in a
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from reports import present
-from reports.skeleton import fill
+from reports.skeleton import fill, joined
 from reports.spot import spots
 from reports.text import folded, shorten, shown, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reports.page import Page
     from reports.views import Answer, Grade, Question, Turn
@@ -26,13 +27,13 @@ NOTHING = Markup("")
 
 def rows(questions: Sequence[Question], page: Page) -> Markup:
     """The rows of some questions, each with its card."""
-    return Markup("\n").join(row(question, page) for question in questions)
+    return joined((row(question, page) for question in questions), "\n")
 
 
 def row(question: Question, page: Page) -> Markup:
     """One question folded into a line that opens."""
     sides = [(word, present.side(answers)) for word, answers in sides_of(question, page)]
-    marks = ARROW.join(
+    marks = _arrows(
         fill(
             "mark",
             kind=side.kind,
@@ -49,7 +50,7 @@ def row(question: Question, page: Page) -> Markup:
         marks=marks + Markup(" ") + flip,
         text=shorten(question.text),
         truth=shorten(question.ground_truth, 24),
-        said=ARROW.join(
+        said=_arrows(
             fill("said", words=shorten(side.extracted, 24) or present.NONE, cut="cut" if side.cut else "")
             for _, side in sides
         ),
@@ -80,7 +81,7 @@ def earlier(prompt: Sequence[Turn], summary: str) -> Markup:
 
 def turns(prompt: Sequence[Turn]) -> Markup:
     """Chat turns as they were sent."""
-    return Markup("").join(fill("turn", role=shown(turn.role), content=folded(turn.content)) for turn in prompt)
+    return joined(fill("turn", role=shown(turn.role), content=folded(turn.content)) for turn in prompt)
 
 
 def sides_of(question: Question, page: Page) -> list[tuple[str, tuple[Answer, ...]]]:
@@ -98,11 +99,11 @@ def answers_of(question: Question, page: Page) -> Markup:
     if samples <= 1:
         told = pairs or [[(name, None) for name, _ in sides]]
         return fill("pair", sides=shape, answers=_beside(told[0], page.weights, question.prompt))
-    return Markup("").join(
+    return joined(
         fill(
             "sample" if at else "sample-open",
             name=f"sample {at + 1} of {samples}",
-            marks=ARROW.join(status(answer) for _, answer in pair if answer is not None),
+            marks=_arrows(status(answer.status) for _, answer in pair if answer is not None),
             sides=shape,
             answers=_beside(pair, page.weights, question.prompt),
         )
@@ -111,7 +112,7 @@ def answers_of(question: Question, page: Page) -> Markup:
 
 
 def _beside(pair: Sequence[tuple[str, Answer | None]], weights: Mapping[str, str], asked: Sequence[Turn]) -> Markup:
-    return Markup("").join(
+    return joined(
         fill("missing", words=f"{name}: not asked") if answer is None else answer_card(answer, name, weights, asked)
         for name, answer in pair
     )
@@ -127,29 +128,35 @@ def answer_card(answer: Answer, name: str, weights: Mapping[str, str], asked: Se
     return fill(
         "answer",
         name=name,
-        status=status(answer),
+        status=status(answer.status),
         prompt=earlier(answer.prompt, "asked with another prompt") if another else NOTHING,
         completion=folded(answer.completion, spots=marked) if answer.completion else fill("soft", words="(empty)"),
         extracted=extracted_of(answer.extracted, "nothing"),
         reward=present.plain(answer.reward),
-        terms=Markup(" = ") + Markup(" + ").join(terms) if terms else NOTHING,
-        graders=Markup("").join(map(grader_card, answer.grades)),
+        terms=joined([" = ", joined(terms, " + ")]) if terms else NOTHING,
+        graders=joined(map(grader_card, answer.grades)),
         finish=fill("bold", words=finish) if cut else shown(finish),
         tokens=present.count(answer.completion_tokens),
         prompt_tokens=present.count(answer.prompt_tokens),
     )
 
 
-def status(answer: Answer) -> Markup:
+# Few of these differ from each other, and a report has tens of thousands of each.
+_FEW = functools.lru_cache(maxsize=10_000)
+
+
+@_FEW
+def status(status: str) -> Markup:
     """The status as mark and word."""
     return fill(
         "status",
-        kind=present.KINDS.get(answer.status, "open"),
-        mark=present.MARKS.get(answer.status, "?"),
-        words=shown(present.STATUS_WORDS.get(answer.status, answer.status)),
+        kind=present.KINDS.get(status, "open"),
+        mark=present.MARKS.get(status, "?"),
+        words=shown(present.STATUS_WORDS.get(status, status)),
     )
 
 
+@_FEW
 def extracted_of(extracted: str | None, nothing: str) -> Markup:
     """An extracted answer, at most :data:`reports.present.CLIP_AT` characters of it."""
     if extracted is None:
@@ -157,6 +164,7 @@ def extracted_of(extracted: str | None, nothing: str) -> Markup:
     return fill("mono", words=shown(present.clip(extracted)))
 
 
+@_FEW
 def grader_card(grade: Grade) -> Markup:
     """What one grader made of the completion."""
     kind, verdict = present.GRADED[grade.correct]
@@ -169,11 +177,16 @@ def grader_card(grade: Grade) -> Markup:
     return fill("grader", grader=grade.grader, name=shown(name), kind=kind, verdict=verdict, extracted=words)
 
 
+def _arrows(pieces: Iterable[Markup]) -> Markup:
+    return joined(pieces, ARROW)
+
+
 def spot_title(grader: str) -> str:
     """What a marked passage is."""
     return f"extracted by the {present.GRADER_WORDS.get(grader, grader)}" if grader else "extracted"
 
 
+@_FEW
 def _term(function: str, value: float | None, weight: str | None) -> Markup:
     weighed = "" if weight is None else f" \N{MULTIPLICATION SIGN} weight {visible(weight)}"
     return fill("term", function=shown(function), value=present.plain(value), weight=weighed)

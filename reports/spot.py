@@ -23,6 +23,8 @@ STRICT = "boxed_exact"
 """The grader that reads the first box."""
 
 Span = tuple[int, int]
+_BOX = re.compile(r"\\boxed\s*\{\s*")
+_CLOSING = re.compile(r"\s*\}")
 _TRIES = 1_000
 LONGEST = 2_000
 """Characters of an extracted answer beyond which it is not looked for: it is the text."""
@@ -40,33 +42,48 @@ def spots(answer: Answer) -> list[tuple[int, int, str]]:
         extracted for grader, extracted in graded.items() if grader != STRICT
     ]
     found: list[tuple[int, int, str]] = []
+    met: dict[str, tuple[Span, Span] | None] = {}
     for grader, extracted, first in (
         ("", answer.extracted, strict),
         *((grader, extracted, grader == STRICT) for grader, extracted in graded.items()),
     ):
-        span = None if extracted is None else spot(answer.completion, extracted, first=first)
-        if span is not None and all(span[1] <= start or end <= span[0] for start, end, _ in found):
-            found.append((*span, grader))
+        if extracted is None:
+            continue
+        if extracted not in met:
+            met[extracted] = ends(answer.completion, extracted)
+        if (both := met[extracted]) is not None:
+            start, end = both[not first]
+            if all(end <= begun or over <= start for begun, over, _ in found):
+                found.append((start, end, grader))
     return sorted(found)
 
 
 def spot(completion: str, extracted: str, *, first: bool = False) -> Span | None:
     r"""Start and end of ``extracted`` in the last (or ``first``) ``\boxed{}`` that holds it, else of its last mention
     that is not inside a longer word or number; ``None`` where it is nowhere, such as a grader's own wording."""
+    both = ends(completion, extracted)
+    return None if both is None else both[not first]
+
+
+def ends(completion: str, extracted: str) -> tuple[Span, Span] | None:
+    """The first and the last box that holds ``extracted``, or twice its last mention outside of any."""
     wanted = extracted.strip()
     if not wanted or len(wanted) > LONGEST:
         return None
-    box = re.compile(r"\\boxed\s{0,40}\{\s{0,40}(" + re.escape(wanted) + r")\s{0,40}\}")
-    boxes = [match.span(1) for match in box.finditer(completion)]
+    boxes = [
+        (start, start + len(wanted))
+        for opening in _BOX.finditer(completion)
+        if completion.startswith(wanted, start := opening.end()) and _CLOSING.match(completion, start + len(wanted))
+    ]
     if boxes:
-        return boxes[0 if first else -1]
+        return boxes[0], boxes[-1]
     at = len(completion)
     for _ in range(_TRIES):
         at = completion.rfind(wanted, 0, at + len(wanted) - 1)
         if at < 0:
             break
         if not _within_word(completion, at, at + len(wanted)):
-            return at, at + len(wanted)
+            return (at, at + len(wanted)), (at, at + len(wanted))
     return None
 
 

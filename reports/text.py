@@ -79,7 +79,7 @@ def visible(text: str) -> str:
 
 def shown(text: object) -> Markup:
     """The body-text form of :func:`visible`: escaped, each symbol in a span that tells its name. Not for attributes."""
-    return Markup(_INVISIBLE.sub(_marked, str(escape(str(text)))))
+    return str.__new__(Markup, _INVISIBLE.sub(_marked, str.__str__(escape(str(text)))))
 
 
 def fold(text: str, limit: int = FOLD_AT) -> tuple[str, str, int]:
@@ -111,6 +111,8 @@ def folded(text: str, where: str = "records.jsonl", spots: Sequence[tuple[int, i
 
 def _spotted(text: str, offset: int, spots: Sequence[tuple[int, int, str]]) -> Markup:
     """One end of a text that begins ``offset`` characters into the whole; a spot that it cuts is left."""
+    if not spots:
+        return shown(text)
     out: list[str] = []
     at = 0
     for start, end, title in spots:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # JSON in ASCII never holds these bytes. The first two are the escapes that would tear words apart: a new line, and a
@@ -22,13 +22,6 @@ _NEWLINE, _BACKSLASH = "\x01", "\x02"
 _CODES = [chr(code) for code in (*range(0x03, 0x20), *range(0x7F, 0x100))]
 _MOST = 16_384
 _TOKEN = re.compile(r"( ?[A-Za-z]{2,}|\\u[0-9a-f]{4})")
-
-
-class _Table(dict[str, str]):
-    """Word to code; a word without one is its own."""
-
-    def __missing__(self, word: str) -> str:
-        return word
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Words:
 
     listed: tuple[str, ...]
     single: int
-    table: _Table
+    table: Mapping[str, str]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Words:
@@ -55,11 +48,12 @@ class Words:
         while len(_CODES) - leads + 256 * leads < len(listed):
             leads += 1
         single = len(_CODES) - leads
-        return cls(tuple(listed), single, _Table({word: _code(place, single) for place, word in enumerate(listed)}))
+        return cls(tuple(listed), single, {word: _code(place, single) for place, word in enumerate(listed)})
 
     def encode(self, text: str) -> bytes:
         """ASCII JSON as bytes of letters and codes."""
-        return "".join(map(self.table.__getitem__, _TOKEN.split(_short(text)))).encode("latin-1")
+        tokens = _TOKEN.split(_short(text))
+        return "".join(map(self.table.get, tokens, tokens)).encode("latin-1")
 
     def decode(self, raw: bytes) -> str:
         """The text of :meth:`encode`."""

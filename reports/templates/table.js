@@ -81,7 +81,7 @@ class QuestionTable {
     data.append("…");
     detail.append(data);
     row.after(detail);
-    row.classList.add("open");
+    row.classList.add("is-open");
     const button = row.querySelector("button");
     button.ariaExpanded = "true";
     button.setAttribute("aria-controls", "opened");
@@ -106,7 +106,7 @@ class QuestionTable {
     this.opened = null;
     if (!row) return;
     row.nextElementSibling?.remove();
-    row.classList.remove("open");
+    row.classList.remove("is-open");
     const button = row.querySelector("button");
     button.ariaExpanded = "false";
     button.removeAttribute("aria-controls");
