@@ -38,7 +38,7 @@ def draw_terminal(text: str) -> None:
 
 
 def photograph(page: Path) -> None:
-    """The top of the report, and one opened question, light and dark."""
+    """The session page, and one opened question of its first run, light and dark."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
@@ -49,9 +49,11 @@ def photograph(page: Path) -> None:
             )
             tab.goto(page.as_uri())
             tab.screenshot(path=str(PICTURES / f"report-{scheme}.png"))
-            question = tab.locator("details.q").first
-            question.locator("summary").first.click()
-            question.scroll_into_view_if_needed()
+            tab.locator("a.go").first.click()
+            tab.wait_for_selector("html[data-questions=ready]", state="attached")
+            tab.locator("tr.row").first.click()
+            tab.locator("tr.detail .answer").first.wait_for()
+            tab.evaluate("document.querySelector('#questions').scrollIntoView()")
             tab.screenshot(path=str(PICTURES / f"question-{scheme}.png"))
         browser.close()
 

@@ -218,6 +218,7 @@ async function startQuestions() {
     if (opened) questions.table.reveal(opened, true);
     else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
     document.documentElement.dataset.questions = "ready";
+    performance.mark("questions");
   } catch (error) {
     document.documentElement.classList.remove("js");
     throw error;

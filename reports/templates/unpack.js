@@ -15,24 +15,20 @@ function bytesOf(packed) {
 }
 
 // Codes of frequent words back to words: reports/words.py says how they were made.
-const CODES = new Int16Array(256).fill(-1);
-for (let code = 3, place = 0; code < 256; code++) if (code < 0x20 || code >= 0x7f) CODES[code] = place++;
-
 function spell(bytes, { single, listed }) {
-  const out = [], plain = new TextDecoder("latin1");
-  let from = 0;
+  const strings = [], places = new Int32Array(256).fill(-1); // a byte's string; the place of a lead byte's first word
+  for (let code = 0, place = 0; code < 256; code++) {
+    if (code === 1 || code === 2) strings.push(code === 1 ? "\\n" : "\\\\");
+    else if (code < 3 || (code >= 0x20 && code < 0x7f)) strings.push(String.fromCharCode(code));
+    else if (place < single) strings.push(listed[place++]);
+    else { strings.push(""); places[code] = single + 256 * (place++ - single); }
+  }
+  let text = "";
   for (let at = 0; at < bytes.length; at++) {
     const code = bytes[at];
-    let place = CODES[code];
-    if (place < 0 && code > 2) continue;
-    if (from < at) out.push(plain.decode(bytes.subarray(from, at)));
-    if (code === 1) out.push("\\n");
-    else if (code === 2) out.push("\\\\");
-    else out.push(listed[place < single ? place : single + 256 * (place - single) + bytes[++at]]);
-    from = at + 1;
+    text += places[code] < 0 ? strings[code] : listed[places[code] + bytes[++at]];
   }
-  out.push(plain.decode(bytes.subarray(from)));
-  return out.join("");
+  return text;
 }
 
 // Read afresh each time: who wants to keep it keeps it.

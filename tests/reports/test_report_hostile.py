@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hostile_texts import HOSTILE, INVISIBLE, LONG_LINE
 from made_up_runs import MadeUp, records_of, write_run
+from report_pages import page_of, pages_of, question_pages, run_page_of
 
 from reports import render_session
 from reports.redact import redact
@@ -48,51 +49,85 @@ def hostile_run(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile")
     return render_session([hostile_run(root)], root / "report")
+
+
+@pytest.fixture(scope="module")
+def hostile_page(hostile_report: Path) -> Path:
+    return run_page_of(hostile_report)
 
 
 def test_corpus_is_large_enough() -> None:
     assert len(set(SPOKEN)) == len(SPOKEN) >= 200
 
 
-def test_file_is_plain_utf8_without_invisible_characters(hostile_page: Path) -> None:
-    text = hostile_page.read_bytes().decode("utf-8")
-    assert visible(text) == text
-    assert "\r" not in text
+def test_names_of_pages_are_tame(hostile_report: Path) -> None:
+    for path in pages_of(hostile_report):
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", path.name)
 
 
-def test_no_element_comes_from_a_text(hostile_page: Path) -> None:
-    tags: Counter[str] = Counter()
-    attributes: set[str] = set()
-
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            tags[tag] += 1
-            attributes.update(name for name, _ in attrs)
-
-    Reader().feed(hostile_page.read_text(encoding="utf-8"))
-    assert tags["script"] == tags["style"] == tags["title"] == tags["form"] == tags["body"] == 1
-    assert not {"img", "iframe", "object", "embed", "base", "animate", "math", "template", "plaintext"} & set(tags)
-    assert not {name for name in attributes if name.startswith("on") or name in ("style", "src", "srcdoc", "autofocus")}
+def test_files_are_plain_utf8_without_invisible_characters(hostile_report: Path) -> None:
+    for path in pages_of(hostile_report):
+        text = path.read_bytes().decode("utf-8")
+        assert visible(text) == text
+        assert "\r" not in text
 
 
-@pytest.mark.parametrize("javascript", [True, False])
-def test_nothing_runs_and_everything_is_shown(chromium: Any, hostile_page: Path, javascript: bool) -> None:
-    opened = chromium.open(hostile_page, java_script_enabled=javascript)
+def test_no_element_comes_from_a_text(hostile_report: Path) -> None:
+    for path in pages_of(hostile_report):
+        tags: Counter[str] = Counter()
+        attributes: set[str] = set()
+        scripts: Counter[str | None] = Counter()
+
+        class Reader(HTMLParser):
+            def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+                tags[tag] += 1  # noqa: B023 - used within the loop
+                attributes.update(name for name, _ in attrs)  # noqa: B023
+                if tag == "script":
+                    scripts[dict(attrs).get("type")] += 1  # noqa: B023
+
+        text = path.read_text(encoding="utf-8")
+        Reader().feed(re.sub(r"<template.*?</template>", "", text, flags=re.S))
+        assert tags["style"] == tags["title"] == tags["body"] == 1
+        assert tags["form"] <= 1
+        assert scripts.keys() <= {None, "application/x-packed"}
+        assert scripts[None] == (2 if path.parent == hostile_report.parent and path != hostile_report else 0)
+        assert not {"img", "iframe", "object", "embed", "base", "animate", "math", "plaintext"} & set(tags)
+        bad = {"style", "src", "srcdoc", "autofocus"}
+        assert not {name for name in attributes if name.startswith("on") or name in bad}
+
+
+def test_nothing_runs_and_everything_is_shown_without_javascript(chromium: Any, hostile_page: Path) -> None:
+    shown: list[str] = []
+    for path in (hostile_page, *question_pages(hostile_page)):
+        opened = chromium.open(path, java_script_enabled=False)
+        shown += opened.page.locator(".static .completion, details.q .completion").all_text_contents()
+        assert opened.faults == []
+        assert "owned" not in opened.page.title()
+    expect_all(shown)
+
+
+def test_nothing_runs_and_everything_is_shown_in_the_app(chromium: Any, hostile_page: Path) -> None:
+    opened = chromium.open(hostile_page)
     page = opened.page
-    if javascript:
-        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+    page.wait_for_selector("html[data-questions=ready]", state="attached")
+    shown: list[str] = []
+    for number in range(1, len(SPOKEN) + 1):
+        page.evaluate(f"location.hash = 'q{number}'")
+        page.locator(f"tr.row[data-number='{number}'] + tr.detail .completion").nth(1).wait_for()
+        shown += page.locator("tr.detail .completion").all_text_contents()
+    page.evaluate("location.hash = 'q=%3Cscript%3E&sort=extracted'")
+    page.wait_for_selector("#questions-app[aria-busy=false]")
     page.wait_for_timeout(200)
     assert opened.faults == []
-    assert "✗" in page.title()
-    if not javascript:
-        assert page.locator("details.q").count() == len(SPOKEN)
-        assert page.locator(".tools").is_hidden()
-        return
     assert page.evaluate("window.owned") is None
-    shown = page.evaluate("Array.from(document.querySelectorAll('.completion'), (e) => e.textContent)")
+    assert "✗" in page.title()
+    expect_all(shown)
+
+
+def expect_all(shown: list[str]) -> None:
     assert len(shown) == 2 * len(SPOKEN)
     for text in HOSTILE:
         assert shown.count(text) == 2, text
@@ -102,17 +137,23 @@ def test_nothing_runs_and_everything_is_shown(chromium: Any, hostile_page: Path,
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_layout_holds(chromium: Any, hostile_page: Path, width: int) -> None:
-    page = chromium.open(hostile_page, viewport={"width": width, "height": 800}).page
-    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_layout_holds(chromium: Any, hostile_report: Path, width: int) -> None:
+    for path in pages_of(hostile_report)[:3]:
+        page = chromium.open(path, viewport={"width": width, "height": 800}).page
+        if path.parent == hostile_report.parent and path != hostile_report:
+            page.wait_for_selector("html[data-questions=ready]", state="attached")
+            page.locator("tr.row").first.click()
+            page.locator("tr.detail .answer").first.wait_for()
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_policy_allows_only_the_pages_own_code(hostile_page: Path) -> None:
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', hostile_page.read_text(encoding="utf-8"))
-    assert policy is not None
-    assert policy[1].startswith("default-src &#39;none&#39;;")
-    assert "unsafe" not in policy[1]
+def test_policy_allows_only_the_pages_own_code(hostile_report: Path) -> None:
+    for path in pages_of(hostile_report):
+        policy = re.search(r'Content-Security-Policy" content="([^"]+)"', path.read_text(encoding="utf-8"))
+        assert policy is not None
+        assert policy[1].startswith("default-src &#39;none&#39;;")
+        assert "unsafe" not in policy[1]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +190,7 @@ def test_redaction_reaches_the_page(tmp_path: Path) -> None:
     secret = "hf_abcdefghijklmnopqrst"
     environment = {"command": f"HF_TOKEN={secret} pytest", "env": {"API_KEY": "opensesame", "tokenizer": "kept"}}
     run = write_run(tmp_path, MadeUp(environment=environment, description=f"uses {secret}", error=f"401 for {secret}"))
-    page = render_session([run], tmp_path).read_text(encoding="utf-8")
+    page = page_of(run, output=tmp_path / "report")
     assert secret not in page
     assert "opensesame" not in page
     assert "tokenizer kept" in page

@@ -33,7 +33,7 @@ def test_failed_training_is_prominent(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path, MadeUp(error=error, after=False, verdicts=False)), output=tmp_path)
     text = words_of(page)
     assert "<title>✗ Training failed" in page
-    assert text.index("TRAINING FAILED") < text.index("OutOfMemoryError: made up") < text.index("Accuracy")
+    assert text.index("TRAINING FAILED") < text.index("OutOfMemoryError: made up") < text.rindex("Accuracy")
     assert "last log line &lt;b&gt;" in page
 
 
