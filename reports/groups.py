@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from markupsafe import Markup
+
 from reports.completions import Asked, Row, Sample, Sampled, groups_of, samples_of
 from reports.pack import pack
 from reports.text import fold, visible
@@ -75,8 +77,8 @@ class GroupsPage:
     stride: int
     packed_steps: int
     torn: int
-    index: str
-    blocks: tuple[str, ...]
+    index: Markup
+    blocks: tuple[Markup, ...]
 
 
 def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
@@ -100,8 +102,8 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
         stride=stride,
         packed_steps=len(chosen),
         torn=sampled.torn,
-        index=pack({"functions": functions, "questions": questions, "steps": places}),
-        blocks=tuple(blocks),
+        index=Markup(pack({"functions": functions, "questions": questions, "steps": places})),
+        blocks=tuple(map(Markup, blocks)),
     )
 
 
