@@ -32,7 +32,7 @@ def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:
             ["total reward", "a", "b"],
         ),
         (steps_of(reward=[None, math.nan], kl=[0.1, 0.2]), ["KL divergence"], ["KL"]),
-        (steps_of(loss=[2.0, 1.0], mean_token_accuracy=[0.1, 0.5]), ["Loss", "Token accuracy"], ["loss"]),
+        (steps_of(loss=[2.0, 1.0], mean_token_accuracy=[0.1, 0.5]), ["Loss", "Token accuracy"], ["training"]),
         (steps_of(reward=[1e300], entropy=[math.inf]), [], []),
     ],
 )
