@@ -34,7 +34,7 @@ def pack(value: object, words: Words | None = None) -> str:
 
 def unpack(packed: str, words: Words | None = None) -> object:
     """The value of :func:`pack`."""
-    raw = zlib.decompress(base64.b85decode(packed.replace(",", "<")), wbits=-15)
+    raw = zlib.decompress(base64.b85decode(packed.encode("ascii").replace(b",", b"<")), wbits=-15)
     return json.loads(raw if words is None else words.decode(raw))
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
-from reports import present
-from reports.charts import Chart, charts_of, draw
+from reports import completions, present
+from reports.distributions import DistributionsPage, distributions_page
+from reports.groups import GroupsPage, groups_page
 from reports.loose import number
 from reports.pairs import share_common
+from reports.training import TrainingPage, training_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,15 +52,16 @@ class Page:
     common: tuple[Turn, ...]
     statuses: list[tuple[str, str]]
     finishes: list[tuple[str, str]]
-    charts: list[tuple[Chart, Markup]]
-    columns: list[str]
+    training: TrainingPage | None
+    groups: GroupsPage | None
+    distributions: DistributionsPage
     threshold: float | None
     records: Mapping[str, str]
 
     def light(self) -> Page:
         """The page without questions, steps and charts: what a session page needs, in little memory."""
         training = None if self.run.training is None else replace(self.run.training, steps=())
-        return replace(self, run=replace(self.run, questions=(), training=training), charts=[], columns=[])
+        return replace(self, run=replace(self.run, questions=(), training=training), training=None, groups=None)
 
 
 def page_of(
@@ -72,11 +73,12 @@ def page_of(
     records: Mapping[str, str] | None = None,
 ) -> Page:
     """The page of the ``index``-th run, its charts drawn. ``words`` are other names for the two evaluations."""
-    steps = run.training.steps if run.training is not None else ()
+    sampled = completions.scan(run.path / "train" / "completions.jsonl")
     trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
     answers: list[tuple[str, Answer]] = []
     for question in run.questions:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
+    words = words or (WORDS if trains else {"before": "accuracy", "after": "after"})
     gate = run.recipe.get("gate")
     mark, word, kind = present.outcome_words(run)
     evaluations = tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None)
@@ -90,7 +92,7 @@ def page_of(
         title=run.name if run.seed is None else f"{run.name} · seed {run.seed}",
         differs=tuple(differs),
         evaluations=evaluations,
-        words=words or (WORDS if trains else {"before": "accuracy", "after": "after"}),
+        words=words,
         comparison=present.comparison(run),
         cost=tuple(present.cost(evaluation) for evaluation in evaluations),
         flips=Counter(question.flip for question in run.questions),
@@ -102,8 +104,9 @@ def page_of(
         common=_common_turns(run.questions),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),
-        charts=[(chart, Markup(draw(chart))) for chart in charts_of(steps)],
-        columns=list(dict.fromkeys(key for step in steps for key in step if key not in ("step", "time"))),
+        training=None if run.training is None else training_page(run, run.training, sampled),
+        groups=None if sampled is None else groups_page(sampled),
+        distributions=distributions_page(run, words),
         threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
         records=records or {},
     )

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from reports.views import Question
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-STYLES = ("base.css", "report.css", "questions.css", "print.css")
+STYLES = ("base.css", "report.css", "questions.css", "training.css", "print.css")
 """Joined to the one inline style sheet of every page."""
 
 HEAD_SCRIPT = "head.js"
 SCRIPTS = (
     "unpack.js",
+    "address.js",
     "texts.js",
     "answers.js",
     "query.js",
@@ -42,6 +42,7 @@ SCRIPTS = (
     "table.js",
     "export.js",
     "questions.js",
+    "groups.js",
 )
 """Joined to the one inline script at the end of a run's page. They share one scope."""
 
@@ -216,6 +217,7 @@ def environment() -> Environment:
         "seconds": present.seconds,
         "shorten": text.shorten,
         "shown": text.shown,
+        "signed": present.signed,
     }
     jinja.globals |= {
         "FLIPS": FLIPS,

@@ -13,9 +13,7 @@ function readState(hash) {
 }
 
 function writeState(state) {
-  const keys = QUERY.filter((key) => state[key]);
-  if (keys.length === 1 && state.open) return "q" + state.open;
-  return new URLSearchParams(keys.map((key) => [key, state[key]])).toString();
+  return new URLSearchParams(QUERY.filter((key) => state[key]).map((key) => [key, state[key]])).toString();
 }
 
 // Whether anything but order, page and the opened question is asked.

@@ -46,7 +46,7 @@ class Questions {
   go(state, quietly = false) {
     clearTimeout(this.typing);
     if (writeState(state) === writeState(this.state)) return;
-    history[quietly ? "replaceState" : "pushState"](null, "", "#" + writeState(state));
+    history[quietly ? "replaceState" : "pushState"](null, "", addressWith(QUERY, state));
     this.show(state, false);
   }
 

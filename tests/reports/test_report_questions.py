@@ -146,7 +146,7 @@ def test_search_looks_into_completions(chromium: Any, rendered: Rendered) -> Non
         ({"min": "0.5"}, lambda b, a: a["reward"] >= 0.5),
         ({"max": "0.5", "before": "correct"}, lambda b, a: a["reward"] <= 0.5 and b["status"] == "correct"),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_filters_agree_with_the_records(chromium: Any, rendered: Rendered, choices: dict[str, str], fits: Any) -> None:
     app = App(chromium, rendered.page)
@@ -491,3 +491,9 @@ def test_charts_have_the_colours_of_the_scheme(chromium: Any, rendered: Rendered
     stroke, _, background = page.locator(".plot .s0-stroke").first.evaluate(styles)
     _, fill, _ = page.locator(".plot text").first.evaluate(styles)
     assert len({stroke, fill, background, "none", "rgb(0, 0, 1)"}) == 5
+
+
+def test_filters_leave_other_parts_of_the_address(chromium: Any, rendered: Rendered) -> None:
+    app = App(chromium, rendered.page, "#step=3&flip=lost")
+    assert "step=3" in app.choose("after", "wrong").hash
+    assert "after=wrong" in app.hash
