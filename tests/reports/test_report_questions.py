@@ -146,7 +146,7 @@ def test_search_looks_into_completions(chromium: Any, rendered: Rendered) -> Non
         ({"min": "0.5"}, lambda b, a: a["reward"] >= 0.5),
         ({"max": "0.5", "before": "correct"}, lambda b, a: a["reward"] <= 0.5 and b["status"] == "correct"),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_filters_agree_with_the_records(chromium: Any, rendered: Rendered, choices: dict[str, str], fits: Any) -> None:
     app = App(chromium, rendered.page)

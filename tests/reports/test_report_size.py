@@ -46,9 +46,8 @@ def test_size_and_speed(
     opened.page.wait_for_selector("html[data-questions=ready]", state="attached")
     seconds = opened.page.evaluate("performance.getEntriesByName('questions')[0].startTime") / 1000
     size = page.stat().st_size / 1e6
-    print(
-        f"\n{questions} x {samples} x {sides}: {size:.1f} MB, rendered in {took:.1f} s of processor time, interactive in {seconds:.2f} s"
-    )
+    told = f"{size:.1f} MB, rendered in {took:.1f} s of processor time, interactive in {seconds:.2f} s"
+    print(f"\n{questions} x {samples} x {sides}: {told}")
     assert opened.faults == []
     assert size <= megabytes
     assert took <= render
