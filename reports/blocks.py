@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK_CHARACTERS = 300_000
 """About how much text a block holds: small enough to unpack in a blink, large enough for deflate."""
-_SAMPLE_CHARACTERS = 4_000_000
+_SAMPLE_CHARACTERS = 2_000_000
 """How much text the table of frequent words is counted from."""
 
 Blocks = list[tuple[str, str, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
@@ -15,7 +16,10 @@ from report_pages import page_of, pages_of, words_of
 
 from reports import render_session
 from reports.files import relative, stems
-from reports.render import TEMPLATES, environment
+from reports.page import page_of as page_of_run
+from reports.read import read_run
+from reports.render import TEMPLATES, environment, write_run_pages
+from reports.views import Answer, Run
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,22 @@ def test_verdicts_stand_in_words_and_marks(rendered: tuple[Path, str]) -> None:
     assert "✓" in text
     assert "(passed)" in text
     assert "(undecided)" in text
+
+
+def test_a_baseline_verdict_says_what_it_holds_against(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    numbers = {"before": 0.75, "after": 0.8, "pairs": 12}
+    verdicts = [
+        {"gate": gate, "verdict": "OK", "passed": True, "sentence": "s", "numbers": numbers}
+        for gate in ("baseline", "x")
+    ]
+    (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": verdicts}))
+    told = "held against the committed baseline: 75.0 % on the same 12 questions, now 80.0 %"
+    assert words_of(render_session([run], tmp_path / "report").read_text(encoding="utf-8")).count(told) == 1
+
+
+def test_sampled_rewards_are_told_from_accuracy(rendered: tuple[Path, str]) -> None:
+    assert "Rewards in training are means over sampled answers" in words_of(rendered[1])
 
 
 def test_evaluations_stand_in_numbers(rendered: tuple[Path, str]) -> None:
@@ -163,6 +183,32 @@ def test_every_id_stands_once_on_a_page(tmp_path: Path) -> None:
     for page in pages_of(render_session(runs, tmp_path / "report")):
         identities = re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8"))
         assert len(identities) == len(set(identities)), page
+
+
+def test_one_run_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [write_run(tmp_path, MadeUp(seed=seed)) for seed in range(3)]
+    alive = []
+
+    def read(path: Path) -> Run:
+        gc.collect()
+        alive.append(sum(isinstance(each, Answer) for each in gc.get_objects()))
+        return read_run(path)
+
+    held = sum(isinstance(each, Answer) for each in gc.get_objects())
+    monkeypatch.setattr("reports.render.read_run", read)
+    render_session(runs, tmp_path / "report")
+    assert alive == [held] * 3
+
+
+def test_the_evaluations_may_have_other_names(tmp_path: Path) -> None:
+    """A page of any two evaluations, without a session page to lead back to."""
+    run = read_run(write_run(tmp_path, MadeUp(questions=60, asked_after=59)))
+    page = page_of_run(1, run, "a-b", words={"before": "left one", "after": "right one"})
+    text = words_of(write_run_pages(page, tmp_path / "report", home="").read_text(encoding="utf-8"))
+    assert "all runs" not in text
+    assert "left one correct, " in text or "left one wrong, " in text
+    assert "right one: not asked" in (tmp_path / "report/a-b/questions-2.html").read_text(encoding="utf-8")
+    assert not re.search(r"\bbefore (correct|wrong)|after: not asked", text)
 
 
 @pytest.mark.parametrize(
