@@ -192,7 +192,10 @@ class Run:
                 try:
                     summary = self._train(directory)
                 except TrainingError as error:
-                    write_json(directory / "failed.json", {"session": self.settings.session, "error": without_secrets(str(error))})
+                    write_json(
+                        directory / "failed.json",
+                        {"session": self.settings.session, "error": without_secrets(str(error))},
+                    )
                     raise
         return Trained(directory, summary)
 

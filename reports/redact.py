@@ -54,7 +54,22 @@ _PRIVATE_KEY = re.compile(
 )
 
 # A tokenizer's "pad_token" and a trainer's "max_token" are no secrets.
-_ORDINARY = ("pad", "eos", "bos", "unk", "sep", "cls", "mask", "stop", "image", "audio", "video", "start", "end", "next")
+_ORDINARY = (
+    "pad",
+    "eos",
+    "bos",
+    "unk",
+    "sep",
+    "cls",
+    "mask",
+    "stop",
+    "image",
+    "audio",
+    "video",
+    "start",
+    "end",
+    "next",
+)
 _ORDINARY += ("last", "first", "special", "per", "max", "min", "num", "new", "chat", "each", "any", "every")
 _NOT_ORDINARY = "".join(rf"(?<!{word}[_ \-])" for word in _ORDINARY)
 _KEY_OF = r"(?:api|access|private|secret|signing|encryption|account|auth|master|deploy|session|ssh)[_-]?key"

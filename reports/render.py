@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports import present, text
+from reports import present, ran, text
 from reports.page import page_of
 from reports.read import read_run
 from reports.views import FLIPS, Run
@@ -109,6 +109,8 @@ def environment() -> Environment:
         "GRADER_WORDS": present.GRADER_WORDS,
         "FLIPS": FLIPS,
         "flip_words": present.flip_words,
+        "held_against": ran.held_against,
+        "ran": ran.ran,
     }
     return jinja
 

@@ -116,7 +116,8 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything of one run directory. ``notes`` are sentences about what could not be read."""
+    """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
+    was held against and ``overrides`` what the command line changed in the recipe's file, as their JSON stands."""
 
     path: Path
     name: str
@@ -132,6 +133,8 @@ class Run:
     training: Training | None
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = field(default=())
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def weights(self) -> Mapping[str, Any]:

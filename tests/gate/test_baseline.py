@@ -156,7 +156,7 @@ def test_one_recorded_without_a_recipe_stays_readable(tmp_path):
     assert read_baseline(path, "made-up").recipe_toml == ""
 
 
-RECIPE = 'description = "\\"x\\" and \'\'\'y\'\'\'"\n\n[train]\nlearning_rate = 0.0001\n'
+RECIPE = "description = \"\\\"x\\\" and '''y'''\"\n\n[train]\nlearning_rate = 0.0001\n"
 
 
 def test_the_recipe_is_readable_and_under_the_checksum(tmp_path):
