@@ -46,7 +46,7 @@ def overrides(recipe: Recipe) -> dict[str, Any] | None:
         if written.get(key) != effective.get(key):
             values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
             changed.append({"key": key, **values})
-    return without_secrets({"file": short(recipe.source), "changed": changed}) | {"format": 1}
+    return {"format": 1, "file": short(recipe.source), "changed": without_secrets(changed)}
 
 
 def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
