@@ -1,233 +1,243 @@
-"""Training curves as inline SVG: drawn by matplotlib, then cleaned so that a page's own CSS gives colours and fonts.
-
-The SVG holds no style attribute (a strict Content-Security-Policy forbids them), no id (several charts share a page),
-no text but numbers (names of reward functions are untrusted and stand in HTML beside it), and no date.
-"""
+"""Which charts a training's numbers allow, and what stands on them. How they are drawn is in :mod:`reports.draw`."""
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reports.loose import number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-SERIES = 6
-"""How many lines have a colour of their own; later ones begin again with another dash."""
+    from reports.views import Finding, HeldOut
 
-_DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.8)), (0, (6, 2, 1.5, 2)))
-_SIZE = (4.75, 2.3)  # inches at 72 dpi: 342 by 166 units, about what a phone is wide, so text keeps its size
-_INK = "#000001"
-_GRID = "#000002"
-_COLOURS = {_INK: "ink", _GRID: "grid"} | {f"#0000{index + 16:02x}": f"s{index}" for index in range(SERIES)}
-_SVG = "http://www.w3.org/2000/svg"
-_KEPT = ("stroke-width", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "text-anchor")
-_FIXED = re.compile(r"(-?\d+\.\d{2})\d+")
+EXPECTED = "expected by chance"
+Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a chart: its name, its values by step (``None`` is a gap), its place in the colours."""
+    """One line of a chart: its name, its values by step (``None`` is a gap), the logged key it shows.
+
+    ``low`` and ``high`` are a band around the values, or nothing. A ``held_out`` line is few points with intervals;
+    ``best`` is the step of its best one.
+    """
 
     name: str
     steps: tuple[float, ...]
-    values: tuple[float | None, ...]
+    values: Values
+    key: str = ""
+    low: Values = ()
+    high: Values = ()
+    held_out: bool = False
+    best: float | None = None
 
     @property
     def known(self) -> list[float]:
         """The values that are there."""
         return [value for value in self.values if value is not None]
 
+    @property
+    def edges(self) -> list[float]:
+        """The band's values that are there."""
+        return [value for value in (*self.low, *self.high) if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A health check spoke here. ``value`` is ``None`` where the metric is no number at that step."""
+
+    step: float
+    value: float | None
+    level: str
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A chart to draw. ``share`` fixes the axis to 0..1 in per cent; ``smooth`` adds the mean of the last steps to a
-    line that is alone and long enough."""
+    line that is alone and long enough. ``gaps`` are the steps with a value that is not a finite number."""
 
     title: str
     note: str
     lines: tuple[Line, ...]
     share: bool = False
     smooth: bool = True
+    marks: tuple[Mark, ...] = ()
+    gaps: tuple[float, ...] = ()
 
 
-def charts_of(steps: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """The charts that the logged keys allow, the reward first. Keys that never hold a number draw nothing."""
-    functions = sorted({m[1] for step in steps for key in step if (m := re.fullmatch(r"rewards/(.+)/mean", key))})
-    reward = [_line(steps, "reward", "total reward")]
-    reward += [_line(steps, f"rewards/{function}/mean", function) for function in functions]
-    if len(reward) == 2 and reward[0].values == reward[1].values:
-        reward = [Line(functions[0], reward[0].steps, reward[0].values)]
-    wanted = [Chart("Reward", "mean over the sampled completions of a step", tuple(reward))]
-    for title, note, keys, share in _PLAN:
-        lines = tuple(_line(steps, key, name) for key, name in keys)
-        wanted.append(Chart(title, note, lines, share, smooth=title != "Learning rate"))
-    if not reward[0].known:
-        wanted.insert(0, Chart("Loss", "", (_line(steps, "loss", "loss"),)))
-    drawn = [replace(chart, lines=tuple(line for line in chart.lines if line.known)) for chart in wanted]
-    return [chart for chart in drawn if chart.lines]
+class _Plan(NamedTuple):
+    title: str
+    note: str
+    keys: tuple[tuple[str, str], ...]
+    share: bool = False
 
 
-_PLAN: tuple[tuple[str, str, tuple[tuple[str, str], ...], bool], ...] = (
-    (
-        "Zero-std groups",
-        "share of groups whose completions all got the same reward, so that nothing is learnt from them",
-        (("frac_reward_zero_std", "zero-std groups"),),
-        True,
-    ),
-    ("Completion length", "tokens, mean of a step", (("completions/mean_length", "mean length"),), False),
-    (
-        "Truncated",
-        "share of completions cut off at the token limit",
-        (("completions/clipped_ratio", "truncated"),),
-        True,
-    ),
-    ("Entropy", "of the policy's next-token choice, mean", (("entropy", "entropy"),), False),
-    ("Gradient norm", "before clipping", (("grad_norm", "gradient norm"),), False),
-    ("KL divergence", "from the reference policy", (("kl", "KL"),), False),
-    (
+_CUT = "share of completions cut off at the token limit"
+_GRPO_LOSS = "near 0 is normal for GRPO: advantages of a group sum to 0, so read the reward instead"
+_FIRST = (
+    _Plan(
         "Token accuracy",
         "share of target tokens that the policy ranks first",
         (("mean_token_accuracy", "accuracy"),),
         True,
     ),
-    (
+    _Plan(
         "Preferred pairs",
         "share of pairs in which the chosen answer has the higher implicit reward",
         (("rewards/accuracies", "accuracy"),),
         True,
     ),
-    ("Learning rate", "", (("learning_rate", "learning rate"),), False),
+    _Plan(
+        "Implicit reward",
+        "\N{GREEK SMALL LETTER BETA} times an answer's log-probability above the reference policy's, mean",
+        (("rewards/chosen", "chosen"), ("rewards/rejected", "rejected")),
+    ),
+    _Plan(
+        "Reward margin",
+        "implicit reward of the chosen above the rejected answer, mean",
+        (("rewards/margins", "margin"),),
+    ),
+    _Plan(
+        "Log-probabilities",
+        "of whole answers under the policy, mean",
+        (("logps/chosen", "chosen"), ("logps/rejected", "rejected")),
+    ),
 )
+_LATER = (
+    _Plan("Truncated", _CUT, (("completions/clipped_ratio", "truncated"),), True),
+    _Plan("Entropy", "of the policy's next-token choice, mean", (("entropy", "entropy"),)),
+    _Plan("KL divergence", "from the reference policy", (("kl", "KL"),)),
+    _Plan("Gradient norm", "before clipping", (("grad_norm", "gradient norm"),)),
+    _Plan("Learning rate", "", (("learning_rate", "learning rate"),)),
+    _Plan("Step time", "seconds", (("step_time", "step time"),)),
+)
+
+
+def charts_of(
+    steps: Sequence[Mapping[str, Any]],
+    expected: Mapping[int, float] | None = None,
+    held_out: Sequence[HeldOut] = (),
+    findings: Sequence[Finding] = (),
+) -> list[Chart]:
+    """The charts that the logged keys allow, the reward first. Keys that never hold a number draw nothing.
+
+    ``expected`` is the share of zero-std groups that a step's rewards would lead one to expect, by sampling step.
+    """
+    rewards = _rewards(steps)
+    accuracy = _held_out(held_out)
+    loss = Chart("Loss", "", (_line(steps, "loss", "training"), _line(steps, "eval_loss", "evaluation")))
+    wanted = []
+    if any(line.known for line in rewards):
+        # A reward of another size would press the accuracy flat.
+        together = all(-1 <= value <= 2 for line in rewards for value in line.known)
+        note = "mean over the sampled completions of a step"
+        wanted.append(Chart("Reward", note, (*rewards, accuracy) if together else rewards))
+        if not together:
+            wanted.append(_accuracy_chart(accuracy))
+        loss = replace(loss, note=_GRPO_LOSS)
+    else:
+        wanted += [loss, _accuracy_chart(accuracy)]
+    wanted += [_planned(steps, plan) for plan in _FIRST]
+    wanted += [_zero_std(steps, expected or {}), _length(steps)]
+    wanted += [_planned(steps, plan) for plan in _LATER]
+    if loss not in wanted:
+        wanted.append(loss)
+    shown = {line.key for chart in wanted for line in chart.lines}
+    others = dict.fromkeys(finding.key for finding in findings if finding.key and finding.key not in shown)
+    wanted += [Chart(key, "", (_line(steps, key, key),)) for key in others]
+    drawn = [_finished(chart, findings) for chart in wanted]
+    return [chart for chart in drawn if chart.lines]
+
+
+def chart_of(finding: Finding, charts: Iterable[Chart]) -> int | None:
+    """The place, counted from 1, of the chart that shows the metric a health check read."""
+    places = (place for place, chart in enumerate(charts, 1) if any(line.key == finding.key for line in chart.lines))
+    return next(places, None)
+
+
+def _finished(chart: Chart, findings: Sequence[Finding]) -> Chart:
+    """The chart without empty lines, with its marks and its gaps."""
+    lines = tuple(line for line in chart.lines if line.known)
+    marks, gaps = [], set()
+    for line in lines:
+        values = dict(zip(line.steps, line.values, strict=True))
+        marks += [Mark(f.step, values.get(f.step), f.level) for f in findings if f.key == line.key]
+        gaps |= {step for step, value in values.items() if value is None}
+    return replace(chart, lines=lines, marks=tuple(marks), gaps=tuple(sorted(gaps)))
+
+
+def _rewards(steps: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
+    functions = sorted({m[1] for step in steps for key in step if (m := re.fullmatch(r"rewards/(.+)/mean", key))})
+    lines = [_line(steps, "reward", "total reward")]
+    lines += [_line(steps, f"rewards/{function}/mean", function) for function in functions]
+    if len(lines) == 2 and lines[0].values == lines[1].values:
+        return (replace(lines[0], name=functions[0]),)
+    return tuple(lines)
+
+
+def _held_out(held_out: Sequence[HeldOut]) -> Line:
+    return Line(
+        "held-out accuracy",
+        tuple(one.step for one in held_out),
+        tuple(one.accuracy for one in held_out),
+        "accuracy",
+        tuple(one.interval[0] if one.interval else None for one in held_out),
+        tuple(one.interval[1] if one.interval else None for one in held_out),
+        held_out=True,
+        best=next((one.step for one in held_out if one.best), None),
+    )
+
+
+def _accuracy_chart(line: Line) -> Chart:
+    return Chart("Held-out accuracy", "of the questions asked during training", (line,), share=True)
+
+
+def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float]) -> Chart:
+    note = "share of groups whose completions all got the same reward: nothing is learnt from them"
+    observed = _line(steps, "frac_reward_zero_std", "zero-std groups")
+    if not observed.known:
+        return Chart("Zero-std groups", note, (observed,), share=True)
+    values: list[float | None] = []
+    before = float("-inf")
+    for step in observed.steps:  # a logged number is the mean of the steps since the last one
+        since = [share for sampled, share in expected.items() if before < sampled <= step]
+        values.append(sum(since) / len(since) if since else None)
+        before = step
+    there = [(step, value) for step, value in zip(observed.steps, values, strict=True) if value is not None]
+    if not there:
+        return Chart("Zero-std groups", note, (observed,), share=True)
+    chance = Line(EXPECTED, tuple(step for step, _ in there), tuple(value for _, value in there))
+    return Chart("Zero-std groups", note, (observed, chance), share=True, smooth=False)
+
+
+def _length(steps: Sequence[Mapping[str, Any]]) -> Chart:
+    line = _line(steps, "completions/mean_length", "mean length")
+    by_step = {number(step.get("step")) or 0.0: step for step in steps}
+    edges = [
+        tuple(_drawable(by_step[step].get(f"completions/{end}_length")) for step in line.steps)
+        for end in ("min", "max")
+    ]
+    if not all(any(value is not None for value in edge) for edge in edges):
+        return Chart("Completion length", "tokens, mean of a step", (line,))
+    note = "tokens: the mean of a step, and from shortest to longest as a band"
+    return Chart("Completion length", note, (replace(line, low=edges[0], high=edges[1]),))
+
+
+def _planned(steps: Sequence[Mapping[str, Any]], plan: _Plan) -> Chart:
+    lines = tuple(_line(steps, key, name) for key, name in plan.keys)
+    return Chart(plan.title, plan.note, lines, plan.share, smooth=plan.title != "Learning rate")
 
 
 def _line(steps: Sequence[Mapping[str, Any]], key: str, name: str) -> Line:
     there = [step for step in steps if key in step]
     values = tuple(_drawable(step[key]) for step in there)
-    return Line(name, tuple(number(step.get("step")) or 0.0 for step in there), values)
+    return Line(name, tuple(number(step.get("step")) or 0.0 for step in there), values, key)
 
 
 def _drawable(value: Any) -> float | None:
     # Beyond this an axis overflows; such a value is told by the table.
     found = number(value)
     return found if found is not None and abs(found) < 1e30 else None
-
-
-def draw(chart: Chart) -> str:
-    """The chart as one ``<svg>`` element without a title or legend. The same chart gives the same bytes."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "rl-harness",
-        "path.simplify": False,
-        "font.size": 11,
-        "text.parse_math": False,
-    }
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # not the reader's own matplotlibrc
-        matplotlib.rcParams.update(settings)
-        figure = Figure(figsize=_SIZE, dpi=72, layout=None)
-        FigureCanvasSVG(figure)
-        axes = figure.add_axes((0.12, 0.15, 0.86, 0.8))
-        figure.patch.set_visible(False)
-        axes.patch.set_visible(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
-        axes.tick_params(length=0, colors=_INK, pad=5)
-        axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-        axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=False)
-        for index, line in enumerate(chart.lines):
-            _plot(axes, line, index, faint=chart.smooth and len(line.known) >= 12 and len(chart.lines) == 1)
-        if chart.share:
-            axes.set_ylim(-0.02, 1.02)
-            axes.set_yticks([0, 0.5, 1], ["0", "50\u00a0%", "100\u00a0%"])
-        elif min(value for line in chart.lines for value in line.known) >= 0:
-            axes.set_ylim(bottom=0)  # what cannot be negative starts at zero, so that noise looks as small as it is
-        axes.yaxis.get_offset_text().set_color(_INK)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _clean(out.getvalue())
-
-
-def _plot(axes: Any, line: Line, index: int, faint: bool) -> None:
-    colour = list(_COLOURS)[2 + index % SERIES]
-    style: dict[str, Any] = {"color": colour, "clip_on": False, "solid_capstyle": "round", "dash_capstyle": "round"}
-    dashes = _DASHES[(index + index // SERIES) % len(_DASHES)]
-    for xs, ys in _stretches(line.steps, line.values):
-        if len(xs) == 1:  # a point between gaps: a line of no length with round ends is a dot
-            axes.plot(xs * 2, ys * 2, linewidth=5, **style)
-        else:
-            axes.plot(xs, ys, linewidth=1 if faint else 1.8, linestyle=dashes, **style)
-    if faint:
-        smooth = trailing_mean(line.values)
-        for xs, ys in _stretches(line.steps, smooth):
-            axes.plot(xs, ys, linewidth=2.4, linestyle=dashes, **style)
-
-
-def trailing_mean(values: Sequence[float | None], window: int = 5) -> tuple[float | None, ...]:
-    """The mean of the last ``window`` values that are there; a gap stays a gap."""
-    means: list[float | None] = []
-    for index, value in enumerate(values):
-        last = [v for v in values[max(0, index - window + 1) : index + 1] if v is not None]
-        means.append(None if value is None else sum(last) / len(last))
-    return tuple(means)
-
-
-def _stretches(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[list[float], list[float]]]:
-    """The parts of a line between its gaps."""
-    parts: list[tuple[list[float], list[float]]] = []
-    open_part = False
-    for x, y in zip(xs, ys, strict=True):
-        if y is None:
-            open_part = False
-            continue
-        if not open_part:
-            parts.append(([], []))
-            open_part = True
-        parts[-1][0].append(x)
-        parts[-1][1].append(y)
-    return parts
-
-
-def _clean(svg: str) -> str:
-    ElementTree.register_namespace("", _SVG)
-    root = ElementTree.fromstring(svg)
-    for element in list(root):
-        if element.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}defs"):
-            root.remove(element)
-    for element in root.iter():
-        for name in ("id", "clip-path"):
-            element.attrib.pop(name, None)
-        element.tail = element.text = (element.text or "").strip() or None
-        element.tail = None
-        style = dict(part.strip().split(": ", 1) for part in element.attrib.pop("style", "").split(";") if ": " in part)
-        classes = [f"{_COLOURS[style[name]]}-{name}" for name in ("stroke", "fill") if style.get(name) in _COLOURS]
-        if classes:
-            element.set("class", " ".join(classes))
-        if style.get("fill") == "none":
-            element.set("fill", "none")
-        if "d" in element.attrib:
-            element.set("d", " ".join(_FIXED.sub(r"\1", element.attrib["d"]).split()))
-        for name in _KEPT:
-            if name in style:
-                element.set(name, style[name])
-        if element.get("transform", "").startswith("rotate(-0 "):
-            del element.attrib["transform"]
-    width, height = (round(side * 72) for side in _SIZE)
-    root.attrib.clear()
-    root.attrib.update(
-        {"class": "plot", "viewBox": f"0 0 {width} {height}", "aria-hidden": "true", "focusable": "false"}
-    )
-    return ElementTree.tostring(root, encoding="unicode")

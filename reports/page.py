@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
-from reports import present
-from reports.charts import Chart, charts_of, draw
+from reports import completions, present
+from reports.distributions import DistributionsPage, distributions_page
+from reports.groups import GroupsPage, groups_page
 from reports.loose import number
+from reports.training import TrainingPage, training_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,18 +35,20 @@ class Page:
     samples: int
     statuses: list[tuple[str, str]]
     finishes: list[tuple[str, str]]
-    charts: list[tuple[Chart, Markup]]
-    columns: list[str]
+    training: TrainingPage | None
+    groups: GroupsPage | None
+    distributions: DistributionsPage
     threshold: float | None
 
 
 def page_of(index: int, run: Run) -> Page:
     """The page of the ``index``-th run, its charts drawn."""
-    steps = run.training.steps if run.training is not None else ()
+    sampled = completions.scan(run.path / "train" / "completions.jsonl")
     trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
     answers: list[tuple[str, Answer]] = []
     for question in run.questions:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
+    words = {"before": "before" if trains else "accuracy", "after": "after"}
     gate = run.recipe.get("gate")
     mark, word, kind = present.outcome_words(run)
     return Page(
@@ -57,14 +59,15 @@ def page_of(index: int, run: Run) -> Page:
         kind=kind,
         title=run.name if run.seed is None else f"{run.name} · seed {run.seed}",
         evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),
-        words={"before": "before" if trains else "accuracy", "after": "after"},
+        words=words,
         comparison=present.comparison(run),
         flips=Counter(question.flip for question in run.questions),
         samples=max((len(side) for q in run.questions for side in (q.before, q.after)), default=0),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),
-        charts=[(chart, Markup(draw(chart))) for chart in charts_of(steps)],
-        columns=list(dict.fromkeys(key for step in steps for key in step if key not in ("step", "time"))),
+        training=None if run.training is None else training_page(run, run.training, sampled),
+        groups=None if sampled is None else groups_page(sampled),
+        distributions=distributions_page(run, words),
         threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
     )
 

@@ -68,6 +68,11 @@ def brief(value: float) -> str:
     return f"{value:.3g}".replace("-", "\u2212")
 
 
+def signed(value: float | None) -> str:
+    """A number with its sign and two digits behind the point: ``+2.47``, ``\u22120.35``."""
+    return NONE if value is None else f"{value:+.2f}".replace("-", "\u2212")
+
+
 def moment(value: str) -> str:
     """An ISO time to the minute: ``2001-02-03 04:05 UTC``; anything else as it is."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reports.loose import dicts, number, string, turns, whole
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
-from reports.views import Answer, Grade, Run, Training, Verdict
+from reports.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,36 @@ def _training(folder: Path, notes: list[str]) -> Training | None:
         steps=tuple(row for row in _lines(folder / "metrics.jsonl", notes) if number(row.get("step")) is not None),
         summary=_json(folder / "summary.json", notes),
         error=error,
+        health=_health(folder / "health.jsonl", notes),
+        evaluations=tuple(map(_held_out, _lines(folder / "evaluations.jsonl", notes))),
+        signal=_json(folder.parent / "signal.json", notes),
+    )
+
+
+def _health(path: Path, notes: list[str]) -> tuple[Finding, ...] | None:
+    if not path.exists():
+        return None
+    return tuple(
+        Finding(
+            check=string(row.get("check")),
+            key=string(row.get("key")),
+            step=whole(row.get("step")) or 0,
+            level="fatal" if row.get("level") == "fatal" else "warning",
+            sentence=redact(string(row.get("sentence"))) or f"{string(row.get('check'))}: no sentence",
+        )
+        for row in _lines(path, notes)
+    )
+
+
+def _held_out(row: dict[str, Any]) -> HeldOut:
+    interval = row.get("interval")
+    low, high = map(number, interval) if isinstance(interval, list) and len(interval) == 2 else (None, None)
+    return HeldOut(
+        step=whole(row.get("step")) or 0,
+        accuracy=number(row.get("accuracy")),
+        interval=None if low is None or high is None else (low, high),
+        questions=whole(row.get("questions")),
+        best=row.get("best") is True,
     )
 
 

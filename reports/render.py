@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "training.css")
+SCRIPTS = ("unpack.js", "report.js", "groups.js")
 
 
 def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
@@ -44,8 +46,7 @@ def session_page(runs: Sequence[Run]) -> str:
     """The page of already read runs as a string."""
     from markupsafe import Markup
 
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    css, script = _joined(STYLES), _joined(SCRIPTS)
     policy = (
         f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -99,6 +100,7 @@ def environment() -> Environment:
         "seconds": present.seconds,
         "shorten": text.shorten,
         "shown": text.shown,
+        "signed": present.signed,
         "side": present.side,
     }
     jinja.globals |= {
@@ -113,6 +115,10 @@ def environment() -> Environment:
         "ran": ran.ran,
     }
     return jinja
+
+
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
 def _hash(source: str) -> str:

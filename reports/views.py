@@ -106,12 +106,38 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a health check said during training: a line of ``train/health.jsonl``. ``key`` is the metric it read."""
+
+    check: str
+    key: str
+    step: int
+    level: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """An evaluation during training: a line of ``train/evaluations.jsonl``."""
+
+    step: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    questions: int | None
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
-    """The training job: logged steps in order, its summary, and what went wrong."""
+    """The training job: logged steps in order, its summary, and what went wrong. ``health`` is ``None`` where no health
+    check was at work; ``signal`` is ``signal.json`` as it stands."""
 
     steps: tuple[Mapping[str, Any], ...]
     summary: Mapping[str, Any]
     error: str
+    health: tuple[Finding, ...] | None = None
+    evaluations: tuple[HeldOut, ...] = ()
+    signal: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from made_up_training import write_training
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,7 +28,11 @@ Speech = Callable[[str, int, int], str | None]
 
 @dataclass(frozen=True)
 class MadeUp:
-    """What to invent. ``asked_after`` is how many questions the second evaluation reached."""
+    """What to invent. ``asked_after`` is how many questions the second evaluation reached.
+
+    A training step samples ``groups`` groups of ``group_size`` completions, going round ``train_questions`` questions;
+    ``sampled`` is their speech by question id, step and sample.
+    """
 
     recipe: str = "made-up"
     seed: int = 0
@@ -44,6 +50,13 @@ class MadeUp:
     question_text: Callable[[int], str | None] = lambda index: None
     description: str = "A made-up run: nothing was trained for it."
     environment: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "grpo"
+    groups: int = 3
+    group_size: int = 4
+    train_questions: int = 5
+    sampled: Speech = lambda question, step, sample: None
+    health: Sequence[Mapping[str, Any]] | None = None
+    evaluations: Sequence[Mapping[str, Any]] = ()
 
 
 def write_run(root: Path, made_up: MadeUp = MadeUp()) -> Path:
@@ -58,7 +71,7 @@ def write_run(root: Path, made_up: MadeUp = MadeUp()) -> Path:
     _jsonl(run / "questions.jsonl", questions)
     before = _evaluate(run / "before", made_up, questions, "before", None)
     if made_up.train:
-        _train(run / "train", made_up, questions)
+        write_training(run / "train", made_up)
     after = None
     if made_up.after:
         after = _evaluate(run / "after", made_up, questions, "after", made_up.asked_after)
@@ -175,45 +188,6 @@ def _wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _train(folder: Path, made_up: MadeUp, questions: Sequence[Mapping[str, Any]]) -> None:
-    folder.mkdir()
-    pick = random.Random(f"{made_up.seed}/train")
-    low, high = made_up.accuracies
-    rows: list[dict[str, Any]] = []
-    for step in range(1, made_up.steps + 1):
-        reward = min(
-            1.0, max(0.0, low + (high - low) / (1 + math.exp(6 - 14 * step / made_up.steps)) + pick.gauss(0, 0.04))
-        )
-        row: dict[str, Any] = {"step": step, "time": 1_790_000_000.0 + step, "loss": pick.gauss(0, 0.01)}
-        row |= {"grad_norm": 0.4 + pick.random() * 0.3, "learning_rate": 1e-4 * (1 - step / (made_up.steps + 1))}
-        row |= {"reward": reward * sum(made_up.functions.values()), "reward_std": 0.3}
-        for function in made_up.functions:
-            row |= {f"rewards/{function}/mean": reward, f"rewards/{function}/std": 0.3}
-        row |= {
-            "frac_reward_zero_std": reward**8 + (1 - reward) ** 8,
-            "completions/mean_length": 24 + 6 * pick.random(),
-        }
-        row |= {"completions/clipped_ratio": 0.05 * pick.random(), "entropy": 0.9 - 0.6 * reward, "step_time": 0.5}
-        rows.append(row)
-    _jsonl(folder / "metrics.jsonl", rows)
-    question = questions[0] if questions else {"id": "none", "prompt": [], "ground_truth": ""}
-    sampled = {"step": 1, "group": "1/made-up/train/ab12cd34", "question_id": question["id"], "advantage": 0.5}
-    sampled |= {
-        "prompt": question["prompt"],
-        "completion": "a sampled answer",
-        "ground_truth": question["ground_truth"],
-    }
-    _jsonl(folder / "completions.jsonl", [sampled | {"rewards": {}, "reward": 1.0, "completion_tokens": 4}])
-    if made_up.error is not None:
-        (folder / "error.txt").write_text(made_up.error, encoding="utf-8")
-        return
-    seconds = 0.53 * made_up.steps
-    summary = {"steps": made_up.steps, "seconds": seconds, "seconds_per_step": 0.53, "resumed_from": None}
-    _json(
-        folder / "summary.json", summary | {"completions": 64 * made_up.steps, "peak_memory_bytes": 900 * 1024 * 1024}
-    )
-
-
 def _verdicts(made_up: MadeUp, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> dict[str, Any]:
     verdicts: list[dict[str, Any]] = []
     if before and after:
@@ -256,7 +230,13 @@ def _recipe(made_up: MadeUp) -> str:
         "",
     ]
     if made_up.train:
-        lines += ["[train]", 'method = "grpo"', "num_generations = 8", "learning_rate = 1e-4", ""]
+        lines += [
+            "[train]",
+            f'method = "{made_up.method}"',
+            f"num_generations = {made_up.group_size}",
+            "learning_rate = 1e-4",
+            "",
+        ]
     lines += ["[evaluate]", "max_new_tokens = 64", f"samples_per_question = {made_up.samples}", ""]
     lines += ["[gate]", "min_accuracy = 0.3", "min_improvement = 0.05", "margin = 0.05", "alpha = 0.05", ""]
     return "\n".join(lines)

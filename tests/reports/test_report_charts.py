@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.charts import Chart, Line, charts_of, draw, trailing_mean
+from reports.charts import Chart, Line, charts_of
+from reports.draw import draw, trailing_mean
 
 
 def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:

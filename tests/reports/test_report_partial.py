@@ -25,7 +25,7 @@ def test_only_evaluated(tmp_path: Path) -> None:
     assert "both wrong" not in text
     assert "→" not in text
     assert "Training" not in text
-    assert 'class="plot"' not in page
+    assert 'id="run1-chart-' not in page
 
 
 def test_failed_training_is_prominent(tmp_path: Path) -> None:

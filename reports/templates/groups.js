@@ -1,0 +1,304 @@
+// Groups of completions by step, and one question over the steps. Texts come with their invisible characters already
+// made visible (reports/groups.py) and enter the page as text nodes alone.
+(() => {
+  "use strict";
+  const AT_ONCE = 24; // groups drawn before a reader asks for more
+  const FOUND = 12; // questions listed for a search
+  const MINUS = "\u2212";
+
+  const plain = (value) => {
+    if (value === null || value === undefined) return "\u2013";
+    return String(Number(value.toPrecision(4))).replace("-", MINUS);
+  };
+  const signed = (value) => {
+    if (value === null) return "\u2013";
+    return (value < 0 ? MINUS : "+") + Math.abs(value).toFixed(2);
+  };
+  const count = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  const known = (values) => values.filter((value) => value !== null);
+  const differ = (group) => {
+    const values = known(group.totals);
+    return values.length > 0 && Math.max(...values) - Math.min(...values) > 1e-8;
+  };
+  const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+  const deviation = (values) => {
+    if (values.length < 2) return values.length ? 0 : null;
+    const middle = mean(values);
+    return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
+  };
+  const told = (tag, text, name) => {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    if (name) element.className = name;
+    return element;
+  };
+
+  // The hash is key=value pairs; the other keys belong to others and stay as they are.
+  const hashParts = () => location.hash.slice(1).split("&").filter((part) => part.includes("="));
+  const readHash = (key) => {
+    const part = hashParts().find((one) => one.startsWith(key + "="));
+    try {
+      return part === undefined ? null : decodeURIComponent(part.slice(key.length + 1));
+    } catch {
+      return null;
+    }
+  };
+  const writeHash = (values) => {
+    const parts = hashParts().filter((part) => !(part.split("=")[0] in values));
+    for (const [key, value] of Object.entries(values)) if (value !== null) parts.push(key + "=" + encodeURIComponent(value));
+    history.replaceState(null, "", "#" + parts.join("&"));
+  };
+
+  const fillText = (element, text) => {
+    if (Array.isArray(text)) {
+      const note = "\u2026 " + text[1].toLocaleString("en") + " characters left out here: train/completions.jsonl has them all \u2026";
+      element.append(text[0], told("span", note, "fold"), text[2]);
+      element.tabIndex = 0;
+    } else if (text) {
+      element.textContent = text;
+      if (text.length > 700) element.tabIndex = 0;
+    } else {
+      element.append(told("span", "(empty)", "soft"));
+    }
+  };
+
+  const drawBar = (svg, advantage, reach) => {
+    if (!advantage || !reach) return;
+    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    const width = (50 * Math.abs(advantage)) / reach;
+    const place = { class: advantage > 0 ? "up" : "down", x: advantage > 0 ? 0 : -width, width, y: 0, height: 10 };
+    for (const [name, value] of Object.entries(place)) bar.setAttribute(name, value);
+    svg.prepend(bar);
+  };
+
+  const begin = async (box, owner) => {
+    const prefix = box.dataset.groups;
+    const form = box.querySelector(".picker");
+    const now = box.querySelector(".now");
+    const area = box.querySelector(".shown-groups");
+    const rest = box.querySelector(".rest");
+    const matches = box.querySelector(".matches");
+    const chips = Array.from(form.querySelectorAll("input[type=radio]"));
+    const groupShape = document.getElementById(prefix + "group").content.firstElementChild;
+    const sampleShape = document.getElementById(prefix + "sample").content.firstElementChild;
+    const index = await unpack(prefix + "index");
+    const places = new Map(index.steps.map(([step], place) => [step, place]));
+    const asked = new Map(index.questions.map(([id], question) => [id, question]));
+    const seen = index.questions.map(() => 0); // in how many steps a question was asked
+    for (const [, , , questions] of index.steps) for (const question of new Set(questions)) seen[question] += 1;
+    let at = 0; // the place of the step that is shown
+    let over = null; // the question whose steps are shown
+    let drawing = 0; // a later choice makes an earlier one, still unpacking, void
+    let listed = []; // [step, group] of what is shown, before the filter
+    let searching = 0;
+
+    const groupsAt = async (place) => {
+      const [, block, row] = index.steps[place];
+      return (await unpack(prefix + block))[row];
+    };
+
+    const drawSample = (group, row, reach) => {
+      const item = sampleShape.cloneNode(true);
+      item.querySelector(".advantage").textContent = signed(group.advantages[row]);
+      drawBar(item.querySelector(".advantage-bar"), group.advantages[row], reach);
+      item.querySelector(".total").textContent = plain(group.totals[row]);
+      if (index.functions.length > 1) {
+        const by = index.functions.map((name, place) => name + "\u00a0" + plain(group.rewards[row][place]));
+        item.querySelector(".by").textContent = by.join(", ");
+      }
+      const tokens = group.tokens[row];
+      if (tokens !== null) item.querySelector(".tokens").textContent = count(tokens) + "\u00a0tokens";
+      if (!group.cut[row]) item.querySelector(".cut").remove();
+      fillText(item.querySelector(".text"), group.texts[row]);
+      return item;
+    };
+
+    const drawGroup = (step, group) => {
+      const item = groupShape.cloneNode(true);
+      const [, text, truth] = index.questions[group.question];
+      const values = known(group.totals);
+      item.querySelector("h5").textContent = over === null ? text : "Step " + step;
+      item.querySelector(".truth-of").textContent = truth;
+      item.querySelector(".mean").textContent = plain(mean(values));
+      item.querySelector(".std").textContent = plain(deviation(values));
+      if (differ(group)) item.querySelector(".no-signal").remove();
+      const button = item.querySelector(".over");
+      if (over !== null) button.textContent = "all groups of step " + step;
+      else if (seen[group.question] < 2) button.remove();
+      else button.textContent = "this question in " + seen[group.question] + " steps";
+      button.addEventListener("click", () => (over === null ? showQuestion(group.question) : showStep(places.get(step))));
+      const reach = Math.max(...known(group.advantages).map(Math.abs), 0);
+      const samples = item.querySelector(".samples");
+      group.totals.forEach((_, row) => samples.append(drawSample(group, row, reach)));
+      return item;
+    };
+
+    const wanted = () => {
+      const signal = chips.find((chip) => chip.checked).value;
+      return listed.filter(([, group]) => !signal || differ(group) === (signal === "yes"));
+    };
+    const drawMore = () => {
+      const all = wanted();
+      const from = area.children.length;
+      for (const [step, group] of all.slice(from, from + AT_ONCE)) area.append(drawGroup(step, group));
+      const left = all.length - area.children.length;
+      rest.hidden = left === 0;
+      rest.firstElementChild.textContent = "Show " + Math.min(left, AT_ONCE) + " more of " + all.length;
+    };
+    const redraw = () => {
+      const with_ = listed.filter(([, group]) => differ(group)).length;
+      const counts = { "": listed.length, yes: with_, no: listed.length - with_ };
+      for (const chip of chips) chip.nextElementSibling.querySelector("i").textContent = counts[chip.value];
+      area.replaceChildren();
+      drawMore();
+      if (!area.children.length) area.append(told("p", "No such group here.", "soft"));
+    };
+
+    const showStep = async (place, keep) => {
+      const mine = ++drawing;
+      at = Math.max(0, Math.min(index.steps.length - 1, place));
+      const step = index.steps[at][0];
+      const groups = await groupsAt(at);
+      if (mine !== drawing) return;
+      over = null;
+      listed = groups.map((group) => [step, group]);
+      form.step.value = step;
+      const ends = { first: at === 0, back: at === 0, on: at === index.steps.length - 1, last: at === index.steps.length - 1 };
+      // Still focusable, so that a keyboard reader who reaches the end is not thrown back to the top of the page.
+      for (const button of form.querySelectorAll("[data-go]")) button.setAttribute("aria-disabled", ends[button.dataset.go]);
+      const rewards = known(groups.flatMap((group) => group.totals));
+      const signal = groups.filter(differ).length;
+      now.textContent =
+        "Step " + step + ": " + groups.length + (groups.length === 1 ? " group" : " groups") + ", mean reward " +
+        plain(mean(rewards)) + ", " + signal + " with signal";
+      redraw();
+      if (!keep && owner) writeHash({ step: String(step), over: null });
+    };
+
+    const showQuestion = async (question, keep) => {
+      const mine = ++drawing;
+      const where = index.steps.map(([, , , questions], place) => [questions, place]).filter(([questions]) => questions.includes(question));
+      const found = await Promise.all(
+        where.map(async ([, place]) =>
+          (await groupsAt(place)).filter((group) => group.question === question).map((group) => [index.steps[place][0], group])
+        )
+      );
+      if (mine !== drawing) return;
+      over = question;
+      listed = found.flat();
+      const [id, text] = index.questions[question];
+      const back = told("button", "Back to step " + index.steps[at][0]);
+      back.type = "button";
+      back.addEventListener("click", () => {
+        showStep(at);
+        form.step.focus();
+      });
+      const path = listed.map(([step, group]) => "step " + step + ": " + plain(mean(known(group.totals))));
+      const said = path.length > 8 ? [...path.slice(0, 4), "\u2026", ...path.slice(-3)] : path;
+      now.replaceChildren(
+        told("b", text, "asked-over"),
+        told("span", "Mean reward over its " + listed.length + (listed.length === 1 ? " step" : " steps") + ". " + said.join(", ") + " "),
+        back
+      );
+      redraw();
+      if (!keep && owner) writeHash({ step: null, over: id });
+    };
+
+    const search = () => {
+      const words = form.question.value.toLowerCase().split(/\s+/).filter(Boolean);
+      matches.replaceChildren();
+      matches.hidden = !words.length;
+      if (!words.length) return;
+      let met = 0;
+      index.questions.forEach(([id, text], question) => {
+        const all = (id + " " + text).toLowerCase();
+        if (!words.every((word) => all.includes(word)) || ++met > FOUND) return;
+        const item = document.createElement("li");
+        const button = told("button", text || id);
+        button.type = "button";
+        button.addEventListener("click", () => {
+          form.question.value = "";
+          search();
+          showQuestion(question);
+          now.scrollIntoView({ block: "nearest" });
+        });
+        item.append(button);
+        matches.append(item);
+      });
+      if (met > FOUND) matches.append(told("li", met - FOUND + " more: type more words", "soft"));
+      if (!met) matches.append(told("li", "No training question has these words.", "soft"));
+    };
+
+    const moves = { first: () => 0, back: () => at - 1, on: () => at + 1, last: () => index.steps.length - 1 };
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-go]");
+      if (button && button.getAttribute("aria-disabled") !== "true") showStep(moves[button.dataset.go]());
+    });
+    form.step.addEventListener("change", () => {
+      // The nearest step that was sampled and is in the page.
+      const asked_ = Number(form.step.value);
+      let nearest = 0;
+      index.steps.forEach(([step], place) => {
+        if (Math.abs(step - asked_) < Math.abs(index.steps[nearest][0] - asked_)) nearest = place;
+      });
+      showStep(nearest);
+    });
+    for (const chip of chips) chip.addEventListener("change", redraw);
+    form.question.addEventListener("input", () => {
+      clearTimeout(searching);
+      searching = setTimeout(search, 80);
+    });
+    rest.firstElementChild.addEventListener("click", () => {
+      const next = area.children.length;
+      drawMore();
+      area.children[next]?.querySelector("button")?.focus();
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || over !== null) return;
+      if (event.target.closest("input, .text")) return;
+      if (event.key === "ArrowLeft" && at > 0) showStep(at - 1);
+      else if (event.key === "ArrowRight" && at < index.steps.length - 1) showStep(at + 1);
+    });
+
+    const follow = async () => {
+      const question = asked.get(readHash("over") ?? undefined);
+      const place = places.get(Number(readHash("step") ?? NaN));
+      if (question !== undefined) {
+        if (question !== over) await showQuestion(question, true);
+      } else if (place !== undefined) {
+        if (over !== null || place !== at || !listed.length) await showStep(place, true);
+      } else {
+        return false;
+      }
+      return true;
+    };
+    if (owner) addEventListener("hashchange", follow);
+    if (!(owner && (await follow()))) await showStep(0, true);
+  };
+
+  document.querySelectorAll(".browse").forEach((box, which) => {
+    const section = box.closest(".groups");
+    const owner = which === 0; // of several runs on one page the first one has the hash
+    box.hidden = false;
+    section.querySelector(".plain-groups").hidden = true;
+    const linked = () => owner && (readHash("step") !== null || readHash("over") !== null);
+    let started = false;
+    const start = async () => {
+      if (started) return;
+      started = true;
+      watch.disconnect();
+      await begin(box, owner);
+    };
+    const arrive = async () => {
+      if (!linked() || started) return;
+      await start();
+      section.scrollIntoView();
+    };
+    // Nothing is unpacked before a reader comes near.
+    const watch = new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && start(), { rootMargin: "600px" });
+    watch.observe(box);
+    addEventListener("hashchange", arrive);
+    arrive();
+  });
+})();
