@@ -6,6 +6,7 @@
 PosixPath('report/index.html')
 """
 
+from reports.history_page import render_history
 from reports.render import render_session
 
-__all__ = ["render_session"]
+__all__ = ["render_history", "render_session"]

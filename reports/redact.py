@@ -54,24 +54,8 @@ _PRIVATE_KEY = re.compile(
 )
 
 # A tokenizer's "pad_token" and a trainer's "max_token" are no secrets.
-_ORDINARY = (
-    "pad",
-    "eos",
-    "bos",
-    "unk",
-    "sep",
-    "cls",
-    "mask",
-    "stop",
-    "image",
-    "audio",
-    "video",
-    "start",
-    "end",
-    "next",
-)
-_ORDINARY += ("last", "first", "special", "per", "max", "min", "num", "new", "chat", "each", "any", "every")
-_NOT_ORDINARY = "".join(rf"(?<!{word}[_ \-])" for word in _ORDINARY)
+_ORDINARY = "pad eos bos unk sep cls mask stop image audio video start end special chat next last first per each any"
+_NOT_ORDINARY = "".join(rf"(?<!{word}[_ \-])" for word in (*_ORDINARY.split(), "max", "min", "num", "new", "every"))
 _KEY_OF = r"(?:api|access|private|secret|signing|encryption|account|auth|master|deploy|session|ssh)[_-]?key"
 _SECRET_WORD = rf"(?:{_NOT_ORDINARY}token|secret|passw(?:or)?d|passphrase|{_KEY_OF}|credentials?)"
 _QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'"

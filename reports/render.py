@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports import present, ran, text
 from reports.page import page_of
 from reports.read import read_run
+from reports.shell import TEMPLATES, joined, policy_of, write_page
 from reports.views import FLIPS, Run
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "training.css")
 SCRIPTS = ("unpack.js", "report.js", "groups.js")
 
@@ -30,33 +27,20 @@ def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
     The page depends on what lies in the directories alone: the same runs give the same bytes. It is written under
     another name and renamed, so a reader never meets half a page.
     """
-    page = session_page([read_run(Path(path)) for path in runs])
-    output_dir.mkdir(parents=True, exist_ok=True)
-    target = output_dir / "index.html"
-    unfinished = output_dir / f".index.html.{os.getpid()}.tmp"
-    try:
-        unfinished.write_bytes(page.encode("utf-8", "replace"))
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return target
+    return write_page(output_dir / "index.html", session_page([read_run(Path(path)) for path in runs]))
 
 
 def session_page(runs: Sequence[Run]) -> str:
     """The page of already read runs as a string."""
     from markupsafe import Markup
 
-    css, script = _joined(STYLES), _joined(SCRIPTS)
-    policy = (
-        f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    css, script = joined(STYLES), joined(SCRIPTS)
     mark, sentence, kind = present.headline(runs)
     return (
         environment()
         .get_template("session.html.j2")
         .render(
-            policy=policy,
+            policy=policy_of(css, script),
             css=Markup(css),
             script=Markup(script),
             mark=mark,
@@ -115,12 +99,3 @@ def environment() -> Environment:
         "ran": ran.ran,
     }
     return jinja
-
-
-def _joined(names: Sequence[str]) -> str:
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-
-
-def _hash(source: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    return f"'sha256-{digest}'"

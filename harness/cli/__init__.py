@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     runs = command("runs", "look:runs", "list the run directories")
     _add_folder(runs, "--runs-dir", "rl-runs")
 
+    history = command("history", "look:history", "draw accuracy by date and commit over many runs")
+    history.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
+    history.add_argument("--no-run-pages", action="store_true", help="draw no pages of runs; link those that are there")
+    _add_folder(history, "--report-dir", "rl-report")
+
     report = command("report", "look:report", "draw the report of run directories")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     _add_folder(report, "--report-dir", "rl-report")
