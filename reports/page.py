@@ -48,7 +48,7 @@ def page_of(index: int, run: Run) -> Page:
     answers: list[tuple[str, Answer]] = []
     for question in run.questions:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
-    words = {"before": "before" if trains else "accuracy", "after": "after"}
+    words = {"before": "before" if trains else "accuracy", "after": "after"} if run.versus is None else run.versus.words
     gate = run.recipe.get("gate")
     mark, word, kind = present.outcome_words(run)
     return Page(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.loose import dicts, number, string
 from reports.present import leaves, percent, plain
+from reports.views import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,15 +16,7 @@ if TYPE_CHECKING:
     from reports.views import Evaluation, Run
 
 NOT_SET = "not set"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A key with two values as text; :data:`NOT_SET` where a side has none."""
-
-    key: str
-    first: str
-    second: str
+"""A value that a side has none of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ def ran(run: Run) -> Ran:
         file=string(run.overrides.get("file")),
         overrides=None if overrides is None else tuple(_override(row) for row in dicts(overrides)),
         stages=_stages(run),
-        versions=_versions(held.get("versions"), run.environment.get("packages")),
+        versions=versions_apart(held.get("versions"), run.environment.get("packages")),
     )
 
 
@@ -107,8 +100,8 @@ def _toml(text: str) -> dict[str, Any] | None:
         return None
 
 
-def _versions(baseline: Any, here: Any) -> tuple[Change, ...]:
-    """Packages whose version is another than the baseline's."""
+def versions_apart(baseline: Any, here: Any) -> tuple[Change, ...]:
+    """Packages whose version is another here than there."""
     if not isinstance(baseline, dict) or not isinstance(here, dict):
         return ()
     both = [name for name in baseline if name in here and baseline[name] != here[name]]

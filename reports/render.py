@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports import present, ran, text
+from reports.comparison import compare_runs
 from reports.page import page_of
 from reports.read import read_run
 from reports.shell import TEMPLATES, joined, policy_of, write_page
 from reports.views import FLIPS, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -28,6 +29,12 @@ def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
     another name and renamed, so a reader never meets half a page.
     """
     return write_page(output_dir / "index.html", session_page([read_run(Path(path)) for path in runs]))
+
+
+def render_comparison(a: Path, b: Path, verdict: Mapping[str, Any], output_dir: Path) -> Path:
+    """Write the page of two runs and return its path; ``verdict`` is one as in ``verdicts.json``."""
+    target = output_dir / f"compare-{a.resolve().name}-{b.resolve().name}.html"
+    return write_page(target, session_page([compare_runs(a, b, verdict)]))
 
 
 def session_page(runs: Sequence[Run]) -> str:

@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--margin", type=_share, default=0.05, help="largest drop that may go unseen (%(default)s)")
     compare.add_argument("--alpha", type=_share, default=0.05, help="chance of a false alarm (%(default)s)")
 
+    compare.add_argument("--html", action="store_true", help="draw a page of both runs' answers side by side too")
+    _add_folder(compare, "--report-dir", "rl-report")
+
     plan = command("plan", "judge:plan", "say what a recipe costs and what its gates can see; run nothing")
     _add_recipe(plan)
 
