@@ -33,7 +33,7 @@ def compare_runs(a: Path, b: Path, verdict: Mapping[str, Any]) -> Run:
     passed = verdict.get("passed")
     return Run(
         path=b,
-        name=f"{first.path.name} against {second.path.name}",
+        name=f"{first.path.name} → {second.path.name}",
         seed=None,
         key="",
         recipe_text=second.recipe_text,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,9 @@ def draw_history(recipe: Recipe, *, width: int) -> str:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\u00a0%"))
         thin = len(entries) > 150
         _breaks(axes, recipe, numbers)
-        for entry in entries:
-            if entry.after is not None and entry.before is not None:
-                _before(axes, numbers[id(entry)], entry.before, thin)
+        both = [(numbers[id(each)], each.before) for each in entries if each.after is not None]
+        known = [(x, score) for x, score in both if score is not None]
+        _before(axes, [x for x, _ in known], [score for _, score in known], thin)
         for index, seed in enumerate(recipe.seeds):
             for stretch in _stretches(recipe, [entry for entry in entries if entry.seed == seed]):
                 _series(axes, [numbers[id(entry)] for entry in stretch], stretch, _LINES[index % SERIES], thin)
@@ -87,27 +88,62 @@ def _series(axes: Any, xs: Sequence[float], entries: Sequence[Entry], colour: st
     scores = [entry.score for entry in entries if entry.score is not None]
     if len(xs) > 1:
         axes.plot(xs, [score.accuracy for score in scores], color=colour, linewidth=0.9 if thin else 1.4)
-    for x, score in zip(xs, scores, strict=True):
-        if score.interval:
-            axes.plot([x, x], score.interval, color=colour, linewidth=0.5 if thin else 1.1, clip_on=False)
-    for x, entry, score in zip(xs, entries, scores, strict=True):
-        scale = 0.7 if thin else 1.0
-        at = axes.transData.transform((x, score.accuracy))
-        corners = [(at[0] + scale * dx, at[1] + scale * dy) for dx, dy in _SHAPES[entry.outcome]]
-        style = {
-            True: {"facecolor": colour, "edgecolor": _PAPER, "linewidth": 0.6},
-            None: {"facecolor": _PAPER, "edgecolor": colour, "linewidth": 1.4},
-            False: {"facecolor": _BAD, "edgecolor": _PAPER, "linewidth": 0.8},
-        }[entry.outcome]
-        _patch(axes, corners, **style)
+    _intervals(axes, xs, scores, color=colour, linewidth=0.5 if thin else 1.1)
+    scale = 0.7 if thin else 1.0
+    for outcome, style in (
+        (True, {"facecolor": colour, "edgecolor": _PAPER, "linewidth": 0.6}),
+        (None, {"facecolor": _PAPER, "edgecolor": colour, "linewidth": 1.4}),
+        (False, {"facecolor": _BAD, "edgecolor": _PAPER, "linewidth": 0.8}),
+    ):
+        shape = [(scale * dx, scale * dy) for dx, dy in _SHAPES[outcome]]
+        places = [
+            (x, score.accuracy) for x, score, entry in zip(xs, scores, entries, strict=True) if entry.outcome is outcome
+        ]
+        _stamp(axes, places, shape, closed=True, **style)
 
 
-def _before(axes: Any, x: float, score: Score, thin: bool) -> None:
-    if score.interval:
-        axes.plot([x, x], score.interval, color=_GRID, linewidth=1 if thin else 2, clip_on=False)
-    at = axes.transData.transform((x, score.accuracy))
-    half = 2 if thin else 3.5
-    _patch(axes, [(at[0] - half, at[1]), (at[0] + half, at[1])], edgecolor=_INK, linewidth=1.2, fill=False)
+def _before(axes: Any, xs: Sequence[float], scores: Sequence[Score], thin: bool) -> None:
+    _intervals(axes, xs, scores, color=_GRID, linewidth=1 if thin else 2)
+    half = 2.0 if thin else 3.5
+    places = [(x, score.accuracy) for x, score in zip(xs, scores, strict=True)]
+    _stamp(axes, places, [(-half, 0), (half, 0)], closed=False, edgecolor=_INK, linewidth=1.2, fill=False)
+
+
+def _intervals(axes: Any, xs: Sequence[float], scores: Sequence[Score], **style: Any) -> None:
+    """All intervals as one line with gaps: a thousand lines would take seconds to draw."""
+    there = [(x, score.interval) for x, score in zip(xs, scores, strict=True) if score.interval]
+    across = [place for x, _ in there for place in (x, x, math.nan)]
+    along = [end for _, interval in there for end in (*interval, math.nan)]
+    if there:
+        axes.plot(across, along, clip_on=False, **style)
+
+
+def _stamp(
+    axes: Any,
+    places: Sequence[tuple[float, float]],
+    shape: Sequence[tuple[float, float]],
+    *,
+    closed: bool,
+    **style: Any,
+) -> None:
+    """One shape, its corners in units of the picture, at each of many places, as a single path."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+    from matplotlib.transforms import IdentityTransform
+
+    if not places:
+        return
+    corners: list[tuple[float, float]] = []
+    codes: list[int] = []
+    for x, y in axes.transData.transform(places):
+        corners += [(x + dx, y + dy) for dx, dy in shape]
+        codes += [int(Path.MOVETO)] + [int(Path.LINETO)] * (len(shape) - 1)
+        if closed:
+            corners.append((x, y))
+            codes.append(int(Path.CLOSEPOLY))
+    patch = PathPatch(Path(corners, codes), clip_on=False, zorder=5, **style)
+    axes.add_artist(patch)
+    patch.set_transform(IdentityTransform())
 
 
 def _breaks(axes: Any, recipe: Recipe, numbers: dict[int, float]) -> None:

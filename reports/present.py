@@ -137,6 +137,8 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
         counts = [(sum(w[1] == word for w in words), word) for word in dict.fromkeys(w[1] for w in words)]
         return worst[0], f"{len(runs)} runs: " + ", ".join(f"{n} {word}" for n, word in counts), worst[2]
     verdicts = runs[0].verdicts
+    if runs[0].versus is not None and verdicts:
+        return worst[0], f"{verdicts[0].gate}: {verdicts[0].word.replace('_', ' ')}", worst[2]
     if not verdicts or worst[1] == "training failed":
         return worst[0], worst[1].capitalize(), worst[2]
     passed = sum(verdict.passed is True for verdict in verdicts)
