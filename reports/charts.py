@@ -215,11 +215,8 @@ def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float])
 
 def _length(steps: Sequence[Mapping[str, Any]]) -> Chart:
     line = _line(steps, "completions/mean_length", "mean length")
-    by_step = {number(step.get("step")) or 0.0: step for step in steps}
-    edges = [
-        tuple(_drawable(by_step[step].get(f"completions/{end}_length")) for step in line.steps)
-        for end in ("min", "max")
-    ]
+    logged = [step for step in steps if line.key in step]  # a step may have a second row without these keys
+    edges = [tuple(_drawable(step.get(f"completions/{end}_length")) for step in logged) for end in ("min", "max")]
     if not all(any(value is not None for value in edge) for edge in edges):
         return Chart("Completion length", "tokens, mean of a step", (line,))
     note = "tokens: the mean of a step, and from shortest to longest as a band"

@@ -61,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class GroupsPage:
-    """What the groups' section needs. ``stride`` is above 1 where only every so-manyth step is in the page.
+    """What the groups' section needs. ``packed_steps`` is smaller than the steps where not all of them are in the page.
 
     ``index`` and ``blocks`` are packed (:mod:`reports.pack`). The index holds ``functions``, ``questions`` as
     ``[id, text, ground truth]``, and ``steps`` as ``[step, block, place in the block, questions of its groups]``; a
@@ -74,7 +74,6 @@ class GroupsPage:
     last: tuple[Group, ...]
     functions: tuple[str, ...]
     questions: int
-    stride: int
     packed_steps: int
     torn: int
     index: Markup
@@ -87,19 +86,17 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
         return None
     steps = tuple(step_facts(step, rows) for step, rows in sampled.steps.items())
     numbers = [step.step for step in steps]
-    stride = _stride(sampled, numbers, budget)
-    chosen = thinned(numbers, stride)
+    chosen = thinned(numbers, _affordable(sampled, numbers, budget))
     blocks, places = _blocks(sampled, chosen)
     questions = [[visible(asked.id), _short(asked.text), _short(asked.ground_truth)] for asked in sampled.questions]
     functions = [visible(function) for function in sampled.functions]
     return GroupsPage(
         steps=steps,
-        listed=tuple(thinned(steps, -(-len(steps) // TABLE))),
+        listed=tuple(thinned(steps, TABLE)),
         first=plain_groups(sampled, numbers[0]),
         last=plain_groups(sampled, numbers[-1]) if len(numbers) > 1 else (),
         functions=sampled.functions,
         questions=len(sampled.questions),
-        stride=stride,
         packed_steps=len(chosen),
         torn=sampled.torn,
         index=Markup(pack({"functions": functions, "questions": questions, "steps": places})),
@@ -146,19 +143,19 @@ def plain_groups(sampled: Sampled, step: int) -> tuple[Group, ...]:
     return tuple(group_of(sampled.questions[question], samples) for question, samples in found)
 
 
-def thinned(items: Sequence[T], stride: int) -> list[T]:
-    """Every ``stride``-th item, the first and the last always among them."""
-    if stride <= 1:
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` items, evenly spaced, the first and the last among them (so two at least, if there are two)."""
+    most = max(2, most)
+    if len(items) <= most:
         return list(items)
-    kept = list(items[::stride])
-    return kept if (len(items) - 1) % stride == 0 else [*kept, items[-1]]
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
 
 
-def _stride(sampled: Sampled, numbers: Sequence[int], budget: int) -> int:
-    """How many steps to go on by, so that the packed data keep to the budget; measured on a few steps."""
-    probe = thinned(numbers, max(1, len(numbers) // 8))
+def _affordable(sampled: Sampled, numbers: Sequence[int], budget: int) -> int:
+    """How many steps the budget allows, measured on a few of them."""
+    probe = thinned(numbers, 8)
     size = sum(len(pack([_packed(samples_of(sampled, step))])) for step in probe)
-    return max(1, -(-size * len(numbers) // (len(probe) * budget)))
+    return len(probe) * budget // max(1, size)
 
 
 def _blocks(sampled: Sampled, numbers: Sequence[int]) -> tuple[list[str], list[list[Any]]]:

@@ -59,7 +59,7 @@ def _foremost(run: Run, training: Training) -> tuple[str, str]:
     findings = training.health or ()
     fatal = [finding for finding in findings if finding.level == "fatal"]
     if fatal:
-        return "bad", f"At step {fatal[0].step} a health check called it off: {_sentence(fatal[0].sentence)}"
+        return "bad", f"A health check at step {fatal[0].step} was fatal: {_sentence(fatal[0].sentence)}"
     broken = sorted({step for key in ("loss", "grad_norm", "reward") for step in _broken(training.steps, key)})
     if broken:
         return "bad", f"The loss, gradient or reward is no finite number at step {broken[0]:g}{_more(len(broken) - 1)}."

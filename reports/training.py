@@ -47,5 +47,5 @@ def training_page(run: Run, training: Training, sampled: Sampled | None) -> Trai
         findings=[(finding, chart_of(finding, charts)) for finding in sorted(health, key=lambda f: f.step)],
         expects=any(line.name == EXPECTED for chart in charts for line in chart.lines),
         columns=list(dict.fromkeys(key for step in training.steps for key in step if key not in ("step", "time"))),
-        table=thinned(training.steps, -(-len(training.steps) // TABLE)),
+        table=thinned(training.steps, TABLE),
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from made_up_runs import MadeUp, write_run
 
-from reports.charts import Chart, Line, charts_of
+from reports.charts import EXPECTED, Chart, Line, Mark, chart_of, charts_of
 from reports.draw import draw, trailing_mean
+from reports.read import read_run
+from reports.views import Finding, HeldOut
 
 
 def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:
@@ -32,7 +37,7 @@ def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:
             ["total reward", "a", "b"],
         ),
         (steps_of(reward=[None, math.nan], kl=[0.1, 0.2]), ["KL divergence"], ["KL"]),
-        (steps_of(loss=[2.0, 1.0], mean_token_accuracy=[0.1, 0.5]), ["Loss", "Token accuracy"], ["loss"]),
+        (steps_of(loss=[2.0, 1.0], mean_token_accuracy=[0.1, 0.5]), ["Loss", "Token accuracy"], ["training"]),
         (steps_of(reward=[1e300], entropy=[math.inf]), [], []),
     ],
 )
@@ -68,3 +73,75 @@ def test_svg_is_fit_for_a_strict_page(values: tuple[float | None, ...]) -> None:
 
 def test_trailing_mean_keeps_gaps() -> None:
     assert trailing_mean([1.0, None, 3.0, 5.0], window=3) == (1.0, None, 2.0, 4.0)
+
+
+def finding(key: str, step: int, level: str = "warning") -> Finding:
+    return Finding("made_up", key, step, level, "It looks odd.")
+
+
+def test_held_out_accuracy_stands_on_the_reward_chart() -> None:
+    held_out = [HeldOut(5, 0.25, (0.1, 0.4), 20, False), HeldOut(10, 0.5, (0.3, 0.7), 20, True)]
+    chart = charts_of(steps_of(reward=[0.1, 0.2]), held_out=held_out)[0]
+    accuracy = chart.lines[-1]
+    assert (accuracy.name, accuracy.values, accuracy.best) == ("held-out accuracy", (0.25, 0.5), 10)
+    assert accuracy.low == (0.1, 0.3)
+    titles = [chart.title for chart in charts_of(steps_of(reward=[0.1, 200.0]), held_out=held_out)]
+    assert titles == ["Reward", "Held-out accuracy"]
+    # The star is a filled path of ten corners; without a best step there is none.
+    without = replace(chart, lines=(chart.lines[0], replace(accuracy, best=None)))
+    assert draw(chart).count("s1-fill") == 1
+    assert "s1-fill" not in draw(without)
+
+
+def test_expected_share_is_averaged_between_logged_steps() -> None:
+    steps = steps_of(frac_reward_zero_std=[0.5, 0.25, 0.25])  # logged at 5, 10, 15
+    chart = charts_of(steps, {1: 0.2, 5: 0.4, 8: 0.1, 40: 0.9})[0]
+    assert [line.name for line in chart.lines] == ["zero-std groups", EXPECTED]
+    assert chart.lines[1].steps == (5, 10)
+    assert chart.lines[1].values == pytest.approx((0.3, 0.1))
+
+
+def test_findings_mark_the_chart_of_their_metric() -> None:
+    steps = steps_of(reward=[0.1, 0.2], grad_norm=[1.0, math.nan], reward_std=[0.5, 0.0])
+    findings = [finding("grad_norm", 10, "fatal"), finding("reward", 5), finding("reward_std", 10), finding("none", 5)]
+    charts = charts_of(steps, findings=findings)
+    assert [chart.title for chart in charts] == ["Reward", "Gradient norm", "reward_std"]
+    assert [chart_of(one, charts) for one in findings] == [2, 1, 3, None]
+    norm = charts[1]
+    assert (norm.marks, norm.gaps) == ((Mark(10, None, "fatal"),), (10,))
+    assert charts[0].marks == (Mark(5, 0.1, "warning"),)
+    shapes = [draw(chart) for chart in charts]
+    assert "bad-fill" in shapes[1]
+    assert "warn-fill" not in shapes[1]
+    assert "warn-fill" in shapes[0]
+    for svg in shapes:
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
+        assert tags <= {"svg", "g", "path", "text"}
+
+
+def test_lengths_have_a_band_where_both_ends_are_known() -> None:
+    steps = steps_of(
+        completions__mean_length=[5, 6, 7], completions__min_length=[1, 2], completions__max_length=[9, 9, 9]
+    )
+    chart = charts_of([*steps, {"step": 15}])[0]
+    assert (chart.lines[0].low, chart.lines[0].high) == ((1, 2, None), (9, 9, 9))
+    assert "band-fill" in draw(chart)
+    assert "band-fill" not in draw(charts_of(steps_of(completions__mean_length=[5, 6]))[0])
+
+
+@pytest.mark.parametrize(
+    ("method", "first", "others"),
+    [
+        ("grpo", "Reward", {"Zero-std groups", "Truncated"}),
+        ("sft", "Loss", {"Token accuracy"}),
+        ("dpo", "Loss", {"Preferred pairs", "Implicit reward", "Reward margin", "Log-probabilities"}),
+    ],
+)
+def test_each_method_has_its_charts(tmp_path: Path, method: str, first: str, others: set[str]) -> None:
+    run = read_run(write_run(tmp_path, MadeUp(method=method, steps=3)))
+    assert run.training is not None
+    titles = [chart.title for chart in charts_of(run.training.steps)]
+    assert titles[0] == first
+    assert others < set(titles)
+    assert titles.count("Loss") == 1
+    assert method != "grpo" or titles[-1] == "Loss"

@@ -1,0 +1,236 @@
+"""Groups of sampled completions: counted, packed, and expected by chance."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_runs import MadeUp, write_run
+from made_up_training import completions_of, sampled_at
+from report_pages import page_of, words_of
+
+from reports.completions import Row, Sample, Sampled, samples_of, scan
+from reports.groups import FOLD_AT, differ, groups_page, thinned
+from reports.groups import group_of as made_group
+from reports.pack import unpack
+from reports.signal import agreement, expected_by_step, expected_zero_std
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def scanned(run: Path) -> Sampled:
+    found = scan(run / "train" / "completions.jsonl")
+    assert found is not None
+    return found
+
+
+def rows_of(*groups: list[float | None]) -> list[Row]:
+    return [Row(1, number, 0, reward, False, 0, 0) for number, group in enumerate(groups) for reward in group]
+
+
+def unpacked(run: Path, **options: int) -> tuple[Any, list[Any]]:
+    page = groups_page(scanned(run), **options)
+    assert page is not None
+    return unpack(page.index), [unpack(block) for block in page.blocks]
+
+
+def test_steps_are_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=7, groups=3, group_size=4))
+    page = groups_page(scanned(run))
+    assert page is not None
+    lines = completions_of(run)
+    for facts in page.steps:
+        mine = [line for line in lines if line["step"] == facts.step]
+        by_group: dict[str, list[float]] = {}
+        for line in mine:
+            by_group.setdefault(line["group"], []).append(line["reward"])
+        assert (facts.groups, facts.completions) == (3, 12)
+        assert facts.reward == pytest.approx(statistics.fmean(line["reward"] for line in mine))
+        assert facts.signal == sum(len(set(rewards)) > 1 for rewards in by_group.values())
+        assert facts.cut == sum(line["finish_reason"] == "length" for line in mine)
+
+
+def test_packed_blocks_hold_every_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.groups.BLOCK", 800)
+    run = write_run(tmp_path, MadeUp(steps=9))
+    index, blocks = unpacked(run)
+    assert len(blocks) > 2
+    found = []
+    for step, block, place, questions in index["steps"]:
+        groups = blocks[block][place]
+        assert [group["question"] for group in groups] == questions
+        for group in groups:
+            question, _, truth = index["questions"][group["question"]]
+            for text, total, advantage in zip(group["texts"], group["totals"], group["advantages"], strict=True):
+                found.append((step, question, truth, text, total, advantage))
+    assert found == [
+        (x["step"], x["question_id"], x["ground_truth"], x["completion"], x["reward"], round(x["advantage"], 4))
+        for x in completions_of(run)
+    ]
+
+
+def test_too_much_text_leaves_out_evenly_spaced_steps(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=40))
+    whole = groups_page(scanned(run))
+    assert whole is not None
+    size = sum(map(len, whole.blocks))
+    index, _ = unpacked(run, budget=size // 3)
+    kept = [step for step, *_ in index["steps"]]
+    assert (kept[0], kept[-1]) == (1, 40)
+    assert len(kept) < 30
+    smaller = groups_page(scanned(run), budget=size // 3)
+    assert smaller is not None
+    assert smaller.packed_steps == len(kept) < len(smaller.steps) == 40
+    assert sum(map(len, smaller.blocks)) < size * 0.6
+
+
+@given(st.integers(1, 200), st.integers(0, 220))
+def test_thinning_keeps_the_ends(count: int, most: int) -> None:
+    kept = thinned(range(count), most)
+    assert (kept[0], kept[-1]) == (0, count - 1)
+    assert len(kept) == min(count, max(2, most))
+    assert kept == sorted(set(kept))
+    gaps = {after - before for before, after in itertools.pairwise(kept)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_lines_in_any_order_are_one_step(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=4))
+    path = run / "train" / "completions.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[::2] + lines[1::2] + ['{"step": 9, "torn', '"no object"', '{"step": "x"}']))
+    sampled = scanned(run)
+    assert list(sampled.steps) == [1, 2, 3, 4]
+    assert sampled.torn == 3
+    page = groups_page(sampled)
+    assert page is not None
+    assert {step.groups for step in page.steps} == {3}
+    assert "3 torn lines were left out" in page_of(run, output=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "not json\n"])
+def test_nothing_sampled_is_no_section(tmp_path: Path, text: str) -> None:
+    run = write_run(tmp_path, MadeUp(steps=2))
+    (run / "train" / "completions.jsonl").write_text(text)
+    assert 'class="groups"' not in page_of(run, output=tmp_path)
+
+
+def test_a_file_that_goes_away_gives_nothing(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=2))
+    sampled = scanned(run)
+    sampled.path.unlink()
+    assert samples_of(sampled, 1) == []
+    assert scan(sampled.path) is None
+
+
+def test_invisible_and_endless_texts_are_told(tmp_path: Path) -> None:
+    long = "x" * (FOLD_AT + 1000)
+    run = write_run(
+        tmp_path, MadeUp(steps=1, sampled=lambda question, step, sample: "a\u202eb\x00" if sample else long)
+    )
+    _, [[step]] = unpacked(run)
+    head, left_out, tail = step[0]["texts"][0]
+    assert len(head) + left_out + len(tail) == len(long)
+    assert left_out == 1000
+    assert step[0]["texts"][1] == "a\u27e8U+202E\u27e9b\u2400"
+
+
+def test_odd_values_do_not_stop_the_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=2))
+    rows = completions_of(run)
+    rows[0] |= {"reward": float("nan"), "advantage": None, "rewards": {"other": None}, "completion_tokens": "many"}
+    rows[1] = {"step": 1}
+    (run / "train" / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    index, [[first, _]] = unpacked(run)
+    assert index["functions"] == ["other", "boxed_numeric"]
+    assert (first[0]["totals"][0], first[0]["advantages"][0], first[0]["rewards"][0]) == (None, None, [None, None])
+    assert "Groups" in words_of(page_of(run, output=tmp_path))
+
+
+def test_the_plain_page_has_the_first_and_the_last_step(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=5))
+    text = words_of(page_of(run, output=tmp_path))
+    lines = completions_of(run)
+    assert all(line["completion"] in text for line in lines if line["step"] in (1, 5))
+    assert "First step (1): 3 groups" in text
+    assert "Last step (5): 3 groups" in text
+    assert "train/completions.jsonl" in text
+
+
+# --- groups in numbers
+
+REWARDS = st.lists(st.floats(-5, 5), min_size=2, max_size=16)
+
+
+@given(REWARDS)
+def test_group_numbers(rewards: list[float]) -> None:
+    samples = [Sample("", (), reward, None, None, "stop") for reward in rewards]
+    group = made_group(None, samples)  # type: ignore[arg-type]
+    assert group.mean == pytest.approx(statistics.fmean(rewards))
+    assert group.std == pytest.approx(statistics.stdev(rewards))
+    assert group.signal == (max(rewards) - min(rewards) > 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "signal"),
+    [
+        ([], False),
+        ([None], False),
+        ([1.0], False),
+        ([1.0, 1.0], False),
+        ([0.1 + 0.2, 0.3], False),
+        ([0.0, 1.0], True),
+        ([None, 0.0, 1.0], True),
+    ],
+)
+def test_signal(rewards: list[float | None], signal: bool) -> None:
+    assert differ(rewards) is signal
+
+
+@given(st.integers(1, 30), st.integers(1, 4), st.integers(2, 9))
+def test_made_up_advantages_sum_to_nothing(step: int, groups: int, size: int) -> None:
+    sums: dict[str, float] = {}
+    for line in sampled_at(MadeUp(steps=30, groups=groups, group_size=size), step):
+        sums[line["group"]] = sums.get(line["group"], 0.0) + line["advantage"]
+    assert all(abs(total) < 1e-9 for total in sums.values())
+
+
+# --- what chance would do
+
+GROUPS = st.lists(st.lists(st.sampled_from([0.0, 0.2, 1.0, 1.2, None]), min_size=1, max_size=9), min_size=1, max_size=6)
+
+
+@given(GROUPS)
+def test_expected_share_is_a_share(groups: list[list[float | None]]) -> None:
+    share = expected_zero_std(rows_of(*groups))
+    known = {reward for group in groups for reward in group if reward is not None}
+    assert (share is None) == (not known)
+    assert share is None or 0 <= share <= 1
+    if len(known) == 1:
+        assert share == 1
+
+
+@given(st.integers(0, 8), st.integers(1, 8))
+def test_a_binary_reward_gives_the_known_formula(right: int, groups: int) -> None:
+    group: list[float | None] = [1.0] * right + [0.0] * (8 - right)
+    p = right / 8
+    assert expected_zero_std(rows_of(*[group] * groups)) == pytest.approx(p**8 + (1 - p) ** 8)
+
+
+@pytest.mark.parametrize(("shares", "draws", "value"), [([1.0], 8, 1.0), ([0.5, 0.5], 2, 0.5), ([0.2] * 5, 2, 0.2)])
+def test_agreement(shares: list[float], draws: int, value: float) -> None:
+    assert agreement(shares, draws) == pytest.approx(value)
+
+
+def test_expected_share_is_a_floor_when_questions_differ(tmp_path: Path) -> None:
+    """One question always right and one always wrong: no group has signal, chance would leave only few without."""
+    assert expected_zero_std(rows_of([1.0] * 4, [0.0] * 4)) == pytest.approx(2 * 0.5**4)
+    run = write_run(tmp_path, MadeUp(steps=6))
+    assert list(expected_by_step(scanned(run))) == [1, 2, 3, 4, 5, 6]
+    assert expected_by_step(None) == {}
