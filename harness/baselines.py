@@ -23,6 +23,7 @@ from harness.identity import COMPARED, effective_decoding
 from harness.rewards import resolve_reward, reward_source
 from harness.rewards.score import primary_grader
 from harness.runs import digest
+from harness.what_ran import recipe_text
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
@@ -83,6 +84,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         model=recipe.model.name if recipe.model.revision == "main" else f"{recipe.model.name}@{recipe.model.revision}",
         correct=correct,
         content={question.id: question_content(question) for question in questions},
+        recipe_toml=recipe_text(recipe),
     )
 
 

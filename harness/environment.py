@@ -1,11 +1,15 @@
-"""Where and with what a run was made: for readers of the run, and for the versions that its identity holds."""
+"""Where and with what a run was made: for readers of the run, and for the versions that its identity holds.
+
+What is written down here is read by others, so secrets do not get into it: see :mod:`reports.redact`, the one place
+that says what a secret looks like. It is plain text work and imports nothing.
+"""
 
 from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +30,12 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """``environment.json``: time (UTC, ISO 8601), Python, platform, processor, device, packages, commit, command."""
+    """``environment.json``: time (UTC, ISO 8601), Python, platform, processor, device, packages, commit, command.
+
+    The command line is written without secrets.
+    """
+    from reports.redact import redact_command
+
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -35,8 +44,16 @@ def describe(device: str) -> dict[str, Any]:
         "device": device,
         "packages": versions(*PACKAGES),
         "git": git_state(Path.cwd()),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": redact_command(without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]])),
     }
+
+
+def without_secrets(value: Any) -> Any:
+    """Text, or plain JSON or TOML, without the values of this process's environment variables that are named like
+    secrets (``HF_TOKEN``). Only now are they known: who draws the report later has another environment."""
+    from reports.redact import hide_values, secret_values
+
+    return hide_values(value, secret_values(os.environ))
 
 
 def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] | None:

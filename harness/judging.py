@@ -19,6 +19,7 @@ from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
 from harness.recipe_checks import nearest
+from harness.what_ran import keep_held_against
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
@@ -170,9 +171,10 @@ def _baseline(run: Run) -> Verdict:
     settings = run.settings
     if is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update):
         path, recorded = record(run)
+        keep_held_against(run.directory, None)
         found = f"{percent(recorded.accuracy)} of {len(recorded.correct)} questions"
         return Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
-    kept = _usable_baseline(run)
+    kept = _usable_baseline(run, keep=True)
     if isinstance(kept, Verdict):
         return kept
     after = run.after()
@@ -180,13 +182,18 @@ def _baseline(run: Run) -> Verdict:
     return _against(run, kept, after.means, int(after.summary["questions"]), plan=planned)
 
 
-def _usable_baseline(run: Run) -> RecordedBaseline | Verdict:
-    """The baseline that this run can be held against, or the verdict that says why there is none."""
+def _usable_baseline(run: Run, *, keep: bool = False) -> RecordedBaseline | Verdict:
+    """The baseline that this run can be held against, or the verdict that says why there is none.
+
+    ``keep`` leaves word of it in the run directory, comparable or not.
+    """
     recipe, settings = run.recipe, run.settings
     try:
         kept = find(settings.baselines_dir, recipe.name, run.seed)
     except BaselineError as error:
         return Verdict("baseline", "INCOMPARABLE", str(error))
+    if keep:
+        keep_held_against(run.directory, kept)
     if kept is None:
         where = f" in {settings.baselines_dir}" if settings.baselines_dir else ""
         return Verdict("baseline", "NO_BASELINE", f"none is recorded{where}; --rl-update-baselines new records one")

@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.environment import describe, git_state
+from harness.environment import describe, git_state, without_secrets
 from harness.errors import TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict
@@ -42,6 +42,7 @@ from harness.runs import (
     write_text,
 )
 from harness.tasks import Questions, load_questions
+from harness.what_ran import OVERRIDES, overrides, recipe_text
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -158,10 +159,12 @@ class Run:
                         for each in self.questions.test
                     ),
                 )
-                write_json(path / "identity.json", identity)
+                write_json(path / "identity.json", without_secrets(identity))
                 environment = {"recipe": self.recipe.name, "seed": self.seed, "session": self.settings.session}
                 write_json(path / "environment.json", {**describe(self.device), **environment})
-            write_text(path / "recipe.toml", self.recipe.to_toml())
+            write_text(path / "recipe.toml", recipe_text(self.recipe))
+            if (changed := overrides(self.recipe)) is not None:
+                write_json(path / OVERRIDES, changed)
         return path
 
     def policy(self) -> Policy:
@@ -189,7 +192,10 @@ class Run:
                 try:
                     summary = self._train(directory)
                 except TrainingError as error:
-                    write_json(directory / "failed.json", {"session": self.settings.session, "error": str(error)})
+                    write_json(
+                        directory / "failed.json",
+                        {"session": self.settings.session, "error": without_secrets(str(error))},
+                    )
                     raise
         return Trained(directory, summary)
 

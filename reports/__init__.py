@@ -6,6 +6,7 @@
 PosixPath('report/index.html')
 """
 
-from reports.render import render_session
+from reports.history_page import render_history
+from reports.render import render_comparison, render_session
 
-__all__ = ["render_session"]
+__all__ = ["render_comparison", "render_history", "render_session"]

@@ -87,8 +87,10 @@ def bars(panel: Panel) -> str:
 
 
 @contextlib.contextmanager
-def _axes(height: int, place: tuple[float, float, float, float]) -> Iterator[tuple[Any, io.StringIO]]:
-    """Empty axes in a figure of ``height`` units; what is drawn on them is in the buffer afterwards."""
+def _axes(
+    height: int, place: tuple[float, float, float, float], width: int = _WIDTH
+) -> Iterator[tuple[Any, io.StringIO]]:
+    """Empty axes in a figure of ``width`` by ``height`` units; what is drawn on them is in the buffer afterwards."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -104,7 +106,7 @@ def _axes(height: int, place: tuple[float, float, float, float]) -> Iterator[tup
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # not the reader's own matplotlibrc
         matplotlib.rcParams.update(settings)
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72, layout=None)
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout=None)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(place)
         figure.patch.set_visible(False)
@@ -228,7 +230,7 @@ def stretches(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[lis
     return parts
 
 
-def _clean(svg: str, height: int) -> str:
+def _clean(svg: str, height: int, width: int = _WIDTH) -> str:
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(svg)
     for element in list(root):
@@ -254,6 +256,6 @@ def _clean(svg: str, height: int) -> str:
             del element.attrib["transform"]
     root.attrib.clear()
     root.attrib.update(
-        {"class": "plot", "viewBox": f"0 0 {_WIDTH} {height}", "aria-hidden": "true", "focusable": "false"}
+        {"class": "plot", "viewBox": f"0 0 {width} {height}", "aria-hidden": "true", "focusable": "false"}
     )
     return ElementTree.tostring(root, encoding="unicode")

@@ -78,9 +78,12 @@ def page_of(
     answers: list[tuple[str, Answer]] = []
     for question in run.questions:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
-    words = words or (WORDS if trains else {"before": "accuracy", "after": "after"})
+    if words is None:
+        words = WORDS if trains else {"before": "accuracy", "after": "after"}
+    if run.versus is not None:
+        words = run.versus.words
     gate = run.recipe.get("gate")
-    mark, word, kind = present.outcome_words(run)
+    mark, word, kind = present.outcome_words(run) if run.versus is None else present.headline([run])
     evaluations = tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None)
     return Page(
         run=run,

@@ -13,7 +13,7 @@ from reports.pairs import share_correct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reports.views import Answer, Evaluation, Flip, Run, Verdict
+    from reports.views import Answer, Evaluation, Flip, Run
 
 NONE = "\N{EN DASH}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
@@ -158,6 +158,8 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
         counts = [(sum(w[1] == word for w in words), word) for word in dict.fromkeys(w[1] for w in words)]
         return worst[0], f"{len(runs)} runs: " + ", ".join(f"{n} {word}" for n, word in counts), worst[2]
     verdicts = runs[0].verdicts
+    if runs[0].versus is not None and verdicts:
+        return worst[0], f"{verdicts[0].gate}: {verdicts[0].word.replace('_', ' ')}", worst[2]
     if not verdicts or worst[1] == "training failed":
         return worst[0], worst[1].capitalize(), worst[2]
     passed = sum(verdict.passed is True for verdict in verdicts)
@@ -168,18 +170,6 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
         return worst[0], "Passed" if passed == 1 else f"All {passed} verdicts passed", worst[2]
     undecided = f"{len(verdicts) - passed} undecided"
     return worst[0], f"{passed} passed, {undecided}" if passed else f"Nothing decided: {undecided}", worst[2]
-
-
-def held_against(verdict: Verdict) -> str:
-    """What a baseline verdict holds the run against, from its numbers; ``""`` for other gates and where none are."""
-    before, after = number(verdict.numbers.get("before")), number(verdict.numbers.get("after"))
-    if verdict.gate != "baseline" or before is None:
-        return ""
-    questions = number(verdict.numbers.get("pairs")) or number(verdict.numbers.get("questions"))
-    on = f" on the same {plural(round(questions), 'question')}" if questions else ""
-    return f"held against the committed baseline: {percent(before)}{on}" + (
-        f", now {percent(after)}" if after is not None else ""
-    )
 
 
 def flip_words(flip: Flip, two_sided: bool) -> str:

@@ -42,6 +42,8 @@ def read_run(path: Path) -> Run:
         after=evaluation("after", after, _json(path / "after" / "summary.json", notes)),
         training=_training(path / "train", notes),
         questions=pair(_lines(path / "questions.jsonl", notes), before, after),
+        baseline=redact_tree(_json(path / "baseline.json", notes)),
+        overrides=redact_tree(_json(path / "overrides.json", notes)),
         notes=tuple(notes),
     )
 

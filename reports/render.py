@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from reports import cards, files, present, skeleton, text
+from reports import cards, files, present, skeleton
 from reports.blocks import blocks_of
+from reports.comparison import compare_runs
+from reports.document import document
 from reports.pack import parts
 from reports.page import page_of
 from reports.read import read_run
 from reports.titles import differences
-from reports.views import FLIPS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jinja2 import Environment
+    from collections.abc import Mapping, Sequence
 
     from reports.page import Page
     from reports.views import Question
 
-TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base.css", "report.css", "questions.css", "training.css", "print.css")
-"""Joined to the one inline style sheet of every page."""
-
-HEAD_SCRIPT = "head.js"
 SCRIPTS = (
     "unpack.js",
     "address.js",
@@ -44,7 +35,7 @@ SCRIPTS = (
     "questions.js",
     "groups.js",
 )
-"""Joined to the one inline script at the end of a run's page. They share one scope."""
+"""Of a run's page."""
 
 STATIC_QUESTIONS, STATIC_ANSWERS = 50, 200
 """How many questions, and about how many completions, stand on one page for readers without JavaScript."""
@@ -69,6 +60,12 @@ def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
     return target
 
 
+def render_comparison(a: Path, b: Path, verdict: Mapping[str, Any], output_dir: Path) -> Path:
+    """Write the page of two runs and return its path; ``verdict`` is one as in ``verdicts.json``."""
+    (stem,) = files.stems([f"compare-{a.resolve().name}-{b.resolve().name}"])
+    return write_run_pages(page_of(1, compare_runs(a, b, verdict), stem), output_dir, home="")
+
+
 def write_run_pages(page: Page, folder: Path, home: str = "index.html") -> Path:
     """Write a run's page and the pages of its further questions; return the path of the first.
 
@@ -88,16 +85,15 @@ def session_page(pages: Sequence[Page]) -> str:
     """The page of all runs as a string."""
     mark, sentence, kind = present.headline([page.run for page in pages])
     created = max((str(page.run.environment.get("created") or "") for page in pages), default="")
-    return _document(
-        "session.html.j2", scripted=False, pages=pages, mark=mark, sentence=sentence, kind=kind, created=created
-    )
+    return document("session.html.j2", pages=pages, mark=mark, sentence=sentence, kind=kind, created=created)
 
 
 def run_page(page: Page, first: Sequence[Question], page_count: int, home: str) -> str:
     """The page of one run as a string: ``first`` of its questions as they stand, all of them packed for the script."""
-    return _document(
+    return document(
         "page.html.j2",
-        scripted=True,
+        head=("head.js",),
+        scripts=SCRIPTS,
         page=page,
         home=home,
         rows=cards.rows(first, page),
@@ -110,9 +106,8 @@ def run_page(page: Page, first: Sequence[Question], page_count: int, home: str) 
 
 def questions_page(page: Page, part: Sequence[Question], number: int, page_count: int) -> str:
     """One of the pages that hold a run's further questions for readers without JavaScript."""
-    return _document(
+    return document(
         "questions-page.html.j2",
-        scripted=False,
         page=page,
         number=number,
         page_count=page_count,
@@ -158,77 +153,7 @@ def _common(page: Page) -> Markup | None:
     return cards.earlier(page.common, "every prompt begins with these turns") if page.common else None
 
 
-def _document(template: str, *, scripted: bool, **context: Any) -> str:
-    """A page with its style, its scripts and a policy that allows only these."""
-    style = _joined(STYLES)
-    head = _joined((HEAD_SCRIPT,)) if scripted else ""
-    script = _joined(SCRIPTS) if scripted else ""
-    allowed = " ".join(_hash(source) for source in (head, script)) if scripted else "'none'"
-    policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {allowed}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        environment()
-        .get_template(template)
-        .render(policy=policy, css=Markup(style), head_script=Markup(head), script=Markup(script), **context)
-    )
-
-
-@functools.cache
-def _joined(names: tuple[str, ...]) -> str:
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-
-
 def _records(path: Path, folder: Path) -> dict[str, str]:
     links = {side: path / side / "records.jsonl" for side in ("before", "after")}
     found = {side: files.relative(link, folder) for side, link in links.items() if link.is_file()}
     return {side: link for side, link in found.items() if link is not None}
-
-
-@functools.cache
-def environment() -> Environment:
-    """The Jinja environment: escaping is on for every template, an unknown name is an error, and every printed string
-    has its invisible characters made visible."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    def finalize(value: object) -> object:
-        return text.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    jinja.filters |= {
-        "brief": present.brief,
-        "bytes": present.size,
-        "count": present.count,
-        "folded": text.folded,
-        "interval": present.interval,
-        "leaves": present.leaves,
-        "moment": present.moment,
-        "percent": present.percent,
-        "plain": present.plain,
-        "seconds": present.seconds,
-        "shorten": text.shorten,
-        "shown": text.shown,
-        "signed": present.signed,
-    }
-    jinja.globals |= {
-        "FLIPS": FLIPS,
-        "flip_words": present.flip_words,
-        "held_against": present.held_against,
-        "finish_words": present.FINISH_WORDS,
-        "status_words": present.STATUS_WORDS,
-    }
-    return jinja
-
-
-def _hash(source: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    return f"'sha256-{digest}'"

@@ -141,8 +141,34 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A key with two values as text."""
+
+    key: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """Two runs on one page: the sides' names, the directories, the evaluation that each side shows (``before`` or
+    ``after``), their commits, and where their recipes and versions differ."""
+
+    words: Mapping[str, str]
+    names: tuple[str, str]
+    stages: tuple[str, ...]
+    commits: tuple[str, ...]
+    changes: tuple[Change, ...]
+    versions: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """Everything of one run directory. ``notes`` are sentences about what could not be read."""
+    """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
+    was held against and ``overrides`` what the command line changed in the recipe's file, as their JSON stands.
+
+    With ``versus`` these are two runs: "before" is A and "after" is B.
+    """
 
     path: Path
     name: str
@@ -158,6 +184,9 @@ class Run:
     training: Training | None
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = field(default=())
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    versus: Versus | None = None
 
     @property
     def weights(self) -> Mapping[str, Any]:

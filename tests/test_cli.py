@@ -119,6 +119,8 @@ MISTAKES = {
     "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
     "not a run directory": (["report", "."], "not a run directory"),
     "no such run directory": (["report", "nowhere"], "nowhere: no such run directory"),
+    "no such folder of runs": (["history", "nowhere"], "nowhere: no such folder"),
+    "a folder without runs": (["history", "."], "no run directories; give the folder that holds them"),
 }
 
 

@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--margin", type=_share, default=0.05, help="largest drop that may go unseen (%(default)s)")
     compare.add_argument("--alpha", type=_share, default=0.05, help="chance of a false alarm (%(default)s)")
 
+    compare.add_argument("--html", action="store_true", help="draw a page of both runs' answers side by side too")
+    _add_folder(compare, "--report-dir", "rl-report")
+
     plan = command("plan", "judge:plan", "say what a recipe costs and what its gates can see; run nothing")
     _add_recipe(plan)
 
@@ -69,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
 
     runs = command("runs", "look:runs", "list the run directories")
     _add_folder(runs, "--runs-dir", "rl-runs")
+
+    history = command("history", "look:history", "draw accuracy by date and commit over many runs")
+    history.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
+    history.add_argument("--no-run-pages", action="store_true", help="draw no pages of runs; link those that are there")
+    _add_folder(history, "--report-dir", "rl-report")
 
     report = command("report", "look:report", "draw the report of run directories")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")

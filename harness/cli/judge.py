@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.evaluation import read_records
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
+from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, plan_lines
@@ -23,11 +24,22 @@ from harness.tasks import Question
 def compare(options: argparse.Namespace) -> int:
     """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
     a, b = _evaluation(options.a), _evaluation(options.b)
+    verdict = _compared(a, b, options)
+    if verdict.verdict == "INCOMPARABLE":
+        print(f"INCOMPARABLE  {verdict.sentence}")
+    else:
+        print(f"{verdict.verdict}  {options.a.name} -> {options.b.name}: {verdict.sentence}")
+    if options.html:
+        _draw(options, verdict)
+    return int(verdict.passed is False)
+
+
+def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
     changed = differences(a, b)
     if changed:
-        print(f"INCOMPARABLE  {options.b.name} differs from {options.a.name} in {' and '.join(changed)}")
-        return 1
-    verdict = judge_against_baseline(
+        sentence = f"{options.b.name} differs from {options.a.name} in {' and '.join(changed)}"
+        return Verdict("baseline", "INCOMPARABLE", sentence, {"changed": changed})
+    return judge_against_baseline(
         a.correct,
         {question: correct / b.samples for question, correct in b.correct.items()},
         list(b.content),
@@ -37,8 +49,22 @@ def compare(options: argparse.Namespace) -> int:
         alpha=options.alpha,
         candidate_samples=b.samples,
     )
-    print(f"{verdict.verdict}  {options.a.name} -> {options.b.name}: {verdict.sentence}")
-    return int(verdict.passed is False)
+
+
+def _draw(options: argparse.Namespace, verdict: Verdict) -> None:
+    """The page of both runs' answers; a file of a baseline has none, which changes nothing about the verdict."""
+    from reports import render_comparison
+
+    files = [path for path in (options.a, options.b) if path.is_file()]
+    if files:
+        print(f"no page: {files[0]} is a baseline file and keeps no texts; --html needs two run directories")
+        return
+    folder = options.report_dir
+    try:
+        page = render_comparison(options.a, options.b, verdict.to_json(), folder)
+    except OSError as error:
+        raise HarnessError(f"{folder}: the page cannot be written ({error}); choose another --report-dir") from None
+    print(f"page: {page}")
 
 
 def plan(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``rl-harness runs``, ``report`` and ``recipes``: they read what is there. None needs torch."""
+"""``rl-harness runs``, ``report``, ``history`` and ``recipes``: they read what is there. None needs torch."""
 
 from __future__ import annotations
 
@@ -35,6 +35,35 @@ def report(options: argparse.Namespace) -> int:
     for directory in options.runs:
         require_run(directory)
     render(options.runs, options.report_dir)
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    """Draw the history of all runs in a folder, and the pages of those runs that have none or an old one."""
+    from harness.cli.progress import Progress
+    from reports import render_history
+
+    folder: Path = options.runs_dir
+    if not folder.is_dir():
+        raise HarnessError(f"{folder}: no such folder; pytest suites/ makes rl-runs, or name another")
+    if not run_directories(folder):
+        raise HarnessError(
+            f"{folder}: no run directories; give the folder that holds them, as in rl-harness history rl-runs"
+        )
+    progress = Progress()
+    try:
+        page = render_history(
+            folder,
+            options.report_dir,
+            run_pages=not options.no_run_pages,
+            told=lambda name: progress("history", f"drawing {name}"),
+        )
+    except OSError as error:
+        where = options.report_dir
+        raise HarnessError(f"{where}: the history cannot be written ({error}); choose another --report-dir") from None
+    finally:
+        progress.clear()
+    print(f"history: {page}")
     return 0
 
 

@@ -40,7 +40,8 @@ class Baseline:
 
     ``correct`` maps question ids, in the order they are asked, to how many of ``samples`` answers were right.
     ``content`` maps them to hashes of the questions. ``prompt``, ``grader`` and ``decoding`` must be a run's own for it
-    to be comparable; ``versions``, ``commit``, ``date`` and ``model`` are for people.
+    to be comparable; ``versions``, ``commit``, ``date``, ``model`` and ``recipe_toml`` (the effective recipe that the
+    policy was trained with; older files have none) are for people.
     """
 
     recipe: str
@@ -56,6 +57,7 @@ class Baseline:
     model: str
     correct: Mapping[str, int]
     content: Mapping[str, str]
+    recipe_toml: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -74,7 +76,7 @@ def prompt_fingerprint(questions: Sequence[Question]) -> str:
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
     header, questions = _tables(baseline)
-    text = tomli_w.dumps({**header, "checksum": _checksum(header, questions)})
+    text = tomli_w.dumps({**header, "checksum": _checksum(header, questions)}, multiline_strings=True)
     lines = "".join(
         f'{_key(question)} = {{ correct = {row["correct"]}, content = "{row["content"]}" }}\n'
         for question, row in questions.items()
@@ -166,6 +168,8 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
 def _tables(baseline: Baseline) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     header = asdict(baseline)
     correct, content = header.pop("correct"), header.pop("content")
+    if not header["recipe_toml"]:
+        del header["recipe_toml"]  # as in files that were recorded before there was one: their checksum stays
     header["versions"] = {name: version for name, version in header["versions"].items() if version is not None}
     return header, {question: {"correct": correct[question], "content": content[question]} for question in correct}
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.environment import without_secrets
 from harness.errors import HarnessError, TrainingError
 from harness.policy.device import calm_threads, visible_gpus
 from harness.runs import read_json, write_text
@@ -98,5 +99,5 @@ def _failure(directory: Path, code: int) -> HarnessError:
         f"the training job {how} after step {reached}; run again to go on from its last checkpoint. "
         f"Last lines of {directory / 'log.txt'}:\n{tail}"
     )
-    write_text(explained, text + "\n")
+    write_text(explained, without_secrets(text + "\n"))
     return TrainingError(text)

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+from harness.environment import without_secrets
 from harness.errors import HarnessError
 from harness.runs import read_json, write_json, write_text
 from harness.training.arguments import argument_defaults, steps_per_batch
@@ -103,7 +104,7 @@ def main() -> None:
         train(directory)
     except HarnessError as error:
         # The parent shows this sentence instead of the log.
-        write_text(directory / "error.txt", f"{error}\n")
+        write_text(directory / "error.txt", without_secrets(f"{error}\n"))
         raise SystemExit(2) from None
 
 

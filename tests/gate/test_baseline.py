@@ -146,3 +146,31 @@ def test_fingerprints_see_what_they_should():
     assert prompt_fingerprint([question]) == prompt_fingerprint([question, other])
     told = replace(question, prompt=({"role": "system", "content": "t"}, question.prompt[1]))
     assert prompt_fingerprint([question]) != prompt_fingerprint([told])
+
+
+def test_one_recorded_without_a_recipe_stays_readable(tmp_path):
+    """Files of before there was a ``recipe_toml`` have no such key, and their checksums know of none."""
+    path = tmp_path / "made-up-0.toml"
+    write_baseline(path, BASELINE)
+    assert "recipe_toml" not in path.read_text()
+    assert read_baseline(path, "made-up").recipe_toml == ""
+
+
+RECIPE = "description = \"\\\"x\\\" and '''y'''\"\n\n[train]\nlearning_rate = 0.0001\n"
+
+
+def test_the_recipe_is_readable_and_under_the_checksum(tmp_path):
+    path = tmp_path / "made-up-0.toml"
+    write_baseline(path, replace(BASELINE, recipe_toml=RECIPE))
+    assert "\nlearning_rate = 0.0001\n" in path.read_text()
+    assert read_baseline(path, "made-up").recipe_toml == RECIPE
+    path.write_text(path.read_text().replace("learning_rate = 0.0001", "learning_rate = 0.0002"))
+    with pytest.raises(BaselineError, match="edited by hand"):
+        read_baseline(path, "made-up")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\r")))
+def test_any_recipe_survives(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("baseline") / "made-up-0.toml"
+    write_baseline(path, replace(BASELINE, recipe_toml=text))
+    assert read_baseline(path, "made-up").recipe_toml == text

@@ -18,7 +18,7 @@ from reports import render_session
 from reports.files import relative, stems
 from reports.page import page_of as page_of_run
 from reports.read import read_run
-from reports.render import TEMPLATES, environment, write_run_pages
+from reports.document import TEMPLATES, environment, write_run_pages
 from reports.views import Answer, Run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -27,6 +28,25 @@ def test_records_from_fresh_answers(made_up):
     assert made_up.lines("trainings.txt") == []
     kept = read_baseline(made_up.baseline("small-0"), "small")
     assert (kept.samples, kept.accuracy, len(kept.correct)) == (1, 0.75, 100)
+    assert kept.recipe_toml == (made_up.run("small") / "recipe.toml").read_text()
+    assert not (made_up.run("small") / "baseline.json").exists(), "it was held against none"
+
+
+def test_a_run_keeps_word_of_what_it_was_held_against(made_up):
+    """Comparable or not; the report reads nothing but the run directory."""
+    made_up.recipe("small", asked=100)
+    made_up.pytest(NEW, *BASELINE)
+    made_up.pytest(*BASELINE)
+    kept = json.loads((made_up.run("small") / "baseline.json").read_text())
+    assert (kept["path"], kept["accuracy"], kept["questions"]) == ("suites/baselines/small-0.toml", 1.0, 100)
+    assert kept["recipe_toml"] == (made_up.run("small") / "recipe.toml").read_text()
+    made_up.recipe("small", asked=100, max_new_tokens=12)
+    made_up.pytest(*BASELINE, "--rl-runs-dir=rl-other")
+    (other,) = made_up.path.glob("rl-other/small-0-*")
+    assert json.loads((other / "baseline.json").read_text()) == kept
+    made_up.baseline("small-0").unlink()
+    made_up.pytest(*BASELINE, "--rl-runs-dir=rl-other")
+    assert not (other / "baseline.json").exists()
 
 
 def test_sampled_answers_are_recorded_eight_a_question(made_up):

@@ -72,6 +72,41 @@ def test_compare(left, name):
     assert done.stderr == ""
 
 
+def test_compare_draws_a_page(left):
+    """Incomparable or not; the exit code is the verdict's."""
+    for other, code, word in (("good", 0, "OK"), ("bad", 1, "REGRESSED"), ("brief", 1, "INCOMPARABLE")):
+        done = left.cli("compare", place(left, "good"), place(left, other), "--html", "--report-dir=rl-compared")
+        assert done.returncode == code, done.stdout + done.stderr
+        said, page = done.stdout.splitlines()
+        assert said.startswith(f"{word}  ")
+        path = left.path / page.removeprefix("page: ")
+        assert path.name == f"compare-{left.run('good').name}-{left.run(other).name}.html"
+        assert f"B against A: {word}" in path.read_text()
+
+
+def test_compare_draws_no_page_of_a_baseline_file(left):
+    done = left.cli("compare", place(left, "baseline"), place(left, "bad"), "--html")
+    assert done.returncode == 1, "the verdict's, as without a page"
+    verdict, why = done.stdout.splitlines()
+    assert verdict.startswith("REGRESSED  ")
+    assert re.fullmatch(
+        r"no page: .*good-0.toml is a baseline file and keeps no texts; --html needs two run directories", why
+    )
+
+
+def test_history_of_what_sessions_left(left):
+    done = left.cli("history")
+    assert (done.returncode, done.stdout) == (0, "history: rl-report/history.html\n"), done.stderr
+    page = (left.path / "rl-report/history.html").read_text()
+    assert "4 runs of 4 recipes" in page
+    for name in ("good", "bad", "brief", "own"):
+        run = left.run(name).name
+        assert f'href="{run}.html"' in page
+        assert (left.path / f"rl-report/{run}.html").is_file()
+    again = left.cli("history", "--report-dir=rl-elsewhere", "--no-run-pages")
+    assert [path.name for path in (left.path / "rl-elsewhere").iterdir()] == ["history.html"], again.stderr
+
+
 def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
     """Half of B's answers could not be graded: they make no pairs."""
     b = tmp_path / "unscored"

@@ -1,0 +1,89 @@
+"""What a run directory says of its recipe beyond the recipe: what the command line changed in it, and the baseline it
+was held against. Both are for readers; the report reads run directories only, so what it shows has to lie there."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from harness.environment import without_secrets
+from harness.errors import RecipeError
+from harness.recipe import load_recipe
+from harness.runs import write_json
+
+if TYPE_CHECKING:
+    from harness.baselines import RecordedBaseline
+    from harness.recipe import Recipe
+
+OVERRIDES = "overrides.json"
+HELD_AGAINST = "baseline.json"
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The effective recipe as TOML, without the values of secret environment variables."""
+    text = recipe.to_toml()
+    tables = tomllib.loads(text)
+    shown = without_secrets(tables)
+    return text if shown == tables else tomli_w.dumps(shown)
+
+
+def overrides(recipe: Recipe) -> dict[str, Any] | None:
+    """What differs from the recipe's file: ``{"file", "changed": [{"key", "file", "run"}]}``; ``None`` where the recipe
+    came from no file, or that file can no longer be read. A value that is not set is missing."""
+    if recipe.source is None:
+        return None
+    try:
+        written = leaves(tomllib.loads(load_recipe(recipe.source).to_toml()))
+    except RecipeError:
+        return None
+    effective = leaves(tomllib.loads(recipe.to_toml()))
+    changed = []
+    for key in dict.fromkeys((*written, *effective)):
+        if written.get(key) != effective.get(key):
+            values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
+            changed.append({"key": key, **values})
+    return {"format": 1, "file": short(recipe.source), "changed": without_secrets(changed)}
+
+
+def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
+    """Put what a reader wants to know of the baseline into the run directory; ``None`` takes away what is there."""
+    path = directory / HELD_AGAINST
+    if kept is None:
+        path.unlink(missing_ok=True)
+        return
+    baseline = kept.baseline
+    own = {
+        "format": 1,
+        "path": short(kept.path),
+        "recipe": baseline.recipe,
+        "seed": baseline.seed,
+        "commit": baseline.commit,
+        "date": baseline.date,
+        "model": baseline.model,
+        "accuracy": baseline.accuracy if baseline.correct else None,
+        "questions": len(baseline.correct),
+        "samples": baseline.samples,
+        "versions": dict(baseline.versions),
+    }
+    if baseline.recipe_toml:
+        own["recipe_toml"] = baseline.recipe_toml
+    write_json(path, own)
+
+
+def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested tables as ``{"train.learning_rate": 1e-4}``; an empty table has no leaf."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        name = f"{path}.{key}" if path else key
+        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def short(path: Path) -> str:
+    """A path from the working directory on, if it lies there."""
+    whole, start = path.resolve(), Path.cwd()
+    return str(whole.relative_to(start) if whole.is_relative_to(start) else path)

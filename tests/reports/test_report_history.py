@@ -1,0 +1,295 @@
+"""The history of many runs: what is comparable with what, what stands on the page, and that nothing breaks it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_runs import MadeUp, write_run
+from report_pages import words_of
+from reports.document import TEMPLATES
+
+from reports import render_history
+from reports.history import read_entry, recipes_of, run_folders, what_changed
+
+IDENTITY: dict[str, Any] = {
+    "generation": {"questions": "q", "prompts": "p", "decoding": {"temperature": 0.0, "samples_per_question": 1}},
+    "grading": {"ground_truths": "g", "rewards": [["boxed_numeric", 1.0]], "sources": {"boxed_numeric": "s"}},
+    "training": {"method": "grpo"},
+}
+
+
+def changed(**sections: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**part, **sections.get(name, {})} for name, part in IDENTITY.items()}
+
+
+def made(root: Path, day: int, identity: Any = IDENTITY, *, passed: bool | None = True, **more: Any) -> Path:
+    """A run of the ``day``-th of March 2001, with one verdict."""
+    made_up = MadeUp(questions=3, seed=more.pop("seed", 0), recipe=more.pop("recipe", "made-up"))
+    scratch = write_run(root / "scratch", made_up)
+    run = root / "runs" / f"{made_up.recipe}-{made_up.seed}-{day:012x}"
+    run.parent.mkdir(exist_ok=True)
+    shutil.move(scratch, run)
+    environment = json.loads((run / "environment.json").read_text()) | {"created": f"2001-03-{day:02}T04:05:06+00:00"}
+    (run / "environment.json").write_text(json.dumps(environment | more))
+    (run / "identity.json").write_text(json.dumps(identity))
+    word = {True: "OK", False: "REGRESSED", None: "INCONCLUSIVE"}[passed]
+    verdict = {"gate": "baseline", "verdict": word, "passed": passed, "sentence": "x", "numbers": {}}
+    judged = {"recipe": made_up.recipe, "seed": made_up.seed, "verdicts": [verdict]}
+    (run / "verdicts.json").write_text(json.dumps(judged))
+    return run
+
+
+def page_of(root: Path, **options: Any) -> str:
+    return render_history(root / "runs", root / "report", **options).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        (IDENTITY, ""),
+        (changed(generation={"questions": "other"}), "questions"),
+        (changed(generation={"prompts": "other"}), "prompts"),
+        (changed(generation={"questions": "other", "prompts": "other"}), "questions and prompts"),
+        (changed(generation={"decoding": {"temperature": 1.0, "samples_per_question": 1}}), "decoding"),
+        (changed(generation={"decoding": {"temperature": 0.0, "samples_per_question": 8}}), ""),
+        (changed(generation={"device": "cuda"}), ""),
+        (changed(grading={"ground_truths": "other"}), "ground truths"),
+        (changed(grading={"sources": {"boxed_numeric": "other"}}), "graders"),
+        (changed(grading={"rewards": [["boxed_numeric", 2.0]]}), ""),
+        (changed(grading={"rewards": [["boxed_exact", 1.0]]}), "graders"),
+        (changed(training={"seed": 7}), ""),
+        ({}, "unknown: identity.json is missing or torn"),
+        ([1], "unknown: identity.json is missing or torn"),
+    ],
+)
+def test_what_makes_runs_incomparable(tmp_path: Path, identity: Any, said: str) -> None:
+    runs = [made(tmp_path, 1), made(tmp_path, 2, identity)]
+    assert what_changed(*(read_entry(run).prints for run in runs)) == said
+    (recipe,) = recipes_of(runs)
+    assert [each.changed for each in recipe.breaks] == ([said] if said else [])
+
+
+def test_lines_are_broken_where_runs_are_not_comparable(tmp_path: Path) -> None:
+    for day in (1, 2):
+        made(tmp_path, day)
+    whole = page_of(tmp_path, run_pages=False)
+    for day in (3, 4):
+        made(tmp_path, day, changed(generation={"prompts": "other"}))
+    broken = page_of(tmp_path, run_pages=False)
+    assert segments(whole) == [1, 1]
+    assert "not comparable" not in words_of(whole)
+    shown = words_of(broken)
+    assert "1 not comparable with what is below: prompts" in shown
+    assert "2001-03-03 04:05 prompts differ from the run before" in shown
+    assert segments(broken) == [1, 1, 1, 1], "a line through all four would be one of three segments"
+
+
+def segments(page: str) -> list[int]:
+    """How many segments each line of the first seed has, in the wide and in the narrow chart."""
+    lines = re.findall(r'<path d="([^"]*)" class="s0-stroke" fill="none" stroke-width="1.4"', page)
+    return [line.count("L") for line in lines]
+
+
+def test_the_table_tells_what_the_files_say(tmp_path: Path) -> None:
+    made(tmp_path, 1)
+    run = made(tmp_path, 2, passed=False, git={"commit": "fedcba9876543210", "dirty": False}, seed=3)
+    shown = words_of(page_of(tmp_path))
+    summary = json.loads((run / "after" / "summary.json").read_text())
+    low, high = (f"{100 * end:.1f}" for end in summary["interval"])
+    assert "2 runs of 1 recipe" in shown
+    assert f"{100 * summary['accuracy']:.1f} % {low} to {high}" in shown
+    row = shown[shown.index("2001-03-02 04:05") :]
+    assert "✗ baseline REGRESSED 3 fedcba9876 made-up-model GRPO" in row
+    assert row.index("✗ baseline REGRESSED") < row.index("2001-03-01 04:05") < row.index("0 0123456789 dirty")
+    assert "seed 0 seed 3" in shown
+
+
+def test_outcomes_differ_in_shape(tmp_path: Path) -> None:
+    corners: dict[bool | None, list[int]] = {}
+    for passed in (True, None, False):
+        root = tmp_path / str(passed)
+        root.mkdir()
+        made(root, 1, passed=passed)
+        marks = re.findall(r'<path d="([^"]*)" class="[^"]*-fill', page_of(root, run_pages=False))
+        corners[passed] = [mark.count("L") for mark in marks]
+    assert corners == {True: [7, 7], None: [3, 3], False: [11, 11]}, "round, diamond, cross; wide and narrow"
+
+
+def test_runs_are_linked_to_pages_that_are_true(tmp_path: Path) -> None:
+    old, new = made(tmp_path, 1), made(tmp_path, 2)
+    drawn: list[str] = []
+    assert '<a href="made-up' not in page_of(tmp_path, run_pages=False)
+    page = page_of(tmp_path, told=drawn.append)
+    assert drawn == [old.name, new.name]
+    for run in (old, new):
+        assert f'href="{run.name}.html"' in page
+        assert (tmp_path / "report" / f"{run.name}.html").is_file()
+    drawn.clear()
+    os.utime(new / "verdicts.json", (time.time() + 60, time.time() + 60))
+    page = page_of(tmp_path, run_pages=False)
+    assert f'href="{old.name}.html"' in page
+    assert f'href="{new.name}.html"' not in page, "its page does not know of the new verdict"
+    page_of(tmp_path, told=drawn.append)
+    assert drawn == [new.name]
+
+
+def _torn(run: Path) -> None:
+    for path in run.rglob("*.json"):
+        path.write_text(path.read_text()[:20])
+    (run / "recipe.toml").write_bytes(b"torn = [\xff")
+
+
+def _foreign(run: Path) -> None:
+    for path in run.rglob("*.json"):
+        path.write_text("[1, 2]")
+
+
+def _odd(run: Path) -> None:
+    deep = "[" * 100_000
+    (run / "identity.json").write_text(deep)
+    (run / "environment.json").write_text(
+        json.dumps({"created": "9999-12-31T23:59:59-12:00", "git": {"commit": 3, "dirty": "yes"}, "seed": 10**30})
+    )
+    (run / "verdicts.json").write_text('{"verdicts": [{"gate": {}, "verdict": [1], "passed": "x"}, 7], "seed": true}')
+    (run / "after" / "summary.json").write_text('{"accuracy": 1e999, "interval": [NaN, "x"], "seconds": NaN}')
+    (run / "before" / "summary.json").write_text('{"accuracy": -3, "prompt_tokens": 1e400}')
+    (run / "recipe.toml").write_text("model = 3\ntrain = []\n")
+
+
+def _hostile(run: Path) -> None:
+    bad = "<script>alert(1)</script>\u202e\x00{{ 7 * 7 }}"
+    environment = {"created": "2001-03-02T04:05:06", "recipe": bad, "git": {"commit": bad, "dirty": True}, "seed": 0}
+    (run / "environment.json").write_text(json.dumps(environment))
+    (run / "verdicts.json").write_text(json.dumps({"verdicts": [{"gate": bad, "verdict": bad, "passed": False}]}))
+    (run / "recipe.toml").write_text(f"[model]\nname = {json.dumps(bad)}\n")
+    run.rename(run.with_name('x"><img src=x onerror=alert(1)> #1%41'))
+
+
+def _empty(run: Path) -> None:
+    shutil.rmtree(run)
+    run.mkdir()
+    (run / "environment.json").touch()
+
+
+def _dangling(run: Path) -> None:
+    shutil.rmtree(run / "after")
+    (run / "after").symlink_to(run / "nowhere")
+    (run / "verdicts.json").unlink()
+    (run / "verdicts.json").mkdir()
+
+
+@pytest.mark.parametrize("damage", [_torn, _foreign, _odd, _hostile, _empty, _dangling])
+def test_damaged_runs_do_not_break_it(chromium: Any, tmp_path: Path, damage: Any) -> None:
+    made(tmp_path, 1)
+    damage(made(tmp_path, 2))
+    page = page_of(tmp_path)
+    assert "2 runs of" in words_of(page)
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    opened = chromium.open(tmp_path / "report" / "history.html")
+    assert opened.faults == []
+    assert opened.page.locator("table.runs tbody tr:not(.break)").count() == 2
+
+
+def test_an_empty_folder_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "runs" / ".replaced").mkdir(parents=True)
+    (tmp_path / "runs" / "notes").mkdir()
+    assert run_folders(tmp_path / "runs") == []
+    assert "There is no run directory here." in page_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("history")
+    for day, seed, passed in ((1, 0, True), (2, 1, None), (3, 0, False), (4, 1, True)):
+        made(root, day, seed=seed, passed=passed)
+    made(root, 5, changed(generation={"prompts": "other"}))
+    made(root, 6, recipe="another")
+    return render_history(root / "runs", root / "report")
+
+
+def dates(opened: Any) -> list[str]:
+    return [text.split()[-2] for text in opened.page.locator("#recipe2 tbody tr:not(.break) th").all_inner_texts()]
+
+
+def test_it_opens_from_the_file_system(chromium: Any, history: Path) -> None:
+    opened = chromium.open(history)
+    assert opened.faults == []
+    assert opened.page.locator("section.recipe:visible").count() == 2
+    assert opened.page.evaluate("document.querySelectorAll('[style]').length") == 0
+    assert dates(opened) == [f"2001-03-0{day}" for day in (5, 4, 3, 2, 1)]
+
+
+def test_columns_sort(chromium: Any, history: Path) -> None:
+    opened = chromium.open(history)
+    opened.page.locator("#recipe2 thead button", has_text="seed").click()
+    assert opened.page.locator("#recipe2 [aria-sort=descending]").count() == 1
+    assert [date[-1] for date in dates(opened)][:2] == ["4", "2"]
+    assert opened.page.locator("#recipe2 tr.break").count() == 0
+    opened.page.locator("#recipe2 thead button", has_text="date").click()
+    assert dates(opened) == [f"2001-03-0{day}" for day in (5, 4, 3, 2, 1)]
+    assert opened.page.locator("#recipe2 tr.break").count() == 1
+    opened.page.locator("#recipe2 thead button", has_text="date").click()
+    assert dates(opened) == [f"2001-03-0{day}" for day in (1, 2, 3, 4, 5)]
+
+
+def test_without_javascript_it_filters_and_links(chromium: Any, history: Path) -> None:
+    opened = chromium.open(history, java_script_enabled=False)
+    page = opened.page
+    assert page.locator("section.recipe:visible").count() == 2
+    page.locator("nav.recipes a", has_text="another").click()
+    assert page.locator("section.recipe:visible h2").all_inner_texts() == ["another 1 run"]
+    page.locator("nav.recipes a", has_text="all recipes").click()
+    assert page.locator("section.recipe:visible").count() == 2
+    assert opened.faults == []
+    page.locator("#recipe1 tbody a").click()
+    page.wait_for_load_state()
+    assert "another" in page.locator("h2").first.inner_text()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_layout_holds(chromium: Any, history: Path, width: int) -> None:
+    page = chromium.open(history, viewport={"width": width, "height": 800}).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("figure .plot:visible").count() == 2, "one chart a recipe, of the screen's width"
+
+
+def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
+    proto = made(tmp_path, 1)
+    (tmp_path / "many").mkdir()
+    environment = json.loads((proto / "environment.json").read_text())
+    for index in range(1000):
+        run = tmp_path / "many" / f"made-up-{index % 3}-{index:012x}"
+        for stage in ("before", "after", "train"):
+            (run / stage).mkdir(parents=True)
+            shutil.copy(proto / stage / "summary.json", run / stage / "summary.json")
+        for name in ("identity.json", "verdicts.json", "recipe.toml"):
+            shutil.copy(proto / name, run / name)
+        created = f"2001-{1 + index % 12:02}-{1 + index % 28:02}T{index % 24:02}:05:06+00:00"
+        (run / "environment.json").write_text(json.dumps(environment | {"created": created}))
+    started = time.process_time()
+    page = render_history(tmp_path / "many", tmp_path / "report", run_pages=False)
+    assert time.process_time() - started < 30  # seconds on a quiet machine; this one is shared
+    assert "1 000 runs of 1 recipe" in words_of(page.read_text(encoding="utf-8"))
+    assert page.stat().st_size < 6_000_000
+
+
+def test_it_brings_no_torch(tmp_path: Path) -> None:
+    made(tmp_path, 1)
+    code = (
+        "import sys; from pathlib import Path; from reports import render_history; "
+        "render_history(Path(sys.argv[1]), Path(sys.argv[2])); "
+        "assert not {'torch', 'transformers', 'trl', 'harness'} & set(sys.modules)"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "runs"), str(tmp_path / "out")]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parents[1])
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,118 @@
+"""What was run, on the page: the recipe against the baseline's and the file's, and the cost of each stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_runs import MadeUp, write_run
+from report_pages import page_of, words_of
+
+from reports.ran import NOT_SET, differences, held_against, ran
+from reports.read import read_run
+from reports.views import Change
+
+HELD = {
+    "path": "suites/baselines/made-up-0.toml",
+    "commit": "fedcba9876543210",
+    "date": "2001-02-01",
+    "model": "made-up-model",
+    "accuracy": 0.875,
+    "questions": 40,
+    "versions": {"torch": "0.0.0", "trl": "0.0.2"},
+}
+
+
+def run_with(root: Path, **files: Any) -> Path:
+    run = write_run(root, MadeUp())
+    for name, value in files.items():
+        (run / f"{name}.json").write_text(json.dumps(value))
+    return run
+
+
+def test_changed_keys_stand_in_a_small_table(tmp_path: Path) -> None:
+    run = run_with(tmp_path, baseline={})
+    text = (run / "recipe.toml").read_text().replace("learning_rate = 1e-4", "learning_rate = 2e-5\nbeta = 0.1")
+    (run / "baseline.json").write_text(json.dumps(HELD | {"recipe_toml": text.replace("min_accuracy = 0.3\n", "")}))
+    assert ran(read_run(run)).changes == (
+        Change("train.learning_rate", "2e-05", "0.0001"),
+        Change("gate.min_accuracy", NOT_SET, "0.3"),
+        Change("train.beta", "0.1", NOT_SET),
+    )
+    shown = words_of(page_of(run, output=tmp_path))
+    assert "3 keys differ from the baseline" in shown
+    assert "key baseline this run train.learning_rate 2e-05 0.0001 gate.min_accuracy not set 0.3" in shown
+    assert "torch 0.0.0 0.0.1" in shown
+    assert "trl 0.0.2 0.0.2" not in shown
+
+
+def test_the_baselines_card_says_what_it_was_held_against(tmp_path: Path) -> None:
+    shown = words_of(page_of(run_with(tmp_path, baseline=HELD), output=tmp_path))
+    line = "suites/baselines/made-up-0.toml, 87.5 % of 40 questions, commit fedcba9876, 2001-02-01, model made-up-model"
+    assert f"held against {line}" in shown
+    assert "The baseline carries no recipe" in shown
+
+
+def test_the_same_recipe_is_said_to_be(tmp_path: Path) -> None:
+    run = run_with(tmp_path, baseline={})
+    (run / "baseline.json").write_text(json.dumps(HELD | {"recipe_toml": (run / "recipe.toml").read_text()}))
+    assert "The same recipe, key by key." in words_of(page_of(run, output=tmp_path))
+
+
+def test_overrides_of_the_command_line_are_visible(tmp_path: Path) -> None:
+    changed = [{"key": "train.max_steps", "run": 2}, {"key": "model.name", "file": "a/b", "run": "tiny"}]
+    run = run_with(tmp_path, overrides={"file": "suites/recipes/x.toml", "changed": changed})
+    shown = words_of(page_of(run, output=tmp_path))
+    assert "2 set on the command line" in shown
+    assert "key suites/recipes/x.toml this run train.max_steps not set 2 model.name a/b tiny" in shown
+    (run / "overrides.json").write_text(json.dumps({"file": "suites/recipes/x.toml", "changed": []}))
+    assert "As it stands in suites/recipes/x.toml" in words_of(page_of(run, output=tmp_path))
+
+
+def test_cost_by_stage(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    steps = [{"step": 1, "num_tokens": 100}, {"step": 2, "num_tokens": 530.0}]
+    (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    before, training, after = ran(read_run(run)).stages
+    told = json.loads((run / "before" / "summary.json").read_text())
+    assert (before.tokens_in, before.tokens_out) == (told["prompt_tokens"], told["completion_tokens"])
+    assert before.rate == pytest.approx(told["completion_tokens"] / 7.25)
+    assert (training.tokens_in, training.seconds) == (530, pytest.approx(5.3))
+    assert training.rate == pytest.approx(100)
+    assert after.memory == 512 * 1024 * 1024
+    assert "training 530 in and out 5.3 s 100 900 MiB" in words_of(page_of(run, output=tmp_path))
+
+
+def test_no_rate_is_made_of_what_was_not_done_here(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    for name, more in (("before", {"source": "other-0-0"}), ("train", {"resumed_from": 5})):
+        told = json.loads((run / name / "summary.json").read_text())
+        (run / name / "summary.json").write_text(json.dumps(told | more))
+    before, training, _ = ran(read_run(run)).stages
+    assert (before.rate, before.note) == (None, "answers kept from other-0-0")
+    assert (training.rate, training.note) == (None, "time since step 5, where it was resumed")
+
+
+HOSTILE = [
+    {"path": 3, "accuracy": "x", "commit": ["a"], "recipe_toml": "torn = [", "versions": 7},
+    {"recipe_toml": 4, "accuracy": 1e999, "questions": None},
+    {"recipe_toml": "a = 1", "changed": "no", "file": {}},
+    {"changed": [3, {"key": None, "file": [], "run": {}}], "versions": {"torch": {}}},
+    {"path": "<img src=x onerror=alert(1)>", "changed": [{"key": "<b>", "file": "</td>", "run": "hf_" + "a1" * 17}]},
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_odd_files_do_no_harm(tmp_path: Path, value: dict[str, Any]) -> None:
+    page = page_of(run_with(tmp_path, baseline=value, overrides=value), output=tmp_path)
+    for harm in ("<img", "<b></th>", "hf_a1a1"):
+        assert harm not in page
+
+
+def test_recipes_of_any_depth_are_held_against_each_other() -> None:
+    assert differences({}, {}) == ()
+    assert differences({"a": {"b": {"c": [1]}}}, {"a": {"b": {"c": [1, 2]}}}) == (Change("a.b.c", "1", "1, 2"),)
+    assert differences({"task": {"fields": {}}}, {"task": {}}) == ()
+    assert held_against({}) == ""

@@ -1,0 +1,136 @@
+"""What a run directory says beyond the recipe: overrides, the baseline, and no secrets."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.baselines import RecordedBaseline
+from harness.environment import describe
+from harness.gate.baseline import Baseline
+from harness.pipeline import Run, Settings
+from harness.recipe import Recipe, load_recipe
+from harness.what_ran import keep_held_against, overrides, recipe_text
+
+SMALL = """\
+[model]
+name = "tiny"
+[task]
+name = "arithmetic"
+train_questions = 24
+test_questions = 8
+[train]
+method = "grpo"
+per_device_train_batch_size = 16
+num_generations = 4
+"""
+BASELINE = Baseline(
+    recipe="small",
+    seed=3,
+    samples=2,
+    prompt="p",
+    grader="g",
+    engine="transformers",
+    decoding={},
+    versions={"torch": "2.0", "trl": None},
+    commit="abc",
+    date="2026-11-22",
+    model="tiny",
+    correct={"a": 2, "b": 1},
+    content={"a": "0", "b": "1"},
+    recipe_toml=SMALL,
+)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL)
+    return load_recipe(tmp_path / "small.toml")
+
+
+def opened(recipe: Recipe, folder: Path) -> Path:
+    return Run(recipe, 0, Settings(runs_dir=folder, device="cpu")).directory
+
+
+def test_an_unchanged_recipe_has_no_overrides(recipe: Recipe) -> None:
+    assert overrides(recipe) == {"format": 1, "file": "small.toml", "changed": []}
+
+
+def test_overrides_name_both_values(recipe: Recipe) -> None:
+    changed = recipe.override({"train.max_steps": 2, "task.test_questions": 4, "gate.min_accuracy": 0.5})
+    assert overrides(changed) == {
+        "format": 1,
+        "file": "small.toml",
+        "changed": [
+            {"key": "task.test_questions", "file": 8, "run": 4},
+            {"key": "train.max_steps", "run": 2},
+            {"key": "gate.min_accuracy", "run": 0.5},
+        ],
+    }
+
+
+def test_a_recipe_without_a_file_has_none(recipe: Recipe, tmp_path: Path) -> None:
+    assert overrides(recipe.model_copy(update={"source": None})) is None
+    (tmp_path / "small.toml").write_text("torn = [")
+    assert overrides(recipe) is None
+    (tmp_path / "small.toml").unlink()
+    assert overrides(recipe) is None
+
+
+def test_the_run_directory_holds_them(recipe: Recipe, tmp_path: Path) -> None:
+    run = opened(recipe.override({"gate.min_accuracy": 0.5}), tmp_path / "runs")
+    assert json.loads((run / "overrides.json").read_text())["changed"] == [{"key": "gate.min_accuracy", "run": 0.5}]
+    assert opened(recipe, tmp_path / "runs") == run, "a gate's threshold decides no result"
+    assert json.loads((run / "overrides.json").read_text())["changed"] == []
+
+
+def test_the_baseline_leaves_word_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    keep_held_against(tmp_path, RecordedBaseline(tmp_path / "suites/small-3.toml", BASELINE))
+    assert json.loads((tmp_path / "baseline.json").read_text()) == {
+        "format": 1,
+        "path": "suites/small-3.toml",
+        "recipe": "small",
+        "seed": 3,
+        "commit": "abc",
+        "date": "2026-11-22",
+        "model": "tiny",
+        "accuracy": 0.75,
+        "questions": 2,
+        "samples": 2,
+        "versions": {"torch": "2.0", "trl": None},
+        "recipe_toml": SMALL,
+    }
+    keep_held_against(tmp_path, RecordedBaseline(tmp_path / "old.toml", replace(BASELINE, recipe_toml="")))
+    assert "recipe_toml" not in json.loads((tmp_path / "baseline.json").read_text())
+    keep_held_against(tmp_path, None)
+    assert not (tmp_path / "baseline.json").exists()
+    keep_held_against(tmp_path, None)
+
+
+SECRET = 'it\'s "open" sesame'
+
+
+def test_no_file_that_is_printed_holds_a_secret_variables_value(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", SECRET)
+    monkeypatch.setattr("sys.argv", ["pytest", "--rl-set", f"train.run_name={SECRET}"])
+    run = opened(recipe.override({"train.run_name": f"x {SECRET}", "description": f"by {SECRET}!"}), tmp_path / "runs")
+    names = ("recipe.toml", "environment.json", "identity.json", "overrides.json")
+    for name in names:
+        text = (run / name).read_text()
+        assert "[redacted]" in text, name
+        assert "sesame" not in text, name
+    assert load_recipe(run / "recipe.toml").description == "by [redacted]!"
+    assert tomllib.loads(recipe_text(recipe)) == tomllib.loads(recipe.to_toml())
+
+
+def test_the_command_line_is_written_without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/pytest", "--rl-set", "train.hub_token=open sesame", "hf_" + "a1" * 17])
+    assert describe("cpu")["command"] == "pytest --rl-set 'train.hub_token=[redacted]' [redacted]"
