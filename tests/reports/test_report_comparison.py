@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import words_of
-from reports.document import TEMPLATES
 
 from reports import render_comparison
 from reports.comparison import compare_runs
+from reports.document import TEMPLATES
 
 VERDICT = {"verdict": "REGRESSED", "passed": False, "sentence": "90 % to 30 %, by <b>far</b>", "numbers": {"lost": 7}}
 

@@ -15,10 +15,11 @@ from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, pages_of, words_of
 
 from reports import render_session
+from reports.document import TEMPLATES, environment
 from reports.files import relative, stems
 from reports.page import page_of as page_of_run
 from reports.read import read_run
-from reports.document import TEMPLATES, environment, write_run_pages
+from reports.render import write_run_pages
 from reports.views import Answer, Run
 
 
