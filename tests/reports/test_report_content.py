@@ -42,18 +42,6 @@ def test_verdicts_stand_in_words_and_marks(rendered: tuple[Path, str]) -> None:
     assert "(undecided)" in text
 
 
-def test_a_baseline_verdict_says_what_it_holds_against(tmp_path: Path) -> None:
-    run = write_run(tmp_path, MadeUp())
-    numbers = {"before": 0.75, "after": 0.8, "pairs": 12}
-    verdicts = [
-        {"gate": gate, "verdict": "OK", "passed": True, "sentence": "s", "numbers": numbers}
-        for gate in ("baseline", "x")
-    ]
-    (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": verdicts}))
-    told = "held against the committed baseline: 75.0 % on the same 12 questions, now 80.0 %"
-    assert words_of(render_session([run], tmp_path / "report").read_text(encoding="utf-8")).count(told) == 1
-
-
 def test_sampled_rewards_are_told_from_accuracy(rendered: tuple[Path, str]) -> None:
     assert "Rewards in training are means over sampled answers" in words_of(rendered[1])
 
