@@ -311,7 +311,7 @@ class Run:
             device=self.device,
             dtype=training_dtype(self.recipe.model.dtype),
             seed=self.seed,
-            rewards=dict(self.recipe.rewards),
+            rewards=self.recipe.rewards,
             arguments=dict(self.recipe.train.arguments),
             rows=rows,
         )

@@ -5,6 +5,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reports.pack import pack, parts, unpack
 
 JSON = st.recursive(
