@@ -126,6 +126,7 @@ class Summary:
 
 
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
+    from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
 
     environment = read_json(directory / "environment.json") or {}
@@ -135,7 +136,7 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
-    for sentence in fault_sentences(directory):
+    for sentence in stage_sentences(directory):
         terminal.write_line(f"  ! {sentence}", yellow=True)
     if saved := _saved(directory / "after"):
         terminal.write_line(f"  {saved}")
@@ -144,17 +145,6 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         first = error.read_text(encoding="utf-8").partition("\n")[0]
         terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     terminal.write_line(f"  {shown}")
-
-
-def fault_sentences(directory: Path) -> list[str]:
-    """What went wrong in reward functions, stage by stage, from the ``rewards.json`` of each."""
-    from harness.runs import read_json
-
-    return [
-        f"{stage}: {each['sentence']}"
-        for stage in ("before", "train", "after")
-        for each in ((read_json(directory / stage / "rewards.json") or {}).get("functions") or {}).values()
-    ]
 
 
 def _accuracies(directory: Path) -> str:

@@ -11,7 +11,9 @@ itself is no fault: it says that the reward does not apply.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 FILE = "rewards.json"
@@ -101,6 +103,18 @@ class Faults:
 
     def _unscored(self, name: str) -> int:
         return sum(count for count, _ in self.reasons.get(name, {}).values())
+
+
+def stage_sentences(directory: Path) -> list[str]:
+    """What went wrong in the reward functions of a run, stage by stage."""
+    found = []
+    for stage in ("before", "train", "after"):
+        try:
+            kept = json.loads((directory / stage / FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found += [f"{stage}: {each['sentence']}" for each in kept["functions"].values()]
+    return found
 
 
 def _one_line(text: str) -> str:
