@@ -15,6 +15,7 @@ from reports.loose import number
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reports.audit import Audit
     from reports.views import Answer, Evaluation, Flip, Run
 
 
@@ -38,6 +39,7 @@ class Page:
     charts: list[tuple[Chart, Markup]]
     columns: list[str]
     threshold: float | None
+    audit: Audit | None
 
 
 def page_of(index: int, run: Run) -> Page:
@@ -66,6 +68,7 @@ def page_of(index: int, run: Run) -> Page:
         charts=[(chart, Markup(draw(chart))) for chart in charts_of(steps)],
         columns=list(dict.fromkeys(key for step in steps for key in step if key not in ("step", "time"))),
         threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
+        audit=run.audit,
     )
 
 

@@ -7,6 +7,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from reports.audit import audit_of
 from reports.loose import dicts, number, string, turns, whole
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
@@ -25,6 +26,9 @@ def read_run(path: Path) -> Run:
     environment = redact_tree(_json(path / "environment.json", notes))
     judged = _json(path / "verdicts.json", notes)
     name, seed, key = _name_parts(path.name)
+    audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
+    for stage in ("before", "train", "after"):
+        notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
     before = _answers(path / "before" / "records.jsonl", notes)
     after = _answers(path / "after" / "records.jsonl", notes)
     return Run(
@@ -42,7 +46,16 @@ def read_run(path: Path) -> Run:
         training=_training(path / "train", notes),
         questions=pair(_lines(path / "questions.jsonl", notes), before, after),
         notes=tuple(notes),
+        audit=audit,
     )
+
+
+def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
+    """What went wrong in reward functions, a sentence each."""
+    functions = kept.get("functions")
+    rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
+    where = {"train": "in training"}.get(stage, f"in the evaluation {stage} it")
+    return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:

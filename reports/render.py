@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "audit.css")
 
 
 def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
@@ -44,7 +45,7 @@ def session_page(runs: Sequence[Run]) -> str:
     """The page of already read runs as a string."""
     from markupsafe import Markup
 
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    css = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; img-src data:; "

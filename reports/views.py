@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from reports.audit import Audit
+
 Flip = Literal["lost", "gained", "wrong", "right", "unscored", "unasked"]
 """How one question fared: ``wrong`` and ``right`` are "both" where there are two evaluations."""
 
@@ -132,6 +134,7 @@ class Run:
     training: Training | None
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = field(default=())
+    audit: Audit | None = None
 
     @property
     def weights(self) -> Mapping[str, Any]:

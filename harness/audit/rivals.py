@@ -1,9 +1,12 @@
 r"""Two ways of reading an answer that many scripts use, held against the same cases as ours.
 
-- ``first box``: the first match of ``\\boxed{(.*?)}``, compared as a number after commas and dollar signs are taken off,
-  or else as text.
+- ``first box``: the first match of ``\\boxed{(.*?)}``, compared as a number after commas and dollar signs are taken
+  off, or else as text.
 - ``last number``: the last match of EleutherAI's lm-evaluation-harness for GSM8K, ``flexible-extract``
   (``(-?[$0-9.,]{2,})|(-?[0-9]+)``, ``group_select: -1``), compared in the same way, with a full stop at the end off.
+
+Completions of more than 50,000 characters are left out: on a hundred thousand opened boxes the first pattern takes
+time that grows with their square.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from types import MappingProxyType
 from harness.audit.case import CASES, Case, Expected
 from harness.rewards import boxed_numeric
 
+_MOST_CHARACTERS = 50_000
 _FIRST_BOX = re.compile(r"\\boxed\{(.*?)\}")
 _LAST_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 
@@ -55,8 +59,8 @@ def readings() -> Iterator[Reading]:
     """Every case that a numeric grader is held to, read by each of :data:`READERS`."""
     for case in CASES:
         expected = case.expected["numeric"]
-        if expected != "any":
-            text, paid = case.completion("box"), expected == "paid"
+        text, paid = case.completion("box"), expected == "paid"
+        if expected != "any" and len(text) <= _MOST_CHARACTERS:
             right = {name: reader(text, case.truth) == paid for name, reader in READERS.items()}
             yield Reading(case, expected, right)
 
