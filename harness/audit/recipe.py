@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any
 
 from harness.audit.case import CASES
@@ -105,9 +104,11 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
             for row, case in enumerate(CASES)
         ),
         disagreements=tuple(disagreements()),
-        golds=tuple(_check_golds(each, asked) for each in audited if hasattr(resolve_reward(each.name), "grade"))
-        if asked
-        else (),
+        golds=tuple(
+            check_golds(each.name, each.form, asked)
+            for each in audited
+            if asked and hasattr(resolve_reward(each.name), "grade")
+        ),
     )
 
 
@@ -129,20 +130,17 @@ def _value(audit: RewardAudit, family: str, name: str) -> float | None:
     return outcomes[family, name].value
 
 
-def _check_golds(audit: RewardAudit, questions: list[Question]) -> GoldCheck:
-    _, grader = primary_grader({audit.name: resolve_reward(audit.name)})
+def check_golds(name: str, form: str, questions: Sequence[Question]) -> GoldCheck:
+    """The grader called ``name`` on the ground truths of questions, said back in the form that it reads."""
+    _, grader = primary_grader({name: resolve_reward(name)})
     refused, numbers, accepted = [], 0, []
     for question in questions:
         truth = question.ground_truth
-        if grader(answer_in(audit.form, truth), truth).correct is not True:
+        if grader(answer_in(form, truth), truth).correct is not True:
             refused.append(question.id)
         number = parse_number(truth)
         if number is not None:
             numbers += 1
-            if grader(answer_in(audit.form, _written(number + 1)), truth).correct:
+            if grader(answer_in(form, str(number + 1)), truth).correct:
                 accepted.append(question.id)
-    return GoldCheck(audit.name, len(questions), tuple(refused), numbers, tuple(accepted))
-
-
-def _written(number: Fraction) -> str:
-    return str(number)
+    return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -15,10 +14,11 @@ import pytest
 
 from harness.audit import CASES, FAMILIES, audit_reward, audit_rewards
 from harness.audit.case import FORMS, PROMISES
-from harness.audit.recipe import disagreements
+from harness.audit.recipe import check_golds, disagreements
 from harness.cli import main
-from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text, resolve_reward
-from harness.tasks import Question
+from harness.recipe import TaskSection
+from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text
+from harness.tasks import Question, load_questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,15 +150,11 @@ def test_strict_and_flexible_disagree_where_they_should() -> None:
 @pytest.mark.skipif("RL_HARNESS_GSM8K" not in os.environ, reason="RL_HARNESS_GSM8K is not set")
 @pytest.mark.parametrize("name", ["boxed_numeric", "math_equivalent", "answer_in_tags", "boxed_exact"])
 def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
-    from harness.audit.recipe import _check_golds
-    from harness.tasks.gsm8k import load_gsm8k
-
-    questions = load_gsm8k(Path(os.environ["RL_HARNESS_GSM8K"]))
-    audit = dataclasses.replace(audit_reward("boxed_numeric"), name=name, form=PROMISES[name][1])
-    gold = _check_golds(audit, [*questions.train, *questions.test])
+    task = TaskSection(name="gsm8k", train_questions=7473, test_questions=1319)
+    questions = load_questions(task, data=Path(os.environ["RL_HARNESS_GSM8K"]))
+    gold = check_golds(name, PROMISES[name][1], [*questions.train, *questions.test])
     assert (gold.questions, gold.refused) == (8792, ())
     assert (gold.numbers, gold.accepted_one_more) == (8792, ())
-    assert resolve_reward(name)
 
 
 def test_the_command_fails_for_a_reward_that_is_wrong(
