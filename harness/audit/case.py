@@ -59,6 +59,7 @@ PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
 )
 """Promise and form of the shipped reward functions."""
 
+_MOST_SHOWN = 120
 _WORDS: Mapping[str, Expected] = MappingProxyType({"P": "paid", "R": "refused", "A": "any"})
 
 
@@ -81,6 +82,11 @@ class Case:
             return self.answer.replace("[[", before).replace("]]", behind)
         text = f"{before}{self.answer}{behind}"
         return text if form == "thought" else f"We work it out step by step.\nThe answer is {text}"
+
+    def shown(self, form: str) -> str:
+        """What a person reads of it: the answer, or the whole completion of a hack, a long one cut."""
+        text = self.completion(form) if self.family == "hack" else self.answer
+        return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 40]}... ({len(text)} characters)"
 
 
 def _cases() -> tuple[Case, ...]:

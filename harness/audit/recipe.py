@@ -119,10 +119,7 @@ def disagreements() -> Iterable[Disagreement]:
         text = case.completion("box")
         said = strict(text, case.truth).correct is True, flexible(text, case.truth).correct is True
         if said[0] != said[1]:
-            answer = (
-                case.answer if len(case.answer) <= 120 else f"{case.answer[:80]}... ({len(case.answer)} characters)"
-            )
-            yield Disagreement(case.family, case.name, case.truth, answer, *said)
+            yield Disagreement(case.family, case.name, case.truth, case.shown("box"), *said)
 
 
 def _value(audit: RewardAudit, family: str, name: str) -> float | None:

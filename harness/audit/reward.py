@@ -79,7 +79,9 @@ def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> Rewar
     truths = [case.truth for case in CASES]
     gold, nothing = _values(calls, [answer_in(form, TRUTH), _NOTHING], [TRUTH, TRUTH])
     values, seconds = _one_at_a_time(calls, texts, truths)
-    outcomes = tuple(_outcome(case, promise, value, gold, nothing) for case, value in zip(CASES, values, strict=True))
+    outcomes = tuple(
+        _outcome(case, form, promise, value, gold, nothing) for case, value in zip(CASES, values, strict=True)
+    )
     deterministic = _again(calls, texts, truths, values)
     slowest = max(range(len(CASES)), key=seconds.__getitem__)
     ordinary = [spent for spent, text in zip(seconds, texts, strict=True) if len(text) < _ORDINARY_CHARACTERS]
@@ -153,7 +155,9 @@ def _again(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str], valu
     return True
 
 
-def _outcome(case: Case, promise: Promise, value: float | None, gold: float | None, nothing: float | None) -> Outcome:
+def _outcome(
+    case: Case, form: str, promise: Promise, value: float | None, gold: float | None, nothing: float | None
+) -> Outcome:
     expected = case.expected[promise]
     paid = value is not None and gold is not None and value > ((nothing or 0.0) + gold) / 2
     if promise == "penalty":
@@ -162,7 +166,7 @@ def _outcome(case: Case, promise: Promise, value: float | None, gold: float | No
         passed = paid
     else:
         passed = expected == "any" or (expected == "refused" and not paid)
-    return Outcome(case.family, case.name, case.truth, _brief(case.answer), expected, value, paid, passed)
+    return Outcome(case.family, case.name, case.truth, case.shown(form), expected, value, paid, passed)
 
 
 def _findings(audit: RewardAudit, calls: RewardCalls) -> tuple[str, ...]:
@@ -178,7 +182,3 @@ def _findings(audit: RewardAudit, calls: RewardCalls) -> tuple[str, ...]:
     if audit.slowest_seconds > SLOW_SECONDS:
         found.append(f"{audit.name} takes {audit.slowest_seconds:.0f} s for {audit.slowest!r}")
     return (*found, *calls.faults.sentences())
-
-
-def _brief(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:80]}... ({len(text)} characters)"

@@ -15,7 +15,9 @@ import pytest
 from harness.audit import CASES, FAMILIES, audit_reward, audit_rewards
 from harness.audit.case import FORMS, PROMISES
 from harness.audit.recipe import check_golds, disagreements
+from harness.catalog import find_recipe
 from harness.cli import main
+from harness.pipeline import Run, Settings
 from harness.recipe import TaskSection
 from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text
 from harness.tasks import Question, load_questions
@@ -155,6 +157,16 @@ def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
     gold = check_golds(name, PROMISES[name][1], [*questions.train, *questions.test])
     assert (gold.questions, gold.refused) == (8792, ())
     assert (gold.numbers, gold.accepted_one_more) == (8792, ())
+
+
+def test_a_run_keeps_its_audit(tmp_path: Path) -> None:
+    recipe = find_recipe("tiny-arithmetic").limited(8)
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path))
+    made = run.audit()
+    kept = json.loads((run.directory / "audit.json").read_text())
+    assert kept["findings"] == made.findings == []
+    assert [row["name"] for row in kept["rewards"]] == list(recipe.rewards)
+    assert kept["golds"][0]["questions"] == recipe.task.train_questions + 8
 
 
 def test_the_command_fails_for_a_reward_that_is_wrong(

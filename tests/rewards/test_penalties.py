@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RewardError
@@ -12,6 +12,7 @@ from harness.rewards.settings import Rewards
 from harness.rewards.tags import last_tagged
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=20), st.integers(1, 1000), st.integers(0, 1000))
 def test_length_penalty_is_trls(lengths: list[int], soft: int, more: int) -> None:
     from trl.rewards import get_soft_overlong_punishment
@@ -24,6 +25,7 @@ def test_length_penalty_is_trls(lengths: list[int], soft: int, more: int) -> Non
     assert ours == pytest.approx(theirs(completion_ids=ids))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 4))
 def test_repetition_penalty_is_trls(words: list[int], size: int) -> None:
     from trl.rewards import get_repetition_penalty_reward
@@ -105,6 +107,7 @@ def test_format_tags(text: str, value: float) -> None:
     assert format_tags(["?"], [text]) == [value]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="</answer> 1think\\boxed{}", max_size=200))
 def test_any_text_is_read_without_error(text: str) -> None:
     assert answer_in_tags.grade(text, "1").correct in (True, False)
