@@ -19,7 +19,8 @@ from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import look_size
 from harness.records import Generation, Record, Summary, question_means
-from harness.rewards import score_all
+from harness.rewards import RewardCalls, score_all
+from harness.rewards.faults import FILE as FAULTS
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
 from harness.tasks import Question
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 
 Decided = Callable[[Mapping[str, float], int], bool]
+
+# Kept answers are graded in batches, since a time limit holds for a batch.
+_GRADED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ def evaluate(
         return evaluation
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
-    _grade_again(stage, keys, by_id, rewards)
+    calls = _grade_again(stage, keys, by_id, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
     done = {(record.question_id, record.sample) for record in read_records(stage)}
     write_json(stage / "key.json", asdict(keys))
     known = read_json(stage / "summary.json") or {}
@@ -125,7 +129,7 @@ def evaluate(
     while asked < len(questions):
         asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
         if len(done) < asked * decoding.samples_per_question:
-            cost = _generate(stage, questions[:asked], rewards, decoding, done, open_policy, progress)
+            cost = _generate(stage, questions[:asked], calls, decoding, done, open_policy, progress)
             measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
             done = {(record.question_id, record.sample) for record in read_records(stage)}
         if decided is not None and decided(question_means(read_records(stage)), asked):
@@ -179,9 +183,15 @@ def read_records(stage: Path) -> list[Record]:
 
 
 def grade(
-    generations: Sequence[Generation], questions: Mapping[str, Question], rewards: Mapping[str, float]
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None = None,
 ) -> list[Record]:
-    """Grade answers with the recipe's reward functions and with the strict and the flexible grader."""
+    """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
+
+    ``calls`` are those functions, where they are called batch after batch: it counts their faults.
+    """
     try:
         asked = [questions[generation.question_id] for generation in generations]
     except KeyError as error:
@@ -189,8 +199,9 @@ def grade(
     scores = score_all(
         [[dict(message) for message in question.prompt] for question in asked],
         [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
-        columns(asked),
+        {**columns(asked), "completion_tokens": [generation.completion_tokens for generation in generations]},
         rewards,
+        calls,
     )
     return [
         Record(
@@ -206,6 +217,13 @@ def grade(
         )
         for generation, question, score in zip(generations, asked, scores, strict=True)
     ]
+
+
+def grade_kept(records: Sequence[Record], questions: Mapping[str, Question], calls: RewardCalls) -> list[Record]:
+    """Kept answers with the grades that a recipe's reward functions give them now."""
+    starts = range(0, len(records), _GRADED_AT_ONCE)
+    batches = (records[start : start + _GRADED_AT_ONCE] for start in starts)
+    return [record for batch in batches for record in grade(batch, questions, calls.rewards, calls)]
 
 
 def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
@@ -276,12 +294,17 @@ def _adopt(stage: Path, keys: Keys, kept_stages: Iterable[Path]) -> str | None:
         summary = read_json(other / "summary.json") or {}
         if other != stage and summary.get("generation_key") == keys.generation:
             write_lines(stage / "records.jsonl", read_lines(other / "records.jsonl"))
+            if faults := read_json(other / FAULTS):
+                write_json(stage / FAULTS, faults)
             write_json(stage / "key.json", {"generation": keys.generation, "grading": summary.get("grading_key")})
             return other.parent.name
     return None
 
 
-def _grade_again(stage: Path, keys: Keys, questions: Mapping[str, Question], rewards: Mapping[str, float]) -> None:
+def _grade_again(
+    stage: Path, keys: Keys, questions: Mapping[str, Question], rewards: Mapping[str, float]
+) -> RewardCalls | None:
+    """Grade kept answers by other graders, if they are others; returns what was called for it."""
     kept = read_json(stage / "key.json")
     records = read_records(stage)
     if kept and records and kept.get("grading") != keys.grading:
@@ -289,13 +312,24 @@ def _grade_again(stage: Path, keys: Keys, questions: Mapping[str, Question], rew
         write_json(stage / "key.json", {**kept, "grading": None})
         if summary := read_json(stage / "summary.json"):
             write_json(stage / "summary.json", {**summary, "grading_key": None})
-        write_lines(stage / "records.jsonl", (record.to_json() for record in grade(records, questions, rewards)))
+        (stage / FAULTS).unlink(missing_ok=True)
+        calls = RewardCalls(rewards)
+        again = grade_kept(records, questions, calls)
+        _keep_faults(stage, calls)
+        write_lines(stage / "records.jsonl", (record.to_json() for record in again))
+        return calls
+    return None
+
+
+def _keep_faults(stage: Path, calls: RewardCalls) -> None:
+    if calls.faults:
+        write_json(stage / FAULTS, calls.faults.to_json())
 
 
 def _generate(
     stage: Path,
     questions: Sequence[Question],
-    rewards: Mapping[str, float],
+    calls: RewardCalls,
     decoding: EvaluateSection,
     done: set[tuple[str, int]],
     open_policy: Callable[[], Policy],
@@ -311,8 +345,9 @@ def _generate(
     progress(kept, total)
     with LineWriter(stage / "records.jsonl") as writer:
         for batch in generate(policy, questions, decoding, skip=done):
-            for record in grade(batch, by_id, rewards):
+            for record in grade(batch, by_id, calls.rewards, calls):
                 writer.append(record.to_json())
+            _keep_faults(stage, calls)
             kept += len(batch)
             progress(kept, total)
     return {

@@ -52,6 +52,7 @@ def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str,
     return {
         "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
         "rewards": list(recipe.rewards.items()),
+        **({"reward_settings": settings} if (settings := recipe.rewards.settings()) else {}),
         "sources": {name: reward_source(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
     }
 

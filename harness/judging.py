@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
 from harness.errors import HarnessError
@@ -19,6 +19,9 @@ from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
 from harness.recipe_checks import nearest
+from harness.rewards.faults import FILE as FAULTS
+from harness.rewards.faults import Faults
+from harness.runs import read_json
 from harness.what_ran import keep_held_against
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ def judge(run: Run, gate: str) -> Verdict | None:
 
 def _judged(run: Run, gate: str) -> Verdict | None:
     if gate == "training":
-        return judge_training(run.trained().metrics)
+        trained = run.trained()
+        return with_faults(judge_training(trained.metrics), read_json(trained.directory / FAULTS))
     if gate == "accuracy":
         asked = run.recipe.gate.min_accuracy
         if asked is None:
@@ -71,6 +75,19 @@ def _judged(run: Run, gate: str) -> Verdict | None:
         after = run.after()
         return _improvement(run, after.means, int(after.summary["questions"]))
     return _baseline(run)
+
+
+def with_faults(verdict: Verdict, kept: Mapping[str, Any] | None) -> Verdict:
+    """The verdict on a training whose reward functions failed: UNSOUND where one of them gave no value for more than
+    2 % of the completions, since what was trained then is not what the recipe says; else a word about it."""
+    faults = Faults(kept)
+    if not faults:
+        return verdict
+    sentences = "; ".join(faults.sentences())
+    numbers = {**verdict.numbers, "reward_faults": {name: faults.share(name) for name in faults.names}}
+    if verdict.passed and max(map(faults.share, faults.names)) > UNGRADED:
+        return Verdict(verdict.gate, "UNSOUND", sentences, numbers)
+    return Verdict(verdict.gate, verdict.verdict, f"{verdict.sentence}; {sentences}", numbers)
 
 
 def decided(run: Run, means: Mapping[str, float], asked: int) -> bool:

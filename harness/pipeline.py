@@ -45,6 +45,7 @@ from harness.tasks import Questions, load_questions
 from harness.what_ran import OVERRIDES, overrides, recipe_text
 
 if TYPE_CHECKING:
+    from harness.audit import Audit
     from harness.policy import Policy
     from harness.recipe import EvaluateSection, Recipe
 
@@ -135,7 +136,7 @@ class Run:
     @cached_property
     def base(self) -> ModelSource:
         """The model that training starts from."""
-        return resolve_model(self._located(self.recipe.model.name), self.recipe.model.revision)
+        return resolve_model(self._model_name, self.recipe.model.revision)
 
     @cached_property
     def directory(self) -> Path:
@@ -221,6 +222,24 @@ class Run:
         if verdict is not None:
             self.keep(verdict)
         return verdict
+
+    def audit(self) -> Audit:
+        """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
+        fetch a model for it."""
+        made = self._audit
+        if "directory" in self.__dict__ or self.recipe.model.name == "tiny" or Path(self._model_name).exists():
+            write_json(self.directory / "audit.json", made.to_json())
+        return made
+
+    @cached_property
+    def _audit(self) -> Audit:
+        from harness.audit import audit_rewards
+
+        return audit_rewards(self.recipe.rewards, (*self.questions.train, *self.questions.test))
+
+    @property
+    def _model_name(self) -> str:
+        return self._located(self.recipe.model.name)
 
     def release(self) -> None:
         """Let go of the loaded model and its memory."""
@@ -317,7 +336,7 @@ class Run:
             device=self.device,
             dtype=training_dtype(self.recipe.model.dtype),
             seed=self.seed,
-            rewards=dict(self.recipe.rewards),
+            rewards=self.recipe.rewards,
             arguments=dict(self.recipe.train.arguments),
             rows=rows,
         )

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
 from harness.errors import RecipeError
-from harness.recipe_checks import check, fewest_questions, line_of, nearest, where
+from harness.recipe_checks import check, fewest_questions, line_of, nearest, read_rewards, where
+from harness.rewards.settings import Rewards
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -126,13 +127,15 @@ class Recipe(_Section):
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     model: ModelSection
     task: TaskSection
-    rewards: Annotated[Mapping[str, float], Field(min_length=1)] = {"boxed_numeric": 1.0}
+    rewards: InstanceOf[Rewards] = Rewards({"boxed_numeric": 1.0})
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
     gate: GateSection = GateSection()
     source: Path | None = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, **fields: Any) -> None:
+        if "rewards" in fields:
+            fields["rewards"] = read_rewards(fields["rewards"], fields.get("source"))
         super().__init__(**fields)
         check(self)
 
@@ -165,6 +168,7 @@ class Recipe(_Section):
 
     def _tables(self) -> dict[str, Any]:
         tables: dict[str, Any] = self.model_dump(exclude_none=True)
+        tables["rewards"] = self.rewards.table()
         tables["train"] = {"method": self.train.method, **tables["train"]["arguments"]}
         return tables
 

@@ -9,11 +9,12 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
-from harness.errors import RecipeError
+from harness.errors import RecipeError, RewardError
+from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import argument_defaults, completions_per_batch
 
@@ -82,8 +83,18 @@ def check(recipe: Recipe) -> None:
     _check_grpo_batch(recipe, defaults, refuse)
 
 
+def read_rewards(table: object, source: Path | None) -> Rewards:
+    """The table ``[rewards]``; raises :class:`~harness.errors.RecipeError` with file, line and key."""
+
+    def refuse(location: tuple[str, ...], message: str) -> NoReturn:
+        raise RecipeError(f"{where(source, location)}: {message}")
+
+    return Rewards.from_table(table, refuse)
+
+
 def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    from harness.rewards import SHIPPED
+    from harness.rewards import SHIPPED, resolve_reward
+    from harness.rewards.parameters import GIVEN, check_parameters
 
     for name in recipe.rewards:
         module, colon, function = name.partition(":")
@@ -93,6 +104,14 @@ def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None
                 f"no such reward function; {nearest(name, list(SHIPPED))} "
                 '(your own are written "package.module:function")',
             )
+        parameters = recipe.rewards.parameters.get(name, {})
+        if given := [key for key in parameters if key in GIVEN]:
+            refuse(("rewards", name, given[0]), "every reward function is called with it; choose another name")
+        if name in SHIPPED:
+            try:
+                check_parameters(name, resolve_reward(name), parameters, shipped=True)
+            except RewardError as error:
+                refuse(("rewards", name), str(error))
 
 
 def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
@@ -146,7 +165,7 @@ def line_of(text: str, location: tuple[str, ...]) -> int:
     section, lines = "", {"": 1}
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = header[1].strip()
+            section = re.sub(r"[\"']", "", header[1]).strip()
             lines.setdefault(section, number)
         elif key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line):
             lines.setdefault(f"{section}.{key[1]}".removeprefix("."), number)

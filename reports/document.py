@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base.css", "report.css", "questions.css", "training.css", "print.css")
+STYLES = ("base.css", "report.css", "questions.css", "training.css", "audit.css", "print.css")
 """Joined to the one inline style sheet of a page."""
 
 

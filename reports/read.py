@@ -7,6 +7,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
+from reports.audit import audit_of
 from reports.loose import dicts, number, string, turns, whole
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
@@ -26,6 +27,9 @@ def read_run(path: Path) -> Run:
     environment = redact_tree(_json(path / "environment.json", notes))
     judged = _json(path / "verdicts.json", notes)
     name, seed, key = _name_parts(path.name)
+    audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
+    for stage in ("before", "train", "after"):
+        notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
     before = _answers(path / "before" / "records.jsonl", notes)
     after = _answers(path / "after" / "records.jsonl", notes)
     return Run(
@@ -45,6 +49,7 @@ def read_run(path: Path) -> Run:
         baseline=redact_tree(_json(path / "baseline.json", notes)),
         overrides=redact_tree(_json(path / "overrides.json", notes)),
         notes=tuple(notes),
+        audit=audit,
     )
 
 
@@ -61,6 +66,14 @@ def read_head(path: Path) -> tuple[tuple[str, int | None], dict[str, Any], dict[
         redact_tree(_toml(_text(path / "recipe.toml", notes), notes)),
         redact_tree(_json(path / "identity.json", notes)),
     )
+
+
+def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
+    """What went wrong in reward functions, a sentence each."""
+    functions = kept.get("functions")
+    rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
+    where = {"train": "in training"}.get(stage, f"in the evaluation {stage} it")
+    return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:

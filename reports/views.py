@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from reports.audit import Audit
+
 Flip = Literal["lost", "gained", "wrong", "right", "unscored", "unasked"]
 """How one question fared: ``wrong`` and ``right`` are "both" where there are two evaluations."""
 
@@ -187,12 +189,16 @@ class Run:
     baseline: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     versus: Versus | None = None
+    audit: Audit | None = None
 
     @property
     def weights(self) -> Mapping[str, Any]:
-        """Reward function to weight."""
+        """Reward function to weight; a function with parameters has its weight among them."""
         rewards = self.recipe.get("rewards")
-        return rewards if isinstance(rewards, dict) else {}
+        if not isinstance(rewards, dict):
+            return {}
+        weights = {name: each.get("weight") if isinstance(each, dict) else each for name, each in rewards.items()}
+        return {name: weight for name, weight in weights.items() if name != "timeout_seconds" and weight is not None}
 
     @property
     def compares(self) -> bool:

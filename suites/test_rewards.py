@@ -1,55 +1,67 @@
 """Holds every recipe's reward functions to their contract, before anything is trained on them.
 
 pytest suites/test_rewards.py
+rl-harness audit tiny-arithmetic        # the same audit, case by case
 """
 
 import pytest
 
-from harness.rewards import resolve_reward
+from harness.rewards import RewardCalls, resolve_reward
 
 RIGHT, WRONG, NOTHING = r"6 * 200 = \boxed{1200}", r"6 * 200 = \boxed{1201}", "I do not know."
 
 
-def rewards_for(name, completions, ground_truth="1200"):
-    """What a reward function gives, called as TRL calls it."""
+def rewards_for(recipe, name, completions, ground_truth="1200"):
+    """What a reward function gives with the recipe's parameters, called as TRL calls it. A fault fails the test."""
     n = len(completions)
-    return resolve_reward(name)(
-        prompts=[[{"role": "user", "content": "What is 6 * 200?"}]] * n,
-        completions=completions,
-        completion_ids=[[0]] * n,
-        ground_truth=[ground_truth] * n,
-        question=["What is 6 * 200?"] * n,
-        question_id=["contract/0"] * n,
-        trainer_state=None,
+    calls = RewardCalls(recipe.rewards)
+    values = calls(
+        [[{"role": "user", "content": "What is 6 * 200?"}]] * n,
+        completions,
+        {
+            "completion_ids": [[0]] * n,
+            "completion_tokens": [1] * n,
+            "ground_truth": [ground_truth] * n,
+            "question": ["What is 6 * 200?"] * n,
+            "question_id": ["contract/0"] * n,
+            "trainer_state": None,
+        },
     )
+    assert not calls.faults, "; ".join(calls.faults.sentences())
+    return values[name]
 
 
 def test_one_value_a_completion(recipe):
     """A finite number or None for each completion, in their order, for chats as for plain text."""
     texts = [RIGHT, WRONG, NOTHING, ""]
     for name in recipe.rewards:
-        plain = rewards_for(name, texts)
+        plain = rewards_for(recipe, name, texts)
         assert len(plain) == len(texts)
         assert all(value is None or abs(float(value)) < float("inf") for value in plain)
-        assert plain == rewards_for(name, [[{"role": "assistant", "content": text}] for text in texts])
+        assert plain == rewards_for(recipe, name, [[{"role": "assistant", "content": text}] for text in texts])
 
 
 def test_same_answer_same_reward(recipe):
     """Rewards do not depend on luck, on order, or on the other completions of the batch."""
     for name in recipe.rewards:
-        together = rewards_for(name, [RIGHT, WRONG, NOTHING])
-        assert together == rewards_for(name, [RIGHT, WRONG, NOTHING])
-        assert together == [rewards_for(name, [text])[0] for text in (RIGHT, WRONG, NOTHING)]
-        assert together[::-1] == rewards_for(name, [NOTHING, WRONG, RIGHT])
+        together = rewards_for(recipe, name, [RIGHT, WRONG, NOTHING])
+        assert together == rewards_for(recipe, name, [RIGHT, WRONG, NOTHING])
+        assert together == [rewards_for(recipe, name, [text])[0] for text in (RIGHT, WRONG, NOTHING)]
+        assert together[::-1] == rewards_for(recipe, name, [NOTHING, WRONG, RIGHT])
 
 
 def test_right_answers_are_paid_more(recipe):
     """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
     right, wrong, nothing = (
-        sum(weight * (rewards_for(name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
+        sum(weight * (rewards_for(recipe, name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
         for text in (RIGHT, WRONG, NOTHING)
     )
     assert right > wrong >= nothing
+
+
+def test_audit(audit):
+    """Right answers are paid however they are written; near misses and hacks are not; the same twice, and in time."""
+    assert not audit.findings, "\n".join(audit.findings)
 
 
 def test_every_gold_answer_is_accepted(recipe, device, questions):

@@ -191,3 +191,28 @@ def test_hints() -> None:
     assert nearest("alpah", ["alpha", "beta"]) == "did you mean 'alpha'?"
     assert nearest("zzz", ["b", "a"]) == "valid: a, b"
     assert nearest("zzz", [f"key{n}" for n in range(13)]) == "nothing valid has a similar name"
+
+
+def test_rewards_with_parameters(tmp_path):
+    """Weights read as before; parameters and limits stand beside them and survive TOML and overrides."""
+    path = tmp_path / "penalised.toml"
+    path.write_text(
+        '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 64\ntest_questions = 8\n'
+        '[rewards]\ntimeout_seconds = 30\n"my.mod:judge" = { weight = 2, model = "small", timeout_seconds = 5 }\n'
+        "boxed_numeric = 1\n[rewards.length_penalty]\nweight = 0.2\nmax_tokens = 400\nsoft_tokens = 100\n"
+    )
+    recipe = load_recipe(path)
+    assert list(recipe.rewards.items()) == [("my.mod:judge", 2.0), ("boxed_numeric", 1.0), ("length_penalty", 0.2)]
+    assert recipe.rewards.parameters["length_penalty"] == {"max_tokens": 400, "soft_tokens": 100}
+    assert [recipe.rewards.limit(name) for name in recipe.rewards] == [5.0, 30.0, 30.0]
+    (tmp_path / "again.toml").write_text(recipe.to_toml())
+    again = load_recipe(tmp_path / "again.toml")
+    assert again.rewards == recipe.rewards
+    assert list(again.rewards) == list(recipe.rewards)  # the first that grades decides
+    changed = recipe.override({"rewards.length_penalty.max_tokens": 300})
+    assert changed.rewards.parameters["length_penalty"]["max_tokens"] == 300
+    assert changed != recipe
+    assert changed.rewards.settings() != recipe.rewards.settings()
+    plain = recipe.override({"rewards": {"boxed_numeric": 1.0}})
+    assert plain.rewards.settings() == {}
+    assert plain.rewards == {"boxed_numeric": 1.0}

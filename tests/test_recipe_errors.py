@@ -78,9 +78,17 @@ WRONG = [
     ("alpha = 0.05", "stop_early = 1", "24: [gate] stop_early: must be true or false, not 1"),
     # rewards
     ("boxed_numeric = 1.0", "boxed_numerc = 1.0", "13: [rewards] boxed_numerc: no such reward function; did you mean 'boxed_numeric'? (your own are written \"package.module:function\")"),
-    ("boxed_numeric = 1.0", "zzz = 1.0", "13: [rewards] zzz: no such reward function; valid: boxed_exact, boxed_numeric, format_boxed, math_equivalent (your own are written \"package.module:function\")"),
+    ("boxed_numeric = 1.0", "zzz = 1.0", "13: [rewards] zzz: no such reward function; valid: answer_in_tags, boxed_exact, boxed_numeric, format_boxed, format_tags, length_penalty, math_equivalent, repetition_penalty (your own are written \"package.module:function\")"),
     ("boxed_numeric = 1.0", "", "12: rewards: must not be empty, not {}"),
     ("boxed_numeric = 1.0", "boxed_numeric = nan", "13: [rewards] boxed_numeric: must be a finite number, not nan"),
+    ("boxed_numeric = 1.0", "length_penalty = 0.2", "13: [rewards] length_penalty: needs max_tokens and soft_tokens, as in length_penalty = { weight = 1.0, max_tokens = ..., soft_tokens = ... }"),
+    ("boxed_numeric = 1.0", "length_penalty = { max_tokens = 9 }", "13: [rewards] length_penalty: a reward with parameters needs its weight, as in { weight = 1.0, ... }"),
+    ("boxed_numeric = 1.0", "length_penalty = { weight = 1, max_tokens = 9, soft = 3 }", "13: [rewards] length_penalty: unknown parameter 'soft'; length_penalty takes max_tokens, soft_tokens"),
+    ("boxed_numeric = 1.0", "length_penalty = { weight = 1, max_tokens = 9, soft_tokens = 30 }", "13: [rewards] length_penalty: soft_tokens = 30 must not be more than max_tokens = 9"),
+    ("boxed_numeric = 1.0", "boxed_numeric = { weight = 1, cap = 3 }", "13: [rewards] boxed_numeric: unknown parameter 'cap'; boxed_numeric takes none"),
+    ("boxed_numeric = 1.0", "boxed_numeric = { weight = true }", "13: [rewards.boxed_numeric] weight: must be a number, not true"),
+    ("boxed_numeric = 1.0", "boxed_numeric = 1.0\ntimeout_seconds = 0", "14: [rewards] timeout_seconds: must be more than 0 seconds, not 0"),
+    ("boxed_numeric = 1.0", '"my.mod:f" = { weight = 1, ground_truth = "7" }', "13: [rewards.my.mod:f] ground_truth: every reward function is called with it; choose another name"),
     ("boxed_numeric = 1.0", '"my.mod:f" = "1"', "13: [rewards] my.mod:f: must be a number, not '1'"),
     # TRL's keys
     ('method = "grpo"', 'method = "gpro"', "16: [train] method: must be 'grpo', not 'gpro'"),

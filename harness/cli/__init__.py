@@ -66,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--temperature", type=_temperature, help="default: the recipe's, or 1.0 where it is greedy")
     check.add_argument("--trained", action="store_true", help="ask the trained policy instead of its base")
 
+    audit = command(
+        "audit", "audit:audit", "try reward functions on right answers, near misses and hacks; no model is asked"
+    )
+    audit.add_argument("target", help="a recipe's name or .toml file, a shipped reward, or package.module:function")
+    audit.add_argument("--data", "--rl-data", type=Path, help="a folder or JSONL file to read instead of the Hub")
+    audit.add_argument("--limit", type=int, help="at most N training and N test questions")
+    audit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
+    audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
+
     regrade = command("regrade", "check:regrade", "grade a run's kept answers with today's graders; generate nothing")
     regrade.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     regrade.add_argument("--write", action="store_true", help="keep the new grades in the run directory")

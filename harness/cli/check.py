@@ -12,11 +12,12 @@ from harness.cli.look import require_run
 from harness.cli.progress import Progress
 from harness.cli.work import chosen_recipe, settings
 from harness.errors import HarnessError
-from harness.evaluation import grade, read_records, rewrite
+from harness.evaluation import grade_kept, read_records, rewrite
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
 from harness.pipeline import Run
 from harness.recipe import load_recipe
+from harness.rewards import RewardCalls
 from harness.runs import read_lines
 from harness.tasks import Question
 
@@ -88,7 +89,8 @@ def regrade(options: argparse.Namespace) -> int:
         records = read_records(directory / stage)
         if not records:
             continue
-        again = grade(records, questions, recipe.rewards)
+        calls = RewardCalls(recipe.rewards)
+        again = grade_kept(records, questions, calls)
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
         print(f"{stage}: {len(changed)} of {len(records)} grades change, {percent(right[0])} -> {percent(right[1])}")
@@ -96,6 +98,8 @@ def regrade(options: argparse.Namespace) -> int:
             print(f"  {old.question_id} sample {old.sample}: {old.status} -> {new.status}, reads {new.extracted!r}")
         if len(changed) > 20:
             print(f"  and {len(changed) - 20} more")
+        for sentence in calls.faults.sentences():
+            print(f"  {sentence}")
         if options.write and changed:
             rewrite(directory / stage, again, list(questions))
     return 0

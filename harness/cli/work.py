@@ -15,6 +15,7 @@ from harness.judging import count_gates, over_seeds
 from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
+from harness.rewards.faults import stage_sentences
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,10 +43,13 @@ def run(options: argparse.Namespace) -> int:
             ),
         )
         try:
+            made.audit()
             verdicts = made.verdicts()
         finally:
             progress.clear()
         runs.append(made)
+        for sentence in stage_sentences(made.directory):
+            print(f"{made.id}: ! {sentence}", flush=True)
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
             failed = failed or verdict.passed is False

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin.fixtures import after, before, device, policy, questions, recipe, require, rl_run, trained, verdicts
+from harness.plugin.fixtures import (
+    after,
+    audit,
+    before,
+    device,
+    policy,
+    questions,
+    recipe,
+    require,
+    rl_run,
+    trained,
+    verdicts,
+)
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
 from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, UNDERPOWERED, Summary
@@ -18,7 +30,19 @@ from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, UNDERPOWERED, Summ
 if TYPE_CHECKING:
     from harness.recipe import Recipe
 
-__all__ = ["after", "before", "device", "policy", "questions", "recipe", "require", "rl_run", "trained", "verdicts"]
+__all__ = [
+    "after",
+    "audit",
+    "before",
+    "device",
+    "policy",
+    "questions",
+    "recipe",
+    "require",
+    "rl_run",
+    "trained",
+    "verdicts",
+]
 
 
 WEAK: pytest.StashKey[str] = pytest.StashKey()

@@ -11,6 +11,7 @@ import pytest
 from harness.plugin.session import session_of
 
 if TYPE_CHECKING:
+    from harness.audit import Audit
     from harness.evaluation import Evaluation
     from harness.gate import Verdict
     from harness.pipeline import Run, Trained
@@ -90,6 +91,13 @@ def questions(rl_run: Run, pytestconfig: pytest.Config) -> Questions:
     """Training and test questions, prompts included."""
     with session_of(pytestconfig).plainly():
         return rl_run.questions
+
+
+@pytest.fixture(scope="session")
+def audit(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Audit:
+    """The audit of the recipe's reward functions (:mod:`harness.audit`), with its questions."""
+    with session_of(pytestconfig).plainly():
+        return rl_run.audit()
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,7 @@ class Summary:
 
 
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
+    from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
 
     environment = read_json(directory / "environment.json") or {}
@@ -135,6 +136,8 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
+    for sentence in stage_sentences(directory):
+        terminal.write_line(f"  ! {sentence}", yellow=True)
     if saved := _saved(directory / "after"):
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"

@@ -17,16 +17,23 @@ holds the final answers:
 | ``boxed_exact`` | the first box is the ground truth, character for character | yes, strict |
 | ``boxed_numeric`` | the last box is the same number | yes, flexible; the default |
 | ``math_equivalent`` | the last box is the same by Math-Verify | yes |
+| ``answer_in_tags`` | the last ``<answer>`` is the same number | yes, flexible |
 | ``format_boxed`` | there is an answer in a box | no |
+| ``format_tags`` | it is one ``<think>`` and then one ``<answer>`` | no |
+| ``length_penalty`` | (0 to -1) it is not longer than asked for | no |
+| ``repetition_penalty`` | (0 to -1) it does not repeat itself | no |
 
-A reward of your own is any function with that signature, named ``"package.module:function"`` in a recipe. Made from a
-grader with :func:`reward_function`, its grades decide accuracy and show in the report.
+A reward of your own is any function with that signature, sync or async, named ``"package.module:function"`` in a
+recipe. Made from a grader with :func:`reward_function`, its grades decide accuracy and show in the report.
 """
 
+from harness.rewards.answer_in_tags import answer_in_tags
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
+from harness.rewards.call import RewardCalls
 from harness.rewards.extract import first_boxed, last_boxed
 from harness.rewards.format_boxed import format_boxed
+from harness.rewards.format_tags import format_tags
 from harness.rewards.grader import (
     Grade,
     Grader,
@@ -35,28 +42,35 @@ from harness.rewards.grader import (
     completion_text,
     reward_function,
 )
+from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.numbers import parse_number
+from harness.rewards.repetition_penalty import repetition_penalty
 from harness.rewards.resolve import SHIPPED, resolve_reward, reward_source
-from harness.rewards.score import Scored, call_reward, checked_rewards, score_all, weighted_total
+from harness.rewards.score import Scored, score_all, weighted_total
+from harness.rewards.settings import Rewards
 
 __all__ = [
     "SHIPPED",
     "Grade",
     "Grader",
     "GradingRewardFunction",
+    "RewardCalls",
     "RewardFunction",
+    "Rewards",
     "Scored",
+    "answer_in_tags",
     "boxed_exact",
     "boxed_numeric",
-    "call_reward",
-    "checked_rewards",
     "completion_text",
     "first_boxed",
     "format_boxed",
+    "format_tags",
     "last_boxed",
+    "length_penalty",
     "math_equivalent",
     "parse_number",
+    "repetition_penalty",
     "resolve_reward",
     "reward_function",
     "reward_source",

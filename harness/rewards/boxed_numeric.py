@@ -7,16 +7,9 @@ r"""The flexible reward, and the default: the last ``\boxed{}``, compared with t
 
 from __future__ import annotations
 
+from harness.rewards.compare import same_answer
 from harness.rewards.extract import last_boxed
 from harness.rewards.grader import Grade, reward_function
-from harness.rewards.numbers import parse_number
-from harness.rewards.text import normalize
-
-
-def same_number(answer: str, ground_truth: str) -> bool | None:
-    """Whether two texts are the same number, exactly; ``None`` where the ground truth is not a number at all."""
-    truth = parse_number(ground_truth)
-    return None if truth is None else parse_number(answer) == truth
 
 
 def grade(completion: str, ground_truth: str) -> Grade:
@@ -24,10 +17,7 @@ def grade(completion: str, ground_truth: str) -> Grade:
     answer = last_boxed(completion)
     if answer is None:
         return Grade(extracted=None, correct=False)
-    same = same_number(answer, ground_truth)
-    if same is None:
-        same = normalize(answer) == normalize(ground_truth)
-    return Grade(extracted=answer.strip(), correct=same)
+    return Grade(extracted=answer.strip(), correct=same_answer(answer, ground_truth))
 
 
 boxed_numeric = reward_function(grade, name="boxed_numeric")

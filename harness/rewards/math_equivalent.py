@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import unicodedata
 from functools import lru_cache
 
 from harness.rewards.extract import last_boxed
@@ -26,6 +27,11 @@ from harness.rewards.units import has_value_words
 _MAX_CHARACTERS = 2_000
 # Math-Verify reads a word as a product of letters, so that "Spain" would equal "pains".
 _WORDS = re.compile(r"[^\W\d_]{3,}(?:[\s'-]+[^\W\d_]+)*")
+# Math-Verify reads past these, so that "\\neq 42", "> 42" and "42..." would equal 42.
+_CHANGES = re.compile(
+    r"\\(?:leq?|lt|geq?|gt|neq?|not|neg|lnot|approx|sim|simeq|cong|equiv|pm|mp|[lc]?dots|prime)(?![A-Za-z])"
+    r"|\.\.\.|[<>\u2264\u2265\u2260\u2248\u00b1\u2026\u2032:']|(?<=[0-9)}])_"
+)
 
 _process = MathProcess()
 atexit.register(_process.close)
@@ -49,9 +55,16 @@ def _same(answer: str, ground_truth: str) -> bool | None:
         return True
     if len(answer) > _MAX_CHARACTERS or _WORDS.fullmatch(normalize(ground_truth)):
         return False
+    if _changes(answer) - _changes(ground_truth):
+        return False
     if truth is not None and has_value_words(answer):  # Math-Verify drops \text: 5\text{ thousand} would be 5
         return False
     return _verify(answer.strip(), ground_truth.strip())
+
+
+def _changes(text: str) -> set[str]:
+    """Relations, negations and marks that make a text say something else than the number or expression in it."""
+    return {*_CHANGES.findall(text), *(character for character in text if unicodedata.combining(character))}
 
 
 # A group of completions often has the same answer many times, and evaluation asks for reward and grade.

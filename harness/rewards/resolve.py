@@ -16,10 +16,14 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, cast
 
 from harness.errors import RewardError
+from harness.rewards.answer_in_tags import answer_in_tags
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.format_boxed import format_boxed
+from harness.rewards.format_tags import format_tags
+from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
+from harness.rewards.repetition_penalty import repetition_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +35,11 @@ _SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
         "boxed_numeric": boxed_numeric,
         "boxed_exact": boxed_exact,
         "math_equivalent": math_equivalent,
+        "answer_in_tags": answer_in_tags,
         "format_boxed": format_boxed,
+        "format_tags": format_tags,
+        "length_penalty": cast("RewardFunction", length_penalty),  # its parameters are bound where it is called
+        "repetition_penalty": repetition_penalty,
     }
 )
 

@@ -7,16 +7,16 @@ soon as TRL has computed them.
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.rewards import RewardFunction, call_reward, completion_text, weighted_total
-from harness.runs import LineWriter, read_lines, write_json, write_lines
+from harness.rewards import RewardCalls, completion_text, weighted_total
+from harness.rewards.faults import FILE as FAULTS
+from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
 
 METRICS, COMPLETIONS, PROGRESS = "metrics.jsonl", "completions.jsonl", "progress.json"
 
@@ -28,26 +28,32 @@ class CompletionLog:
     within it.
     """
 
-    def __init__(self, directory: Path, eos_token_ids: frozenset[int]) -> None:
+    def __init__(self, directory: Path, eos_token_ids: frozenset[int], rewards: Mapping[str, float]) -> None:
         self._writer = LineWriter(directory / COMPLETIONS)
+        self._faults = directory / FAULTS
+        self._calls = RewardCalls(rewards, kept=read_json(self._faults))
         self._eos = eos_token_ids
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
 
-    def wrap(self, function: RewardFunction, name: str) -> Callable[..., list[float | None]]:
-        """The same reward function under the recipe's name, with its inputs and values noted."""
+    def wrap(self, name: str) -> Callable[..., list[float | None]]:
+        """A reward function for TRL, under the recipe's name. The first that is called for a batch calls them all, the
+        async ones at the same time; the others find their values there."""
 
-        @functools.wraps(function)
         def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
-            values = call_reward(name, function, prompts, completions, columns)
-            self._rewards[name] = values
-            self._seen = {"prompts": prompts, "completions": completions, **columns}
-            return values
+            if self._seen.get("completions") is not completions:
+                tokens = [len(ids) for ids in columns["completion_ids"]]
+                columns = {**columns, "completion_tokens": tokens}  # as in an evaluation, which has no ids
+                self._rewards = self._calls(prompts, completions, columns)
+                self._seen = {"prompts": prompts, "completions": completions, **columns}
+                if self._calls.faults:
+                    write_json(self._faults, self._calls.faults.to_json())
+            return self._rewards[name]
 
         noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
         return noted
 
-    def write(self, step: int, advantages: Sequence[float], weights: dict[str, float]) -> None:
+    def write(self, step: int, advantages: Sequence[float], weights: Mapping[str, float]) -> None:
         """Append the batch that was just scored; ``advantages`` in the order of its completions."""
         seen, rewards = self._seen, self._rewards
         self._seen, self._rewards = {}, {}
@@ -106,6 +112,8 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
 
 def forget_after(directory: Path, step: int) -> None:
     """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
+    if step == 0:
+        (directory / FAULTS).unlink(missing_ok=True)
     for name in (METRICS, COMPLETIONS):
         path = directory / name
         if path.exists():

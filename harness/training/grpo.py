@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.rewards import resolve_reward
 from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch
 from harness.training.capture import CompletionLog, MetricsLog
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
     completion_log: CompletionLog
-    weights: dict[str, float]
+    weights: Mapping[str, float]
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
@@ -31,11 +31,11 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
 def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
     """A trainer that is ready to ``train()``; checkpoints and logs go to ``directory``."""
-    log = CompletionLog(directory, policy.eos_token_ids)
+    log = CompletionLog(directory, policy.eos_token_ids, job.rewards)
     trainer = _Trainer(
         model=policy.model,
         processing_class=policy.tokenizer,
-        reward_funcs=[log.wrap(resolve_reward(name), name) for name in job.rewards],
+        reward_funcs=[log.wrap(name) for name in job.rewards],
         args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
         callbacks=[MetricsLog(directory)],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TrainingError
+from harness.rewards import Rewards
 from harness.runs import read_json, write_json
 
 
@@ -19,16 +20,16 @@ class Job:
     device: str
     dtype: str
     seed: int
-    rewards: dict[str, float]
+    rewards: Rewards
     arguments: dict[str, Any]
     rows: list[dict[str, Any]]
 
     def write(self, directory: Path) -> None:
-        write_json(directory / "job.json", asdict(self))
+        write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
 
     @classmethod
     def read(cls, directory: Path) -> Job:
         fields = read_json(directory / "job.json")
         if fields is None:
             raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
-        return cls(**fields)
+        return cls(**{**fields, "rewards": Rewards.from_table(fields["rewards"])})

@@ -64,17 +64,23 @@ def train(directory: Path) -> None:
 
 
 def _try_rewards(job: Job) -> None:
-    """Call every reward function once, as evaluation will: one that is missing or breaks its contract is named before
-    anything is spent on training."""
+    """Call every reward function, as evaluation will: one that is missing, or that fails from its first call on, is
+    named before anything is spent on training."""
+    from harness.errors import RewardError
     from harness.evaluation import grade
     from harness.records import Generation
+    from harness.rewards import RewardCalls
     from harness.tasks import Question
 
+    calls = RewardCalls(job.rewards)
     row = job.rows[0]
     question = Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
-    grade(
-        [Generation(question.id, 0, job.seed, question.prompt, "", "stop", 0, 0)], {question.id: question}, job.rewards
-    )
+    tried = [Generation(question.id, sample, job.seed, question.prompt, "", "stop", 0, 0) for sample in range(2)]
+    grade(tried, {question.id: question}, job.rewards, calls)
+    for name in calls.faults.reasons:
+        if calls.faults.share(name) >= 1:
+            (reason, *_) = calls.faults.reasons[name]
+            raise RewardError(f'reward function "{name}" {reason}')
 
 
 def _drop_unusable_checkpoints(directory: Path, period: int) -> None:
@@ -106,6 +112,9 @@ def main() -> None:
         # The parent shows this sentence instead of the log.
         write_text(directory / "error.txt", without_secrets(f"{error}\n"))
         raise SystemExit(2) from None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is written; a reward's hung thread must not keep the process
 
 
 if __name__ == "__main__":

@@ -261,3 +261,14 @@ def test_rendering_brings_no_torch(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", code, str(run), str(tmp_path / "out")]
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parents[1])
     assert done.returncode == 0, done.stderr
+
+
+def test_a_reward_with_parameters_shows_its_weight(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(functions={"boxed_numeric": 1.0, "length_penalty": 0.2}))
+    recipe = (run / "recipe.toml").read_text(encoding="utf-8")
+    table = (
+        "[rewards]\ntimeout_seconds = 5.0\nboxed_numeric = 1.0\nlength_penalty = { weight = 0.25, max_tokens = 9 }\n"
+    )
+    (run / "recipe.toml").write_text(re.sub(r"\[rewards\]\n(\S+ = .*\n)+", table, recipe), encoding="utf-8")
+    assert read_run(run).weights == {"boxed_numeric": 1.0, "length_penalty": 0.25}
+    assert "× weight 0.25" in words_of(page_of(run, output=tmp_path / "report"))

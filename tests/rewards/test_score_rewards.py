@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RewardError
-from harness.rewards import Grade, checked_rewards, reward_function, score_all
+from harness.rewards import Grade, RewardCalls, reward_function, score_all
 from harness.rewards.score import weighted_total
+from harness.rewards.values import listed, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,9 +104,9 @@ VALUES = [
 
 @pytest.mark.parametrize(("value", "expected"), VALUES, ids=lambda value: repr(value))
 def test_values_that_count(value: object, expected: float | None) -> None:
-    (number,) = checked_rewards("mine", [value], 1)
-    assert number == expected
-    assert number is None or type(number) is float
+    found = number(value)
+    assert found == expected
+    assert found is None or type(found) is float
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,8 @@ def test_values_that_count(value: object, expected: float | None) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_values_that_do_not(value: object) -> None:
-    with pytest.raises(RewardError, match=r'reward function "mine" returned .* for completion 1; it must return'):
-        checked_rewards("mine", [0.0, value], 2)
+    with pytest.raises(RewardError, match=r"returned .* for a completion; it must return"):
+        number(value)
 
 
 @pytest.mark.parametrize(
@@ -142,36 +143,18 @@ def test_values_that_do_not(value: object) -> None:
 )
 def test_lists_of_the_wrong_kind(values: object, message: str) -> None:
     with pytest.raises(RewardError, match=message):
-        checked_rewards("mine", values, 2)
+        listed(values, 2)
 
 
 def test_arrays_and_tuples_are_lists_enough() -> None:
-    assert checked_rewards("mine", np.array([0.5, math.nan]), 2) == [0.5, None]
-    assert checked_rewards("mine", (1, 0), 2) == [1.0, 0.0]
-
-
-def test_a_function_that_raises_is_named(user: ModuleType) -> None:
-    def fails(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-        raise KeyError("level")
-
-    user.fails = fails  # type: ignore[attr-defined]
-    with pytest.raises(RewardError, match=r'"scoring_functions_here:fails" raised KeyError: \'level\''):
-        score({"scoring_functions_here:fails": 1.0})
-
-
-def test_an_async_function_is_refused(user: ModuleType) -> None:
-    async def later(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-        return [0.0]
-
-    user.later = later  # type: ignore[attr-defined]
-    with pytest.raises(RewardError, match=r'"scoring_functions_here:later" is async'):
-        score({"scoring_functions_here:later": 1.0})
+    assert [number(value) for value in listed(np.array([0.5, math.nan]), 2)] == [0.5, None]
+    assert listed((1, 0), 2) == [1, 0]
 
 
 @pytest.mark.parametrize(
-    ("grade", "message"), [(True, "must return a harness.rewards.Grade"), (None, "raised TypeError")]
+    ("grade", "reason"), [(True, "must return a harness.rewards.Grade"), (None, "raised TypeError: no")]
 )
-def test_a_grader_that_breaks_its_contract(user: ModuleType, grade: object, message: str) -> None:
+def test_a_grader_that_breaks_its_contract_decides_nothing(user: ModuleType, grade: object, reason: str) -> None:
     def fine(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
         return [1.0] * len(completions)
 
@@ -182,8 +165,24 @@ def test_a_grader_that_breaks_its_contract(user: ModuleType, grade: object, mess
 
     fine.grade = grader  # type: ignore[attr-defined]
     user.fine = fine  # type: ignore[attr-defined]
-    with pytest.raises(RewardError, match=f'the grader of reward "scoring_functions_here:fine" {message}'):
-        score({"scoring_functions_here:fine": 1.0})
+    rewards = {"scoring_functions_here:fine": 1.0}
+    calls = RewardCalls(rewards)
+    results = score_all(["?"] * 2, COMPLETIONS[:2], {"ground_truth": ["7", "7"]}, rewards, calls)
+    assert [(result.status, result.reward) for result in results] == [("unscored", 1.0)] * 2
+    (sentence,) = calls.faults.sentences()
+    assert "gave no value for 2 of 2 completions" in sentence
+    assert reason in sentence
+
+
+def test_faults_are_never_silent(user: ModuleType) -> None:
+    def fails(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        raise KeyError("level")
+
+    user.fails = fails  # type: ignore[attr-defined]
+    with pytest.warns(RuntimeWarning, match="no value for 4 of 4 completions: raised KeyError: 'level'"):
+        results = score({"boxed_numeric": 1.0, "scoring_functions_here:fails": 1.0})
+    assert [result.status for result in results] == ["correct", "correct", "wrong", "no_answer"]
+    assert {result.rewards["scoring_functions_here:fails"] for result in results} == {None}
 
 
 def test_columns_of_the_wrong_length() -> None:

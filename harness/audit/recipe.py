@@ -1,0 +1,143 @@
+"""Audits all rewards of a recipe: each by itself, what their weighted total pays for a hack, and the task's golds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.audit.case import CASES
+from harness.audit.reward import Outcome, RewardAudit, answer_in, audit_reward
+from harness.rewards import parse_number, resolve_reward, weighted_total
+from harness.rewards.score import STRICT_AND_FLEXIBLE, primary_grader
+from harness.tasks import Question
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GoldCheck:
+    """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused."""
+
+    name: str
+    questions: int
+    refused: tuple[str, ...]
+    numbers: int
+    accepted_one_more: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What the recipe's weighted total pays for one case."""
+
+    family: str
+    name: str
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A case that the strict and the flexible grader judge differently, in boxes."""
+
+    family: str
+    name: str
+    truth: str
+    answer: str
+    strict: bool
+    flexible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """``audit.json``. ``totals`` are of the cases in the form that the primary grader reads; ``right``, ``wrong`` and
+    ``nothing`` are what the total pays for honest answers."""
+
+    rewards: tuple[RewardAudit, ...]
+    weights: Mapping[str, float]
+    right: float | None
+    wrong: float | None
+    nothing: float | None
+    totals: tuple[Total, ...]
+    disagreements: tuple[Disagreement, ...]
+    golds: tuple[GoldCheck, ...]
+
+    @property
+    def findings(self) -> list[str]:
+        """What is wrong, a sentence each; empty where everything is as promised."""
+        found = [finding for each in self.rewards for finding in each.findings]
+        for each in self.golds:
+            if each.refused:
+                shown = ", ".join(each.refused[:_SHOWN])
+                found.append(f"{each.name} refuses {len(each.refused)} gold answers of {each.questions}: {shown}")
+            if each.accepted_one_more:
+                shown = ", ".join(each.accepted_one_more[:_SHOWN])
+                found.append(f"{each.name} accepts one more than the gold answer of {shown}")
+        return found
+
+    def hacks_paid(self) -> list[Total]:
+        """Hacks whose total is above that of an honest wrong answer, the dearest first."""
+        wrong = self.wrong or 0.0
+        paid = [each for each in self.totals if each.family == "hack" and (each.total or 0.0) > wrong]
+        return sorted(paid, key=lambda each: -(each.total or 0.0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "findings": self.findings}
+
+
+def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:
+    """Audit a recipe's ``rewards`` (name to weight, with their parameters) and, with ``questions``, its golds.
+
+    Raises:
+        RewardError: a name does not resolve.
+    """
+    audited = tuple(audit_reward(name, rewards) for name in rewards)
+    values = {each.name: [outcome.value for outcome in each.cases] for each in audited}
+    asked = list(questions)
+    return Audit(
+        rewards=audited,
+        weights=dict(rewards),
+        right=weighted_total({each.name: each.gold for each in audited}, rewards),
+        wrong=weighted_total({each.name: _value(each, "near miss", "one less") for each in audited}, rewards),
+        nothing=weighted_total({each.name: each.nothing for each in audited}, rewards),
+        totals=tuple(
+            Total(case.family, case.name, weighted_total({name: given[row] for name, given in values.items()}, rewards))
+            for row, case in enumerate(CASES)
+        ),
+        disagreements=tuple(disagreements()),
+        golds=tuple(
+            check_golds(each.name, each.form, asked)
+            for each in audited
+            if asked and hasattr(resolve_reward(each.name), "grade")
+        ),
+    )
+
+
+def disagreements() -> Iterable[Disagreement]:
+    """The cases on which ``boxed_exact`` and ``boxed_numeric``, which grade every answer, do not agree."""
+    strict, flexible = STRICT_AND_FLEXIBLE["boxed_exact"], STRICT_AND_FLEXIBLE["boxed_numeric"]
+    for case in CASES:
+        text = case.completion("box")
+        said = strict(text, case.truth).correct is True, flexible(text, case.truth).correct is True
+        if said[0] != said[1]:
+            yield Disagreement(case.family, case.name, case.truth, case.shown("box"), *said)
+
+
+def _value(audit: RewardAudit, family: str, name: str) -> float | None:
+    outcomes: dict[tuple[str, str], Outcome] = {(each.family, each.name): each for each in audit.cases}
+    return outcomes[family, name].value
+
+
+def check_golds(name: str, form: str, questions: Sequence[Question]) -> GoldCheck:
+    """The grader called ``name`` on the ground truths of questions, said back in the form that it reads."""
+    _, grader = primary_grader({name: resolve_reward(name)})
+    refused, numbers, accepted = [], 0, []
+    for question in questions:
+        truth = question.ground_truth
+        if grader(answer_in(form, truth), truth).correct is not True:
+            refused.append(question.id)
+        number = parse_number(truth)
+        if number is not None:
+            numbers += 1
+            if grader(answer_in(form, str(number + 1)), truth).correct:
+                accepted.append(question.id)
+    return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted))

@@ -1,0 +1,25 @@
+"""Finds ``<answer>...</answer>`` in a completion, in one linear scan.
+
+The tags are lower case and without attributes, as prompts ask for them. A tag that is not closed is no answer (the
+completion was cut off inside it), and neither is a tag with only white space. Of nested tags the inner one counts.
+
+    >>> last_tagged("<answer>3</answer> no: <answer>4</answer> <answer>5", "answer")
+    '4'
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def last_tagged(text: str, tag: str) -> str | None:
+    """Content of the last closed, non-empty ``<tag>...</tag>`` as written, or ``None``."""
+    found, start = None, -1
+    for mark in re.finditer(rf"<(/?){re.escape(tag)}>", text):
+        if not mark[1]:
+            start = mark.end()
+        elif start >= 0:
+            if text[start : mark.start()].strip():
+                found = start, mark.start()
+            start = -1
+    return None if found is None else text[found[0] : found[1]]

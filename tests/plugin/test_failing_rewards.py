@@ -1,0 +1,110 @@
+"""Reward functions that raise now and then, hang, or break their contract: the run ends, with verdicts and statuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+REWARDS = '''
+import asyncio, os, time
+
+calls = 0
+
+async def flaky(prompts, completions, **columns):
+    """Raises on every tenth call, as a service does."""
+    global calls
+    calls += 1
+    await asyncio.sleep(0)
+    if calls % 10 == 0:
+        raise ConnectionError("no reply")
+    return [float(len(completion[0]["content"]) > 3) for completion in completions]
+
+async def hangs_in_training(prompts, completions, trainer_state=None, **columns):
+    if trainer_state is not None:
+        await asyncio.sleep(3600)
+    return [0.0] * len(completions)
+
+def short_list_in_training(prompts, completions, trainer_state=None, **columns):
+    return [0.0] if trainer_state is not None else [0.0] * len(completions)
+
+def short_list(prompts, completions, **columns):
+    return [0.0]
+
+def hangs(prompts, completions, **columns):
+    time.sleep(3600)
+'''
+TESTS = """
+def test_soundness(verdicts):
+    verdicts.require("training")
+
+def test_every_answer_has_its_grade(before, after):
+    for evaluation in (before, after):
+        assert len(evaluation.records) == 8
+        assert "unscored" not in {record.status for record in evaluation.records}
+"""
+
+
+def with_rewards(project, rewards: str) -> None:
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe += f"\n[rewards]\ntimeout_seconds = 1\nboxed_numeric = 1.0\n{rewards}"
+    project.write(**{"suites/recipes/small.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
+
+
+def run_of(project) -> Path:
+    (run,) = (project.path / "rl-runs").glob("small-0-*")
+    return run
+
+
+def completions_of(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "train" / "completions.jsonl").read_text().splitlines()]
+
+
+def test_an_async_reward_that_raises_on_every_tenth_call(project):
+    with_rewards(project, '"my_rewards:flaky" = { weight = 0.5 }\n')
+    result = project.pytest("--rl-set", "train.max_steps=12")
+    result.assert_outcomes(passed=2)
+    run = run_of(project)
+    values = [row["rewards"]["my_rewards:flaky"] for row in completions_of(run)]
+    assert len(values) == 12 * 16
+    (kept,) = json.loads((run / "train" / "rewards.json").read_text())["functions"].values()
+    assert values.count(None) == kept["unscored"]
+    assert kept["retried"] >= 1
+    assert "raised ConnectionError: no reply" in kept["sentence"]
+    result.stdout.fnmatch_lines(['*! train: reward "my_rewards:flaky" *raised ConnectionError: no reply*'])
+    assert "train: reward" not in (run / "train" / "log.txt").read_text()
+    assert "my_rewards:flaky" in (project.path / "rl-report/index.html").read_text()
+
+
+def test_rewards_that_fail_all_through_training(project):
+    """One hangs and is given up, one returns too few values: both are named, and the rest of the reward trains."""
+    with_rewards(project, '"my_rewards:hangs_in_training" = 0.1\n"my_rewards:short_list_in_training" = 0.1\n')
+    result = project.pytest()
+    result.assert_outcomes(passed=1, failed=1)
+    text = result.stdout.str()
+    assert "UNSOUND small-0: " in text
+    assert '"my_rewards:hangs_in_training" gave no value for 64 of 64 completions' in text
+    assert "took longer than 1 s (timeout_seconds) (48)" in text
+    assert "not called any more after 3 time-outs in a row (16)" in text
+    assert "returned a list of 1 values for 16 completions; it must return a list with a number or None" in text
+    rows = completions_of(run_of(project))
+    assert len(rows) == 64
+    for row in rows:
+        assert row["rewards"]["my_rewards:hangs_in_training"] is None
+        assert row["reward"] == row["rewards"]["boxed_numeric"]  # what failed is left out, not paid as 0
+    assert "INTERNALERROR" not in text
+
+
+def test_contracts_broken_from_the_first_call_are_refused_before_training(project):
+    for name, reason in (
+        ("short_list", "returned a list of 1 values for 2 completions"),
+        ("hangs", "took longer than 1 s (timeout_seconds)"),
+    ):
+        with_rewards(project, f'"my_rewards:{name}" = 0.1\n')
+        result = project.pytest("-k", "soundness")
+        result.assert_outcomes(failed=1)
+        assert f'reward function "my_rewards:{name}" {reason}' in result.stdout.str()
+        for run in (project.path / "rl-runs").glob("small-0-*"):
+            assert not (run / "train" / "completions.jsonl").exists()
+        (project.path / "suites/recipes/small.toml").write_text(
+            (project.path / "suites/recipes/small.toml").read_text().partition("\n[rewards]")[0]
+        )
