@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import importlib.util
 import io
 import os
@@ -25,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from harness.errors import ModelError
+from harness.policy.adapter import put_on
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, resolve_model
 
@@ -127,9 +129,17 @@ class Policy:
         """The text of token ids, special tokens left out and spaces as they are."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def merged(self) -> Policy:
+        """The same policy as plain weights: an adapter is added into them. This policy's model is then used up."""
+        if not hasattr(self.model, "merge_and_unload"):
+            return self
+        return dataclasses.replace(self, model=self.model.merge_and_unload())
+
     def save(self, folder: str | Path) -> None:
-        """Write safetensors, tokenizer and chat template to a folder that :func:`load_policy` reads back."""
-        self.model.save_pretrained(folder)
+        """Write safetensors (of an adapter alone, where there is one), tokenizer and chat template to a folder that
+        :func:`load_policy` reads back."""
+        adapted = hasattr(self.model, "merge_and_unload")
+        self.model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
         self.tokenizer.save_pretrained(folder)
 
     def _render(self, turns: list[dict[str, str]]) -> str:
@@ -149,6 +159,8 @@ def load_policy(
         ModelError: the model is not there, is incomplete or damaged, has no chat template, or does not fit in memory.
     """
     source = name_or_source if isinstance(name_or_source, ModelSource) else resolve_model(name_or_source, revision)
+    if source.base is not None:
+        return _adapted(source, load_policy(source.base, device=device, dtype=dtype).merged())
     device = choose_device(device)
     torch_dtype = getattr(torch, choose_dtype(dtype, device))
     _share_cores()
@@ -164,6 +176,21 @@ def load_policy(
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{source.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
     model.eval()
+    return Policy.of(model, tokenizer, source)
+
+
+def _adapted(source: ModelSource, base: Policy) -> Policy:
+    """A base policy with an adapter on it, asked through the adapter's own tokenizer where it brings one."""
+    try:
+        with _quiet():
+            own = (source.path / "tokenizer_config.json").is_file()
+            tokenizer = _load_tokenizer(source) if own else base.tokenizer
+            model = put_on(base, source.path)
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{source.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
     return Policy.of(model, tokenizer, source)
 
 

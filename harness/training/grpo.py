@@ -9,8 +9,9 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.rewards import resolve_reward
-from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch
 from harness.training.capture import CompletionLog, MetricsLog
+from harness.training.config import arguments
+from harness.training.lora import adapter
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -39,33 +40,7 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
         callbacks=[MetricsLog(directory)],
+        peft_config=adapter(job),
     )
     trainer.completion_log, trainer.weights = log, job.rewards
     return trainer
-
-
-def arguments(job: Job, directory: Path) -> dict[str, Any]:
-    """The recipe's keys as they are, over the defaults that make a job resumable and fit the device."""
-    defaults: dict[str, Any] = {
-        "save_strategy": "steps",
-        "save_steps": _a_quarter(job),
-        "save_total_limit": 2,
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    if job.device == "cpu":  # a GPU's defaults raise there
-        defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
-    return {
-        **defaults,
-        **job.arguments,
-        "output_dir": str(directory),
-        "seed": job.seed,
-        "data_seed": job.seed,
-    }
-
-
-def _a_quarter(job: Job) -> int:
-    """About a quarter of all steps, where a generation batch is used up: a resumed job starts a new one."""
-    all_arguments = {**argument_defaults(job.method), **job.arguments}
-    period = steps_per_batch(all_arguments)
-    return period * max(1, round(optimizer_steps(all_arguments, len(job.rows)) / 4 / period))
