@@ -39,8 +39,6 @@ def check_method(recipe: Recipe, refuse: Refuse) -> None:
             check_lineage(recipe)
         except RecipeError as error:
             refuse(("model", "from_recipe"), str(error))
-    elif not recipe.model.name:
-        refuse(("model", "name"), "missing; this key is required")
     _check_data(recipe, refuse)
 
 

@@ -53,8 +53,8 @@ def _training(recipe: Recipe) -> list[str]:
     elif data.source == "solutions":
         first, most = [], questions
     else:
-        steps = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
-        return [f"train: {method}{how}{steps} of {per_step} {learnt} each, from {data.source}"]
+        counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
+        return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
     steps = supervised_steps(arguments, most)
     return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
 

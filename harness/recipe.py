@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from harness.errors import RecipeError
 from harness.recipe_checks import check, fewest_questions, line_of, nearest, where
@@ -55,10 +65,17 @@ class ModelSection(_Section):
     ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
     """
 
-    name: str = ""
     from_recipe: str | None = None
+    name: str = Field(default="", validate_default=True)
     revision: str = "main"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _say_which(cls, name: str, info: ValidationInfo) -> str:
+        if not name and info.data.get("from_recipe") is None:
+            raise PydanticCustomError("missing", "no model is named")
+        return name
 
 
 class TaskSection(_Section):
@@ -303,12 +320,8 @@ def _explain(error: ValidationError, section: tuple[str, ...], source: Path | No
 def _sections() -> dict[str, type[_Section]]:
     """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
     kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in Recipe.model_fields.items()}
-    return {
-        name: kind
-        for name, all_ in kinds.items()
-        for kind in all_
-        if isinstance(kind, type) and issubclass(kind, _Section)
-    }
+    tables = {name: [each for each in found if isinstance(each, type)] for name, found in kinds.items()}
+    return {name: each for name, found in tables.items() for each in found if issubclass(each, _Section)}
 
 
 def _home(location: tuple[str, ...]) -> str:
@@ -320,4 +333,6 @@ def _home(location: tuple[str, ...]) -> str:
     valid = [key for key in (sections[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
     hint = nearest(word.partition(".")[0], valid)
     homes = [name for name, table in sections.items() if word in table.model_fields]
-    return f"it belongs under [{homes[0]}]" if homes and not hint.startswith("did you mean") else hint
+    if not homes or hint.startswith("did you mean"):
+        return hint
+    return f"it belongs under {' or '.join(f'[{name}]' for name in homes)}"

@@ -40,9 +40,8 @@ def base_of(name: str, folder: Path) -> tuple[str, str]:
     config, base = read_json(folder / CONFIG) or {}, read_json(folder / BASE) or {}
     found = base.get("name") or config.get("base_model_name_or_path")
     if not found:
-        raise ModelError(
-            f"{name}: an adapter that does not say whose; write its model as base_model_name_or_path in {folder / CONFIG}"
-        )
+        place = folder / CONFIG
+        raise ModelError(f"{name}: an adapter that names no model; write it as base_model_name_or_path in {place}")
     return str(found), str(base.get("revision") or config.get("revision") or "main")
 
 
@@ -71,7 +70,7 @@ def adapter_fingerprint(source: ModelSource, base: dict[str, str], weights: str,
 
 
 def base_json(source: ModelSource, fingerprint: dict[str, str]) -> dict[str, Any]:
-    """What an adapter's folder says of its base: a name that can be resolved from anywhere, and what was found there."""
+    """What an adapter's folder says of its base: a name that is found from anywhere, and what was found there."""
     name = source.name if source.kind in ("embedded", "hub") else str(source.path.resolve())
     return {"name": name, "revision": source.revision, "fingerprint": fingerprint}
 

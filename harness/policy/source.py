@@ -60,9 +60,9 @@ class ModelSource:
 def resolve_model(name: str, revision: str = "main") -> ModelSource:
     """Find a model, fetching it from the Hub if the name is a Hub id that is not in the local cache yet.
 
-    ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id; folders and Hub ids may hold an
-    adapter (peft's), whose base is then found by the name that it gives. What exists on disk wins over
-    a Hub id of the same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
+    ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id. Where a folder or Hub id holds
+    an adapter of peft's, its base is found by the name that it gives. What exists on disk wins over a Hub id of the
+    same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
 
     Raises:
         ModelError: nothing is there, it cannot be fetched, or it has no safetensors weights.

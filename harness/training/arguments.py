@@ -83,10 +83,10 @@ def supervised_steps(arguments: dict[str, Any], rows: int) -> int:
     max_steps = arguments.get("max_steps")
     if max_steps is not None and max_steps > 0:
         return int(max_steps)
-    size = arguments["per_device_train_batch_size"]
+    size = int(arguments["per_device_train_batch_size"])
     batches = rows // size if arguments["dataloader_drop_last"] else math.ceil(rows / size)
-    an_epoch = max(1, math.ceil(batches / arguments["gradient_accumulation_steps"]))
-    return math.ceil(arguments["num_train_epochs"] * an_epoch)
+    an_epoch: int = max(1, math.ceil(batches / arguments["gradient_accumulation_steps"]))
+    return math.ceil(float(arguments["num_train_epochs"]) * an_epoch)
 
 
 def _dataclass_fields(path: Path, name: str) -> dict[str, Any]:

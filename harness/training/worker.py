@@ -38,7 +38,7 @@ def train(directory: Path) -> None:
     set_seed(job.seed)
     started = time.monotonic()
     # What is trained starts as plain weights, also where the base is an adapter.
-    finished = bool(state) and state["global_step"] >= state["max_steps"]  # killed while the policy was being saved
+    finished = state is not None and state["global_step"] >= state["max_steps"]  # killed while saving the policy
     whole = finished and job.lora is None
     policy = load_policy(str(checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
     if finished:
