@@ -101,6 +101,11 @@ class Trained:
         return list(read_lines(self.directory / "metrics.jsonl"))
 
     @cached_property
+    def data(self) -> list[dict[str, Any]]:
+        """What SFT or DPO learnt from, an example or a pair each; empty for GRPO."""
+        return list(read_lines(self.directory / "data.jsonl"))
+
+    @cached_property
     def completions(self) -> list[dict[str, Any]]:
         """Every sampled completion with its group, rewards and advantage, in order."""
         return list(read_lines(self.directory / "completions.jsonl"))
