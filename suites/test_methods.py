@@ -6,6 +6,8 @@ pytest suites/test_methods.py --rl-set 'seeds=[0, 1, 2]'
 Nothing here says which method must win: the table in the terminal and ``methods.json`` say which did.
 """
 
+from itertools import combinations
+
 
 def test_methods_start_from_one_base_and_cost_the_same(methods):
     """Comparing runs of other bases or questions is refused; the completions that were sampled are counted here."""

@@ -18,6 +18,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -32,7 +33,6 @@ from harness.policy.source import ModelSource, resolve_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from harness.tasks.question import Message
 
@@ -140,6 +140,8 @@ class Policy:
         :func:`load_policy` reads back."""
         adapted = hasattr(self.model, "merge_and_unload")
         self.model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
+        if adapted:
+            (Path(folder) / "README.md").unlink(missing_ok=True)  # peft's model card is a form without entries
         self.tokenizer.save_pretrained(folder)
 
     def _render(self, turns: list[dict[str, str]]) -> str:
