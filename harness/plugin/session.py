@@ -66,6 +66,7 @@ class Session:
         if model := get_option(self.config, "model"):
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
+            changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if changes:
             try:
                 recipe = recipe.override(changes)

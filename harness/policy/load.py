@@ -133,7 +133,9 @@ class Policy:
         """The same policy as plain weights: an adapter is added into them. This policy's model is then used up."""
         if not hasattr(self.model, "merge_and_unload"):
             return self
-        return dataclasses.replace(self, model=self.model.merge_and_unload())
+        model = self.model.merge_and_unload()
+        model.requires_grad_(True)  # peft froze them
+        return dataclasses.replace(self, model=model)
 
     def save(self, folder: str | Path) -> None:
         """Write safetensors (of an adapter alone, where there is one), tokenizer and chat template to a folder that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
     """A trainer that is ready to ``train()``; checkpoints and logs go to ``directory``."""
     log = CompletionLog(directory, policy.eos_token_ids)
+    reference = _reference(job, policy, directory)
     trainer = _Trainer(
         model=policy.model,
         processing_class=policy.tokenizer,
@@ -42,5 +44,19 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         callbacks=[MetricsLog(directory)],
         peft_config=adapter(job),
     )
+    if reference is not None:
+        shutil.rmtree(reference)  # it is loaded
     trainer.completion_log, trainer.weights = log, job.rewards
     return trainer
+
+
+def _reference(job: Job, policy: Policy, directory: Path) -> Path | None:
+    """With ``beta`` above 0 TRL loads the reference from where the model's config says that it came from. That is not
+    this policy where an adapter was merged into it, or a GGUF file unpacked: then it is written out for TRL."""
+    kind = policy.source.kind if policy.source else None
+    if not job.arguments.get("beta") or job.lora is not None or kind not in ("adapter", "gguf"):
+        return None
+    folder = directory / "reference"
+    policy.save(folder)
+    policy.model.config._name_or_path = str(folder)
+    return folder

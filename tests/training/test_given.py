@@ -1,5 +1,7 @@
 """Chats and preferences from a file: what is read, and what a wrong line is told."""
 
+# ruff: noqa: E501 (one row a line)
+
 from __future__ import annotations
 
 import json

@@ -146,7 +146,7 @@ def test_an_adapter_of_other_weights_is_refused(unmerged, tmp_path):
     base = json.loads((folder / "base.json").read_text())
     base["fingerprint"]["weights"] = "0" * 64
     (folder / "base.json").write_text(json.dumps(base))
-    with pytest.raises(ModelError, match="was trained on other weights than those in .*/tiny; put the old ones back"):
+    with pytest.raises(ModelError, match=r"was trained on other weights than those in .*/tiny; put the old ones back"):
         fingerprint(resolve_model(str(folder)))
 
 
@@ -168,3 +168,23 @@ def test_without_peft_a_sentence_says_what_to_install(unmerged, supervised, tmp_
         supervised("sft", tmp_path, **LORA).trained()
     with pytest.raises(ModelError, match=r"takes the peft package: pip install 'rl-harness\[lora\]'"):
         load_policy(str(unmerged.trained().model), device="cpu")
+
+
+def test_the_reference_of_grpo_on_an_adapter_is_that_adapter(unmerged, tmp_path):
+    """TRL would load the model that the adapter belongs to, which is not what training started from: kl would not be
+    0 before the first step."""
+    from harness.catalog import find_recipe
+
+    overrides = {
+        "model.name": str(unmerged.trained().model),
+        "task.train_questions": 16,
+        "task.test_questions": 8,
+        "train.per_device_train_batch_size": 16,
+        "train.num_generations": 4,
+        "train.max_steps": 1,
+        "train.beta": 0.1,
+    }
+    run = Run(find_recipe("tiny-arithmetic").override(overrides), 0, Settings(runs_dir=tmp_path, in_process=True))
+    (step,) = [row for row in run.trained().metrics if "loss" in row]
+    assert step["kl"] == pytest.approx(0, abs=1e-5)
+    assert not (run.directory / "train" / "reference").exists()
