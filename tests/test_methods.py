@@ -7,7 +7,8 @@ import json
 import pytest
 
 from harness.errors import HarnessError
-from harness.methods import compare_methods, read_kept, table, write_methods
+from harness.kept import read_kept
+from harness.methods import compare_methods, table, write_methods
 from harness.runs import read_json, write_json, write_lines
 
 QUESTIONS = [f"q{n:03}" for n in range(100)]
