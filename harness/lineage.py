@@ -40,6 +40,8 @@ def check_lineage(recipe: Recipe) -> None:
     the root's model is not the one that this recipe names."""
     from harness.catalog import recipe_files
 
+    if str(recipe.model.from_recipe).endswith(".toml"):
+        raise RecipeError(f"{recipe.model.from_recipe!r} is a file; write the recipe's name, without .toml")
     files = recipe_files(recipe.source.parent if recipe.source else None)
     seen, name = [recipe.name], recipe.model.from_recipe
     while name is not None:

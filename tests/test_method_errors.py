@@ -61,6 +61,7 @@ WRONG = [
     ('name = "tiny"', "", "3: [model] name: missing; this key is required"),
     ('name = "tiny"', 'from_recipe = "nobody"', "4: [model] from_recipe: no recipe named 'nobody'; "),
     ('name = "tiny"', 'from_recipe = "parnt"', "4: [model] from_recipe: no recipe named 'parnt'; did you mean 'parent'? (or give a .toml file)"),
+    ('name = "tiny"', 'from_recipe = "parent.toml"', "4: [model] from_recipe: 'parent.toml' is a file; write the recipe's name, without .toml"),
     ('name = "tiny"', 'from_recipe = "wrong"', "4: [model] from_recipe: wrong starts from wrong: no recipe can start from itself"),
     ('name = "tiny"', 'from_recipe = "round"', "4: [model] from_recipe: wrong starts from round starts from wrong: no recipe can start from itself"),
     ('name = "tiny"', 'from_recipe = "other-round"', "4: [model] from_recipe: wrong starts from other-round starts from other-round-2 starts from other-round: no recipe can start from itself"),
