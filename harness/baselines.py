@@ -20,6 +20,7 @@ from harness.gate.baseline import (
     write_baseline,
 )
 from harness.identity import COMPARED, effective_decoding
+from harness.lineage import base_name
 from harness.rewards import resolve_reward, reward_source
 from harness.rewards.score import primary_grader
 from harness.runs import digest
@@ -27,6 +28,7 @@ from harness.what_ran import recipe_text
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
+    from harness.recipe import Recipe
 
 SAMPLED = 8  # answers a question where decoding is sampled; one is enough where it is greedy
 
@@ -81,11 +83,18 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         versions=versions("torch", "transformers", "trl"),
         commit=run.commit,
         date=datetime.date.today().isoformat(),
-        model=recipe.model.name if recipe.model.revision == "main" else f"{recipe.model.name}@{recipe.model.revision}",
+        model=_model_name(recipe),
         correct=correct,
         content={question.id: question_content(question) for question in questions},
         recipe_toml=recipe_text(recipe),
     )
+
+
+def _model_name(recipe: Recipe) -> str:
+    name, revision = base_name(recipe), recipe.model.revision
+    if recipe.model.from_recipe is not None:
+        return f"{name}, trained by {recipe.model.from_recipe}"
+    return name if revision == "main" else f"{name}@{revision}"
 
 
 def grader_fingerprint(rewards: Mapping[str, float], sources: Mapping[str, str]) -> str:

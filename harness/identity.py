@@ -73,5 +73,6 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "seed": seed,
         "dtype": training_dtype(recipe.model.dtype),
-        "versions": versions("rl-harness", "trl", "accelerate"),
+        "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),
+        **({"lora": recipe.lora.model_dump()} if recipe.lora else {}),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.environment import describe, git_state, without_secrets
 from harness.errors import TrainingError
-from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
+from harness.evaluation import Decided, Evaluation, Keys, evaluate
 from harness.gate import Verdict
 from harness.identity import (
     generation_identity,
@@ -28,6 +28,9 @@ from harness.identity import (
     training_identity,
 )
 from harness.judging import GATES, RECIPE, decided, judge
+from harness.learning import data_identity, learning_of, sampling
+from harness.lineage import parent_of
+from harness.policy.adapter import base_json
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.runs import (
@@ -41,13 +44,16 @@ from harness.runs import (
     write_lines,
     write_text,
 )
-from harness.tasks import Questions, load_questions
+from harness.tasks import Question, Questions, load_questions
 from harness.what_ran import OVERRIDES, overrides, recipe_text
 
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
     from harness.recipe import EvaluateSection, Recipe
+
+
+STAGES = ("before", "after", "samples")  # where other runs may have kept the same answers
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,11 @@ class Trained:
         return list(read_lines(self.directory / "metrics.jsonl"))
 
     @cached_property
+    def data(self) -> list[dict[str, Any]]:
+        """What SFT or DPO learnt from, an example or a pair each; empty for GRPO."""
+        return list(read_lines(self.directory / "data.jsonl"))
+
+    @cached_property
     def completions(self) -> list[dict[str, Any]]:
         """Every sampled completion with its group, rewards and advantage, in order."""
         return list(read_lines(self.directory / "completions.jsonl"))
@@ -130,21 +141,28 @@ class Run:
     @cached_property
     def questions(self) -> Questions:
         task = self.recipe.task
-        located = task.model_copy(update={"name": self._located(task.name)})
+        located = task.model_copy(update={"name": self.located(task.name)})
         return load_questions(located, data=self.settings.data)
 
     @cached_property
     def base(self) -> ModelSource:
-        """The model that training starts from."""
+        """The model that training starts from; what another recipe trains is made or found now."""
+        parent = parent_of(self.recipe)
+        if parent is not None:
+            run = Run(parent, self.seed, self.settings)
+            try:
+                return run.final()
+            finally:
+                run.release()
         return resolve_model(self._model_name, self.recipe.model.revision)
 
     @cached_property
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
         identity = run_identity(
-            self._generation(self.base, self.recipe.evaluate),
+            self._generation(self.base, self.recipe.evaluate, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
-            training_identity(self.recipe, self.questions, self.seed),
+            {**training_identity(self.recipe, self.questions, self.seed), **data_identity(self)},
         )
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):
@@ -176,6 +194,17 @@ class Run:
         """The base policy on the test questions."""
         return self._evaluate("before", self.base)
 
+    def samples(self) -> Evaluation:
+        """The base policy's own answers to the training questions, which SFT and DPO learn from.
+
+        Raises:
+            TrainingError: the recipe learns from something else.
+        """
+        decoding = sampling(self.recipe, self.seed)
+        if decoding is None:
+            raise TrainingError(f"{self.id}: does not learn from sampled completions, so there are none")
+        return self._evaluate("samples", self.base, decoding=decoding, questions=self.questions.train)
+
     def trained(self) -> Trained:
         """The training job, run to its end.
 
@@ -202,7 +231,7 @@ class Run:
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
-        source = self._final()
+        source = self.final()
         if not (self.recipe.gate.stop_early or self.settings.stop_early):
             return self._evaluate("after", source)
         self.before()  # what the answers are held against is there before the first look
@@ -210,7 +239,7 @@ class Run:
 
     def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
-        return self._evaluate(stage, self._final() if trained else self.base, decoding=decoding, keep=False)
+        return self._evaluate(stage, self.final() if trained else self.base, decoding=decoding, keep=False)
 
     def verdicts(self) -> list[Verdict]:
         """Every verdict that is asked for, in the order of :data:`~harness.judging.GATES`, and ``verdicts.json``."""
@@ -225,9 +254,10 @@ class Run:
 
     def audit(self) -> Audit:
         """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
-        fetch a model for it."""
+        fetch or train a model for it."""
         made = self._audit
-        if "directory" in self.__dict__ or self.recipe.model.name == "tiny" or Path(self._model_name).exists():
+        name = self._model_name  # "" where another recipe trains the model
+        if "directory" in self.__dict__ or (name and (name == "tiny" or Path(name).exists())):
             write_json(self.directory / "audit.json", made.to_json())
         return made
 
@@ -239,7 +269,7 @@ class Run:
 
     @property
     def _model_name(self) -> str:
-        return self._located(self.recipe.model.name)
+        return self.located(self.recipe.model.name)
 
     def release(self) -> None:
         """Let go of the loaded model and its memory."""
@@ -259,7 +289,7 @@ class Run:
             own = {"format": 1, "recipe": self.recipe.name, "seed": self.seed, "asked": asked}
             write_json(path, {**own, "verdicts": ordered})
 
-    def _located(self, name: str) -> str:
+    def located(self, name: str) -> str:
         """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
         if self.recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
             beside = self.recipe.source.parent / name
@@ -277,16 +307,22 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
-    def _generation(self, source: ModelSource, decoding: EvaluateSection) -> dict[str, Any]:
+    def _fingerprint(self, source: ModelSource) -> dict[str, str]:
+        return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
+
+    def _generation(
+        self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
+    ) -> dict[str, Any]:
         return generation_identity(
-            fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json"),
-            self.questions.test,
+            self._fingerprint(source),
+            questions,
             decoding,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
         )
 
-    def _final(self) -> ModelSource:
+    def final(self) -> ModelSource:
+        """The trained policy."""
         return resolve_model(str(self.trained().model.resolve()))
 
     def _evaluate(
@@ -295,21 +331,22 @@ class Run:
         source: ModelSource,
         *,
         decoding: EvaluateSection | None = None,
+        questions: Sequence[Question] | None = None,
         keep: bool = True,
         decided: Decided | None = None,
     ) -> Evaluation:
-        decoding = decoding or self.recipe.evaluate
+        decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
         keys = Keys(
-            digest(self._generation(source, decoding)), digest(grading_identity(self.recipe, self.questions.test))
+            digest(self._generation(source, decoding, questions)), digest(grading_identity(self.recipe, questions))
         )
         directory = self.directory
-        kept = []
-        if keep and not self.settings.fresh:
-            kept = [other / each for other in run_directories(self.settings.runs_dir) for each in ("before", "after")]
         with locked(self.settings.runs_dir / ".locks" / keys.generation[:12]):
+            kept = []
+            if keep and not self.settings.fresh:
+                kept = [other / each for other in run_directories(self.settings.runs_dir) for each in STAGES]
             return evaluate(
                 directory / stage,
-                self.questions.test,
+                questions,
                 self.recipe.rewards,
                 decoding,
                 keys,
@@ -321,15 +358,16 @@ class Run:
 
     def _train(self, directory: Path) -> dict[str, Any]:
         from harness.training.job import run_job
+        from harness.training.lora import require_peft
         from harness.training.spec import Job
 
-        rows = [
-            {
-                "prompt": [dict(turn) for turn in each.prompt],
-                **{key: value[0] for key, value in columns([each]).items()},
-            }
-            for each in self.questions.train
-        ]
+        recipe = self.recipe
+        if recipe.lora is not None:
+            require_peft()
+        learning = learning_of(self)
+        if recipe.data is not None:
+            write_lines(directory / "data.jsonl", learning.rows)
+        self.release()
         job = Job(
             method=self.recipe.train.method,
             model=str(self.base.path.resolve()),
@@ -338,7 +376,10 @@ class Run:
             seed=self.seed,
             rewards=self.recipe.rewards,
             arguments=dict(self.recipe.train.arguments),
-            rows=rows,
+            rows=learning.rows,
+            lora=None if recipe.lora is None else recipe.lora.model_dump(),
+            base=None if recipe.lora is None else base_json(self.base, self._fingerprint(self.base)),
+            sampled=dict(learning.sampled),
         )
 
         self.settings.announce(f"{self.id} train", "starting")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.judging import plans
-from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
+from harness.lineage import base_name
+from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -15,20 +16,47 @@ if TYPE_CHECKING:
 def plan_lines(recipe: Recipe) -> list[str]:
     """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask."""
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
-    arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
-    steps, per_step = optimizer_steps(arguments, recipe.task.train_questions), completions_per_step(arguments)
     gate = ", ".join(
         f"{key} {value:g}"
         for key in ("min_accuracy", "min_improvement", "alpha")
         if (value := getattr(recipe.gate, key)) is not None
     )
     return [
-        f"model: {recipe.model.name}; task: {recipe.task.name}",
+        f"model: {_model(recipe)}; task: {recipe.task.name}",
         f"before and after: {asked} answers each, at most {recipe.evaluate.max_new_tokens} tokens an answer",
-        f"train: {recipe.train.method}, {steps} optimizer steps of {per_step} completions "
-        f"({steps * per_step} to sample) over {recipe.task.train_questions} questions",
+        *_training(recipe),
         f"gate: {gate}",
     ]
+
+
+def _model(recipe: Recipe) -> str:
+    if recipe.model.from_recipe is None:
+        return recipe.model.name
+    return f"{base_name(recipe)}, as {recipe.model.from_recipe} trains it with the same seed (made first if need be)"
+
+
+def _training(recipe: Recipe) -> list[str]:
+    method, questions = recipe.train.method, recipe.task.train_questions
+    arguments = {**argument_defaults(method), **recipe.train.arguments}
+    how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
+    data, per_step = recipe.data, completions_per_step(arguments)
+    if data is None:
+        steps = optimizer_steps(arguments, questions)
+        return [
+            f"train: {method}{how}, {steps} optimizer steps of {per_step} completions "
+            f"({steps * per_step} to sample) over {questions} questions"
+        ]
+    learnt = "examples" if method == "sft" else "pairs"
+    if data.source == "completions":
+        samples, most = questions * data.samples_per_question, questions * data.per_question
+        first = [f"samples: {samples} answers to {questions} training questions, to learn from"]
+    elif data.source == "solutions":
+        first, most = [], questions
+    else:
+        counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
+        return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
+    steps = supervised_steps(arguments, most)
+    return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
 
 
 def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:

@@ -13,10 +13,21 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from harness.errors import RecipeError
 from harness.recipe_checks import check, fewest_questions, line_of, nearest, read_rewards, where
@@ -51,11 +62,22 @@ class _Section(BaseModel, metaclass=_Explained):
 
 
 class ModelSection(_Section):
-    """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file."""
+    """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file.
 
-    name: str
+    ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
+    """
+
+    from_recipe: str | None = None
+    name: str = Field(default="", validate_default=True)
     revision: str = "main"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _say_which(cls, name: str, info: ValidationInfo) -> str:
+        if not name and info.data.get("from_recipe") is None:
+            raise PydanticCustomError("missing", "no model is named")
+        return name
 
 
 class TaskSection(_Section):
@@ -75,7 +97,7 @@ class TaskSection(_Section):
 class TrainSection(_Section):
     """``[train]``: the method; every other key goes to TRL's config of that method unchanged."""
 
-    method: Literal["grpo"] = "grpo"
+    method: Literal["grpo", "sft", "dpo"] = "grpo"
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -89,6 +111,41 @@ class TrainSection(_Section):
             **({"method": table["method"]} if "method" in table else {}),
             "arguments": {key: value for key, value in table.items() if key != "method"},
         }
+
+
+class DataSection(_Section):
+    """``[data]``: what SFT and DPO learn from.
+
+    ``source`` is ``"completions"`` (the policy's own graded answers to the training questions), ``"solutions"`` (the
+    task's worked ones, SFT only) or the path of a ``.jsonl`` file; see :mod:`harness.training.given`. All other keys
+    are about completions: the answers sampled a question, at most ``per_question`` examples (SFT: different correct
+    answers; DPO: pairs of a correct and a wrong one) made of them, and how they are sampled. ``max_new_tokens`` is
+    that of ``[evaluate]`` unless given.
+    """
+
+    source: str = "completions"
+    samples_per_question: Positive = 8
+    per_question: Positive = 4
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    max_new_tokens: Positive | None = None
+
+
+class LoraSection(_Section):
+    """``[lora]``: train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) through peft instead of all weights.
+
+    ``alpha / r`` scales the adapter. ``target_modules`` is ``"all-linear"`` (all but the output layer) or a list of
+    module names. ``merge`` saves the final policy as plain weights; without it, as an adapter beside its base's name.
+    """
+
+    r: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Annotated[
+        list[str], Field(min_length=1), BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+    ] = ["all-linear"]
+    merge: bool = True
 
 
 class EvaluateSection(_Section):
@@ -129,6 +186,8 @@ class Recipe(_Section):
     task: TaskSection
     rewards: InstanceOf[Rewards] = Rewards({"boxed_numeric": 1.0})
     train: TrainSection = TrainSection()
+    data: DataSection | None = None
+    lora: LoraSection | None = None
     evaluate: EvaluateSection = EvaluateSection()
     gate: GateSection = GateSection()
     source: Path | None = Field(default=None, exclude=True, repr=False)
@@ -139,11 +198,19 @@ class Recipe(_Section):
         super().__init__(**fields)
         check(self)
 
+    @model_validator(mode="after")
+    def _say_what_is_learnt_from(self) -> Recipe:
+        if self.train.method != "grpo" and self.data is None:  # its defaults are part of the recipe
+            object.__setattr__(self, "data", DataSection())
+        return self
+
     def override(self, changes: Mapping[str, Any]) -> Recipe:
         """A new recipe with dotted keys replaced: ``recipe.override({"train.max_steps": 2, "model.name": "tiny"})``."""
         tables = self._tables()
         for dotted, value in changes.items():
             table, key = tables, dotted
+            if (section := key.partition(".")[0]) != key and section in _sections():
+                tables.setdefault(section, {})
             while isinstance(inner := table.get(key.partition(".")[0]), dict) and "." in key:
                 table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself
             table[key] = value
@@ -256,8 +323,10 @@ def _explain(error: ValidationError, section: tuple[str, ...], source: Path | No
 
 
 def _sections() -> dict[str, type[_Section]]:
-    tables = {name: field.annotation for name, field in Recipe.model_fields.items()}
-    return {name: table for name, table in tables.items() if isinstance(table, type) and issubclass(table, _Section)}
+    """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
+    kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in Recipe.model_fields.items()}
+    tables = {name: [each for each in found if isinstance(each, type)] for name, found in kinds.items()}
+    return {name: each for name, found in tables.items() for each in found if issubclass(each, _Section)}
 
 
 def _home(location: tuple[str, ...]) -> str:
@@ -269,4 +338,6 @@ def _home(location: tuple[str, ...]) -> str:
     valid = [key for key in (sections[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
     hint = nearest(word.partition(".")[0], valid)
     homes = [name for name, table in sections.items() if word in table.model_fields]
-    return f"it belongs under [{homes[0]}]" if homes and not hint.startswith("did you mean") else hint
+    if not homes or hint.startswith("did you mean"):
+        return hint
+    return f"it belongs under {' or '.join(f'[{name}]' for name in homes)}"

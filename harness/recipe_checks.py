@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import tomli_w
 
 from harness.errors import RecipeError, RewardError
+from harness.method_checks import OWNED_BY, check_method
 from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import argument_defaults, completions_per_batch
@@ -69,8 +70,8 @@ def check(recipe: Recipe) -> None:
             refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
     defaults = argument_defaults(recipe.train.method)
     for key in recipe.train.arguments:
-        if key in OWNED:
-            refuse(("train", key), f"not set here: {OWNED[key]}")
+        if owner := OWNED.get(key) or OWNED_BY[recipe.train.method].get(key):
+            refuse(("train", key), f"not set here: {owner}")
         if key not in defaults:
             refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {nearest(key, list(defaults))}")
         if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
@@ -80,7 +81,10 @@ def check(recipe: Recipe) -> None:
             tomli_w.dumps({key: recipe.train.arguments[key]})
         except TypeError:
             refuse(("train", key), f"{recipe.train.arguments[key]!r} cannot be written in TOML; use plain values")
-    _check_grpo_batch(recipe, defaults, refuse)
+    check_method(recipe, refuse)
+    _check_counts(recipe, defaults, refuse)
+    if recipe.train.method == "grpo":
+        _check_grpo_batch(recipe, defaults, refuse)
 
 
 def read_rewards(table: object, source: Path | None) -> Rewards:
@@ -114,13 +118,16 @@ def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None
                 refuse(("rewards", name), str(error))
 
 
+def _check_counts(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    for key in _COUNTS:
+        value = {**defaults, **recipe.train.arguments}.get(key)
+        if value is not None and (type(value) is not int or value < 1):
+            refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
+
+
 def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
     """TRL's rules (GRPOConfig.__post_init__), for one process."""
     arguments = {**defaults, **recipe.train.arguments}
-    for key in _COUNTS:
-        value = arguments[key]
-        if value is not None and (type(value) is not int or value < 1):
-            refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
     generations = arguments["num_generations"]
     per_device = arguments["per_device_train_batch_size"]
     whole, steps = arguments["generation_batch_size"], arguments["steps_per_generation"]
@@ -152,7 +159,9 @@ def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable
 
 
 def fewest_questions(recipe: Recipe) -> int:
-    """Training questions that fill one generation batch."""
+    """Training questions that fill one generation batch; SFT and DPO can learn from one."""
+    if recipe.train.method != "grpo":
+        return 1
     arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
     return max(1, completions_per_batch(arguments) // int(arguments["num_generations"]))
 

@@ -3,6 +3,10 @@
 pytest suites/test_grpo.py --rl-recipe tiny-arithmetic
 """
 
+import pytest
+
+pytestmark = pytest.mark.method("grpo")
+
 
 def test_training_is_sound(verdicts):
     """Finite losses and gradients, and not every group of completions without a difference in reward."""

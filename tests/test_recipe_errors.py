@@ -44,7 +44,7 @@ WRONG = [
     ("[gate]", "[gates]", "23: gates: unknown key; did you mean 'gate'?"),
     ("alpha =", "alpah =", "24: [gate] alpah: unknown key; did you mean 'alpha'?"),
     ("alpha =", "zzz =", "24: [gate] zzz: unknown key; valid: alpha, margin, min_accuracy, min_improvement, power, stop_early"),
-    ("alpha = 0.05", "top_k = 1", "24: [gate] top_k: unknown key; it belongs under [evaluate]"),
+    ("alpha = 0.05", "top_k = 1", "24: [gate] top_k: unknown key; it belongs under [data] or [evaluate]"),
     ("alpha = 0.05", "seeds = [1]", "24: [gate] seeds: unknown key; it belongs to the top of the recipe, before the first [table]"),
     ('name = "tiny"', 'nmae = "tiny"', "5: [model] nmae: unknown key; did you mean 'name'?"),
     ("seeds = [0]", 'name = "x"', "2: a recipe's name is its file; drop this key"),
@@ -91,7 +91,7 @@ WRONG = [
     ("boxed_numeric = 1.0", '"my.mod:f" = { weight = 1, ground_truth = "7" }', "13: [rewards.my.mod:f] ground_truth: every reward function is called with it; choose another name"),
     ("boxed_numeric = 1.0", '"my.mod:f" = "1"', "13: [rewards] my.mod:f: must be a number, not '1'"),
     # TRL's keys
-    ('method = "grpo"', 'method = "gpro"', "16: [train] method: must be 'grpo', not 'gpro'"),
+    ('method = "grpo"', 'method = "gpro"', "16: [train] method: must be 'grpo', 'sft' or 'dpo', not 'gpro'"),
     ('method = "grpo"', "learning_rat = 1e-5", "16: [train] learning_rat: unknown key of TRL's grpo config; did you mean 'learning_rate'?"),
     ('method = "grpo"', "qqqqqq = 1e-5", "16: [train] qqqqqq: unknown key of TRL's grpo config; nothing valid has a similar name"),
     ('method = "grpo"', 'learning_rate = "5e-6"', "16: [train] learning_rate: must be a number without quotes, not '5e-6'"),
@@ -183,7 +183,7 @@ def test_recipes_built_in_python(changes: dict[str, Any], message: str) -> None:
         (TaskSection, {"name": "gsm8k", "test_questions": 1}, "[task] train_questions: missing; this key is required"),
         (ModelSection, {"name": "tiny", "revison": "x"}, "[model] revison: unknown key; did you mean 'revision'?"),
         (EvaluateSection, {"temperature": -1}, "[evaluate] temperature: must be 0 or more, not -1"),
-        (TrainSection, {"method": "ppo"}, "[train] method: must be 'grpo', not 'ppo'"),
+        (TrainSection, {"method": "ppo"}, "[train] method: must be 'grpo', 'sft' or 'dpo', not 'ppo'"),
     ],
 )
 def test_sections_built_in_python(section: Any, keys: dict[str, Any], message: str) -> None:

@@ -12,46 +12,57 @@ from typing import Any
 import pytest
 
 from harness.errors import RecipeError
+from harness.method_checks import OWNED_BY
 from harness.recipe_checks import OWNED
 from harness.training.arguments import CONFIGS, argument_defaults
 
 
+@pytest.fixture(scope="module", params=["grpo", "sft", "dpo"])
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def fields() -> dict[str, dataclasses.Field[Any]]:
-    """The fields of the real GRPOConfig."""
-    from trl import GRPOConfig
+def config(method: str) -> Any:
+    """TRL's own class."""
+    import trl
 
-    return {field.name: field for field in dataclasses.fields(GRPOConfig)}
-
-
-def test_names_are_those_of_the_class(fields: dict[str, dataclasses.Field[Any]]) -> None:
-    assert set(argument_defaults("grpo")) == set(fields)
+    return getattr(trl, f"{method.upper()}Config")
 
 
-def test_literal_defaults_are_those_of_the_class(fields: dict[str, dataclasses.Field[Any]]) -> None:
-    defaults = argument_defaults("grpo")
+@pytest.fixture(scope="module")
+def fields(config: Any) -> dict[str, dataclasses.Field[Any]]:
+    """Its fields."""
+    return {field.name: field for field in dataclasses.fields(config)}
+
+
+def test_names_are_those_of_the_class(method: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
+    assert set(argument_defaults(method)) == set(fields)
+
+
+def test_literal_defaults_are_those_of_the_class(method: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
+    defaults = argument_defaults(method)
     differing = {name for name, field in fields.items() if field.default != defaults[name]}
     # None stands for what the source computes: a factory, or a name that is no literal.
     assert {name for name in differing if defaults[name] is not None} == set()
-    assert differing <= {"optim", "include_for_metrics"}
+    assert differing <= {"optim", "include_for_metrics", "loss_type"}
 
 
-def test_the_bases_that_are_read_are_all_that_have_fields() -> None:
-    from trl import GRPOConfig
-
-    bases = [base.__name__ for base in reversed(GRPOConfig.__mro__) if dataclasses.is_dataclass(base)]
-    assert bases == [name for _, _, name in CONFIGS["grpo"]]
+def test_the_bases_that_are_read_are_all_that_have_fields(method: str, config: Any) -> None:
+    bases = [base.__name__ for base in reversed(config.__mro__) if dataclasses.is_dataclass(base)]
+    assert bases == [name for _, _, name in CONFIGS[method]]
 
 
-def test_nothing_with_a_numeric_default_takes_text(fields: dict[str, dataclasses.Field[Any]]) -> None:
+def test_nothing_with_a_numeric_default_takes_text(method: str, fields: dict[str, dataclasses.Field[Any]]) -> None:
     # recipe_checks refuses text for these keys.
-    numeric = {name for name, default in argument_defaults("grpo").items() if isinstance(default, (int, float))}
+    numeric = {name for name, default in argument_defaults(method).items() if isinstance(default, (int, float))}
     assert len(numeric) > 50
     assert [name for name in numeric if "str" in str(fields[name].type)] == []
 
 
-def test_owned_keys_are_trls_keys() -> None:
+def test_owned_keys_are_trls_keys(method: str) -> None:
     assert set(OWNED) <= set(argument_defaults("grpo"))
+    assert set(OWNED_BY[method]) <= set(argument_defaults(method))
 
 
 def test_reading_imports_neither_trl_nor_torch() -> None:

@@ -91,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     _add_folder(report, "--report-dir", "rl-report")
 
+    methods = command("methods", "look:methods", "hold the training methods of finished runs against each other")
+    methods.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    methods.add_argument("--alpha", type=_share, default=0.05, help="chance of a false claim, shared (%(default)s)")
+
     recipes = command("recipes", "look:recipes", "list the recipes")
     _add_folder(recipes, "--recipes-dir", "suites/recipes")
     return parser

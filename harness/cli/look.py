@@ -67,6 +67,16 @@ def history(options: argparse.Namespace) -> int:
     return 0
 
 
+def methods(options: argparse.Namespace) -> int:
+    """The table of methods from finished runs: accuracy, what it cost, and every pair on the same questions."""
+    from harness.methods import compare_methods
+
+    for directory in options.runs:
+        require_run(directory)
+    print("\n".join(compare_methods(options.runs, alpha=options.alpha).lines()))
+    return 0
+
+
 def recipes(options: argparse.Namespace) -> int:
     """One line a recipe."""
     from harness.catalog import find_recipe, recipe_files

@@ -66,7 +66,7 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     """The recipe that was named, with ``--set``, ``--model`` and ``--limit`` applied."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
-        changes["model.name"] = options.model
+        changes |= {"model.name": options.model, "model.from_recipe": None}
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
     recipe = recipe.override(changes) if changes else recipe
     return recipe if options.limit is None else recipe.limited(options.limit)

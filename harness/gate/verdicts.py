@@ -194,9 +194,11 @@ def judge_accuracy(
 
 
 def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Finite losses and gradients, and at least one group of completions that differed in reward.
+    """Finite losses and gradients; in GRPO also at least one group of completions that differed in reward.
 
     A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
+    SFT and DPO log no such groups, and their loss is shown instead; DPO's share of pairs whose chosen answer gained
+    more than the rejected one (TRL's ``rewards/accuracies``) too.
     """
     steps = [row for row in metrics if "loss" in row]
     numbers: dict[str, Any] = {"logged_steps": len(steps)}
@@ -217,6 +219,12 @@ def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
         sentence = f"every group had equal rewards in all {len(steps)} logged steps: there was nothing to learn from"
         return Verdict("training", "UNSOUND", sentence, numbers)
     trend = f", reward {rewards[0]:.3f} -> {rewards[-1]:.3f}" if rewards else ""
+    if not rewards and not shares:
+        numbers["first_loss"], numbers["last_loss"] = steps[0]["loss"], steps[-1]["loss"]
+        trend = f", loss {steps[0]['loss']:.3f} -> {steps[-1]['loss']:.3f}"
+        if (preferred := steps[-1].get("rewards/accuracies")) is not None:
+            numbers["preferred_share"] = preferred
+            trend += f", chosen preferred in {percent(preferred)} of the last pairs"
     zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
     return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}", numbers)
 

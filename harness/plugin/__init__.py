@@ -15,17 +15,19 @@ from harness.plugin.fixtures import (
     audit,
     before,
     device,
+    methods,
     policy,
     questions,
     recipe,
     require,
     rl_run,
+    rl_runs,
     trained,
     verdicts,
 )
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
-from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, UNDERPOWERED, Summary
+from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -35,11 +37,13 @@ __all__ = [
     "audit",
     "before",
     "device",
+    "methods",
     "policy",
     "questions",
     "recipe",
     "require",
     "rl_run",
+    "rl_runs",
     "trained",
     "verdicts",
 ]
@@ -55,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rl_recipe(*recipes): names, files or Recipe objects that a test runs with")
+    config.addinivalue_line("markers", "method(name): run a test only with recipes that train by this method")
     session = config.stash[SESSION] = Session(config)
     if hasattr(config, "workerinput"):
         return
@@ -65,44 +70,72 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "rl_run" not in metafunc.fixturenames:
+    asked = [name for name in ("rl_run", "rl_runs") if name in metafunc.fixturenames]
+    if not asked:
         return
-    marker = metafunc.definition.get_closest_marker("rl_recipe")
+    session = session_of(metafunc.config)
+    recipes, method = (metafunc.definition.get_closest_marker(name) for name in ("rl_recipe", "method"))
     try:
-        parameters = session_of(metafunc.config).parameters(marker)
+        if "rl_run" in asked:
+            parameters = session.parameters(recipes, method)
+            ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
+            metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
+        if "rl_runs" in asked:
+            groups = session.groups(recipes)
+            ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
+            metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
-    metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
 
 
 @pytest.hookimpl(trylast=True)  # what -k leaves out shares no alpha
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out(config, items)
     uses_device, has_xdist = False, config.pluginmanager.hasplugin("xdist")
     heavy: list[tuple[pytest.Item, Recipe, int]] = []
     for item in items:
-        parameter = _parameter(item)
-        if parameter is None:
+        parameters = _parameters(item)
+        if not parameters:
             continue
-        recipe, seed = parameter
+        recipe, seed = parameters[0]
         if has_xdist:  # it is xdist that knows this marker
             item.add_marker(pytest.mark.xdist_group(f"{recipe.name}-{seed}"))
-        if "device" in getattr(item, "fixturenames", ()):
+        if "device" in getattr(item, "fixturenames", ()) or len(parameters) > 1:
             uses_device = True
-            if reason := session_of(config).unmet(recipe):
-                item.add_marker(pytest.mark.skip(reason=reason))
+            reasons = [reason for recipe, _ in parameters if (reason := session_of(config).unmet(recipe))]
+            if reasons:
+                item.add_marker(pytest.mark.skip(reason=reasons[0]))
             else:
-                heavy.append((item, recipe, seed))
+                heavy += [(item, recipe, seed) for recipe, seed in parameters]
     _refuse_underpowered(session_of(config), heavy)
     if uses_device and hasattr(config, "workerinput"):
         take_one_gpu(config.workerinput["workerid"])
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a training method that none of the session's recipes has are left out, rather than skipped."""
+    idle = [item for item in items if _without_recipe(item)]
+    if not idle:
+        return
+    config.hook.pytest_deselected(items=idle)
+    items[:] = [item for item in items if item not in idle]
+    if not items:  # else pytest would end with "no tests ran" and no reason
+        names = ", ".join(dict.fromkeys(recipe.name for recipe in session_of(config).recipes))
+        config.stash[NOTHING] = f"no recipe here trains by the method that these tests are of; recipes: {names}"
+
+
+def _without_recipe(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    given = callspec.params if callspec else {}
+    return any(name in given and not isinstance(given[name], tuple) for name in ("rl_run", "rl_runs"))
 
 
 def _refuse_underpowered(session: Session, heavy: list[tuple[pytest.Item, Recipe, int]]) -> None:
     """Nothing is generated for gates that could not see what they are asked to see."""
     gated: list[tuple[Recipe, int]] = []
     for item, asked, seed in heavy:
-        if "verdicts" in getattr(item, "fixturenames", ()) and (asked, seed) not in gated:
+        judged = {"verdicts", "rl_runs"} & set(getattr(item, "fixturenames", ()))
+        if judged and (asked, seed) not in gated:
             gated.append((asked, seed))
     if not gated:
         return
@@ -142,8 +175,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     from harness.plugin.plan import write_plan
 
     parameters: list[tuple[Recipe, int]] = []
-    for parameter in map(_parameter, session.items):
-        if parameter is not None and parameter not in parameters:
+    for parameter in (each for item in session.items for each in _parameters(item)):
+        if parameter not in parameters:
             parameters.append(parameter)
     write_plan(session_of(session.config), parameters)
     return True
@@ -179,12 +212,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
-    parameter = _parameter(item)
-    if parameter is not None:
+    for parameter in _parameters(item):
         run = session_of(item.config).find_run(*parameter)
         directory = run and opened_directory(run)
         if directory:
             _hand_over(item, DIRECTORY, str(directory))
+            if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
+                _hand_over(item, METHODS, str(directory))
     report = yield
     handed = item.stash.setdefault(_HANDED, [])
     setattr(report, HANDED, [*handed])
@@ -198,9 +232,12 @@ def _hand_over(item: pytest.Item, name: str, value: str | int) -> None:
         handed.append([name, value])
 
 
-def _parameter(item: pytest.Item) -> tuple[Recipe, int] | None:
+def _parameters(item: pytest.Item) -> tuple[tuple[Recipe, int], ...]:
+    """The (recipe, seed) pairs that a test runs with: one, or several that it compares."""
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("rl_run") if callspec else None
+    given = callspec.params if callspec else {}
+    one: tuple[tuple[Recipe, int], ...] = (given["rl_run"],) if "rl_run" in given else ()
+    return (*one, *given.get("rl_runs", ()))
 
 
 def _ends_module(item: pytest.Item, nextitem: pytest.Item | None) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.evaluation import Evaluation
     from harness.gate import Verdict
+    from harness.methods import Comparison
     from harness.pipeline import Run, Trained
     from harness.plugin.session import Session
     from harness.policy import Policy
@@ -71,6 +72,30 @@ def rl_run(request: pytest.FixtureRequest) -> Run:
     recipe, seed = request.param
     run: Run = session_of(request.config).run_of(recipe, seed)
     return run
+
+
+@pytest.fixture(scope="session")
+def rl_runs(request: pytest.FixtureRequest) -> tuple[Run, ...]:
+    """Runs of recipes that differ in their training method alone, every seed of each; parametrized by the plugin."""
+    session = session_of(request.config)
+    return tuple(session.run_of(recipe, seed) for recipe, seed in request.param)
+
+
+@pytest.fixture(scope="session")
+def methods(rl_runs: tuple[Run, ...], pytestconfig: pytest.Config) -> Comparison:
+    """What the runs of :func:`rl_runs` say of their methods, kept as ``methods.json`` in each run directory."""
+    from harness.methods import compare_methods, write_methods
+
+    with session_of(pytestconfig).plainly():
+        for run in rl_runs:
+            run.before()
+            run.after()
+            run.release()
+        directories = [run.directory for run in rl_runs]
+        gate = rl_runs[0].recipe.gate
+        comparison = compare_methods(directories, alpha=gate.alpha, margin=gate.margin)
+        write_methods(comparison, directories)
+        return comparison
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,7 @@ class Session:
         if model := get_option(self.config, "model"):
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
+            changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if changes:
             try:
                 recipe = recipe.override(changes)
@@ -75,8 +76,13 @@ class Session:
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
 
-    def parameters(self, marker: pytest.Mark | None = None) -> list[tuple[Recipe, int]]:
-        """(recipe, seed) pairs: of the marker's recipes where a test names its own, else of the session's."""
+    def parameters(
+        self, marker: pytest.Mark | None = None, method: pytest.Mark | None = None
+    ) -> list[tuple[Recipe, int]]:
+        """(recipe, seed) pairs: of the marker's recipes where a test names its own, else of the session's.
+
+        ``method`` leaves those that train by it.
+        """
         from harness.catalog import find_recipe
 
         for name in CHOICES:
@@ -86,7 +92,18 @@ class Session:
             recipes = [self.adjusted(find_recipe(each, folder)) for each in marker.args]
         else:
             recipes = self.recipes
-        return [(recipe, seed) for recipe in recipes for seed in recipe.seeds]
+        kept = [recipe for recipe in recipes if method is None or recipe.train.method in method.args]
+        return [(recipe, seed) for recipe in kept for seed in recipe.seeds]
+
+    def groups(self, marker: pytest.Mark | None = None) -> list[tuple[tuple[Recipe, int], ...]]:
+        """(recipe, seed) pairs of recipes that differ in their method alone: same model, task, rewards, evaluation and
+        seeds, and at least two methods. What this machine cannot run is left out."""
+        found: dict[str, list[tuple[Recipe, int]]] = {}
+        for recipe, seed in self.parameters(marker):
+            if not self.unmet(recipe):
+                same = recipe.model_dump_json(include={"model", "task", "rewards", "evaluate", "seeds"})
+                found.setdefault(same, []).append((recipe, seed))
+        return [tuple(group) for group in found.values() if len({recipe.train.method for recipe, _ in group}) > 1]
 
     def known(self) -> set[tuple[str, int]]:
         """Name and seed of every recipe that there is, whether or not this session runs it."""

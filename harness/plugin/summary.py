@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
+METHODS = "methods"
+NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
 
 class Summary:
@@ -26,11 +28,14 @@ class Summary:
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
         self.weak: dict[str, None] = {}
+        self.compared: set[Path] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in getattr(report, HANDED, ()):
             if name == DIRECTORY:
                 self.directories.add(Path(str(value)))
+            elif name == METHODS:
+                self.compared.add(Path(str(value)))
             elif name == UNDERPOWERED:
                 self.weak[str(value)] = None
             elif name == MEMORY and report.when == "teardown":
@@ -38,6 +43,8 @@ class Summary:
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        if reason := self.config.stash.get(NOTHING, None):
+            terminalreporter.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
         if not (self.directories or self.weak or unused):
             return
@@ -48,6 +55,7 @@ class Summary:
             terminalreporter.write_line(f"{sentence} (--rl-report-only asks all the same)")
         for directory in directories:
             _write_run(terminalreporter, directory, self._short(directory))
+        self._write_methods(terminalreporter)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
@@ -72,6 +80,22 @@ class Summary:
             )
         else:
             terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+
+    def _write_methods(self, terminal: TerminalReporter) -> None:
+        """Each comparison of methods once; all of its run directories keep it."""
+        if not self.compared:
+            return
+        from harness.methods import METHODS, table
+        from harness.runs import read_json
+
+        found = [read_json(directory / METHODS) for directory in sorted(self.compared)]
+        seen: list[dict[str, Any]] = []
+        for comparison in found:
+            if comparison and comparison not in seen:
+                seen.append(comparison)
+                terminal.write_line("methods compared (95 % intervals in brackets):", bold=True)
+                for line in table(comparison):
+                    terminal.write_line(f"  {line}")
 
     def _hand_on(self, directories: list[Path]) -> None:
         """Markdown for GitHub's job summary and for a pull request's comment."""

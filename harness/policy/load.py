@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import importlib.util
 import io
 import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -25,12 +27,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from harness.errors import ModelError
+from harness.policy.adapter import put_on
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, resolve_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from harness.tasks.question import Message
 
@@ -127,9 +129,21 @@ class Policy:
         """The text of token ids, special tokens left out and spaces as they are."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def merged(self) -> Policy:
+        """The same policy as plain weights: an adapter is added into them. This policy's model is then used up."""
+        if not hasattr(self.model, "merge_and_unload"):
+            return self
+        model = self.model.merge_and_unload()
+        model.requires_grad_(True)  # peft froze them
+        return dataclasses.replace(self, model=model)
+
     def save(self, folder: str | Path) -> None:
-        """Write safetensors, tokenizer and chat template to a folder that :func:`load_policy` reads back."""
-        self.model.save_pretrained(folder)
+        """Write safetensors (of an adapter alone, where there is one), tokenizer and chat template to a folder that
+        :func:`load_policy` reads back."""
+        adapted = hasattr(self.model, "merge_and_unload")
+        self.model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
+        if adapted:
+            (Path(folder) / "README.md").unlink(missing_ok=True)  # peft's model card is a form without entries
         self.tokenizer.save_pretrained(folder)
 
     def _render(self, turns: list[dict[str, str]]) -> str:
@@ -149,6 +163,8 @@ def load_policy(
         ModelError: the model is not there, is incomplete or damaged, has no chat template, or does not fit in memory.
     """
     source = name_or_source if isinstance(name_or_source, ModelSource) else resolve_model(name_or_source, revision)
+    if source.base is not None:
+        return _adapted(source, load_policy(source.base, device=device, dtype=dtype).merged())
     device = choose_device(device)
     torch_dtype = getattr(torch, choose_dtype(dtype, device))
     _share_cores()
@@ -164,6 +180,21 @@ def load_policy(
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{source.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
     model.eval()
+    return Policy.of(model, tokenizer, source)
+
+
+def _adapted(source: ModelSource, base: Policy) -> Policy:
+    """A base policy with an adapter on it, asked through the adapter's own tokenizer where it brings one."""
+    try:
+        with _quiet():
+            own = (source.path / "tokenizer_config.json").is_file()
+            tokenizer = _load_tokenizer(source) if own else base.tokenizer
+            model = put_on(base, source.path)
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{source.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
     return Policy.of(model, tokenizer, source)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import ModelError
+from harness.policy.adapter import WEIGHTS, adapter_fingerprint, base_of, is_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,19 +47,22 @@ _PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_loca
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     """Where a model lies. ``path`` is a folder, or the file of a ``"gguf"``; ``revision`` is the commit that a Hub
-    revision stands for, and ``None`` for everything that is not from the Hub."""
+    revision stands for, and ``None`` for everything that is not from the Hub. ``base`` is what an ``"adapter"`` (a
+    folder) was trained on."""
 
     name: str
-    kind: Literal["embedded", "folder", "gguf", "hub"]
+    kind: Literal["embedded", "folder", "gguf", "hub", "adapter"]
     path: Path
     revision: str | None = None
+    base: ModelSource | None = None
 
 
 def resolve_model(name: str, revision: str = "main") -> ModelSource:
     """Find a model, fetching it from the Hub if the name is a Hub id that is not in the local cache yet.
 
-    ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id. What exists on disk wins over
-    a Hub id of the same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
+    ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id. Where a folder or Hub id holds
+    an adapter of peft's, its base is found by the name that it gives. What exists on disk wins over a Hub id of the
+    same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
 
     Raises:
         ModelError: nothing is there, it cannot be fetched, or it has no safetensors weights.
@@ -75,10 +79,14 @@ def resolve_model(name: str, revision: str = "main") -> ModelSource:
             raise ModelError(f"{name}: is a file, but not a .gguf; name the model's folder instead")
         return ModelSource(name, "gguf", path.resolve())
     if path.is_dir():
+        if is_adapter(path):
+            return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*base_of(name, path)))
         return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
     if _looks_like_path(name):
         raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
     folder = _snapshot(name, revision)
+    if is_adapter(folder):
+        return ModelSource(name, "adapter", folder, folder.name, resolve_model(*base_of(name, folder)))
     return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
 
 
@@ -95,11 +103,18 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
     """
     remembered = _DigestCache(cache)
     try:
+        if source.base is not None:
+            own = {}
+            if (source.path / "tokenizer_config.json").is_file():
+                own["tokenizer"] = _digest_files(source.path, TOKENIZER_FILES)
+                own["chat_template"] = _digest(_chat_template(source.path))
+            weights = remembered.digest(source.path / WEIGHTS)
+            return adapter_fingerprint(source, fingerprint(source.base, cache), weights, own)
         if source.kind == "gguf":
             return dict.fromkeys(("weights", "tokenizer", "chat_template", "config"), remembered.digest(source.path))
-        weights = [remembered.digest(path) for path in _weight_files(_checked_folder(source.name, source.path))]
+        files = [remembered.digest(path) for path in _weight_files(_checked_folder(source.name, source.path))]
         return {
-            "weights": _digest("\n".join(weights)),
+            "weights": _digest("\n".join(files)),
             "tokenizer": _digest_files(source.path, TOKENIZER_FILES),
             "chat_template": _digest(_chat_template(source.path)),
             "config": _digest_files(source.path, CONFIG_FILES),
@@ -125,8 +140,6 @@ def _checked_folder(name: str, folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         if found := sorted(folder.glob("*.gguf")):
             raise ModelError(f"{name}: holds GGUF files; name one of them, such as {found[0]}")
-        if (folder / "adapter_config.json").is_file():
-            raise ModelError(f"{name}: holds an adapter alone; merge it into its base model and save that")
         raise ModelError(f"{name}: is not a model folder, it has no config.json")
     weights = _weight_files(folder)
     if not weights:

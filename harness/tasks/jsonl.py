@@ -23,8 +23,9 @@ Row = Mapping[str, Any]
 FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "id": "id"}
 
 
-def read_rows(path: Path) -> list[tuple[int, Row]]:
-    """Every object of a JSONL file with its 1-based line number; blank lines are passed over.
+def read_rows(path: Path, what: str = "questions") -> list[tuple[int, Row]]:
+    """Every object of a JSONL file with its 1-based line number; blank lines are passed over. ``what``
+    they are goes into the error of an empty file.
 
     Raises:
         TaskError: the file cannot be read, or a line is not a JSON object.
@@ -48,7 +49,7 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
             raise TaskError(f"{path}:{number}: a line must be one JSON object, not {type(row).__name__}")
         rows.append((number, row))
     if not rows:
-        raise TaskError(f"{path}: holds no questions")
+        raise TaskError(f"{path}: holds no {what}")
     return rows
 
 

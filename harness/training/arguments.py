@@ -15,13 +15,16 @@ from typing import Any
 
 from harness.errors import RecipeError
 
+_BASES = (
+    ("transformers", "training_args.py", "TrainingArguments"),
+    ("trl", "trainer/base_config.py", "_BaseConfig"),
+)
+
 # Each config's class and its bases, nearest last, as (package, file, class).
 CONFIGS = {
-    "grpo": (
-        ("transformers", "training_args.py", "TrainingArguments"),
-        ("trl", "trainer/base_config.py", "_BaseConfig"),
-        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
-    ),
+    "grpo": (*_BASES, ("trl", "trainer/grpo_config.py", "GRPOConfig")),
+    "sft": (*_BASES, ("trl", "trainer/sft_config.py", "SFTConfig")),
+    "dpo": (*_BASES, ("trl", "trainer/dpo_config.py", "DPOConfig")),
 }
 
 
@@ -70,6 +73,20 @@ def optimizer_steps(arguments: dict[str, Any], questions: int) -> int:
     batches = questions // (batch // arguments["num_generations"])
     uses = batches * arguments["num_train_epochs"] * arguments["num_iterations"]
     return int(uses * batch // completions_per_step(arguments))
+
+
+def supervised_steps(arguments: dict[str, Any], rows: int) -> int:
+    """Optimizer steps of an SFT or DPO job over so many examples or pairs, in one process and without packing.
+
+    As ``transformers.Trainer.set_initial_training_values`` counts them.
+    """
+    max_steps = arguments.get("max_steps")
+    if max_steps is not None and max_steps > 0:
+        return int(max_steps)
+    size = int(arguments["per_device_train_batch_size"])
+    batches = rows // size if arguments["dataloader_drop_last"] else math.ceil(rows / size)
+    an_epoch: int = max(1, math.ceil(batches / arguments["gradient_accumulation_steps"]))
+    return math.ceil(float(arguments["num_train_epochs"]) * an_epoch)
 
 
 def _dataclass_fields(path: Path, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch
 from harness.training.capture import CompletionLog, MetricsLog
+from harness.training.config import arguments
+from harness.training.lora import adapter
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -32,6 +34,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
     """A trainer that is ready to ``train()``; checkpoints and logs go to ``directory``."""
     log = CompletionLog(directory, policy.eos_token_ids, job.rewards)
+    reference = _reference(job, policy, directory)
     trainer = _Trainer(
         model=policy.model,
         processing_class=policy.tokenizer,
@@ -39,33 +42,21 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
         callbacks=[MetricsLog(directory)],
+        peft_config=adapter(job),
     )
+    if reference is not None:
+        shutil.rmtree(reference)  # it is loaded
     trainer.completion_log, trainer.weights = log, job.rewards
     return trainer
 
 
-def arguments(job: Job, directory: Path) -> dict[str, Any]:
-    """The recipe's keys as they are, over the defaults that make a job resumable and fit the device."""
-    defaults: dict[str, Any] = {
-        "save_strategy": "steps",
-        "save_steps": _a_quarter(job),
-        "save_total_limit": 2,
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    if job.device == "cpu":  # a GPU's defaults raise there
-        defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
-    return {
-        **defaults,
-        **job.arguments,
-        "output_dir": str(directory),
-        "seed": job.seed,
-        "data_seed": job.seed,
-    }
-
-
-def _a_quarter(job: Job) -> int:
-    """About a quarter of all steps, where a generation batch is used up: a resumed job starts a new one."""
-    all_arguments = {**argument_defaults(job.method), **job.arguments}
-    period = steps_per_batch(all_arguments)
-    return period * max(1, round(optimizer_steps(all_arguments, len(job.rows)) / 4 / period))
+def _reference(job: Job, policy: Policy, directory: Path) -> Path | None:
+    """With ``beta`` above 0 TRL loads the reference from where the model's config says that it came from. That is not
+    this policy where an adapter was merged into it, or a GGUF file unpacked: then it is written out for TRL."""
+    kind = policy.source.kind if policy.source else None
+    if not job.arguments.get("beta") or job.lora is not None or kind not in ("adapter", "gguf"):
+        return None
+    folder = directory / "reference"
+    policy.save(folder)
+    policy.model.config._name_or_path = str(folder)
+    return folder

@@ -13,7 +13,13 @@ from harness.runs import read_json, write_json
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a training process needs. ``rows`` are the dataset: a chat ``prompt`` and the rewards' columns."""
+    """Everything a training process needs.
+
+    ``rows`` are the dataset, each with a chat ``prompt``: in GRPO with the rewards' columns, in SFT with a
+    ``completion``, in DPO with ``chosen`` and ``rejected``. ``lora`` is the recipe's ``[lora]`` and ``base``
+    what its adapter's folder says of the model (:func:`harness.policy.adapter.base_json`). ``sampled`` says what
+    the rows cost before training: completions, tokens and seconds of sampling.
+    """
 
     method: str
     model: str
@@ -23,6 +29,9 @@ class Job:
     rewards: Rewards
     arguments: dict[str, Any]
     rows: list[dict[str, Any]]
+    lora: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
+    sampled: dict[str, Any] | None = None
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})

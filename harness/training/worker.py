@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from harness.environment import without_secrets
 from harness.errors import HarnessError
-from harness.runs import read_json, write_json, write_text
-from harness.training.arguments import argument_defaults, steps_per_batch
+from harness.runs import read_json, read_lines, write_json, write_text
+from harness.training.config import checkpoint_period
 from harness.training.spec import Job
 
 
@@ -23,31 +25,37 @@ def train(directory: Path) -> None:
 
     from harness.policy import load_policy
     from harness.policy.device import peak_memory
-    from harness.training import grpo
     from harness.training.capture import forget_after
+    from harness.training.lora import load_adapter, save_final
 
     job = Job.read(directory)
-    _drop_unusable_checkpoints(directory, steps_per_batch({**argument_defaults(job.method), **job.arguments}))
+    _drop_unusable_checkpoints(directory, checkpoint_period(job))
     checkpoint = get_last_checkpoint(str(directory))
     state = read_json(Path(checkpoint) / "trainer_state.json") if checkpoint else None
     resumed_from = int(state["global_step"]) if state else None
     forget_after(directory, resumed_from or 0)
-    _try_rewards(job)
+    if job.method == "grpo":
+        _try_rewards(job)
     set_seed(job.seed)
     started = time.monotonic()
-    if state and state["global_step"] >= state["max_steps"]:  # killed while the final policy was being saved
-        steps, policy = int(state["global_step"]), load_policy(str(checkpoint), device=job.device, dtype=job.dtype)
+    # What is trained starts as plain weights, also where the base is an adapter.
+    finished = state is not None and state["global_step"] >= state["max_steps"]  # killed while saving the policy
+    whole = finished and job.lora is None
+    policy = load_policy(str(checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
+    if finished:
+        steps = resumed_from or 0
+        if job.lora is not None:
+            load_adapter(policy, Path(str(checkpoint)))
     else:
-        policy = load_policy(job.model, device=job.device, dtype=job.dtype)
-        trainer = grpo.build(job, policy, directory)
+        trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=checkpoint)
-        steps = trainer.state.global_step
+        policy.model, steps = trainer.model, trainer.state.global_step
     seconds = time.monotonic() - started
     unfinished, final = directory / ".final", directory / "final"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
-    policy.save(unfinished)
+    save_final(job, policy, unfinished)
     unfinished.rename(final)
     (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
     write_json(
@@ -57,10 +65,20 @@ def train(directory: Path) -> None:
             "resumed_from": resumed_from,
             "seconds": seconds,
             "seconds_per_step": seconds / max(1, steps - (resumed_from or 0)),
-            "completions": sum(1 for _ in (directory / "completions.jsonl").open(encoding="utf-8")),
+            **_cost(job, directory),
             "peak_memory_bytes": peak_memory(job.device),
         },
     )
+
+
+def _cost(job: Job, directory: Path) -> dict[str, Any]:
+    """What was sampled, in training or for it, and how many examples or pairs were learnt from."""
+    if job.method != "grpo":
+        return {"examples": len(job.rows), **(job.sampled or {"completions": 0, "sampled_tokens": 0})}
+    from harness.training.capture import COMPLETIONS
+
+    tokens = [row["completion_tokens"] for row in read_lines(directory / COMPLETIONS)]
+    return {"completions": len(tokens), "sampled_tokens": sum(tokens)}
 
 
 def _try_rewards(job: Job) -> None:

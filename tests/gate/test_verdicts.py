@@ -185,7 +185,7 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, losses finite, 75.0 % of groups without a gradient, reward 0.500 -> 0.750"),
-        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, losses finite"),
+        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, losses finite, loss 0.100 -> 0.200"),
     ],
 )  # fmt: skip
 def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> None:
@@ -221,3 +221,13 @@ def test_what_passes_what_fails_and_what_warns() -> None:
 def test_points(share: float, text: str) -> None:
     assert points(share) == text
     assert percent(share) == f"{round(100 * share, 1)} %"
+
+
+def test_training_without_groups_is_judged_by_its_loss():
+    """SFT and DPO log no groups of completions; GRPO's rule is not for them."""
+    verdict = judge_training([{"step": 1, "loss": 0.9, "grad_norm": 1.0}, {"step": 2, "loss": 0.2, "grad_norm": 1.0}])
+    assert (verdict.verdict, verdict.sentence) == ("OK", "2 steps, losses finite, loss 0.900 -> 0.200")
+    preferred = {"step": 2, "loss": 0.2, "grad_norm": 1.0, "rewards/accuracies": 0.75}
+    verdict = judge_training([{"step": 1, "loss": 0.7, "grad_norm": 1.0}, preferred])
+    assert verdict.sentence.endswith("loss 0.700 -> 0.200, chosen preferred in 75.0 % of the last pairs")
+    assert judge_training([{"step": 1, "loss": None}]).verdict == "UNSOUND"

@@ -105,7 +105,7 @@ def index(*shards: str) -> str:
     [
         ({}, "is not a model folder, it has no config.json"),
         ({"x.gguf": "", "a.gguf": ""}, r"holds GGUF files; name one of them, such as .*/a\.gguf"),
-        ({"adapter_config.json": "{}"}, "an adapter alone; merge it into its base model"),
+        ({"adapter_config.json": "{}"}, r"has no adapter_model\.safetensors in"),
         ({"config.json": "{}"}, r"has no \.safetensors weights"),
         ({"config.json": "{}", "pytorch_model.bin": ""}, "only safetensors are loaded; convert them"),
         ({"config.json": "{}", "model.safetensors.index.json": index("a.safetensors")}, r"a\.safetensors is missing"),

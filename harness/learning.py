@@ -1,0 +1,151 @@
+"""What a training job learns from: questions to sample answers to in GRPO, examples in SFT, pairs in DPO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import TaskError, TrainingError
+from harness.evaluation import Evaluation, columns
+from harness.identity import effective_decoding
+from harness.recipe import EvaluateSection
+from harness.runs import digest, read_json
+from harness.training.given import read_examples
+from harness.training.made import correct_examples, preference_pairs
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run
+    from harness.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The rows of a job's dataset, and what they cost to make: completions, tokens and seconds of sampling."""
+
+    rows: list[dict[str, Any]]
+    sampled: Mapping[str, Any] = field(default_factory=lambda: {"completions": 0, "sampled_tokens": 0})
+
+
+def learning_of(run: Run) -> Learning:
+    """The rows that a run trains on; SFT and DPO on completions have them sampled first.
+
+    Raises:
+        TrainingError: there is nothing to learn from; the text has the counts and what to do.
+        TaskError: a given file cannot be read, with file, line and key.
+    """
+    recipe, data = run.recipe, run.recipe.data
+    if data is None:
+        return Learning(
+            [
+                {
+                    "prompt": [dict(turn) for turn in each.prompt],
+                    **{key: value[0] for key, value in columns([each]).items()},
+                }
+                for each in run.questions.train
+            ]
+        )
+    if data.source == "completions":
+        samples = run.samples()
+        make = correct_examples if recipe.train.method == "sft" else preference_pairs
+        rows = make(samples.records, data.per_question, run.seed)
+        if not rows:
+            raise TrainingError(_nothing(recipe, samples))
+        return Learning(rows, _cost(samples))
+    if data.source == "solutions":
+        rows = [
+            {
+                "question_id": each.id,
+                "prompt": [dict(turn) for turn in each.prompt],
+                "completion": [{"role": "assistant", "content": each.solution}],
+            }
+            for each in run.questions.train
+            if each.solution
+        ]
+        if not rows:
+            raise TaskError(
+                f"task {recipe.task.name!r} has no worked solutions to learn from; name the field that holds them, "
+                '[task] fields = { solution = "..." }, or write source = "completions" under [data]'
+            )
+        return Learning(rows)
+    return Learning(read_examples(given_file(run), recipe.train.method))
+
+
+def given_file(run: Run) -> Path:
+    """The file of ``[data] source``, relative to the recipe's folder or else to the working directory."""
+    assert run.recipe.data is not None
+    return Path(run.located(run.recipe.data.source)).expanduser()
+
+
+def sampling(recipe: Recipe, seed: int) -> EvaluateSection | None:
+    """How the policy is asked for the completions that a job learns from; each training seed draws its own."""
+    data = recipe.data
+    if data is None or data.source != "completions":
+        return None
+    return EvaluateSection(
+        max_new_tokens=data.max_new_tokens or recipe.evaluate.max_new_tokens,
+        temperature=data.temperature,
+        top_p=data.top_p,
+        top_k=data.top_k,
+        samples_per_question=data.samples_per_question,
+        seed=seed,
+        batch_size=recipe.evaluate.batch_size,
+    )
+
+
+def data_identity(run: Run) -> dict[str, Any]:
+    """What decides the rows, beyond the base model, the training questions and the graders."""
+    recipe, data = run.recipe, run.recipe.data
+    if data is None:
+        return {}
+    identity: dict[str, Any] = {"source": data.source}
+    if decoding := sampling(recipe, run.seed):
+        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
+        identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
+    elif data.source == "solutions":
+        identity["solutions"] = digest([each.solution for each in run.questions.train])
+    else:
+        identity["source"] = "file"  # its content decides, not its name
+        try:
+            identity["content"] = digest(given_file(run).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError):
+            read_examples(given_file(run), recipe.train.method)  # says what is wrong
+            raise
+    return {"data": identity}
+
+
+def _cost(samples: Evaluation) -> dict[str, Any]:
+    summary = samples.summary
+    return {
+        "completions": sum(summary["counts"].values()),
+        "sampled_tokens": summary["completion_tokens"],
+        "sampling_seconds": _seconds(samples.directory),
+    }
+
+
+def _seconds(stage: Path) -> float | None:
+    """How long the answers of a stage took where they were generated: here, or in the run that they are copied from."""
+    for _ in range(100):
+        summary = read_json(stage / "summary.json") or {}
+        if summary.get("seconds") is not None or not summary.get("source"):
+            return summary.get("seconds")
+        stage = stage.parent.parent / str(summary["source"]) / stage.name
+    return None
+
+
+def _nothing(recipe: Recipe, samples: Evaluation) -> str:
+    statuses = Counter(record.status for record in samples.records)
+    cut = sum(record.finish_reason == "length" for record in samples.records)
+    counts = ", ".join(f"{statuses[status]} {status}" for status in ("correct", "wrong", "no_answer", "unscored"))
+    found = f"{len(samples.records)} sampled answers: {counts}; {cut} cut off at max_new_tokens"
+    if recipe.train.method == "sft":
+        return (
+            f"nothing to learn from: no correct and complete one among {found}. Ask easier questions, show worked ones "
+            'by [task] few_shot, raise [data] samples_per_question, or write source = "solutions" under [data]'
+        )
+    return (
+        f"nothing to learn from: no question has a correct and complete answer and a wrong one, among {found}. Raise "
+        "[data] samples_per_question or temperature, or ask questions that the policy sometimes gets right"
+    )

@@ -1,0 +1,51 @@
+"""Answers in tokens, as the policy itself would have given them: after the header of the answer, up to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from harness.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.policy import Policy
+
+_PROBE = "An answer."
+
+
+def end_token(policy: Policy) -> int:
+    """The token that ends an answer: the one that the chat template writes after it, if generation stops there, and
+    else the tokenizer's own end."""
+    try:
+        text = policy.tokenizer.apply_chat_template(
+            [{"role": "user", "content": "A question?"}, {"role": "assistant", "content": _PROBE}], tokenize=False
+        )
+    except jinja2.TemplateError:
+        text = ""
+    _, answered, rest = text.rpartition(_PROBE)
+    if answered and rest:
+        first = policy.tokenizer(rest, add_special_tokens=False)["input_ids"][0]
+        if first in policy.eos_token_ids:
+            return int(first)
+    own = policy.tokenizer.eos_token_id
+    return int(own) if own is not None else min(policy.eos_token_ids)
+
+
+def answer_tokens(policy: Policy, text: str, end: int | None) -> list[int]:
+    """The token ids of an answer, ended by ``end`` (``None``: it goes on)."""
+    ids: list[int] = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids if end is None else [*ids, end]
+
+
+def check_lengths(policy: Policy, lengths: Sequence[int]) -> None:
+    """Raise ``TrainingError`` where a row has more tokens than the model can hold."""
+    limit, longest = policy.context_length, max(lengths)
+    if limit is not None and longest > limit:
+        row = lengths.index(longest) + 1
+        raise TrainingError(
+            f"line {row} of train/data.jsonl has {longest} tokens and {policy.name} can hold {limit}; "
+            "leave it out, or set max_length under [train] to have it cut"
+        )

@@ -1,0 +1,171 @@
+"""The comparison of methods, on run directories made up here: rows, ratios, pairs, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.kept import read_kept
+from harness.methods import compare_methods, table, write_methods
+from harness.runs import read_json, write_json, write_lines
+
+QUESTIONS = [f"q{n:03}" for n in range(100)]
+
+
+def stage(folder, correct):
+    """Answers to all questions, right for the first ``correct``."""
+    rows = [
+        {
+            "question_id": question,
+            "sample": 0,
+            "seed": 0,
+            "prompt": [],
+            "completion": "",
+            "finish_reason": "stop",
+            "prompt_tokens": 1,
+            "completion_tokens": 1,
+            "ground_truth": "1",
+            "extracted": None,
+            "status": "correct" if index < correct else "wrong",
+            "reward": None,
+            "rewards": {},
+            "grades": {},
+        }
+        for index, question in enumerate(QUESTIONS)
+    ]
+    write_lines(folder / "records.jsonl", rows)
+    write_json(folder / "summary.json", {"questions": len(rows)})
+
+
+def run(root, recipe, seed, after, *, before=10, tokens=20_000, completions=1000, seconds=50.0, sampling=None, **same):
+    """A finished run directory, its training of 10 steps."""
+    folder = root / f"{recipe}-{seed}-{'0' * 12}"
+    write_json(folder / "environment.json", {"recipe": recipe, "seed": seed})
+    generation = {"model": {"weights": "w"}, "questions": "q", "prompts": "p", "decoding": {"temperature": 0}} | same
+    training = {"method": recipe, "questions": "t"}
+    write_json(folder / "identity.json", {"generation": generation, "grading": {"g": 1}, "training": training})
+    write_lines(folder / "questions.jsonl", [{"id": question} for question in QUESTIONS])
+    stage(folder / "before", before)
+    stage(folder / "after", after)
+    trained = {"steps": 10, "seconds": 1.0, "seconds_per_step": seconds / 10, "completions": completions}
+    trained["sampled_tokens"] = tokens
+    write_json(folder / "train/summary.json", trained | ({} if sampling is None else {"sampling_seconds": sampling}))
+    return folder
+
+
+def test_one_seed_speaks_of_questions(tmp_path):
+    found = compare_methods([run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 90, sampling=50.0)])
+    first, second = found.rows
+    assert (first.unit, first.before, first.accuracy, first.gain) == ("questions", 0.10, 0.60, pytest.approx(0.50))
+    assert first.accuracy_interval == pytest.approx((0.5020, 0.6906), abs=1e-4)  # Wilson
+    # Student's t of 50 ones among 100 zeros: .5 +- 1.9842 * sqrt(.25 / 99)
+    assert first.gain_interval == pytest.approx((0.5 - 0.09971, 0.5 + 0.09971), abs=1e-4)
+    assert first.per_thousand_tokens == pytest.approx(0.50 / 20)
+    assert first.per_thousand_tokens_interval == pytest.approx([end / 20 for end in first.gain_interval])
+    assert first.per_second == pytest.approx(0.50 / 50)
+    assert second.seconds == 100.0, "sampling before training is not counted"
+    (pair,) = found.pairs
+    assert (pair.a, pair.b, pair.better, pair.alpha) == ("grpo", "sft", "sft", 0.05)
+    assert pair.difference == pytest.approx(0.30)
+    assert pair.interval[0] < 0.30 < pair.interval[1]
+    assert "sft +30.0 points" in pair.sentence
+    assert not found.differing
+
+
+def test_alpha_is_shared_over_the_pairs(tmp_path):
+    runs = [run(tmp_path, name, 0, after) for name, after in (("grpo", 60), ("sft", 62), ("dpo", 90))]
+    found = compare_methods(runs, alpha=0.06)
+    assert [(pair.a, pair.b, pair.better) for pair in found.pairs] == [
+        ("grpo", "sft", None),
+        ("grpo", "dpo", "dpo"),
+        ("sft", "dpo", "dpo"),
+    ]
+    assert sum(pair.alpha for pair in found.pairs) == pytest.approx(0.06, rel=0.05)
+    assert "the difference may be luck" in found.pairs[0].sentence
+    alone = compare_methods(runs[:2], alpha=0.06).pairs[0]
+    width = [end - start for start, end in (found.pairs[0].interval, alone.interval)]
+    assert width[0] > width[1], "a share of alpha must widen the interval"
+
+
+def test_several_seeds_are_the_unit(tmp_path):
+    runs = [run(tmp_path, "grpo", seed, after) for seed, after in enumerate((50, 55, 60))]
+    runs += [run(tmp_path, "sft", seed, after) for seed, after in enumerate((80, 86, 89))]
+    found = compare_methods(runs)
+    row = found.rows[0]
+    assert (row.seeds, row.unit) == ([0, 1, 2], "seeds")
+    assert row.accuracy == pytest.approx(0.55)
+    # Student's t of .50, .55, .60: .55 +- 4.3027 * .05 / sqrt(3)
+    assert row.accuracy_interval == pytest.approx((0.55 - 0.12421, 0.55 + 0.12421), abs=1e-4)
+    (pair,) = found.pairs
+    assert (pair.unit, pair.better) == ("seeds", "sft")
+    assert pair.difference == pytest.approx(0.30)
+
+
+def test_two_seeds_are_too_few_for_a_claim_about_recipes(tmp_path):
+    runs = [run(tmp_path, name, seed, after) for name, after in (("grpo", 50), ("sft", 80)) for seed in (0, 1)]
+    (pair,) = compare_methods(runs).pairs
+    assert pair.unit == "questions"
+    assert "over questions, 2 seeds" in pair.sentence
+
+
+def test_only_seeds_of_both_are_paired(tmp_path):
+    runs = [run(tmp_path, "grpo", 0, 50), run(tmp_path, "grpo", 1, 0), run(tmp_path, "sft", 0, 80)]
+    (pair,) = compare_methods(runs).pairs
+    assert pair.difference == pytest.approx(0.30)
+
+
+def test_another_budget_is_named(tmp_path):
+    found = compare_methods([run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 60, completions=10)])
+    assert found.differing == ["number of sampled completions"]
+    assert found.lines()[-1] == "not the same in all runs: number of sampled completions"
+
+
+def test_nothing_sampled_has_no_ratio(tmp_path):
+    runs = [run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 60, tokens=0, completions=0)]
+    row = compare_methods(runs).rows[1]
+    assert row.per_thousand_tokens is None
+    assert row.per_second is not None
+
+
+UNLIKE = [
+    ({"model": {"weights": "other"}}, "base model"),
+    ({"questions": "other"}, "test questions"),
+    ({"prompts": "other"}, "test questions"),
+    ({"decoding": {"temperature": 1}}, "decoding"),
+    ({"decoding": {}, "model": {}}, "base model and decoding"),
+]
+
+
+@pytest.mark.parametrize(("changed", "name"), UNLIKE)
+def test_runs_that_cannot_be_compared(tmp_path, changed, name):
+    runs = [run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 60, **changed)]
+    with pytest.raises(HarnessError, match=rf"sft-0-0+ and grpo-0-0+ differ in {name}: methods are compared from one"):
+        compare_methods(runs)
+
+
+def test_one_recipe_is_no_comparison(tmp_path):
+    with pytest.raises(HarnessError, match="takes runs of two recipes or more, and these are of grpo"):
+        compare_methods([run(tmp_path, "grpo", 0, 60), run(tmp_path, "grpo", 1, 60)])
+
+
+@pytest.mark.parametrize("missing", ["train/summary.json", "after/summary.json", "identity.json"])
+def test_an_unfinished_run_is_named(tmp_path, missing):
+    folder = run(tmp_path, "grpo", 0, 60)
+    (folder / missing).unlink()
+    with pytest.raises(HarnessError, match=f"not a finished run, {missing} is missing"):
+        read_kept(folder)
+
+
+def test_it_is_kept_in_every_run_and_printed_from_there(tmp_path, capsys):
+    from harness.cli import main
+
+    runs = [run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 90)]
+    found = compare_methods(runs)
+    write_methods(found, runs)
+    kept = [read_json(folder / "methods.json") for folder in runs]
+    assert kept[0] == kept[1] == json.loads(json.dumps(found.to_json()))
+    assert main(["methods", *map(str, runs)]) == 0
+    assert capsys.readouterr().out.splitlines() == found.lines() == table(kept[0])
+    assert main(["methods", str(runs[0])]) == 2

@@ -1,0 +1,47 @@
+"""Small jobs of every method on the embedded model."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.catalog import find_recipe
+from harness.pipeline import Run, Settings
+from harness.policy import load_policy
+
+SUPERVISED = {
+    "task.train_questions": 16,
+    "task.test_questions": 8,
+    "train.per_device_train_batch_size": 4,
+    "train.max_steps": 6,
+    "train.save_steps": 2,
+    "evaluate.max_new_tokens": 24,
+    "data.samples_per_question": 8,
+}
+
+
+@pytest.fixture(autouse=True)
+def _calm(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def kept_runs(tmp_path_factory):
+    """A folder of runs that many tests share: the samples that one of them made, the others find."""
+    return tmp_path_factory.mktemp("kept-runs")
+
+
+@pytest.fixture(scope="session")
+def supervised(kept_runs):
+    """``supervised("sft", **overrides)``: a run of a small SFT or DPO recipe, its samples shared."""
+
+    def make(method, runs_dir=None, seed=0, in_process=True, **overrides):
+        recipe = find_recipe(f"tiny-arithmetic-{method}").override({**SUPERVISED, **overrides})
+        return Run(recipe, seed, Settings(runs_dir=runs_dir or kept_runs, in_process=in_process))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return load_policy("tiny", device="cpu")

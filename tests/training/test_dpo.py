@@ -1,0 +1,68 @@
+"""Direct preference optimization on the embedded model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.errors import TrainingError
+from harness.training.spec import Job
+
+
+@pytest.fixture(scope="module")
+def finished(supervised):
+    run = supervised("dpo")
+    run.trained()
+    return run
+
+
+def test_pairs_are_kept_and_preferred_more_and_more(finished):
+    trained = finished.trained()
+    assert trained.summary["examples"] == len(trained.data) > 8
+    status = {(each.question_id, each.completion): each.status for each in finished.samples().records}
+    for row in trained.data:
+        assert status[row["question_id"], row["chosen"][0]["content"]] == "correct"
+        assert status[row["question_id"], row["rejected"][0]["content"]] in ("wrong", "no_answer")
+    margins = [row["rewards/margins"] for row in trained.metrics if "rewards/margins" in row]
+    assert margins[0] == pytest.approx(0, abs=1e-5), "the reference is not the policy that training began from"
+    assert margins[-1] > 0.01
+    verdict = finished.verdict("training")
+    assert verdict.passed
+    assert "chosen preferred in" in verdict.sentence
+
+
+def test_tokens_are_those_of_generation(finished, tiny, tmp_path):
+    from harness.training import dpo
+
+    job = Job.read(finished.directory / "train")
+    job.rows[0]["rejected_finish_reason"] = "length"
+    trainer = dpo.build(job, tiny, tmp_path)
+    for row, tokens in zip(job.rows, trainer.train_dataset, strict=True):
+        cut = row["rejected_finish_reason"] == "length"
+        assert tokens["prompt_ids"] == tiny.encode(row["prompt"])
+        assert tiny.tokenizer.decode(tokens["chosen_ids"]) == row["chosen"][0]["content"] + "<|im_end|>"
+        end = "" if cut else "<|im_end|>"
+        assert tiny.tokenizer.decode(tokens["rejected_ids"]) == row["rejected"][0]["content"] + end
+    batch = trainer.data_collator([trainer.train_dataset[1]])
+    answers = batch["input_ids"][batch["completion_mask"].bool()]
+    assert answers.tolist() == trainer.train_dataset[1]["chosen_ids"] + trainer.train_dataset[1]["rejected_ids"]
+
+
+def test_given_preferences(supervised, tmp_path):
+    rows = [{"prompt": f"Is it {n}?", "chosen": "yes", "rejected": "no"} for n in range(8)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overrides = {"data.source": str(tmp_path / "pairs.jsonl"), "train.max_steps": 2}
+    trained = supervised("dpo", tmp_path / "runs", **overrides).trained()
+    assert trained.summary["examples"] == 8
+    assert trained.data[3]["prompt"] == [{"role": "user", "content": "Is it 3?"}]
+
+
+def test_no_pair_is_said_before_training_starts(supervised, tmp_path):
+    run = supervised("dpo", tmp_path, **{"data.samples_per_question": 2, "data.max_new_tokens": 2})
+    with pytest.raises(TrainingError) as caught:
+        run.trained()
+    assert str(caught.value).startswith(
+        "nothing to learn from: no question has a correct and complete answer and a wrong one, among 32 sampled "
+        "answers: 0 correct, 0 wrong, 32 no_answer, 0 unscored; 32 cut off at max_new_tokens. Raise [data]"
+    )

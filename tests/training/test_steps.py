@@ -1,0 +1,34 @@
+"""Steps of SFT and DPO as the plan counts them, against the trainer's own count."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.training.arguments import argument_defaults, supervised_steps
+from harness.training.spec import Job
+
+CASES = [  # TRL's keys, rows, steps
+    ({"per_device_train_batch_size": 4}, 16, 12),
+    ({"per_device_train_batch_size": 4, "num_train_epochs": 1}, 17, 5),
+    ({"per_device_train_batch_size": 4, "num_train_epochs": 1, "dataloader_drop_last": True}, 17, 4),
+    ({"per_device_train_batch_size": 4, "num_train_epochs": 2, "gradient_accumulation_steps": 2}, 17, 6),
+    ({"per_device_train_batch_size": 4, "num_train_epochs": 0.5}, 17, 3),
+    ({"per_device_train_batch_size": 4, "num_train_epochs": 1.5, "gradient_accumulation_steps": 3}, 16, 3),
+    ({"per_device_train_batch_size": 32}, 1, 3),
+    ({"max_steps": 7}, 16, 7),
+]
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize(("keys", "rows", "steps"), CASES)
+def test_steps_are_the_trainers(method, keys, rows, steps, tiny, tmp_path):
+    import importlib
+
+    answers = {"sft": ["completion"], "dpo": ["chosen", "rejected"]}[method]
+    row = {"prompt": [{"role": "user", "content": "a"}]}
+    row |= {key: [{"role": "assistant", "content": key}] for key in answers}
+    job = Job(method, "tiny", "cpu", "float32", 0, {}, keys, [row] * rows)
+    trainer = importlib.import_module(f"harness.training.{method}").build(job, tiny, tmp_path)
+    *_, counted = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    assert counted == steps
+    assert supervised_steps({**argument_defaults(method), **keys}, rows) == steps
