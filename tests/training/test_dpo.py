@@ -26,7 +26,7 @@ def test_pairs_are_kept_and_preferred_more_and_more(finished):
         assert status[row["question_id"], row["rejected"][0]["content"]] in ("wrong", "no_answer")
     margins = [row["rewards/margins"] for row in trained.metrics if "rewards/margins" in row]
     assert margins[0] == pytest.approx(0, abs=1e-5), "the reference is not the policy that training began from"
-    assert margins[-1] > 0.01
+    assert sum(margins) / len(margins) > 0.01  # a batch holds four pairs: single ones say little
     verdict = finished.verdict("training")
     assert verdict.passed
     assert "chosen preferred in" in verdict.sentence
