@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NoSignal
 from harness.gate.against_baseline import judge_against_baseline, judge_plan
 from harness.gate.baseline import BaselineError, differences
 from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
@@ -19,6 +19,7 @@ from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
 from harness.recipe_checks import nearest
+from harness.runs import read_json
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
@@ -39,7 +40,7 @@ def judge(run: Run, gate: str) -> Verdict | None:
     """
     if gate not in GATES:
         raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")
-    verdict = _judged(run, gate)
+    verdict = _selected(run, _judged(run, gate))
     if verdict is None or not verdict.passed or gate == "training":
         return verdict
     counts = run.after().summary["counts"]
@@ -51,9 +52,25 @@ def judge(run: Run, gate: str) -> Verdict | None:
     return Verdict(gate, "INCONCLUSIVE", sentence, verdict.numbers)
 
 
+def _selected(run: Run, verdict: Verdict | None) -> Verdict | None:
+    """A checkpoint that was chosen among several is a selection, and every claim about it says so."""
+    if verdict is None or verdict.verdict == "UNDERPOWERED" or not run.recipe.evaluate.keep_best:
+        return verdict
+    summary = read_json(run.directory / "train" / "summary.json") or {}
+    selected = summary.get("selected")
+    if selected is None:
+        return verdict
+    sentence = f"{verdict.sentence}; {selected['sentence']}"
+    return Verdict(verdict.gate, verdict.verdict, sentence, {**verdict.numbers, "selected": selected})
+
+
 def _judged(run: Run, gate: str) -> Verdict | None:
     if gate == "training":
-        return judge_training(run.trained().metrics)
+        try:
+            trained = run.trained()
+        except NoSignal as refusal:
+            return Verdict("training", "UNSOUND", str(refusal))
+        return judge_training(trained.metrics, stopped=trained.summary.get("stopped"))
     if gate == "accuracy":
         asked = run.recipe.gate.min_accuracy
         if asked is None:

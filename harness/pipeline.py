@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.environment import describe, git_state
-from harness.errors import TrainingError
+from harness.errors import NoSignal, TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict
 from harness.identity import (
@@ -30,6 +30,7 @@ from harness.identity import (
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.recipe import EvaluateSection
 from harness.runs import (
     digest,
     locked,
@@ -41,11 +42,12 @@ from harness.runs import (
     write_lines,
     write_text,
 )
-from harness.tasks import Questions, load_questions
+from harness.tasks import Question, Questions, load_questions
+from harness.training.arguments import argument_defaults
 
 if TYPE_CHECKING:
     from harness.policy import Policy
-    from harness.recipe import EvaluateSection, Recipe
+    from harness.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Settings:
     """What belongs to a session rather than to a recipe.
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
-    ``announce(stage, text)`` is called as work goes on. ``gates`` of the session share alpha. ``update`` records
+    ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
+    ``gates`` of the session share alpha. ``update`` records
     baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
     ``report_only`` generates even where the plan says UNDERPOWERED.
     """
@@ -71,6 +74,7 @@ class Settings:
     gates: int = 1
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     announce: Callable[[str, str], None] = lambda stage, text: None
+    say: Callable[[str, str], None] = lambda stage, text: None
 
     def __post_init__(self) -> None:
         for name in ("runs_dir", "data", "baselines_dir"):
@@ -98,6 +102,16 @@ class Trained:
     def completions(self) -> list[dict[str, Any]]:
         """Every sampled completion with its group, rewards and advantage, in order."""
         return list(read_lines(self.directory / "completions.jsonl"))
+
+    @cached_property
+    def health(self) -> list[dict[str, Any]]:
+        """What the health checks found, in order; see :class:`harness.training.health.Finding`."""
+        return list(read_lines(self.directory / "health.jsonl"))
+
+    @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The evaluations during training, in order; see :mod:`harness.training.during`."""
+        return list(read_lines(self.directory / "evaluations.jsonl"))
 
 
 class Run:
@@ -129,7 +143,9 @@ class Run:
     def questions(self) -> Questions:
         task = self.recipe.task
         located = task.model_copy(update={"name": self._located(task.name)})
-        return load_questions(located, data=self.settings.data)
+        evaluate = self.recipe.evaluate
+        held_out = evaluate.during_questions if evaluate.every_steps else 0
+        return load_questions(located, data=self.settings.data, held_out=held_out)
 
     @cached_property
     def base(self) -> ModelSource:
@@ -176,6 +192,7 @@ class Run:
         """The training job, run to its end.
 
         Raises:
+            NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """
         directory = self.directory / "train"
@@ -184,12 +201,16 @@ class Run:
             if summary is None:
                 failed = read_json(directory / "failed.json") or {}
                 if failed.get("session") == self.settings.session:
-                    raise TrainingError(failed["error"])
+                    raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
                 self.release()
                 try:
                     summary = self._train(directory)
                 except TrainingError as error:
-                    write_json(directory / "failed.json", {"session": self.settings.session, "error": str(error)})
+                    refused = isinstance(error, NoSignal)
+                    known = {"session": self.settings.session, "error": str(error), "no_signal": refused}
+                    write_json(directory / "failed.json", known)
+                    if refused:
+                        self.keep(Verdict("training", "UNSOUND", str(error)))
                     raise
         return Trained(directory, summary)
 
@@ -252,10 +273,12 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
-    def _generation(self, source: ModelSource, decoding: EvaluateSection) -> dict[str, Any]:
+    def _generation(
+        self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question] | None = None
+    ) -> dict[str, Any]:
         return generation_identity(
             fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json"),
-            self.questions.test,
+            self.questions.test if questions is None else questions,
             decoding,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
@@ -298,13 +321,6 @@ class Run:
         from harness.training.job import run_job
         from harness.training.spec import Job
 
-        rows = [
-            {
-                "prompt": [dict(turn) for turn in each.prompt],
-                **{key: value[0] for key, value in columns([each]).items()},
-            }
-            for each in self.questions.train
-        ]
         job = Job(
             method=self.recipe.train.method,
             model=str(self.base.path.resolve()),
@@ -313,12 +329,30 @@ class Run:
             seed=self.seed,
             rewards=dict(self.recipe.rewards),
             arguments=dict(self.recipe.train.arguments),
-            rows=rows,
+            rows=_rows(self.questions.train),
+            health=self.recipe.health.model_dump(),
+            signal=self._signal(),
+            during=self._during(),
         )
 
         self.settings.announce(f"{self.id} train", "starting")
 
+        found_signal = self.directory / "signal.json"
+        known = found_signal.stat().st_mtime_ns if found_signal.exists() else None
+
+        def say_signal() -> None:
+            nonlocal known
+            if found_signal.exists() and found_signal.stat().st_mtime_ns != known:
+                known = found_signal.stat().st_mtime_ns
+                self.settings.say(f"{self.id} signal", (read_json(found_signal) or {})["sentence"])
+
         def progress(state: Mapping[str, Any]) -> None:
+            say_signal()
+            if state.get("activity"):
+                self.settings.announce(f"{self.id} train", state["activity"])
+                return
+            if state["total"] is None:
+                return
             done = state["step"] - (state["first_step"] or 0)
             left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
             reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
@@ -326,4 +360,59 @@ class Run:
                 f"{self.id} train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left"
             )
 
-        return run_job(job, directory, in_process=self.settings.in_process, progress=progress)
+        def finding(found: Mapping[str, Any]) -> None:
+            self.settings.say(f"{self.id} health", f"{found['level']}: step {found['step']}, {found['sentence']}")
+
+        try:
+            return run_job(job, directory, in_process=self.settings.in_process, progress=progress, finding=finding)
+        finally:
+            say_signal()
+
+    def _signal(self) -> dict[str, Any] | None:
+        """What the signal check of a GRPO job needs: its answers are sampled as the trainer samples."""
+        limit, asked = self.recipe.health.signal, self.recipe.train.arguments
+        if limit is None or self.recipe.train.method != "grpo":
+            return None
+        arguments = {**argument_defaults("grpo"), **asked}
+        decoding = EvaluateSection(
+            max_new_tokens=arguments["max_completion_length"] or self.recipe.evaluate.max_new_tokens,
+            temperature=float(arguments["temperature"]),
+            top_p=float(arguments["top_p"]),
+            top_k=int(arguments["top_k"] or 0),
+            samples_per_question=int(arguments["num_generations"]),
+            batch_size=self.recipe.evaluate.batch_size,
+        )
+        key = {
+            "generation": self._generation(self.base, decoding, self.questions.train),
+            "grading": grading_identity(self.recipe, self.questions.train),
+        }
+        return {
+            "limit": limit,
+            "questions": self.recipe.health.signal_questions,
+            "decoding": decoding.model_dump(),
+            "key": digest(key),
+            "kept": [
+                str((other / "signal").resolve())
+                for other in run_directories(self.settings.runs_dir)
+                if not self.settings.fresh and other != self.directory
+            ],
+        }
+
+    def _during(self) -> dict[str, Any] | None:
+        asked = self.recipe.evaluate
+        if asked.every_steps is None:
+            return None
+        return {
+            "every_steps": asked.every_steps,
+            "keep_best": asked.keep_best,
+            "decoding": asked.model_dump(),
+            "rows": _rows(self.questions.held_out),
+        }
+
+
+def _rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
+    return [
+        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
+        for each in questions
+    ]

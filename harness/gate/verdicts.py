@@ -193,10 +193,11 @@ def judge_accuracy(
     return Verdict("accuracy", "TOO_LOW", f"{found}, but {percent(min_accuracy)} is asked for ({likely})", numbers)
 
 
-def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
+def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str, Any] | None = None) -> Verdict:
     """Finite losses and gradients, and at least one group of completions that differed in reward.
 
     A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
+    ``stopped`` is the finding of a health check that ended the training early; the verdict says so.
     """
     steps = [row for row in metrics if "loss" in row]
     numbers: dict[str, Any] = {"logged_steps": len(steps)}
@@ -218,7 +219,11 @@ def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
         return Verdict("training", "UNSOUND", sentence, numbers)
     trend = f", reward {rewards[0]:.3f} -> {rewards[-1]:.3f}" if rewards else ""
     zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
-    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}", numbers)
+    early = ""
+    if stopped is not None:
+        numbers["stopped"] = dict(stopped)
+        early = f"; stopped early by {stopped['check']}: {stopped['sentence']}"
+    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}{early}", numbers)
 
 
 def _finite(value: float | None) -> bool:

@@ -11,14 +11,17 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.rewards import RewardFunction, call_reward, completion_text, weighted_total
+from harness.rewards.score import primary_grader
 from harness.runs import LineWriter, read_lines, write_json, write_lines
+from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
-METRICS, COMPLETIONS, PROGRESS = "metrics.jsonl", "completions.jsonl", "progress.json"
+if TYPE_CHECKING:
+    from harness.records import Status
 
 
 class CompletionLog:
@@ -31,11 +34,14 @@ class CompletionLog:
     def __init__(self, directory: Path, eos_token_ids: frozenset[int]) -> None:
         self._writer = LineWriter(directory / COMPLETIONS)
         self._eos = eos_token_ids
+        self._functions: dict[str, RewardFunction] = {}
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
 
     def wrap(self, function: RewardFunction, name: str) -> Callable[..., list[float | None]]:
         """The same reward function under the recipe's name, with its inputs and values noted."""
+
+        self._functions[name] = function
 
         @functools.wraps(function)
         def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
@@ -62,6 +68,9 @@ class CompletionLog:
                     "prompt": seen["prompts"][index],
                     "completion": completion_text(seen["completions"][index]),
                     "ground_truth": seen["ground_truth"][index],
+                    "status": self._status(
+                        completion_text(seen["completions"][index]), seen["ground_truth"][index], values
+                    ),
                     "rewards": values,
                     "reward": weighted_total(values, weights),
                     "advantage": advantage,
@@ -69,6 +78,16 @@ class CompletionLog:
                     "finish_reason": "stop" if len(ids) and ids[-1] in self._eos else "length",
                 }
             )
+
+    def _status(self, completion: str, truth: Any, values: dict[str, float | None]) -> Status:
+        """As in a record. What the grader's own reward says already is not judged a second time."""
+        name, grader = primary_grader(self._functions)
+        if name in values and values[name] in (None, 1.0):
+            return "unscored" if values[name] is None else "correct"
+        try:
+            return grader(completion, str(truth)).status
+        except Exception:  # a user's grader may raise anything; its reward was given all the same
+            return "unscored"
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
@@ -106,7 +125,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
 
 def forget_after(directory: Path, step: int) -> None:
     """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
-    for name in (METRICS, COMPLETIONS):
+    for name in (METRICS, COMPLETIONS, HEALTH, EVALUATIONS):
         path = directory / name
         if path.exists():
             write_lines(path, [row for row in read_lines(path) if row["step"] <= step])

@@ -10,7 +10,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from harness.rewards import resolve_reward
 from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch
-from harness.training.capture import CompletionLog, MetricsLog
+from harness.training.callbacks import callbacks
+from harness.training.capture import CompletionLog
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -38,7 +39,7 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         reward_funcs=[log.wrap(resolve_reward(name), name) for name in job.rewards],
         args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
-        callbacks=[MetricsLog(directory)],
+        callbacks=callbacks(job, policy, directory),
     )
     trainer.completion_log, trainer.weights = log, job.rewards
     return trainer

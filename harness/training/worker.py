@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.runs import read_json, write_json, write_text
 from harness.training.arguments import argument_defaults, steps_per_batch
-from harness.training.spec import Job
+from harness.training.spec import Job, as_question
 
 
 def train(directory: Path) -> None:
@@ -24,6 +26,9 @@ def train(directory: Path) -> None:
     from harness.policy.device import peak_memory
     from harness.training import grpo
     from harness.training.capture import forget_after
+    from harness.training.during import selection
+    from harness.training.monitor import stopped_by
+    from harness.training.signal import check_signal
 
     job = Job.read(directory)
     _drop_unusable_checkpoints(directory, steps_per_batch({**argument_defaults(job.method), **job.arguments}))
@@ -34,10 +39,13 @@ def train(directory: Path) -> None:
     _try_rewards(job)
     set_seed(job.seed)
     started = time.monotonic()
-    if state and state["global_step"] >= state["max_steps"]:  # killed while the final policy was being saved
+    ended = state is not None and (state["global_step"] >= state["max_steps"] or stopped_by(job, directory) is not None)
+    if state and ended:  # killed while the final policy was being saved
         steps, policy = int(state["global_step"]), load_policy(str(checkpoint), device=job.device, dtype=job.dtype)
     else:
         policy = load_policy(job.model, device=job.device, dtype=job.dtype)
+        if checkpoint is None:
+            check_signal(job, policy, directory)
         trainer = grpo.build(job, policy, directory)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -46,7 +54,11 @@ def train(directory: Path) -> None:
     unfinished, final = directory / ".final", directory / "final"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
-    policy.save(unfinished)
+    selected = selection(job, directory, steps)
+    if selected is None:
+        policy.save(unfinished)
+    else:
+        shutil.copytree(directory / f"best-{selected['step']}", unfinished)
     unfinished.rename(final)
     (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
     write_json(
@@ -58,8 +70,12 @@ def train(directory: Path) -> None:
             "seconds_per_step": seconds / max(1, steps - (resumed_from or 0)),
             "completions": sum(1 for _ in (directory / "completions.jsonl").open(encoding="utf-8")),
             "peak_memory_bytes": peak_memory(job.device),
+            "stopped": stopped_by(job, directory),
+            "selected": selected,
         },
     )
+    for kept in directory.glob("best-*"):
+        shutil.rmtree(kept)
 
 
 def _try_rewards(job: Job) -> None:
@@ -67,10 +83,8 @@ def _try_rewards(job: Job) -> None:
     anything is spent on training."""
     from harness.evaluation import grade
     from harness.records import Generation
-    from harness.tasks import Question
 
-    row = job.rows[0]
-    question = Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
+    question = as_question(job.rows[0])
     grade(
         [Generation(question.id, 0, job.seed, question.prompt, "", "stop", 0, 0)], {question.id: question}, job.rewards
     )
@@ -99,6 +113,8 @@ def _end_with_parent() -> None:
 def main() -> None:
     directory = Path(sys.argv[1])
     _end_with_parent()
+    if hasattr(signal, "SIGUSR1"):  # the launcher asks a hung job where it stands; the answer goes to the log
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
         train(directory)
     except HarnessError as error:
