@@ -43,9 +43,9 @@ def format_without_correctness(history: History, limit: float) -> Seen | None:
         return None
     for name in history.formats:
         first, latest = history.first(f"rewards/{name}/mean"), history.latest(f"rewards/{name}/mean")
-        if first is not None and latest is not None and latest - first >= limit:
+        if first is not None and latest is not None and rise(first, latest) >= limit:
             return Seen(
-                latest - first,
+                rise(first, latest),
                 f"reward {name} rose from {first:.2f} to {latest:.2f} while correct answers went from "
                 f"{100 * before:.0f} % to {100 * now:.0f} %",
             )
@@ -58,10 +58,15 @@ def reward_without_held_out(history: History, limit: float) -> Seen | None:
     if len(history.evaluations) < 2 or len(history.rows) < 2 * WINDOW or first is None or latest is None:
         return None
     was, is_now = (float(history.evaluations[at]["accuracy"]) for at in (0, -1))
-    if latest - first < limit or is_now > was:
+    if rise(first, latest) < limit or is_now > was:
         return None
     return Seen(
-        latest - first,
+        rise(first, latest),
         f"reward rose from {first:.3f} to {latest:.3f}, held-out accuracy went from {100 * was:.1f} % to "
         f"{100 * is_now:.1f} % on {history.evaluations[-1]['questions']} questions",
     )
+
+
+def rise(first: float, latest: float) -> float:
+    """From one reward to another, in units of the reward where it is larger than 1: limits are made for 0 to 1."""
+    return (latest - first) / max(1.0, abs(first), abs(latest))
