@@ -32,14 +32,19 @@ PLANTED = {
         {"reward_collapse", "gradient_zero", "sampling_gap"},
     ),
     "a reward for the question alone": ({"rewards": {"planted:by_question": 1.0}}, {"zero_std_groups"}),
-    "completions that are cut off": ({"train.max_completion_length": 6}, {"truncation", "no_answer"}),
     "entropy is all that is learned": (
         {"train.entropy_coef": 5.0, "train.beta": 0.001, "train.learning_rate": 1e-3},
         {"entropy_runaway", "kl_blow_up"},
     ),
-    "certainty is all that is learned": (
-        {"train.entropy_coef": -5.0, "train.learning_rate": 3e-3},
-        {"entropy_collapse"},
+    "certainty is all that is learned, from answers cut short": (
+        {
+            "train.entropy_coef": -5.0,
+            "train.learning_rate": 4e-3,
+            "train.temperature": 2.0,
+            "train.max_completion_length": 6,
+            "train.max_steps": 20,
+        },
+        {"entropy_collapse", "truncation", "no_answer"},
     ),
     "a huge step": (
         {"train.learning_rate": 1e30, "train.num_iterations": 2, "health.stop_on": ["gradient_not_finite"]},
@@ -93,7 +98,7 @@ def test_planted_fault_is_named(train, fault):
     for name in expected:
         assert found[name]["key"] == CHECKS[name].key
         assert found[name]["level"] == ("fatal" if name in changes.get("health.stop_on", ()) else CHECKS[name].level)
-        assert 0 < found[name]["step"] <= 14
+        assert 0 < found[name]["step"] <= 20
     assert [each["check"] for each in trained.health] == list(found), "a check spoke twice"
 
 
@@ -102,7 +107,7 @@ def test_every_check_has_a_planted_fault():
 
 
 def test_a_hung_job_is_ended_and_says_where(train):
-    run = train({"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 8.0, "health.stall": 2}, in_process=False)
+    run = train({"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 5.0, "health.stall": 2}, in_process=False)
     with pytest.raises(TrainingError) as failure:
         run.trained()
     assert "no progress for" in str(failure.value)
