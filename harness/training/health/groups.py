@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 from harness.training.health.history import WINDOW, Group, History, Seen, share, standard_error
@@ -36,15 +38,15 @@ def expected_share(groups: Sequence[Group], concentration: float) -> float:
     a group with probability prod_{i<G} (q c + i) / (c + i), which is q^G for questions that do not differ (c infinite)
     and q for questions that always answer the same (c = 0).
     """
-    rewards = [reward for group in groups for reward in group.scored]
+    counts = Counter(reward for group in groups for reward in group.scored)
+    sizes = Counter(len(group.scored) for group in groups)
     total = 0.0
-    for group in groups:
-        size = len(group.scored)
-        for value in set(rewards):
-            q, chance = rewards.count(value) / len(rewards), 1.0
-            for drawn in range(size):
-                chance *= q if concentration == float("inf") else (q * concentration + drawn) / (concentration + drawn)
-            total += chance
+    for size, times in sizes.items():
+        for count in counts.values():
+            chance = q = count / counts.total()
+            for drawn in range(1, size):
+                chance *= q if math.isinf(concentration) else (q * concentration + drawn) / (concentration + drawn)
+            total += times * chance
     return total / len(groups)
 
 

@@ -107,7 +107,9 @@ def test_every_check_has_a_planted_fault():
 
 
 def test_a_hung_job_is_ended_and_says_where(train):
-    run = train({"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 5.0, "health.stall": 2}, in_process=False)
+    run = train(
+        {"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 12.0, "health.stall": 2}, in_process=False
+    )
     with pytest.raises(TrainingError) as failure:
         run.trained()
     assert "no progress for" in str(failure.value)
