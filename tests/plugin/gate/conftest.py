@@ -233,7 +233,9 @@ class MadeUp:
 
     def _run(self, command: list[str], folder: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "GITHUB_"))}
-        calm = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONPATH": str(self.path)}
+        calm = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        # The project's own modules, and the tree that is tested where it is not the installed one.
+        calm["PYTHONPATH"] = os.pathsep.join(filter(None, [str(self.path), os.environ.get("PYTHONPATH")]))
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.path / folder,
