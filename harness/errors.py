@@ -27,3 +27,7 @@ class RewardError(HarnessError):
 
 class TrainingError(HarnessError):
     """A training job that crashed, was killed or ran out of memory; the text ends with its last log lines."""
+
+
+class NoSignal(TrainingError):  # noqa: N818 (what was found, as a verdict's name)
+    """A training that was refused before it began: the signal check found next to nothing to learn from."""

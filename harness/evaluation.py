@@ -18,6 +18,7 @@ from harness.errors import TaskError
 from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import look_size
+from harness.metrics import at_k
 from harness.records import Generation, Record, Summary, question_means
 from harness.rewards import RewardCalls, score_all
 from harness.rewards.faults import FILE as FAULTS
@@ -73,6 +74,13 @@ class Evaluation:
         """95 % interval of :attr:`accuracy`."""
         low, high = self.summary["interval"]
         return float(low), float(high)
+
+    @cached_property
+    def at_k(self) -> Mapping[str, Any] | None:
+        """pass@k, majority@k and mean@k (:mod:`harness.metrics`); ``None`` for one answer a question."""
+        kept: Mapping[str, Any] | None = self.summary.get("at_k")
+        in_looks = self.summary.get("interval_kind") == "anytime"
+        return kept or at_k(self.records, int(self.summary["samples_per_question"]), in_looks=in_looks)
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -259,6 +267,7 @@ def summarise(
         rewards={name: _mean([record.rewards[name] for record in records]) for name in names},
         prompt_tokens=sum(record.prompt_tokens for record in records),
         completion_tokens=sum(record.completion_tokens for record in records),
+        at_k=at_k(records, samples_per_question, in_looks=in_looks),
     )
 
 

@@ -14,6 +14,7 @@ from harness.recipe import EvaluateSection, Recipe
 from harness.rewards import reward_source
 from harness.runs import digest
 from harness.tasks import Question, Questions
+from harness.training.health import limits
 
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
 COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
@@ -41,7 +42,7 @@ def generation_identity(
 
 def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
     """The settings that have a say: batch size never does, and greedy decoding draws nothing."""
-    kept = decoding.model_dump(exclude={"batch_size"})
+    kept = decoding.model_dump(exclude={"batch_size", "every_steps", "during_questions", "keep_best"})
     if decoding.temperature == 0:
         kept = {key: kept[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
     return kept
@@ -66,8 +67,24 @@ def training_dtype(dtype: str) -> str:
 
 
 def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[str, Any]:
-    """What decides the trained policy, beyond the base model and the rewards."""
-    return {
+    """What decides the trained policy, beyond the base model and the rewards.
+
+    What only watches has no say; so recipes without an evaluation during training or ``stop_on`` keep their runs.
+    """
+    during, health = recipe.evaluate, recipe.health
+    watched: dict[str, Any] = {}
+    if during.every_steps is not None:
+        held_out = digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out])
+        watched["during"] = {
+            "every_steps": during.every_steps,
+            "questions": held_out,
+            "keep_best": during.keep_best,
+            "decoding": effective_decoding(during),
+        }
+    if health.stop_on:
+        chosen = limits(health.limits)
+        watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
+    return watched | {
         "method": recipe.train.method,
         "arguments": dict(recipe.train.arguments),
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NoSignal
 from harness.gate.against_baseline import judge_against_baseline, judge_plan
 from harness.gate.baseline import BaselineError, differences
 from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
@@ -43,7 +43,7 @@ def judge(run: Run, gate: str) -> Verdict | None:
     """
     if gate not in GATES:
         raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")
-    verdict = _judged(run, gate)
+    verdict = _selected(run, _judged(run, gate))
     if verdict is None or not verdict.passed or gate == "training":
         return verdict
     counts = run.after().summary["counts"]
@@ -55,10 +55,26 @@ def judge(run: Run, gate: str) -> Verdict | None:
     return Verdict(gate, "INCONCLUSIVE", sentence, verdict.numbers)
 
 
+def _selected(run: Run, verdict: Verdict | None) -> Verdict | None:
+    """A checkpoint that was chosen among several is a selection, and every claim about it says so."""
+    if verdict is None or verdict.verdict == "UNDERPOWERED" or not run.recipe.evaluate.keep_best:
+        return verdict
+    summary = read_json(run.directory / "train" / "summary.json") or {}
+    selected = summary.get("selected")
+    if selected is None:
+        return verdict
+    sentence = f"{verdict.sentence}; {selected['sentence']}"
+    return Verdict(verdict.gate, verdict.verdict, sentence, {**verdict.numbers, "selected": selected})
+
+
 def _judged(run: Run, gate: str) -> Verdict | None:
     if gate == "training":
-        trained = run.trained()
-        return with_faults(judge_training(trained.metrics), read_json(trained.directory / FAULTS))
+        try:
+            trained = run.trained()
+        except NoSignal as refusal:
+            return Verdict("training", "UNSOUND", str(refusal))
+        verdict = judge_training(trained.metrics, stopped=trained.summary.get("stopped"))
+        return with_faults(verdict, read_json(trained.directory / FAULTS))
     if gate == "accuracy":
         asked = run.recipe.gate.min_accuracy
         if asked is None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.environment import describe, git_state, without_secrets
-from harness.errors import TrainingError
-from harness.evaluation import Decided, Evaluation, Keys, evaluate
+from harness.errors import NoSignal, TrainingError
+from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
 from harness.gate import Verdict
 from harness.identity import (
     generation_identity,
@@ -33,6 +33,7 @@ from harness.lineage import parent_of
 from harness.policy.adapter import base_json
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.recipe import EvaluateSection
 from harness.runs import (
     digest,
     locked,
@@ -45,12 +46,13 @@ from harness.runs import (
     write_text,
 )
 from harness.tasks import Question, Questions, load_questions
+from harness.training.arguments import argument_defaults
 from harness.what_ran import OVERRIDES, overrides, recipe_text
 
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
-    from harness.recipe import EvaluateSection, Recipe
+    from harness.recipe import Recipe
 
 
 STAGES = ("before", "after", "samples")  # where other runs may have kept the same answers
@@ -61,7 +63,8 @@ class Settings:
     """What belongs to a session rather than to a recipe.
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
-    ``announce(stage, text)`` is called as work goes on. ``gates`` of the session share alpha. ``update`` records
+    ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
+    ``gates`` of the session share alpha. ``update`` records
     baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
     ``report_only`` generates even where the plan says UNDERPOWERED.
     """
@@ -79,6 +82,7 @@ class Settings:
     gates: int = 1
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     announce: Callable[[str, str], None] = lambda stage, text: None
+    say: Callable[[str, str], None] = lambda stage, text: None
 
     def __post_init__(self) -> None:
         for name in ("runs_dir", "data", "baselines_dir"):
@@ -112,6 +116,16 @@ class Trained:
         """Every sampled completion with its group, rewards and advantage, in order."""
         return list(read_lines(self.directory / "completions.jsonl"))
 
+    @cached_property
+    def health(self) -> list[dict[str, Any]]:
+        """What the health checks found, in order; see :class:`harness.training.health.Finding`."""
+        return list(read_lines(self.directory / "health.jsonl"))
+
+    @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The evaluations during training, in order; see :mod:`harness.training.during`."""
+        return list(read_lines(self.directory / "evaluations.jsonl"))
+
 
 class Run:
     """The stages of one recipe and seed. Nothing happens until a stage is asked for."""
@@ -142,7 +156,9 @@ class Run:
     def questions(self) -> Questions:
         task = self.recipe.task
         located = task.model_copy(update={"name": self.located(task.name)})
-        return load_questions(located, data=self.settings.data)
+        evaluate = self.recipe.evaluate
+        held_out = evaluate.during_questions if evaluate.every_steps else 0
+        return load_questions(located, data=self.settings.data, held_out=held_out)
 
     @cached_property
     def base(self) -> ModelSource:
@@ -209,6 +225,7 @@ class Run:
         """The training job, run to its end.
 
         Raises:
+            NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """
         directory = self.directory / "train"
@@ -217,15 +234,16 @@ class Run:
             if summary is None:
                 failed = read_json(directory / "failed.json") or {}
                 if failed.get("session") == self.settings.session:
-                    raise TrainingError(failed["error"])
+                    raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
                 self.release()
                 try:
                     summary = self._train(directory)
                 except TrainingError as error:
-                    write_json(
-                        directory / "failed.json",
-                        {"session": self.settings.session, "error": without_secrets(str(error))},
-                    )
+                    refused, said = isinstance(error, NoSignal), without_secrets(str(error))
+                    known = {"session": self.settings.session, "error": said, "no_signal": refused}
+                    write_json(directory / "failed.json", known)
+                    if refused:
+                        self.keep(Verdict("training", "UNSOUND", said))
                     raise
         return Trained(directory, summary)
 
@@ -380,11 +398,29 @@ class Run:
             lora=None if recipe.lora is None else recipe.lora.model_dump(),
             base=None if recipe.lora is None else base_json(self.base, self._fingerprint(self.base)),
             sampled=dict(learning.sampled),
+            health=recipe.health.model_dump(),
+            signal=self._signal(),
+            during=self._during(),
         )
 
         self.settings.announce(f"{self.id} train", "starting")
 
+        found_signal = self.directory / "signal.json"
+        known = found_signal.stat().st_mtime_ns if found_signal.exists() else None
+
+        def say_signal() -> None:
+            nonlocal known
+            if found_signal.exists() and found_signal.stat().st_mtime_ns != known:
+                known = found_signal.stat().st_mtime_ns
+                self.settings.say(f"{self.id} signal", (read_json(found_signal) or {})["sentence"])
+
         def progress(state: Mapping[str, Any]) -> None:
+            say_signal()
+            if state.get("activity"):
+                self.settings.announce(f"{self.id} train", state["activity"])
+                return
+            if state["total"] is None:
+                return
             done = state["step"] - (state["first_step"] or 0)
             left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
             reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
@@ -392,4 +428,59 @@ class Run:
                 f"{self.id} train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left"
             )
 
-        return run_job(job, directory, in_process=self.settings.in_process, progress=progress)
+        def finding(found: Mapping[str, Any]) -> None:
+            self.settings.say(f"{self.id} health", f"{found['level']}: step {found['step']}, {found['sentence']}")
+
+        try:
+            return run_job(job, directory, in_process=self.settings.in_process, progress=progress, finding=finding)
+        finally:
+            say_signal()
+
+    def _signal(self) -> dict[str, Any] | None:
+        """What the signal check of a GRPO job needs: its answers are sampled as the trainer samples."""
+        limit, asked = self.recipe.health.signal, self.recipe.train.arguments
+        if limit is None or self.recipe.train.method != "grpo":
+            return None
+        arguments = {**argument_defaults("grpo"), **asked}
+        decoding = EvaluateSection(
+            max_new_tokens=arguments["max_completion_length"] or self.recipe.evaluate.max_new_tokens,
+            temperature=float(arguments["temperature"]),
+            top_p=float(arguments["top_p"]),
+            top_k=int(arguments["top_k"] or 0),
+            samples_per_question=int(arguments["num_generations"]),
+            batch_size=self.recipe.evaluate.batch_size,
+        )
+        key = {
+            "generation": self._generation(self.base, decoding, self.questions.train),
+            "grading": grading_identity(self.recipe, self.questions.train),
+        }
+        return {
+            "limit": limit,
+            "questions": self.recipe.health.signal_questions,
+            "decoding": decoding.model_dump(),
+            "key": digest(key),
+            "kept": [
+                str((other / "signal").resolve())
+                for other in run_directories(self.settings.runs_dir)
+                if not self.settings.fresh and other != self.directory
+            ],
+        }
+
+    def _during(self) -> dict[str, Any] | None:
+        asked = self.recipe.evaluate
+        if asked.every_steps is None:
+            return None
+        return {
+            "every_steps": asked.every_steps,
+            "keep_best": asked.keep_best,
+            "decoding": asked.model_dump(),
+            "rows": _rows(self.questions.held_out),
+        }
+
+
+def _rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
+    return [
+        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
+        for each in questions
+    ]

@@ -158,6 +158,39 @@ class EvaluateSection(_Section):
     samples_per_question: Positive = 1
     seed: int = 0
     batch_size: Positive = 64
+    # During training: see harness.training.during.
+    every_steps: Positive | None = None
+    during_questions: Positive = 64
+    keep_best: bool = False
+
+
+class HealthSection(_Section):
+    """``[health]``: see :mod:`harness.training.health` and :mod:`harness.signal_check`.
+
+    A check's name with a number sets its limit, with ``false`` switches it off; ``signal`` is one of them: the share of
+    groups with a gradient under which nothing is trained, as found on ``signal_questions`` training questions (four
+    times as many before it refuses). Findings of checks in ``stop_on`` end the training. A job that shows no progress
+    for ``stall_seconds`` at the least is ended.
+    """
+
+    stop_on: list[str] = []
+    signal_questions: Positive = 16
+    stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    limits: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_limits(cls, table: Any) -> Any:
+        if not isinstance(table, dict) or isinstance(table.get("limits"), Mapping):
+            return table  # built in Python
+        own = {key: value for key, value in table.items() if key in cls.model_fields}
+        return {**own, "limits": {key: value for key, value in table.items() if key not in own}}
+
+    @property
+    def signal(self) -> float | None:
+        """The signal check's limit; ``None`` where it is switched off."""
+        limit = self.limits.get("signal", 0.05)
+        return None if limit is False else float(limit)
 
 
 class GateSection(_Section):
@@ -190,6 +223,7 @@ class Recipe(_Section):
     lora: LoraSection | None = None
     evaluate: EvaluateSection = EvaluateSection()
     gate: GateSection = GateSection()
+    health: HealthSection = HealthSection()
     source: Path | None = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, **fields: Any) -> None:
@@ -224,6 +258,7 @@ class Recipe(_Section):
             {
                 "task.train_questions": min(max(questions, fewest_questions(self)), self.task.train_questions),
                 "task.test_questions": min(questions, self.task.test_questions),
+                "evaluate.during_questions": min(questions, self.evaluate.during_questions),
             }
         )
 
@@ -237,6 +272,7 @@ class Recipe(_Section):
         tables: dict[str, Any] = self.model_dump(exclude_none=True)
         tables["rewards"] = self.rewards.table()
         tables["train"] = {"method": self.train.method, **tables["train"]["arguments"]}
+        tables["health"] |= tables["health"].pop("limits")
         return tables
 
 
@@ -306,7 +342,7 @@ def _explain(error: ValidationError, section: tuple[str, ...], source: Path | No
     """One of pydantic's findings in our words; an unknown key first, since a misspelt key is a missing one too."""
     findings = error.errors()
     finding = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
-    parts = (part for part in finding["loc"] if isinstance(part, str) and part != "arguments")
+    parts = (part for part in finding["loc"] if isinstance(part, str) and part not in ("arguments", "limits"))
     location = (*section, *parts) or ("recipe",)
     place = where(source, location)
     if finding["type"] == "extra_forbidden":

@@ -85,6 +85,7 @@ def check(recipe: Recipe) -> None:
     _check_counts(recipe, defaults, refuse)
     if recipe.train.method == "grpo":
         _check_grpo_batch(recipe, defaults, refuse)
+    _check_health(recipe, refuse)
 
 
 def read_rewards(table: object, source: Path | None) -> Rewards:
@@ -94,6 +95,27 @@ def read_rewards(table: object, source: Path | None) -> Rewards:
         raise RecipeError(f"{where(source, location)}: {message}")
 
     return Rewards.from_table(table, refuse)
+
+
+def _check_health(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    from harness.recipe import HealthSection
+    from harness.training.health import CHECKS
+
+    keys = [key for key in HealthSection.model_fields if key != "limits"]
+    for name, limit in recipe.health.limits.items():
+        if name not in (*CHECKS, "signal"):
+            refuse(("health", name), f"no such health check; {nearest(name, [*CHECKS, 'signal', *keys])}")
+        if isinstance(limit, bool) and not limit:
+            continue
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit <= 0:
+            refuse(("health", name), f"must be a limit above 0, or false to switch the check off, not {limit!r}")
+    for name in recipe.health.stop_on:
+        if name not in CHECKS:
+            refuse(("health", "stop_on"), f"{name!r} is no health check; {nearest(name, list(CHECKS))}")
+        if recipe.health.limits.get(name) is False:
+            refuse(("health", "stop_on"), f"{name} is switched off below; drop it here or give it a limit")
+    if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:
+        refuse(("evaluate", "keep_best"), "nothing to choose by; set every_steps, the steps between two evaluations")
 
 
 def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:

@@ -67,7 +67,7 @@ class Summary:
     """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
-    Unscored completions are counted, and belong to no accuracy."""
+    Unscored completions are counted, and belong to no accuracy. ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
@@ -82,6 +82,7 @@ class Summary:
     rewards: Mapping[str, float | None]
     prompt_tokens: int
     completion_tokens: int
+    at_k: Mapping[str, Any] | None = None
 
 
 def question_means(records: Sequence[Record]) -> dict[str, float]:

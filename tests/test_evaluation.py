@@ -135,6 +135,7 @@ def test_summary_numbers(run: Evaluate) -> None:
         "rewards": {"boxed_numeric": 0.5, "format_boxed": 4 / 6},
         "prompt_tokens": 60,
         "completion_tokens": sum(len(said[0]) for said in SAID.values()),
+        "at_k": None,
         "generation_key": "answers",
         "grading_key": "grades",
         "device": "cpu",

@@ -111,6 +111,15 @@ WRONG = [
     ("per_device_train_batch_size = 8", "gradient_accumulation_steps = 2.0", "18: [train] gradient_accumulation_steps: must be a whole number of 1 or more, not 2.0"),
     ("per_device_train_batch_size = 8", "per_device_train_batch_size = 100", "9: [task] train_questions: 20 questions do not fill one generation batch of 25 (100 completions, 4 a question); ask for more questions or make the batch smaller"),
     ("temperature = 0.0", "samples_per_question = 4", "21: [evaluate] samples_per_question: 4 greedy answers to a question are the same answer; set temperature above 0 or samples_per_question = 1"),
+    ("temperature = 0.0", "keep_best = true", "21: [evaluate] keep_best: nothing to choose by; set every_steps, the steps between two evaluations"),
+    # health
+    ("alpha = 0.05\n", "[health]\nreward_colapse = 0.3\n", "25: [health] reward_colapse: no such health check; did you mean 'reward_collapse'?"),
+    ("alpha = 0.05\n", '[health]\nreward_collapse = "low"\n', "25: [health] reward_collapse: must be a limit above 0, or false to switch the check off, not 'low'"),
+    ("alpha = 0.05\n", "[health]\nsignal = true\n", "25: [health] signal: must be a limit above 0, or false to switch the check off, not True"),
+    ("alpha = 0.05\n", "[health]\nno_answer = -1\n", "25: [health] no_answer: must be a limit above 0, or false to switch the check off, not -1"),
+    ("alpha = 0.05\n", '[health]\nstop_on = ["truncaton"]\n', "25: [health] stop_on: 'truncaton' is no health check; did you mean 'truncation'?"),
+    ("alpha = 0.05\n", '[health]\nstop_on = ["stall"]\nstall = false\n', "25: [health] stop_on: stall is switched off below; drop it here or give it a limit"),
+    ("alpha = 0.05\n", "[health]\nstall_seconds = 0\n", "25: [health] stall_seconds: must be more than 0, not 0"),
     # no TOML
     ("[gate]", "[gate", "23: not valid TOML: Expected ']' at the end of a table declaration (at line 23, column 6)"),
     ("alpha = 0.05\n", 'alpha = "', "24: not valid TOML: Unterminated string (at end of document)"),

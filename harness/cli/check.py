@@ -1,4 +1,5 @@
-"""``rl-harness gate-check`` and ``regrade``: is the gate honest, and what would today's graders say?"""
+"""``rl-harness gate-check``, ``calibrate`` and ``regrade``: is the gate honest, how hard is the task, and what would
+today's graders say?"""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
+from harness import calibration
 from harness.baselines import SAMPLED
 from harness.cli.look import require_run
 from harness.cli.progress import Progress
@@ -15,10 +17,11 @@ from harness.errors import HarnessError
 from harness.evaluation import grade_kept, read_records, rewrite
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
+from harness.metrics import at_k_line
 from harness.pipeline import Run
 from harness.recipe import load_recipe
 from harness.rewards import RewardCalls
-from harness.runs import read_lines
+from harness.runs import read_lines, write_json
 from harness.tasks import Question
 
 
@@ -73,6 +76,34 @@ def gate_check(options: argparse.Namespace) -> int:
     )
     if words["INCONCLUSIVE"] > options.runs / 2:
         print(f"{len(order)} questions seldom decide: rl-harness plan {options.recipe} says how many would")
+    return 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """How hard the recipe's arithmetic is for its policy, sampled as in training; ``calibration.json`` keeps it."""
+    if options.samples < 1:
+        raise HarnessError(f"--samples {options.samples} asks nothing; give 1 or more")
+    recipe = chosen_recipe(options)
+    if recipe.task.name != "arithmetic":
+        raise HarnessError(f"{recipe.name}: only the arithmetic task knows the operation and the size of its numbers")
+    progress = Progress()
+    if not options.trained:  # without a training, this is no run that anyone wants listed
+        options.runs_dir = options.runs_dir / ".calibrate"
+    run = Run(recipe, None, settings(options, announce=progress, say=progress.say))
+    decoding = recipe.evaluate.model_copy(
+        update={"temperature": options.temperature, "samples_per_question": options.samples}
+    )
+    stage = "calibrate/trained" if options.trained else "calibrate/base"
+    evaluation = run.ask(stage, decoding, trained=options.trained)
+    progress.clear()
+    cells = calibration.calibrate(run.questions.test, evaluation.records, largest=recipe.task.largest)
+    write_json(run.directory / stage / "calibration.json", {"cells": calibration.to_json(cells)})
+    whose = "the trained policy" if options.trained else "the base policy"
+    print(f"{recipe.name}: {whose} at temperature {options.temperature:g}, {options.samples} answers a question")
+    for line in calibration.table(cells):
+        print(f"  {line}")
+    if at_k := at_k_line(evaluation.at_k):
+        print(f"  {at_k}")
     return 0
 
 

@@ -27,6 +27,11 @@ class Progress:
         else:
             print(line, file=sys.stderr, flush=True)
 
+    def say(self, stage: str, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        print(f"{stage}: {text}", file=sys.stderr, flush=True)
+
     def clear(self) -> None:
         """Leave the line to what is printed next."""
         if self._live and self._stage:

@@ -10,12 +10,13 @@ from typing import Any
 from harness.catalog import find_recipe
 from harness.cli.look import render
 from harness.cli.progress import Progress
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NoSignal
 from harness.judging import count_gates, over_seeds
 from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.rewards.faults import stage_sentences
+from harness.watched import watched_lines
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
             f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
         )
     seeds = list(dict.fromkeys(options.seed or recipe.seeds))
-    failed, progress, session = False, Progress(), uuid.uuid4().hex
+    failed, refused, progress, session = False, False, Progress(), uuid.uuid4().hex
     runs: list[Run] = []
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)
     for seed in seeds:
@@ -39,12 +40,15 @@ def run(options: argparse.Namespace) -> int:
                 stop_early=options.stop_early,
                 session=session,
                 announce=progress,
+                say=progress.say,
                 gates=gates,
             ),
         )
         try:
             made.audit()
             verdicts = made.verdicts()
+        except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
+            verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
         finally:
             progress.clear()
         runs.append(made)
@@ -53,7 +57,10 @@ def run(options: argparse.Namespace) -> int:
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
             failed = failed or verdict.passed is False
-    over = over_seeds(runs)
+        for line in watched_lines(made.directory):
+            print(f"{made.id}: {line}")
+        refused = refused or not (made.directory / "train" / "summary.json").is_file()
+    over = None if refused else over_seeds(runs)
     if over is not None:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")

@@ -193,12 +193,13 @@ def judge_accuracy(
     return Verdict("accuracy", "TOO_LOW", f"{found}, but {percent(min_accuracy)} is asked for ({likely})", numbers)
 
 
-def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
+def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str, Any] | None = None) -> Verdict:
     """Finite losses and gradients; in GRPO also at least one group of completions that differed in reward.
 
     A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
     SFT and DPO log no such groups, and their loss is shown instead; DPO's share of pairs whose chosen answer gained
     more than the rejected one (TRL's ``rewards/accuracies``) too.
+    ``stopped`` is the finding of a health check that ended the training early; the verdict says so.
     """
     steps = [row for row in metrics if "loss" in row]
     numbers: dict[str, Any] = {"logged_steps": len(steps)}
@@ -226,7 +227,11 @@ def judge_training(metrics: Sequence[Mapping[str, Any]]) -> Verdict:
             numbers["preferred_share"] = preferred
             trend += f", chosen preferred in {percent(preferred)} of the last pairs"
     zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
-    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}", numbers)
+    early = ""
+    if stopped is not None:
+        numbers["stopped"] = dict(stopped)
+        early = f"; stopped early by {stopped['check']}: {stopped['sentence']}"
+    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}{early}", numbers)
 
 
 def _finite(value: float | None) -> bool:

@@ -27,6 +27,7 @@ class Progress:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._stage, self._written, self._shown = "", 0.0, False
+        self._said = False
 
     def __call__(self, stage: str, text: str) -> None:
         reporter = self._reporter()
@@ -41,15 +42,25 @@ class Progress:
             if live:
                 _draw_below(reporter, line)
             else:
-                reporter.ensure_newline()
-                reporter.write(line, flush=True)
-                reporter.currentfspath = -2  # pytest's own mark for "in the middle of a line"
+                _write_on_a_line(reporter, line)
+
+    def say(self, stage: str, text: str) -> None:
+        """Write a line that stays: what a health check found must not be drawn over."""
+        reporter = self._reporter()
+        if reporter is None:
+            return
+        self.clear()
+        self._said = True
+        with self._uncaptured():
+            _write_on_a_line(reporter, f"  {stage}: {text}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Make room for the result that pytest is about to write."""
         reporter = self._reporter()
-        if not self.clear() or reporter is None or _is_live(reporter) or reporter.showlongtestinfo:
+        shown, said = self.clear(), self._said
+        self._said = False
+        if reporter is None or reporter.showlongtestinfo or not (said or (shown and not _is_live(reporter))):
             return
         reporter.currentfspath = None
         reporter.write_fspath_result(report.nodeid, "")
@@ -71,6 +82,12 @@ class Progress:
     def _uncaptured(self) -> AbstractContextManager[Any]:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         return capture.global_and_fixture_disabled() if capture else nullcontext()
+
+
+def _write_on_a_line(reporter: TerminalReporter, line: str) -> None:
+    reporter.ensure_newline()
+    reporter.write(line, flush=True)
+    reporter.currentfspath = -2  # pytest's own mark for "in the middle of a line"
 
 
 def _is_live(reporter: TerminalReporter) -> bool:

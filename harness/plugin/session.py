@@ -162,6 +162,7 @@ class Session:
             data=None if data is None else located(self.config, "data", data),
             device=get_option(self.config, "device"),
             announce=self.progress,
+            say=self.progress.say,
             fresh=bool(get_option(self.config, "fresh")),
             in_process=bool(get_option(self.config, "in-process")),
             stop_early=bool(get_option(self.config, "stop-early")),

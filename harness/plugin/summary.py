@@ -152,6 +152,7 @@ class Summary:
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
+    from harness.watched import watched_lines
 
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
@@ -162,6 +163,9 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
     for sentence in stage_sentences(directory):
         terminal.write_line(f"  ! {sentence}", yellow=True)
+    for line in watched_lines(directory):
+        fatal, warning = line.startswith("health, fatal"), line.startswith("health, warning")
+        terminal.write_line(f"  {line}", red=fatal, yellow=warning)
     if saved := _saved(directory / "after"):
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"

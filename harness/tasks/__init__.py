@@ -34,32 +34,39 @@ def reads_data(task: TaskSection) -> bool:
     return task.name != "arithmetic"
 
 
-def load_questions(task: TaskSection, *, data: Path | None = None) -> Questions:
+def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
     """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
+
+    ``held_out`` more questions are taken from the training split, behind those that are trained on; they change none
+    of the others.
 
     Raises:
         TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
             answer, or there are fewer questions than asked for.
     """
     if task.name == "arithmetic":
-        train, test, examples = _arithmetic(task)
+        train, test, examples = _arithmetic(task, held_out)
     else:
         train_pool, test_pool = _pools(task, data)
         test = _take(test_pool, task.test_questions, "test", task)
         asked = {question.text for question in test}
         examples = [question for question in train_pool if question.text not in asked]
         train = _take(examples, task.train_questions, "train", task)
+        if held_out:
+            known = {question.text for question in train}
+            rest = [question for question in examples[task.train_questions :] if question.text not in known]
+            train += _take(rest, held_out, "train", task, key="[evaluate] during_questions")
     return Questions(
         *(
             with_prompts(
                 split, system_prompt=task.system_prompt, few_shot=task.few_shot, examples=examples, seed=task.seed
             )
-            for split in (train, test)
+            for split in (train[: task.train_questions], test, train[task.train_questions :])
         )
     )
 
 
-def _arithmetic(task: TaskSection) -> tuple[list[Question], list[Question], list[Question]]:
+def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
     def make(split: str, count: int, seed: int) -> list[Question]:
         return arithmetic_questions(
             split,  # type: ignore[arg-type]
@@ -71,7 +78,8 @@ def _arithmetic(task: TaskSection) -> tuple[list[Question], list[Question], list
 
     # Examples are of another seed: they stay the same however many questions are asked.
     examples = make("train", task.few_shot + 1, task.seed + 1) if task.few_shot else []
-    return make("train", task.train_questions, task.seed), make("test", task.test_questions, task.seed), examples
+    train = make("train", task.train_questions + held_out, task.seed)
+    return train, make("test", task.test_questions, task.seed), examples
 
 
 def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question]]:
@@ -106,10 +114,10 @@ def _shuffled(questions: list[Question], seed: str) -> list[Question]:
     return random.Random(seed).sample(questions, len(questions))
 
 
-def _take(pool: Sequence[Question], count: int, split: str, task: TaskSection) -> list[Question]:
+def _take(pool: Sequence[Question], count: int, split: str, task: TaskSection, key: str = "") -> list[Question]:
     if len(pool) < count:
         raise TaskError(
             f"task {task.name!r} has {len(pool)} {split} questions left, the recipe asks for {count}; "
-            f"lower [task] {split}_questions or give --rl-limit"
+            f"lower {key or f'[task] {split}_questions'} or give --rl-limit"
         )
     return list(pool[:count])

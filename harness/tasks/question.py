@@ -29,7 +29,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """The questions of one recipe, in their fixed order: ``train`` is asked in training, ``test`` in evaluation."""
+    """The questions of one recipe, in their fixed order: ``train`` is asked in training, ``test`` in evaluation.
+
+    ``held_out`` are of the training split too, but never trained on: the evaluation during training asks them.
+    """
 
     train: tuple[Question, ...]
     test: tuple[Question, ...]
+    held_out: tuple[Question, ...] = ()

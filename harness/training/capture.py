@@ -10,15 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.rewards import RewardCalls, completion_text, weighted_total
 from harness.rewards.faults import FILE as FAULTS
+from harness.rewards.score import primary_grader
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
+from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
-METRICS, COMPLETIONS, PROGRESS = "metrics.jsonl", "completions.jsonl", "progress.json"
+if TYPE_CHECKING:
+    from harness.records import Status
 
 
 class CompletionLog:
@@ -59,15 +62,16 @@ class CompletionLog:
         self._seen, self._rewards = {}, {}
         for index, advantage in enumerate(advantages):
             values = {name: rewards[name][index] for name in rewards}
-            ids = seen["completion_ids"][index]
+            ids, text = seen["completion_ids"][index], completion_text(seen["completions"][index])
             self._writer.append(
                 {
                     "step": step,
                     "group": f"{step}/{seen['question_id'][index]}",
                     "question_id": seen["question_id"][index],
                     "prompt": seen["prompts"][index],
-                    "completion": completion_text(seen["completions"][index]),
+                    "completion": text,
                     "ground_truth": seen["ground_truth"][index],
+                    "status": self._status(text, seen["ground_truth"][index], values, index),
                     "rewards": values,
                     "reward": weighted_total(values, weights),
                     "advantage": advantage,
@@ -75,6 +79,13 @@ class CompletionLog:
                     "finish_reason": "stop" if len(ids) and ids[-1] in self._eos else "length",
                 }
             )
+
+    def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:
+        """As in a record. What the grader's own reward says already is not judged a second time."""
+        name, grader = primary_grader(self._calls.functions)
+        if name in values and values[name] in (None, 1.0):
+            return "unscored" if values[name] is None else "correct"
+        return self._calls.grade(name, grader, completion, str(truth), row).status
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
@@ -114,7 +125,7 @@ def forget_after(directory: Path, step: int) -> None:
     """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
     if step == 0:
         (directory / FAULTS).unlink(missing_ok=True)
-    for name in (METRICS, COMPLETIONS):
+    for name in (METRICS, COMPLETIONS, HEALTH, EVALUATIONS):
         path = directory / name
         if path.exists():
             write_lines(path, [row for row in read_lines(path) if row["step"] <= step])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.training.capture import CompletionLog, MetricsLog
+from harness.training.callbacks import callbacks
+from harness.training.capture import CompletionLog
 from harness.training.config import arguments
 from harness.training.lora import adapter
 
@@ -41,7 +42,7 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         reward_funcs=[log.wrap(name) for name in job.rewards],
         args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
-        callbacks=[MetricsLog(directory)],
+        callbacks=callbacks(job, policy, directory),
         peft_config=adapter(job),
     )
     if reference is not None:

@@ -16,25 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from harness.environment import without_secrets
-from harness.errors import HarnessError, TrainingError
+from harness.errors import HarnessError, NoSignal, TrainingError
 from harness.policy.device import calm_threads, visible_gpus
 from harness.runs import read_json, write_text
 from harness.training.spec import Job
+from harness.training.watch import Watch
 
 LOG_LINES = 15
 Progress = Callable[[Mapping[str, Any]], None]
 
 
 def run_job(
-    job: Job, directory: Path, *, in_process: bool = False, progress: Progress = lambda state: None
+    job: Job,
+    directory: Path,
+    *,
+    in_process: bool = False,
+    progress: Progress = lambda state: None,
+    finding: Progress = lambda finding: None,
 ) -> dict[str, Any]:
     """Run a job to its end, from its last checkpoint if an earlier try left one. Returns ``train/summary.json``.
 
     Args:
         in_process: train here instead of in a new process, for a debugger; a crash is then a crash here.
-        progress: called about twice a second with ``progress.json``: step, total, seconds, reward.
+        progress: called about twice a second with ``progress.json``: step, total, seconds, reward, and ``activity``
+            where the job does something between two steps.
+        finding: called with each line of ``health.jsonl`` as it comes. In this process there is no watch: findings
+            come when training has ended, and a hung job hangs.
 
     Raises:
+        NoSignal: the signal check refused the training.
         TrainingError: the job failed; the text says how and ends with its last log lines. ``error.txt`` keeps it.
     """
     job.write(directory)
@@ -43,16 +53,19 @@ def run_job(
     if in_process:
         from harness.training.worker import train
 
+        watch = Watch(job, directory)
         train(directory)
+        for each in watch.findings():
+            finding(each)
     else:
-        _launch(job, directory, progress)
+        _launch(job, directory, progress, finding)
     summary = read_json(directory / "summary.json")
     if summary is None:
         raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
     return summary
 
 
-def _launch(job: Job, directory: Path, progress: Progress) -> None:
+def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) -> None:
     calm_threads()
     # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
     path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
@@ -61,6 +74,7 @@ def _launch(job: Job, directory: Path, progress: Progress) -> None:
     if job.device == "cuda":  # the trainer would spread one process over all GPUs that it sees, and GRPO refuses that
         environment["CUDA_VISIBLE_DEVICES"] = visible_gpus()[0]
     command = [sys.executable, "-m", "harness.training.worker", str(directory)]
+    watch, hung = Watch(job, directory), None
     with (directory / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -70,12 +84,22 @@ def _launch(job: Job, directory: Path, progress: Progress) -> None:
                 time.sleep(0.2)
                 if state := read_json(directory / "progress.json"):
                     progress(state)
+                for each in watch.findings():
+                    finding(each)
+                if (seconds := watch.stalled()) is not None and process.poll() is None:
+                    hung = watch.end(process, seconds)
         finally:
             if process.poll() is None:  # we are being interrupted: let it not train on alone
                 process.terminate()
                 process.wait()
             if process.stdin:
                 process.stdin.close()
+    for each in watch.findings():
+        finding(each)
+    if hung is not None:
+        text = f"the training job was ended: {hung}; run again to go on from its last checkpoint"
+        write_text(directory / "error.txt", f"{text}\n")
+        raise TrainingError(text)
     if process.returncode:
         raise _failure(directory, process.returncode)
 
@@ -83,7 +107,9 @@ def _launch(job: Job, directory: Path, progress: Progress) -> None:
 def _failure(directory: Path, code: int) -> HarnessError:
     explained = directory / "error.txt"
     if explained.is_file():
-        return TrainingError(explained.read_text(encoding="utf-8").strip())
+        sentence = explained.read_text(encoding="utf-8").strip()
+        signal_found = read_json(directory.parent / "signal.json") or {}
+        return (NoSignal if signal_found.get("sentence") == sentence else TrainingError)(sentence)
     lines = (directory / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
     reached = (read_json(directory / "progress.json") or {}).get("step", 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from harness.training.capture import MetricsLog
+from harness.training.callbacks import callbacks
 from harness.training.config import arguments
 from harness.training.lora import adapter
 from harness.training.tokens import answer_tokens, check_lengths, end_token
@@ -34,7 +34,7 @@ def build(job: Job, policy: Policy, directory: Path) -> SFTTrainer:
         processing_class=policy.tokenizer,
         args=SFTConfig(**arguments(job, directory, completion_only_loss=True, max_length=None)),
         train_dataset=Dataset.from_list(rows),
-        callbacks=[MetricsLog(directory)],
+        callbacks=callbacks(job, policy, directory),
         peft_config=adapter(job),
     )
 

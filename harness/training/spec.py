@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TrainingError
 from harness.rewards import Rewards
 from harness.runs import read_json, write_json
+from harness.tasks import Question
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class Job:
     ``rows`` are the dataset, each with a chat ``prompt``: in GRPO with the rewards' columns, in SFT with a
     ``completion``, in DPO with ``chosen`` and ``rejected``. ``lora`` is the recipe's ``[lora]`` and ``base``
     what its adapter's folder says of the model (:func:`harness.policy.adapter.base_json`). ``sampled`` says what
-    the rows cost before training: completions, tokens and seconds of sampling.
+    the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
+    ``signal`` is the signal check's work and ``during`` that of the evaluation during training
+    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted.
     """
 
     method: str
@@ -32,6 +36,9 @@ class Job:
     lora: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
     sampled: dict[str, Any] | None = None
+    health: dict[str, Any] = field(default_factory=dict)
+    signal: dict[str, Any] | None = None
+    during: dict[str, Any] | None = None
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
@@ -42,3 +49,8 @@ class Job:
         if fields is None:
             raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
         return cls(**{**fields, "rewards": Rewards.from_table(fields["rewards"])})
+
+
+def as_question(row: Mapping[str, Any]) -> Question:
+    """The question of a row of :attr:`Job.rows`."""
+    return Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))

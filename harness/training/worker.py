@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from harness.environment import without_secrets
 from harness.errors import HarnessError
 from harness.runs import read_json, read_lines, write_json, write_text
 from harness.training.config import checkpoint_period
-from harness.training.spec import Job
+from harness.training.spec import Job, as_question
 
 
 def train(directory: Path) -> None:
@@ -26,7 +28,10 @@ def train(directory: Path) -> None:
     from harness.policy import load_policy
     from harness.policy.device import peak_memory
     from harness.training.capture import forget_after
+    from harness.training.during import selection
     from harness.training.lora import load_adapter, save_final
+    from harness.training.monitor import stopped_by
+    from harness.training.signal import check_signal
 
     job = Job.read(directory)
     _drop_unusable_checkpoints(directory, checkpoint_period(job))
@@ -38,15 +43,19 @@ def train(directory: Path) -> None:
         _try_rewards(job)
     set_seed(job.seed)
     started = time.monotonic()
-    # What is trained starts as plain weights, also where the base is an adapter.
-    finished = state is not None and state["global_step"] >= state["max_steps"]  # killed while saving the policy
+    finished = state is not None and (  # killed while the final policy was being saved
+        state["global_step"] >= state["max_steps"] or stopped_by(job, directory) is not None
+    )
     whole = finished and job.lora is None
+    # What is trained starts as plain weights, also where the base is an adapter.
     policy = load_policy(str(checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
     if finished:
         steps = resumed_from or 0
         if job.lora is not None:
             load_adapter(policy, Path(str(checkpoint)))
     else:
+        if checkpoint is None:
+            check_signal(job, policy, directory)
         trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -55,7 +64,15 @@ def train(directory: Path) -> None:
     unfinished, final = directory / ".final", directory / "final"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
-    save_final(job, policy, unfinished)
+    selected = selection(job, directory, steps)
+    best = None if selected is None else directory / f"best-{selected['step']}"
+    if best is not None and job.lora is not None:
+        policy = load_policy(job.model, device=job.device, dtype=job.dtype).merged()
+        load_adapter(policy, best)
+    if best is None or job.lora is not None:
+        save_final(job, policy, unfinished)
+    else:
+        shutil.copytree(best, unfinished)
     unfinished.rename(final)
     (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
     write_json(
@@ -67,15 +84,19 @@ def train(directory: Path) -> None:
             "seconds_per_step": seconds / max(1, steps - (resumed_from or 0)),
             **_cost(job, directory),
             "peak_memory_bytes": peak_memory(job.device),
+            "stopped": stopped_by(job, directory),
+            "selected": selected,
         },
     )
+    for kept in directory.glob("best-*"):
+        shutil.rmtree(kept)
 
 
 def _cost(job: Job, directory: Path) -> dict[str, Any]:
     """What was sampled, in training or for it, and how many examples or pairs were learnt from."""
     if job.method != "grpo":
         return {"examples": len(job.rows), **(job.sampled or {"completions": 0, "sampled_tokens": 0})}
-    from harness.training.capture import COMPLETIONS
+    from harness.training.files import COMPLETIONS
 
     tokens = [row["completion_tokens"] for row in read_lines(directory / COMPLETIONS)]
     return {"completions": len(tokens), "sampled_tokens": sum(tokens)}
@@ -88,11 +109,9 @@ def _try_rewards(job: Job) -> None:
     from harness.evaluation import grade
     from harness.records import Generation
     from harness.rewards import RewardCalls
-    from harness.tasks import Question
 
     calls = RewardCalls(job.rewards)
-    row = job.rows[0]
-    question = Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
+    question = as_question(job.rows[0])
     tried = [Generation(question.id, sample, job.seed, question.prompt, "", "stop", 0, 0) for sample in range(2)]
     grade(tried, {question.id: question}, job.rewards, calls)
     for name in calls.faults.reasons:
@@ -124,6 +143,8 @@ def _end_with_parent() -> None:
 def main() -> None:
     directory = Path(sys.argv[1])
     _end_with_parent()
+    if hasattr(signal, "SIGUSR1"):  # the launcher asks a hung job where it stands; the answer goes to the log
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
     try:
         train(directory)
     except HarnessError as error:

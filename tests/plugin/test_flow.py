@@ -138,6 +138,7 @@ def test_the_summary_is_tidy(first):
         r"  INCONCLUSIVE  improvement: .*ask more questions.*",
         r"  OK            accuracy: .*",
         r"  OK            training: 4 steps, losses finite.*",
+        r"  signal: \d+ % of groups of 4 are expected to carry a gradient .*",
         rf"  rl-runs/{left['directory'].name}",
         r"peak memory: [\d,]+ MiB in test_1_trains.py, [\d,]+ MiB in test_2_holds.py, [\d,]+ MiB in test_3_freed.py",
         r"report: rl-report/index.html",

@@ -136,6 +136,49 @@ def test_on_a_terminal_pytests_lines_are_whole(project):
     assert ("test_1.py ..", "  small-0 after: 1/8 answers") in drawn
 
 
+SAYS = """
+from harness.plugin.session import session_of
+
+def test_quiet():
+    pass
+
+def test_says(pytestconfig):
+    progress = session_of(pytestconfig).progress
+    progress("small-0 train", "step 1/2")
+    progress.say("small-0 health", "warning: step 1, too short")
+    progress.say("small-0 health", "fatal: step 1, too bad")
+    progress("small-0 train", "step 2/2")
+
+def test_last():
+    assert False
+"""
+
+
+def test_what_is_said_stays_on_a_terminal(project):
+    project.write(test_1=SAYS)
+    screen, _ = on_a_terminal(project.path)
+    assert body(screen.lines) == [
+        "test_1.py .",
+        "  small-0 health: warning: step 1, too short",
+        "  small-0 health: fatal: step 1, too bad",
+        "test_1.py .F".ljust(WIDTH - 7) + "[100%]",
+    ]
+    drawn = {line for lines in screen.seen for line in lines if "small-0 train" in line}
+    assert drawn == {"  small-0 train: step 1/2", "  small-0 train: step 2/2"}
+
+
+def test_what_is_said_stays_on_a_terminal_in_verbose_mode(project):
+    project.write(test_1=SAYS)
+    screen, _ = on_a_terminal(project.path, "-v")
+    lines = [" ".join(line.split()[:3]) for line in body(screen.lines)]
+    assert lines[1:5] == [
+        "test_1.py::test_says",
+        "small-0 health: warning:",
+        "small-0 health: fatal:",
+        "test_1.py::test_says PASSED [",
+    ]
+
+
 def test_on_a_terminal_in_verbose_mode(project):
     project.write(test_1=TESTS)
     screen, _ = on_a_terminal(project.path, "-v")

@@ -57,7 +57,7 @@ def generate(policy, questions, decoding, skip=()):
             yield batch
 
 
-def run_job(job, directory, *, in_process=False, progress=None):
+def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     from harness.runs import write_json, write_lines
 
     recipe, seed, _ = directory.parent.name.rsplit("-", 2)

@@ -1,0 +1,135 @@
+"""Evaluation during training: every N steps, greedy as the recipe's evaluation is, on questions that belong to no one.
+
+They come from the training split and are never trained on, so a checkpoint may be chosen by them: chosen by the test
+questions, it would be judged by the luck it was chosen for. The final accuracy is that of the test questions alone.
+Asking draws no random number that training would miss (:mod:`harness.policy.generation`).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from harness.evaluation import grade
+from harness.gate.intervals import accuracy_interval
+from harness.recipe import EvaluateSection
+from harness.records import Record, question_means
+from harness.runs import LineWriter, read_lines
+from harness.training.files import EVALUATIONS, report_activity
+from harness.training.spec import as_question
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
+    from harness.training.spec import Job
+
+
+class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
+    """Appends a line to ``evaluations.jsonl`` before the first step, every ``every_steps``, and after the last one.
+
+    With ``keep_best`` the policy of the best line lies in ``best-<step>``. The base policy (step 0) is never chosen,
+    and of equals the earliest is.
+    """
+
+    def __init__(self, job: Job, policy: Policy, directory: Path) -> None:
+        assert job.during is not None
+        self._job, self._policy, self._directory = job, policy, directory
+        self._every, self._keep_best = int(job.during["every_steps"]), bool(job.during["keep_best"])
+        self._decoding = EvaluateSection(**job.during["decoding"])
+        self._questions = {row["question_id"]: as_question(row) for row in job.during["rows"]}
+        lines = list(read_lines(directory / EVALUATIONS))
+        self._done = {int(line["step"]) for line in lines}
+        self._best = max((float(line["accuracy"]) for line in lines if line["step"] > 0), default=-1.0)
+        self._writer = LineWriter(directory / EVALUATIONS)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        if self._job.lora is not None:  # the trainer's model has the adapter, the policy that it was made from has not
+            self._policy = replace(self._policy, model=model)
+        if state.global_step == 0:
+            self._evaluate(0)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
+            self._evaluate(state.global_step)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._evaluate(state.global_step)  # a training that a health check has ended
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A checkpoint makes the evaluations before it final: weights of an overtaken one are not needed any more."""
+        chosen = selected_step(self._directory)
+        for folder in best_folders(self._directory):
+            if folder != chosen:
+                shutil.rmtree(self._directory / f"best-{folder}")
+
+    def _evaluate(self, step: int) -> None:
+        if step in self._done:
+            return
+        from harness.policy import generate
+
+        total, records = len(self._questions) * self._decoding.samples_per_question, list[Record]()
+        report_activity(self._directory, f"evaluation, 0/{total} answers")
+        for batch in generate(self._policy, list(self._questions.values()), self._decoding):
+            records += grade(batch, self._questions, self._job.rewards)
+            report_activity(self._directory, f"evaluation, {len(records)}/{total} answers")
+        report_activity(self._directory, None)
+        means = list(question_means(records).values())
+        accuracy = sum(means) / len(means) if means else 0.0
+        best = step > 0 and accuracy > self._best
+        if best:
+            self._best = accuracy
+            if self._keep_best:
+                self._policy.save(self._directory / ".best")
+                (self._directory / ".best").rename(self._directory / f"best-{step}")
+        self._done.add(step)
+        self._writer.append(
+            {
+                "step": step,
+                "accuracy": accuracy,
+                "interval": accuracy_interval(means),
+                "questions": len(self._questions),
+                "best": best,
+            }
+        )
+
+
+def best_folders(directory: Path) -> list[int]:
+    """Steps whose policies are kept in ``best-<step>``."""
+    return [int(found[1]) for each in directory.glob("best-*") if (found := re.fullmatch(r"best-(\d+)", each.name))]
+
+
+def selected_step(directory: Path) -> int | None:
+    """The step of the best evaluation so far; the base policy's is none."""
+    chosen = _chosen(list(read_lines(directory / EVALUATIONS)))
+    return None if chosen is None else int(chosen["step"])
+
+
+def _chosen(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((line for line in reversed(lines) if line["best"]), None)
+
+
+def selection(job: Job, directory: Path, steps: int) -> dict[str, Any] | None:
+    """What ``summary.json`` says of a checkpoint that was chosen by held-out accuracy; ``None`` where none was."""
+    if job.during is None or not job.during["keep_best"]:
+        return None
+    lines = list(read_lines(directory / EVALUATIONS))
+    chosen = _chosen(lines)
+    if chosen is None:
+        return None
+    tried = sum(line["step"] > 0 for line in lines)
+    return {
+        "step": chosen["step"],
+        "of": steps,
+        "accuracy": chosen["accuracy"],
+        "interval": chosen["interval"],
+        "questions": chosen["questions"],
+        "evaluations": tried,
+        "sentence": f"selected at step {chosen['step']} of {steps} by held-out accuracy on {chosen['questions']} "
+        f"questions, the best of {tried} evaluations",
+    }

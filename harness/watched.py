@@ -1,0 +1,37 @@
+"""What a run directory holds beside its verdicts, in lines for a terminal: signal, health, selection, answers at k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.gate.verdicts import percent
+from harness.metrics import at_k_line
+from harness.runs import read_json, read_lines
+
+
+def watched_lines(directory: Path) -> list[str]:
+    """One line each, in the order in which they came to be."""
+    lines = []
+    signal = read_json(directory / "signal.json")
+    if signal is not None and not signal.get("refused"):  # a refusal is the training verdict
+        lines.append(f"signal: {signal['sentence']}")
+    lines += [
+        f"health, {row['level']}: {row['check']} at step {row['step']}: {row['sentence']}"
+        for row in read_lines(directory / "train" / "health.jsonl")
+    ]
+    during = list(read_lines(directory / "train" / "evaluations.jsonl"))
+    if during:
+        curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
+        lines.append(f"held out: {curve} of {during[-1]['questions']} questions")
+    for stage in ("before", "after"):
+        if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
+            lines.append(f"{stage}: {line}")
+    return lines
+
+
+def _few(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first, the best and the last one."""
+    best = max(evaluations, key=lambda each: (each["accuracy"], -each["step"]))
+    kept = [evaluations[0], best, evaluations[-1]]
+    return [each for place, each in enumerate(kept) if each not in kept[:place]]
