@@ -36,9 +36,9 @@ class Kept:
         return [question for question in self.order if question in self.before and question in self.after]
 
     @property
-    def gains(self) -> list[float]:
+    def gain(self) -> dict[str, float]:
         """After less before, by question."""
-        return [self.after[question] - self.before[question] for question in self.asked]
+        return {question: self.after[question] - self.before[question] for question in self.asked}
 
 
 def read_kept(directory: Path) -> Kept:

@@ -58,7 +58,9 @@ class Row:
 @dataclass(frozen=True)
 class Pair:
     """Two recipes on the same questions: ``difference`` is b's accuracy less a's. ``alpha`` is this pair's share, and
-    the interval's confidence is 1 - alpha. ``better`` names the recipe that is, beyond chance."""
+    the interval's confidence is 1 - alpha. ``better`` names the recipe that is, beyond chance.
+
+    Where seeds do not differ at all, the interval is over questions, as in a row."""
 
     a: str
     b: str
@@ -156,14 +158,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _row(runs: Sequence[Kept]) -> Row:
     several = len(runs) > 1
-    gains = [_mean(run.gains) for run in runs]
+    gains = [_mean(list(run.gain.values())) for run in runs]
     accuracies = [_mean([run.after[question] for question in run.asked]) for run in runs]
     if several:
-        spread, gained = _t_interval(accuracies), _t_interval(gains)
+        spread = _t_interval(accuracies) or accuracy_interval(_over(runs, [run.after for run in runs]))
+        gained = _t_interval(gains) or _difference_interval(_over(runs, [run.gain for run in runs]), 0.95)
     else:
         (run,) = runs
         spread = accuracy_interval([run.after[question] for question in run.asked])
-        gained = _difference_interval(run.gains, 0.95)
+        gained = _difference_interval(list(run.gain.values()), 0.95)
+    spread = max(0.0, spread[0]), min(1.0, spread[1])
     thousands = [run.sampled_tokens / 1000 for run in runs]
     seconds = [run.seconds for run in runs if run.seconds is not None]
     by_tokens = _ratio(gains, gained, thousands, several)
@@ -213,7 +217,8 @@ def _pair(first: Sequence[Kept], second: Sequence[Kept], alpha: float, margin: f
     unit: Unit = "seeds" if len(matched) >= FEWEST else "questions"
     if unit == "seeds":
         each = [_mean([y[q] for q in order]) - _mean([x[q] for q in order]) for x, y in zip(a, b, strict=True)]
-        verdict, interval = judge_recipe(each, margin=margin, alpha=alpha), _t_interval(each, 1 - alpha)
+        verdict = judge_recipe(each, margin=margin, alpha=alpha)
+        interval = _t_interval(each, 1 - alpha) or _difference_interval(differences, 1 - alpha)
     else:
         verdict = judge_improvement(
             means[0], means[1], order, min_improvement=None, margin=margin, alpha=alpha, samples=len(matched)
@@ -250,20 +255,32 @@ def _sentence(
         f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
     )
     over = f"over {seeds} seeds" if unit == "seeds" else f"over questions, {seeds} seed{'s' if seeds > 1 else ''}"
-    said = f"{better} is better" if better else "no worse" if verdict.verdict == "OK" else "the difference may be luck"
+    unsure = "the difference may be luck" if difference else "no difference was seen"
+    said = f"{better} is better" if better else "no worse" if verdict.verdict == "OK" else unsure
     return f"{found} ({over}): {said}"
 
 
 def _difference_interval(differences: Sequence[float], confidence: float) -> Interval:
-    """Student's t over question differences, each in [-1, 1]."""
+    """Student's t over question differences, each in [-1, 1]. Where no question differs there is no spread to judge by,
+    and the share of questions that might is bounded by Wilson's interval."""
+    if not any(differences):
+        most = accuracy_interval([0.0] * len(differences), confidence)[1]
+        return -most, most
     low, high = accuracy_interval([(each + 1) / 2 for each in differences], confidence)
     return 2 * low - 1, 2 * high - 1
 
 
-def _t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Student's t over seeds; the values' own place where they do not differ at all."""
+def _over(runs: Sequence[Kept], by_question: Sequence[Mapping[str, float]]) -> list[float]:
+    """Means over seeds, by question."""
+    asked = [question for question in runs[0].order if all(question in each for each in by_question)]
+    return [_mean([each[question] for each in by_question]) for question in asked]
+
+
+def _t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Student's t over seeds; ``None`` where they do not differ at all, as at 100 %: an interval of no width would
+    claim a certainty that no one has."""
     if max(values) - min(values) < 1e-12:
-        return values[0], values[0]
+        return None
     from scipy import stats  # takes a second to import
 
     low, high = stats.ttest_1samp(list(values), 0.0).confidence_interval(confidence)

@@ -103,6 +103,18 @@ def test_several_seeds_are_the_unit(tmp_path):
     assert pair.difference == pytest.approx(0.30)
 
 
+def test_seeds_that_do_not_differ_claim_no_certainty(tmp_path):
+    """At 100 % with every seed: intervals over questions, Wilson's of 100 of 100 and of 0 of 100."""
+    runs = [run(tmp_path, name, seed, 100, before=0) for name in ("grpo", "sft") for seed in range(3)]
+    found = compare_methods(runs)
+    assert found.rows[0].accuracy_interval == pytest.approx((0.9630, 1.0), abs=1e-4)
+    assert found.rows[0].gain_interval == pytest.approx((2 * 0.9630 - 1, 1.0), abs=2e-4)
+    (pair,) = found.pairs
+    assert pair.interval == pytest.approx((-0.0370, 0.0370), abs=1e-4)
+    assert pair.better is None
+    assert pair.sentence.endswith("no difference was seen")
+
+
 def test_two_seeds_are_too_few_for_a_claim_about_recipes(tmp_path):
     runs = [run(tmp_path, name, seed, after) for name, after in (("grpo", 50), ("sft", 80)) for seed in (0, 1)]
     (pair,) = compare_methods(runs).pairs
