@@ -42,7 +42,8 @@ PLANTED = {
             "train.learning_rate": 4e-3,
             "train.temperature": 2.0,
             "train.max_completion_length": 6,
-            "train.max_steps": 20,
+            "train.max_steps": 32,
+            "task.train_questions": 512,
         },
         {"entropy_collapse", "truncation", "no_answer"},
     ),
@@ -98,7 +99,7 @@ def test_planted_fault_is_named(train, fault):
     for name in expected:
         assert found[name]["key"] == CHECKS[name].key
         assert found[name]["level"] == ("fatal" if name in changes.get("health.stop_on", ()) else CHECKS[name].level)
-        assert 0 < found[name]["step"] <= 20
+        assert 0 < found[name]["step"] <= changes.get("train.max_steps", 20)
     assert [each["check"] for each in trained.health] == list(found), "a check spoke twice"
 
 
