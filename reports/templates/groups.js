@@ -43,7 +43,8 @@
       element.tabIndex = 0;
     } else if (text) {
       element.textContent = text;
-      if (text.length > 700) element.tabIndex = 0;
+      // What scrolls can be scrolled by keyboard: by rule of thumb, since nothing is laid out yet.
+      if (text.length > 300 || text.split("\n").length > 9) element.tabIndex = 0;
     } else {
       element.append(told("span", "(empty)", "soft"));
     }
