@@ -24,10 +24,10 @@ SERIES = 6
 
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.8)), (0, (6, 2, 1.5, 2)))
 _WIDTH = 342  # units: about what a phone is wide, so text keeps its size there
-_INK, _GRID, _BAND, _WARN, _BAD, _PAPER = (f"#00000{digit}" for digit in range(1, 7))
-_COLOURS = {_INK: "ink", _GRID: "grid", _BAND: "band", _WARN: "warn", _BAD: "bad", _PAPER: "paper"}
-_LINES = [f"#0000{index + 16:02x}" for index in range(SERIES)]
-_COLOURS |= {colour: f"s{index}" for index, colour in enumerate(_LINES)}
+INK, GRID, _BAND, WARN, BAD, PAPER = (f"#00000{digit}" for digit in range(1, 7))
+_COLOURS = {INK: "ink", GRID: "grid", _BAND: "band", WARN: "warn", BAD: "bad", PAPER: "paper"}
+LINES = [f"#0000{index + 16:02x}" for index in range(SERIES)]
+_COLOURS |= {colour: f"s{index}" for index, colour in enumerate(LINES)}
 _SVG = "http://www.w3.org/2000/svg"
 _KEPT = ("stroke-width", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "text-anchor")
 _FIXED = re.compile(r"(-?\d+\.\d{2})\d+")
@@ -41,11 +41,11 @@ _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
 
 def draw(chart: Chart) -> str:
     """The chart as one ``<svg>`` element without a title or legend. The same chart gives the same bytes."""
-    with _axes(166, (0.12, 0.15, 0.86, 0.8)) as (axes, out):
+    with empty_axes(166, (0.12, 0.15, 0.86, 0.8)) as (axes, out):
         axes.yaxis.set_major_locator(_locator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.xaxis.set_major_locator(_locator(6, integer=True, steps=[1, 2, 5, 10]))
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=False)
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
         faint = chart.smooth and sum(not line.held_out for line in chart.lines) == 1
         for index, line in enumerate(chart.lines):
             _plot(axes, line, index, faint and len(line.known) >= 12 and not line.held_out)
@@ -55,9 +55,9 @@ def draw(chart: Chart) -> str:
             axes.set_yticks([0, 0.5, 1], ["0", "50\u00a0%", "100\u00a0%"])
         elif min(lowest) >= 0:
             axes.set_ylim(bottom=0)  # what cannot be negative starts at zero, so that noise looks as small as it is
-        axes.yaxis.get_offset_text().set_color(_INK)
+        axes.yaxis.get_offset_text().set_color(INK)
         _mark(axes, chart)
-    return _clean(out.getvalue(), 166)
+    return clean_svg(out.getvalue(), 166)
 
 
 def bars(panel: Panel) -> str:
@@ -65,15 +65,15 @@ def bars(panel: Panel) -> str:
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import PercentFormatter
 
-    with _axes(112, (0.12, 0.2, 0.86, 0.74)) as (axes, out):
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
-        colour = _LINES[panel.series % SERIES]
+    with empty_axes(112, (0.12, 0.2, 0.86, 0.74)) as (axes, out):
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        colour = LINES[panel.series % SERIES]
         for index, (whole, cut) in enumerate(zip(panel.shares, panel.cut_shares, strict=True)):
             place: dict[str, Any] = {"width": 0.84, "linewidth": 1.4}
             if whole > cut:
                 axes.add_patch(Rectangle((index - 0.42, 0), height=whole - cut, color=colour, **place))
             if cut > 0:
-                place |= {"facecolor": _PAPER, "edgecolor": colour}
+                place |= {"facecolor": PAPER, "edgecolor": colour}
                 axes.add_patch(Rectangle((index - 0.42, whole - cut), height=cut, **place))
         spare = max(0.0, (7 - len(panel.shares)) / 2)  # a bar that is alone is no wall
         axes.set_xlim(-0.6 - spare, len(panel.shares) - 0.4 + spare)
@@ -83,11 +83,11 @@ def bars(panel: Panel) -> str:
         every = max(1, -(-sum(len(label) + 2 for label in panel.ticks) // 46))
         shown = [(index, label) for index, label in enumerate(panel.ticks) if label and index % every == 0]
         axes.set_xticks([index + panel.tick_offset for index, _ in shown], [label for _, label in shown])
-    return _clean(out.getvalue(), 112)
+    return clean_svg(out.getvalue(), 112)
 
 
 @contextlib.contextmanager
-def _axes(
+def empty_axes(
     height: int, place: tuple[float, float, float, float], width: int = _WIDTH
 ) -> Iterator[tuple[Any, io.StringIO]]:
     """Empty axes in a figure of ``width`` by ``height`` units; what is drawn on them is in the buffer afterwards."""
@@ -113,7 +113,7 @@ def _axes(
         axes.patch.set_visible(False)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.tick_params(length=0, colors=_INK, pad=5)
+        axes.tick_params(length=0, colors=INK, pad=5)
         axes.set_axisbelow(True)
         yield axes, out
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -126,7 +126,7 @@ def _locator(bins: int, **options: Any) -> Any:
 
 
 def _plot(axes: Any, line: Line, index: int, faint: bool) -> None:
-    style: dict[str, Any] = {"color": _LINES[index % SERIES], "clip_on": False}
+    style: dict[str, Any] = {"color": LINES[index % SERIES], "clip_on": False}
     style |= {"solid_capstyle": "round", "dash_capstyle": "round"}
     dashes = _DASHES[(index + index // SERIES) % len(_DASHES)]
     if line.low and line.high:
@@ -174,23 +174,23 @@ def _mark(axes: Any, chart: Chart) -> None:
     for gap in chart.gaps:
         x, y = axes.transData.transform((gap, bottom))
         for corners in (((-3.5, -3.5), (3.5, 3.5)), ((-3.5, 3.5), (3.5, -3.5))):
-            _patch(axes, [(x + dx, y + dy) for dx, dy in corners], edgecolor=_BAD, linewidth=1.8, fill=False)
+            add_patch(axes, [(x + dx, y + dy) for dx, dy in corners], edgecolor=BAD, linewidth=1.8, fill=False)
     for index, line in enumerate(chart.lines):
         for step, value in zip(line.steps, line.values, strict=True):
             if step == line.best and value is not None:
                 x, y = axes.transData.transform((step, value))
-                _patch(axes, [(x + dx, y + dy) for dx, dy in _star(7.5)], color=_LINES[index % SERIES], linewidth=1)
+                add_patch(axes, [(x + dx, y + dy) for dx, dy in _star(7.5)], color=LINES[index % SERIES], linewidth=1)
     for mark in chart.marks:
         x, floor = axes.transData.transform((mark.step, bottom))
         _, ceiling = axes.transData.transform((mark.step, top))
-        colour = _BAD if mark.level == "fatal" else _WARN
-        _patch(axes, [(x, floor), (x, ceiling)], edgecolor=colour, linewidth=0.9, linestyle=(0, (2, 2)), fill=False)
+        colour = BAD if mark.level == "fatal" else WARN
+        add_patch(axes, [(x, floor), (x, ceiling)], edgecolor=colour, linewidth=0.9, linestyle=(0, (2, 2)), fill=False)
         y = ceiling if mark.value is None else axes.transData.transform((mark.step, mark.value))[1]
         shape = _SHAPES["fatal" if mark.level == "fatal" else "warning"]
-        _patch(axes, [(x + dx, min(y, ceiling) + dy) for dx, dy in shape], facecolor=colour, edgecolor=_PAPER)
+        add_patch(axes, [(x + dx, min(y, ceiling) + dy) for dx, dy in shape], facecolor=colour, edgecolor=PAPER)
 
 
-def _patch(axes: Any, corners: Sequence[tuple[float, float]], **style: Any) -> None:
+def add_patch(axes: Any, corners: Sequence[tuple[float, float]], **style: Any) -> None:
     # matplotlib's markers become <use> of a <defs>, which needs ids; a patch is a plain path.
     from matplotlib.patches import Polygon
     from matplotlib.transforms import IdentityTransform
@@ -230,7 +230,7 @@ def stretches(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[lis
     return parts
 
 
-def _clean(svg: str, height: int, width: int = _WIDTH) -> str:
+def clean_svg(svg: str, height: int, width: int = _WIDTH) -> str:
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(svg)
     for element in list(root):

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from reports.draw import _BAD, _GRID, _INK, _LINES, _PAPER, _WARN, SERIES, _axes, _clean, _patch
+from reports.draw import BAD, GRID, INK, LINES, PAPER, SERIES, WARN, add_patch, clean_svg, empty_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +31,11 @@ def draw_history(recipe: Recipe, *, width: int) -> str:
     entries = recipe.dated
     height, left = (210, 44) if width > 400 else (190, 41)
     numbers = {id(entry): float(date2num(entry.time)) for entry in entries}
-    with _axes(height, (left / width, 34 / height, 1 - (left + 12) / width, 1 - 54 / height), width) as (axes, out):
-        axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    with empty_axes(height, (left / width, 34 / height, 1 - (left + 12) / width, 1 - 54 / height), width) as (
+        axes,
+        out,
+    ):
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
         first, last = min(numbers.values()), max(numbers.values())
         spare = (last - first) * 0.03 or 0.04  # an hour to either side of a run that is alone
         axes.set_xlim(first - spare, last + spare)
@@ -42,7 +45,7 @@ def draw_history(recipe: Recipe, *, width: int) -> str:
         locator.intervald[MINUTELY] = [1, 2, 5, 10, 15, 20, 30, 60]
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=True))
-        axes.xaxis.get_offset_text().set_color(_INK)
+        axes.xaxis.get_offset_text().set_color(INK)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol="\u00a0%"))
         thin = len(entries) > 150
@@ -52,8 +55,8 @@ def draw_history(recipe: Recipe, *, width: int) -> str:
         _before(axes, [x for x, _ in known], [score for _, score in known], thin)
         for index, seed in enumerate(recipe.seeds):
             for stretch in _stretches(recipe, [entry for entry in entries if entry.seed == seed]):
-                _series(axes, [numbers[id(entry)] for entry in stretch], stretch, _LINES[index % SERIES], thin)
-    return _clean(out.getvalue(), height, width)
+                _series(axes, [numbers[id(entry)] for entry in stretch], stretch, LINES[index % SERIES], thin)
+    return clean_svg(out.getvalue(), height, width)
 
 
 def _range(entries: Sequence[Entry]) -> tuple[float, float]:
@@ -91,9 +94,9 @@ def _series(axes: Any, xs: Sequence[float], entries: Sequence[Entry], colour: st
     _intervals(axes, xs, scores, color=colour, linewidth=0.5 if thin else 1.1)
     scale = 0.7 if thin else 1.0
     for outcome, style in (
-        (True, {"facecolor": colour, "edgecolor": _PAPER, "linewidth": 0.6}),
-        (None, {"facecolor": _PAPER, "edgecolor": colour, "linewidth": 1.4}),
-        (False, {"facecolor": _BAD, "edgecolor": _PAPER, "linewidth": 0.8}),
+        (True, {"facecolor": colour, "edgecolor": PAPER, "linewidth": 0.6}),
+        (None, {"facecolor": PAPER, "edgecolor": colour, "linewidth": 1.4}),
+        (False, {"facecolor": BAD, "edgecolor": PAPER, "linewidth": 0.8}),
     ):
         shape = [(scale * dx, scale * dy) for dx, dy in _SHAPES[outcome]]
         places = [
@@ -103,10 +106,10 @@ def _series(axes: Any, xs: Sequence[float], entries: Sequence[Entry], colour: st
 
 
 def _before(axes: Any, xs: Sequence[float], scores: Sequence[Score], thin: bool) -> None:
-    _intervals(axes, xs, scores, color=_GRID, linewidth=1 if thin else 2)
+    _intervals(axes, xs, scores, color=GRID, linewidth=1 if thin else 2)
     half = 2.0 if thin else 3.5
     places = [(x, score.accuracy) for x, score in zip(xs, scores, strict=True)]
-    _stamp(axes, places, [(-half, 0), (half, 0)], closed=False, edgecolor=_INK, linewidth=1.2, fill=False)
+    _stamp(axes, places, [(-half, 0), (half, 0)], closed=False, edgecolor=INK, linewidth=1.2, fill=False)
 
 
 def _intervals(axes: Any, xs: Sequence[float], scores: Sequence[Score], **style: Any) -> None:
@@ -155,8 +158,8 @@ def _breaks(axes: Any, recipe: Recipe, numbers: dict[int, float]) -> None:
         middle = (numbers[id(each.previous)] + numbers[id(each.entry)]) / 2
         x, floor = axes.transData.transform((middle, bottom))
         ceiling = axes.transData.transform((middle, top))[1]
-        _patch(axes, [(x, floor), (x, ceiling)], edgecolor=_WARN, linewidth=1.1, linestyle=(0, (3, 2)), fill=False)
+        add_patch(axes, [(x, floor), (x, ceiling)], edgecolor=WARN, linewidth=1.1, linestyle=(0, (3, 2)), fill=False)
         if x - labelled > 14:  # a number that would stand on another is told by the list alone
             place = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 10}
-            axes.annotate(str(each.number), (middle, top), color=_INK, **place)
+            axes.annotate(str(each.number), (middle, top), color=INK, **place)
             labelled = x

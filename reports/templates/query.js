@@ -1,6 +1,5 @@
 // What is asked of the table, as a state that stands in the address (#flip=lost&q=apples), and what it selects.
 const QUERY = ["q", "flip", "before", "before-finish", "after", "after-finish", "graders", "min", "max", "sort", "page", "open"];
-const SORTS = ["change", "question", "truth", "extracted", "reward", "tokens"];
 
 // The state of an address; null where the address speaks of something else on the page.
 function readState(hash) {
