@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from harness.training.made import correct_examples, preference_pairs
 if TYPE_CHECKING:
     from harness.pipeline import Run
     from harness.recipe import Recipe
+    from harness.tasks import Question
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,7 @@ def learning_of(run: Run) -> Learning:
     """
     recipe, data = run.recipe, run.recipe.data
     if data is None:
-        return Learning(
-            [
-                {
-                    "prompt": [dict(turn) for turn in each.prompt],
-                    **{key: value[0] for key, value in columns([each]).items()},
-                }
-                for each in run.questions.train
-            ]
-        )
+        return Learning(rows_of(run.questions.train))
     if data.source == "completions":
         samples = run.samples()
         make = correct_examples if recipe.train.method == "sft" else preference_pairs
@@ -71,6 +64,14 @@ def learning_of(run: Run) -> Learning:
             )
         return Learning(rows)
     return Learning(read_examples(given_file(run), recipe.train.method))
+
+
+def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
+    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
+    return [
+        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
+        for each in questions
+    ]
 
 
 def given_file(run: Run) -> Path:

@@ -9,28 +9,24 @@ The pytest fixtures and the command line are thin calls of this class.
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.environment import describe, git_state, without_secrets
 from harness.errors import NoSignal, TrainingError
-from harness.evaluation import Decided, Evaluation, Keys, columns, evaluate
+from harness.evaluation import Decided, Evaluation, Keys, evaluate
 from harness.gate import Verdict
 from harness.identity import (
     generation_identity,
     grading_identity,
     run_identity,
-    training_dtype,
     training_identity,
 )
 from harness.judging import GATES, RECIPE, decided, judge
-from harness.learning import data_identity, learning_of, sampling
+from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
-from harness.policy.adapter import base_json
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.recipe import EvaluateSection
@@ -38,15 +34,16 @@ from harness.runs import (
     digest,
     locked,
     read_json,
-    read_lines,
     run_directories,
     set_aside,
     write_json,
     write_lines,
     write_text,
 )
+from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
-from harness.training.arguments import argument_defaults
+from harness.trained import Trained
+from harness.training.launch import train
 from harness.what_ran import OVERRIDES, overrides, recipe_text
 
 if TYPE_CHECKING:
@@ -55,76 +52,9 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 
+__all__ = ["Run", "Settings", "Trained"]
+
 STAGES = ("before", "after", "samples")  # where other runs may have kept the same answers
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What belongs to a session rather than to a recipe.
-
-    ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
-    ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
-    ``gates`` of the session share alpha. ``update`` records
-    baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
-    ``report_only`` generates even where the plan says UNDERPOWERED.
-    """
-
-    runs_dir: Path = Path("rl-runs")
-    data: Path | None = None
-    device: str | None = None
-    fresh: bool = False
-    in_process: bool = False
-    stop_early: bool = False
-    report_only: bool = False
-    baselines_dir: Path | None = None
-    update: Literal["new", "all"] | None = None
-    allow_dirty: bool = False
-    gates: int = 1
-    session: str = field(default_factory=lambda: uuid.uuid4().hex)
-    announce: Callable[[str, str], None] = lambda stage, text: None
-    say: Callable[[str, str], None] = lambda stage, text: None
-
-    def __post_init__(self) -> None:
-        for name in ("runs_dir", "data", "baselines_dir"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training job, read from ``train/``; ``model`` is the folder of the final policy (safetensors)."""
-
-    directory: Path
-    summary: Mapping[str, Any]
-
-    @property
-    def model(self) -> Path:
-        return self.directory / "final"
-
-    @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Every logged step, in order; what was not finite is ``None``."""
-        return list(read_lines(self.directory / "metrics.jsonl"))
-
-    @cached_property
-    def data(self) -> list[dict[str, Any]]:
-        """What SFT or DPO learnt from, an example or a pair each; empty for GRPO."""
-        return list(read_lines(self.directory / "data.jsonl"))
-
-    @cached_property
-    def completions(self) -> list[dict[str, Any]]:
-        """Every sampled completion with its group, rewards and advantage, in order."""
-        return list(read_lines(self.directory / "completions.jsonl"))
-
-    @cached_property
-    def health(self) -> list[dict[str, Any]]:
-        """What the health checks found, in order; see :class:`harness.training.health.Finding`."""
-        return list(read_lines(self.directory / "health.jsonl"))
-
-    @cached_property
-    def evaluations(self) -> list[dict[str, Any]]:
-        """The evaluations during training, in order; see :mod:`harness.training.during`."""
-        return list(read_lines(self.directory / "evaluations.jsonl"))
 
 
 class Run:
@@ -176,7 +106,7 @@ class Run:
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
         identity = run_identity(
-            self._generation(self.base, self.recipe.evaluate, self.questions.test),
+            self.generation(self.base, self.recipe.evaluate, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
             {**training_identity(self.recipe, self.questions, self.seed), **data_identity(self)},
         )
@@ -237,7 +167,7 @@ class Run:
                     raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
                 self.release()
                 try:
-                    summary = self._train(directory)
+                    summary = train(self, directory)
                 except TrainingError as error:
                     refused, said = isinstance(error, NoSignal), without_secrets(str(error))
                     known = {"session": self.settings.session, "error": said, "no_signal": refused}
@@ -325,14 +255,16 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
-    def _fingerprint(self, source: ModelSource) -> dict[str, str]:
+    def fingerprint(self, source: ModelSource) -> dict[str, str]:
+        """Hashes of a model's content; those of files that did not change are remembered."""
         return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
 
-    def _generation(
+    def generation(
         self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
     ) -> dict[str, Any]:
+        """What decides the answers of a policy to these questions, on this run's device."""
         return generation_identity(
-            self._fingerprint(source),
+            self.fingerprint(source),
             questions,
             decoding,
             device=self.device,
@@ -355,7 +287,7 @@ class Run:
     ) -> Evaluation:
         decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
         keys = Keys(
-            digest(self._generation(source, decoding, questions)), digest(grading_identity(self.recipe, questions))
+            digest(self.generation(source, decoding, questions)), digest(grading_identity(self.recipe, questions))
         )
         directory = self.directory
         with locked(self.settings.runs_dir / ".locks" / keys.generation[:12]):
@@ -373,114 +305,3 @@ class Run:
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,
             )
-
-    def _train(self, directory: Path) -> dict[str, Any]:
-        from harness.training.job import run_job
-        from harness.training.lora import require_peft
-        from harness.training.spec import Job
-
-        recipe = self.recipe
-        if recipe.lora is not None:
-            require_peft()
-        learning = learning_of(self)
-        if recipe.data is not None:
-            write_lines(directory / "data.jsonl", learning.rows)
-        self.release()
-        job = Job(
-            method=self.recipe.train.method,
-            model=str(self.base.path.resolve()),
-            device=self.device,
-            dtype=training_dtype(self.recipe.model.dtype),
-            seed=self.seed,
-            rewards=self.recipe.rewards,
-            arguments=dict(self.recipe.train.arguments),
-            rows=learning.rows,
-            lora=None if recipe.lora is None else recipe.lora.model_dump(),
-            base=None if recipe.lora is None else base_json(self.base, self._fingerprint(self.base)),
-            sampled=dict(learning.sampled),
-            health=recipe.health.model_dump(),
-            signal=self._signal(),
-            during=self._during(),
-        )
-
-        self.settings.announce(f"{self.id} train", "starting")
-
-        found_signal = self.directory / "signal.json"
-        known = found_signal.stat().st_mtime_ns if found_signal.exists() else None
-
-        def say_signal() -> None:
-            nonlocal known
-            if found_signal.exists() and found_signal.stat().st_mtime_ns != known:
-                known = found_signal.stat().st_mtime_ns
-                self.settings.say(f"{self.id} signal", (read_json(found_signal) or {})["sentence"])
-
-        def progress(state: Mapping[str, Any]) -> None:
-            say_signal()
-            if state.get("activity"):
-                self.settings.announce(f"{self.id} train", state["activity"])
-                return
-            if state["total"] is None:
-                return
-            done = state["step"] - (state["first_step"] or 0)
-            left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
-            reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
-            self.settings.announce(
-                f"{self.id} train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left"
-            )
-
-        def finding(found: Mapping[str, Any]) -> None:
-            self.settings.say(f"{self.id} health", f"{found['level']}: step {found['step']}, {found['sentence']}")
-
-        try:
-            return run_job(job, directory, in_process=self.settings.in_process, progress=progress, finding=finding)
-        finally:
-            say_signal()
-
-    def _signal(self) -> dict[str, Any] | None:
-        """What the signal check of a GRPO job needs: its answers are sampled as the trainer samples."""
-        limit, asked = self.recipe.health.signal, self.recipe.train.arguments
-        if limit is None or self.recipe.train.method != "grpo":
-            return None
-        arguments = {**argument_defaults("grpo"), **asked}
-        decoding = EvaluateSection(
-            max_new_tokens=arguments["max_completion_length"] or self.recipe.evaluate.max_new_tokens,
-            temperature=float(arguments["temperature"]),
-            top_p=float(arguments["top_p"]),
-            top_k=int(arguments["top_k"] or 0),
-            samples_per_question=int(arguments["num_generations"]),
-            batch_size=self.recipe.evaluate.batch_size,
-        )
-        key = {
-            "generation": self._generation(self.base, decoding, self.questions.train),
-            "grading": grading_identity(self.recipe, self.questions.train),
-        }
-        return {
-            "limit": limit,
-            "questions": self.recipe.health.signal_questions,
-            "decoding": decoding.model_dump(),
-            "key": digest(key),
-            "kept": [
-                str((other / "signal").resolve())
-                for other in run_directories(self.settings.runs_dir)
-                if not self.settings.fresh and other != self.directory
-            ],
-        }
-
-    def _during(self) -> dict[str, Any] | None:
-        asked = self.recipe.evaluate
-        if asked.every_steps is None:
-            return None
-        return {
-            "every_steps": asked.every_steps,
-            "keep_best": asked.keep_best,
-            "decoding": asked.model_dump(),
-            "rows": _rows(self.questions.held_out),
-        }
-
-
-def _rows(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
-    return [
-        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
-        for each in questions
-    ]

@@ -1,0 +1,41 @@
+"""What belongs to a session rather than to a recipe: where things are kept, and how a user is told."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What belongs to a session rather than to a recipe.
+
+    ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
+    ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
+    ``gates`` of the session share alpha. ``update`` records
+    baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
+    ``report_only`` generates even where the plan says UNDERPOWERED.
+    """
+
+    runs_dir: Path = Path("rl-runs")
+    data: Path | None = None
+    device: str | None = None
+    fresh: bool = False
+    in_process: bool = False
+    stop_early: bool = False
+    report_only: bool = False
+    baselines_dir: Path | None = None
+    update: Literal["new", "all"] | None = None
+    allow_dirty: bool = False
+    gates: int = 1
+    session: str = field(default_factory=lambda: uuid.uuid4().hex)
+    announce: Callable[[str, str], None] = lambda stage, text: None
+    say: Callable[[str, str], None] = lambda stage, text: None
+
+    def __post_init__(self) -> None:
+        for name in ("runs_dir", "data", "baselines_dir"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
