@@ -128,16 +128,15 @@ def over_seeds(runs: Sequence[Run]) -> Verdict | None:
     """
     if len(runs) < 2:
         return None
-    for gate in ("baseline", "improvement"):
+    sides = {"baseline": ("baseline", "now", "the baseline"), "improvement": ("before", "after", "the base model")}
+    for gate, (first, second, against) in sides.items():
         verdicts = [run.verdict(gate) for run in runs]
         numbers = [verdict.numbers for verdict in verdicts if verdict is not None]
-        if len(numbers) == len(runs) and all("after" in each and each.get("pairs") for each in numbers):
-            by_seed = [each["after"] - each["before"] for each in numbers]
-            section = runs[0].recipe.gate
-            alpha = share_alpha(section.alpha, runs[0].settings.gates)
-            verdict = judge_recipe(by_seed, margin=section.margin, alpha=alpha)
-            against = "against its baseline" if gate == "baseline" else "against its base model"
-            return Verdict("recipe", verdict.verdict, f"{verdict.sentence}, {against}", verdict.numbers)
+        if len(numbers) == len(runs) and all(second in each and each.get("pairs") for each in numbers):
+            by_seed = [each[second] - each[first] for each in numbers]
+            section, gates = runs[0].recipe.gate, runs[0].settings.gates
+            alpha = share_alpha(section.alpha, gates)
+            return judge_recipe(by_seed, margin=section.margin, alpha=alpha, gates=gates, against=against)
     return Verdict("recipe", "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")
 
 
@@ -195,6 +194,7 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
         min_improvement=gate.min_improvement,
         margin=gate.margin,
         alpha=share_alpha(gate.alpha, run.settings.gates),
+        gates=run.settings.gates,
         asked=asked,
         samples=run.recipe.evaluate.samples_per_question,
     )
@@ -245,8 +245,10 @@ def _against(run: Run, kept: RecordedBaseline, means: Mapping[str, float], asked
         [question.id for question in run.questions.test],
         samples=baseline.samples,
         commit=run.commit,
+        baseline_commit=baseline.commit,
         margin=gate.margin,
         alpha=share_alpha(gate.alpha, run.settings.gates),
+        gates=run.settings.gates,
         candidate_samples=run.recipe.evaluate.samples_per_question,
         asked=asked,
         plan=plan,

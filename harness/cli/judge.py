@@ -45,6 +45,7 @@ def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
         list(b.content),
         samples=a.samples,
         commit=b.commit,
+        baseline_commit=a.commit,
         margin=options.margin,
         alpha=options.alpha,
         candidate_samples=b.samples,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
-from harness.gate.plan import Plan, plain
-from harness.gate.sequential import Walk, walk
-from harness.gate.verdicts import BETA, Verdict, percent, points
+from harness.gate.paired import Paired, compare_pairs
+from harness.gate.plan import Plan
+from harness.gate.verdicts import BETA, Verdict, Word, luck, percent, points, ruled_out, told_alpha
 
 GATE = "baseline"
 STALE = "the baseline is stale: --rl-update-baselines all records a new one"
@@ -58,8 +58,10 @@ def judge_against_baseline(
     *,
     samples: int,
     commit: str,
+    baseline_commit: str | None = None,
     margin: float,
     alpha: float,
+    gates: int = 1,
     beta: float = BETA,
     candidate_samples: int = 1,
     asked: int | None = None,
@@ -68,7 +70,7 @@ def judge_against_baseline(
     """REGRESSED, OK, IMPROVED (which makes the baseline stale), INCONCLUSIVE, or UNDERPOWERED.
 
     With one candidate answer a question the sequential test is walked, and may be asked after every look while
-    answers come in: anything but INCONCLUSIVE ends it. What is certain first stands, except that an OK becomes
+    answers come in: anything but INCONCLUSIVE ends it. What is clear first stands, except that an OK becomes
     IMPROVED where later questions show a gain. With several, question means are tested once, after all questions.
 
     Args:
@@ -76,11 +78,13 @@ def judge_against_baseline(
         candidate: share correct by question id. An asked question missing from either side makes no pair.
         order: the ids of all questions of this gate, in the baseline's fixed order.
         commit: of the candidate; draws the pairs.
+        baseline_commit: of the baseline, for people.
         margin: the smallest drop that must not go unseen, as a share of questions.
-        alpha: chance of REGRESSED where nothing changed; beta: chance of OK where the drop is ``margin``.
+        alpha: this gate's own: chance of REGRESSED where nothing changed; beta: of OK where the drop is ``margin``.
+        gates: how many share the recipe's alpha, this one among them; the sentence says so.
         candidate_samples: answers a question on the candidate's side.
         asked: how many questions of ``order`` were asked so far, from its start; all if not given.
-        plan: its planned power is told; one that is not enough makes the verdict UNDERPOWERED whatever was seen: such
+        plan: one that is not enough makes the verdict UNDERPOWERED whatever was seen: such
             questions were asked for a report, not to gate.
     """
     asked = len(order) if asked is None else asked
@@ -89,92 +93,74 @@ def judge_against_baseline(
         "questions": len(order),
         "asked": asked,
         "pairs": len(pairs),
-        "before": _mean([correct[question] / samples for question in pairs]),
-        "after": _mean([candidate[question] for question in pairs]),
+        "baseline": _mean([correct[question] / samples for question in pairs]),
+        "now": _mean([candidate[question] for question in pairs]),
         "samples": samples,
-        "commit": commit,
+        "baseline_commit": baseline_commit,
+        "run_commit": commit,
         "margin": margin,
         "alpha": alpha,
+        "gates": gates,
         "beta": beta,
         "planned_power": plan.reached if plan else None,
         "stale": False,
     }
     if not pairs:
         return Verdict(GATE, "INCONCLUSIVE", "no question was scored both in the baseline and now", numbers)
-    losses = [correct[question] / samples - candidate[question] for question in pairs]
+    losses: Sequence[float]
     if candidate_samples == 1:
-        drawn = draw_pairs(
+        losses = draw_pairs(
             [correct[question] for question in pairs], samples, [candidate[each] for each in pairs], commit, pairs
         )
-        found = _walked(order[:asked], dict(zip(pairs, drawn, strict=True)), len(order), margin, alpha, beta)
-    elif max(losses) - min(losses) < 1e-9:  # a t test has no spread to judge by: signs are all there is
-        sign = (losses[0] > 1e-9) - (losses[0] < -1e-9)
-        found = _walked(order[:asked], dict.fromkeys(pairs, sign), len(order), margin, alpha, beta)
     else:
-        found = _tested(losses, asked, len(order), margin, alpha, beta)
-    outcome, at = found
-    numbers |= {
-        "outcome": outcome,
-        "certain_after": None if outcome == "neither" else at.asked,
-        "lost": at.up,
-        "gained": at.down,
-        "stale": outcome == "better",
-    }
-    return _worded(outcome, at, numbers, plan)
-
-
-Outcome = Literal["worse", "ruled_out", "better", "neither"]
-
-
-def _walked(
-    order: Sequence[str], drawn: Mapping[str, int], total: int, margin: float, alpha: float, beta: float
-) -> tuple[Outcome, Walk]:
-    losses = [drawn.get(question) for question in order]
-    gains = [None if loss is None else -loss for loss in losses]
-    down = walk(losses, margin=margin, alpha=alpha, beta=beta, total=total)
-    up = walk(gains, margin=0.0, alpha=alpha, total=total)  # no margin: nothing to rule out
-    if up.outcome == "effect" and (down.outcome != "effect" or up.asked < down.asked):
-        return "better", Walk("effect", up.asked, total, up=up.down, down=up.up)  # losses first, as in the other
-    return ("worse" if down.outcome == "effect" else down.outcome), down
-
-
-def _tested(
-    losses: Sequence[float], asked: int, total: int, margin: float, alpha: float, beta: float
-) -> tuple[Outcome, Walk]:
-    """Question means, one observation a question; no look before the end, where no boundary is set for one."""
-    from scipy.stats import ttest_1samp
-
-    up, down = sum(loss > 1e-9 for loss in losses), sum(loss < -1e-9 for loss in losses)
-    at = Walk("neither", asked, total, up, down)
-    if asked < total:
-        return "neither", at
-    if ttest_1samp(losses, 0.0, alternative="greater").pvalue <= alpha:
-        return "worse", at
-    if ttest_1samp(losses, 0.0, alternative="less").pvalue <= alpha:
-        return "better", at
-    if ttest_1samp(losses, margin, alternative="less").pvalue <= beta:
-        return "ruled_out", at
-    return "neither", at
-
-
-def _worded(outcome: Outcome, at: Walk, numbers: Mapping[str, Any], plan: Plan | None) -> Verdict:
-    drop, total = points(numbers["margin"]), numbers["questions"]
-    within = f"{at.asked} of {total} questions" if at.asked < total else f"{total} questions"
-    counts = f"{percent(numbers['before'])} -> {percent(numbers['after'])}, {at.up} lost, {at.down} gained in {within}"
-    terms = (
-        f"(alpha {plain(numbers['alpha'])}, margin {drop}{f', planned power {plain(plan.reached)}' if plan else ''})"
+        losses = [correct[question] / samples - candidate[question] for question in pairs]
+    paired = dict(zip(pairs, losses, strict=True))
+    found = compare_pairs(
+        [paired.get(question) for question in order[:asked]],
+        margin=margin,
+        alpha=alpha,
+        beta=beta,
+        total=len(order),
+        samples=candidate_samples,
     )
+    numbers |= {
+        "outcome": OUTCOMES[found.outcome],
+        "certain_after": None if found.outcome == "neither" else found.asked,
+        "lost": found.up,
+        "gained": found.down,
+        "stale": found.outcome == "opposite",
+    }
+    return _worded(found, numbers, plan)
+
+
+OUTCOMES = {"effect": "worse", "opposite": "better", "ruled_out": "ruled_out", "neither": "neither"}
+
+
+def _worded(found: Paired, numbers: Mapping[str, Any], plan: Plan | None) -> Verdict:
+    drop, total = points(numbers["margin"]), numbers["questions"]
+    alpha, gates = numbers["alpha"], numbers["gates"]
+    shares = f"baseline {percent(numbers['baseline'])} -> now {percent(numbers['now'])}"
+    within = f"the first {found.asked} of {total} questions" if found.asked < total else f"{total} questions"
+    counts = f"{shares}, {found.up} lost and {found.down} gained in {within}"
     if plan and not plan.enough:
         return Verdict(GATE, "UNDERPOWERED", f"{plan.sentence}; seen all the same: {counts}", numbers)
-    if outcome == "worse":
-        return Verdict(GATE, "REGRESSED", f"{counts} {terms}", numbers)
-    if outcome == "better":
-        return Verdict(GATE, "IMPROVED", f"{counts} {terms}; {STALE}", numbers)
-    if outcome == "ruled_out":
-        return Verdict(GATE, "OK", f"a drop of {drop} is ruled out after {within}", numbers)
+    seen = round(numbers["baseline"] - numbers["now"], 12)
+
+    def clear(word: Word, reason: str, *, so: bool) -> Verdict:
+        # What was clear first stands; a person should know where the rest of the questions disagree.
+        yet = "" if so else f"; yet all {numbers['asked']} together say otherwise"
+        return Verdict(GATE, word, f"{counts}; {reason}{yet}", numbers)
+
+    if found.outcome == "effect":
+        return clear("REGRESSED", luck("loss", alpha, gates, exact=found.exact), so=seen > 0)
+    if found.outcome == "opposite":
+        return clear("IMPROVED", f"{luck('gain', alpha, gates, exact=found.exact)}; {STALE}", so=seen < 0)
+    if found.outcome == "ruled_out":
+        reason = ruled_out(f"a drop of {drop}", numbers["beta"], exact=found.exact)
+        return clear("OK", reason, so=seen < numbers["margin"])
     left = "ask more questions" if numbers["asked"] == total else f"{total - numbers['asked']} were not asked"
-    sentence = f"{counts}; neither a loss is certain, nor that it is under {drop}; {left} {terms}"
-    return Verdict(GATE, "INCONCLUSIVE", sentence, numbers)
+    unclear = f"no loss beyond luck {told_alpha(alpha, gates)}, but a drop of {drop} is not ruled out either"
+    return Verdict(GATE, "INCONCLUSIVE", f"{counts}; {unclear}; {left}", numbers)
 
 
 def _mean(values: Sequence[float]) -> float:

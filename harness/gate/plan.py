@@ -19,7 +19,7 @@ from typing import Literal
 
 from harness.gate.binomial import isf, pmf, sf
 from harness.gate.sequential import look_size
-from harness.gate.verdicts import points
+from harness.gate.verdicts import plain, points
 
 FLOOR = 0.10  # discordance never taken to be lower: a greedy baseline shows none, and a retrained policy always some
 MOST_QUESTIONS = 1_000_000
@@ -199,12 +199,6 @@ def plan(
         look=look_size(n_max),
         effect=effect,
     )
-
-
-def plain(share: float) -> str:
-    """A share or an error rate, to two digits that count: ``.05``, ``.017``, ``.93``."""
-    rounded = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
-    return rounded.removeprefix("0") if rounded.startswith("0.") else rounded
 
 
 _power = power  # within functions that take the power asked for by that name

@@ -10,13 +10,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from harness.gate.plan import plain
-from harness.gate.verdicts import BETA, Verdict, points
+from harness.gate.verdicts import BETA, Verdict, luck, points, ruled_out, told_alpha
 
 FEWEST = 3  # the 95 % interval of two reaches 9 standard deviations either way
 
 
-def judge_recipe(per_seed_differences: Sequence[float], *, margin: float, alpha: float, beta: float = BETA) -> Verdict:
+def judge_recipe(
+    per_seed_differences: Sequence[float],
+    *,
+    margin: float,
+    alpha: float,
+    gates: int = 1,
+    beta: float = BETA,
+    against: str = "the baseline",
+) -> Verdict:
     """One-sample t test over seeds, one-sided at ``alpha`` in either direction.
 
     Args:
@@ -24,16 +31,19 @@ def judge_recipe(per_seed_differences: Sequence[float], *, margin: float, alpha:
             shares. Where all seeds are held against one baseline checkpoint, the claim is about the recipe against
             *that checkpoint*.
         margin: the smallest drop that must not go unseen; OK rules it out but for a chance of ``beta``.
+        alpha: this gate's own; ``gates`` share the recipe's, this one among them, and the sentence says so.
+        against: what each seed is held against, in words.
 
     Returns:
         REGRESSED, IMPROVED, OK, or INCONCLUSIVE: always with fewer than three seeds, or where the seeds do not differ
         at all, which independent training does not do.
     """
     n = len(per_seed_differences)
-    numbers: dict[str, Any] = {"seeds": n, "differences": list(per_seed_differences), "margin": margin, "alpha": alpha}
+    numbers: dict[str, Any] = {"seeds": n, "differences": list(per_seed_differences), "margin": margin}
+    numbers |= {"alpha": alpha, "gates": gates}
     if n < FEWEST:
-        only = {0: "no checkpoint", 1: "this checkpoint only"}.get(n, f"these {n} checkpoints only")
-        return _inconclusive(f"a claim about the recipe needs {FEWEST} seeds; {n} can speak of {only}", numbers)
+        only = {0: "no trained model", 1: "this trained model only"}.get(n, f"these {n} trained models only")
+        return _inconclusive(f"a claim about the recipe takes {FEWEST} seeds or more; {n} can speak of {only}", numbers)
     mean = math.fsum(per_seed_differences) / n
     numbers["mean"] = mean
     if max(per_seed_differences) - min(per_seed_differences) < 1e-9:
@@ -45,17 +55,17 @@ def judge_recipe(per_seed_differences: Sequence[float], *, margin: float, alpha:
     low, high = (float(end) for end in ttest_1samp(each, 0.0).confidence_interval(share))
     numbers |= {"low": low, "high": high, "confidence": share}
     found = (
-        f"the recipe, over {n} seeds: {100 * mean:+.1f} points, "
-        f"{100 * share:.3g} % interval {100 * low:+.1f} to {100 * high:+.1f}"
+        f"{100 * mean:+.1f} points against {against}, the mean of {n} trained models, one a seed "
+        f"({100 * share:.3g} % interval {100 * low:+.1f} to {100 * high:+.1f})"
     )
-    at = f"(seeds as the unit, alpha {plain(alpha)})"
     if ttest_1samp(each, 0.0, alternative="less").pvalue <= alpha:
-        return Verdict("recipe", "REGRESSED", f"{found} {at}", numbers)
+        return Verdict("recipe", "REGRESSED", f"{found}; {luck('loss', alpha, gates, exact=False)}", numbers)
     if ttest_1samp(each, 0.0, alternative="greater").pvalue <= alpha:
-        return Verdict("recipe", "IMPROVED", f"{found} {at}", numbers)
+        return Verdict("recipe", "IMPROVED", f"{found}; {luck('gain', alpha, gates, exact=False)}", numbers)
     if ttest_1samp(each, -margin, alternative="greater").pvalue <= beta:
-        return Verdict("recipe", "OK", f"{found}; a drop of {points(margin)} is ruled out {at}", numbers)
-    return _inconclusive(f"{found}; more seeds would tell {at}", numbers)
+        sentence = f"{found}; {ruled_out(f'a drop of {points(margin)}', beta, exact=False)}"
+        return Verdict("recipe", "OK", sentence, numbers)
+    return _inconclusive(f"{found}; this may be luck {told_alpha(alpha, gates)}; train more seeds", numbers)
 
 
 def _inconclusive(sentence: str, numbers: dict[str, Any]) -> Verdict:

@@ -2,9 +2,9 @@
 
 | verdict | test | meaning |
 |---|---|---|
-| IMPROVED | passes | better by the sequential test: than before, by ``min_improvement`` too, or than the baseline |
+| IMPROVED | passes | better beyond luck: than before, by ``min_improvement`` or more, or than the baseline |
 | OK | passes | a drop of ``margin`` is ruled out, the accuracy threshold is reached, or training was sound |
-| REGRESSED | fails | worse than before, or than the baseline, by the sequential test |
+| REGRESSED | fails | worse than before, or than the baseline, beyond luck |
 | NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
 | TOO_LOW | fails | the accuracy's lower bound does not reach ``min_accuracy`` |
 | UNSOUND | fails | training diverged, or never had anything to learn from |
@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
-from harness.gate.sequential import walk
+from harness.gate.paired import compare_pairs
 
 Word = Literal[
     "IMPROVED",
@@ -69,6 +69,29 @@ def points(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + (" point" if abs(100 * share) == 1 else " points")
 
 
+def plain(share: float) -> str:
+    """A share or an error rate, to two digits that count: ``.05``, ``.017``, ``.93``."""
+    rounded = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
+    return rounded.removeprefix("0") if rounded.startswith("0.") else rounded
+
+
+def told_alpha(alpha: float, gates: int) -> str:
+    """``(alpha .05)``, or ``(alpha .05 shared by 2 gates)`` where this gate's ``alpha`` is a part of the recipe's."""
+    return f"(alpha {plain(alpha * gates)}{f' shared by {gates} gates' if gates > 1 else ''})"
+
+
+def luck(claim: Literal["gain", "loss"], alpha: float, gates: int, *, exact: bool = True) -> str:
+    """How often the whole test, all its looks together, makes this claim where nothing differs."""
+    at = f"{'at most' if exact else 'about'} {100 * alpha:.3g} %"
+    return f"luck alone would pass for a {claim} in {at} of such tests {told_alpha(alpha, gates)}"
+
+
+def ruled_out(effect: str, beta: float, *, exact: bool = True) -> str:
+    """``effect`` is not there, and how often the test says so where it is."""
+    at = f"{'at most' if exact else 'about'} {100 * beta:.3g} %"
+    return f"{effect} or more is ruled out, wrongly in {at} of such tests"
+
+
 def judge_improvement(
     before: Mapping[str, float],
     after: Mapping[str, float],
@@ -77,6 +100,7 @@ def judge_improvement(
     min_improvement: float | None,
     margin: float,
     alpha: float,
+    gates: int = 1,
     asked: int | None = None,
     samples: int = 1,
 ) -> Verdict:
@@ -86,7 +110,8 @@ def judge_improvement(
         before, after: share correct by question id; a question missing from either (unscored) makes no pair.
         order: all question ids in their fixed order.
         min_improvement: the gain that is asked for; ``None`` asks for any, and rules out gains of ``margin``.
-        alpha: chance of IMPROVED where nothing changed, and of REGRESSED likewise.
+        alpha: this gate's own: chance of IMPROVED where nothing changed, and of REGRESSED likewise.
+        gates: how many share the recipe's alpha, this one among them; the sentence says so.
         asked: how many questions of ``order`` were asked so far, from its start; all if not given.
         samples: answers a question.
     """
@@ -102,79 +127,57 @@ def judge_improvement(
         "gained": sum(difference > 0 for difference in differences),
         "lost": sum(difference < 0 for difference in differences),
         "alpha": alpha,
+        "gates": gates,
         "min_improvement": min_improvement,
     }
     if not pairs:
         return Verdict("improvement", "INCONCLUSIVE", "no question was scored both before and after", numbers)
     effect = min_improvement or margin
     paired = dict(zip(pairs, differences, strict=True))
-    outcome, certain = _paired_outcome(
+    found = compare_pairs(
         [paired.get(question) for question in order[:asked]],
         margin=effect,
+        opposite_margin=effect,
         alpha=alpha,
+        beta=BETA,
         total=len(order),
         samples=samples,
     )
-    numbers["certain_after"] = certain
-    gain = round(_mean(differences), 12)  # 0.35 - 0.30 falls short of 0.05
-    counts = (
-        f"{percent(numbers['before'])} -> {percent(numbers['after'])}, {numbers['gained']} gained, "
-        f"{numbers['lost']} lost in {len(pairs)}{f' of {len(order)}' if asked < len(order) else ''} questions"
-    )
-    at = f"certain after {certain}, alpha {alpha:.2g}"
-    if asked < len(order):
+    numbers["certain_after"] = found.asked
+    gain = least = round(_mean(differences), 12)  # 0.35 - 0.30 falls short of 0.05
+    if asked < len(order) and min_improvement:
         # The number of questions depends on the outcome: only an interval that holds at any time may speak of the gain.
-        halves = [(difference + 1) / 2 for difference in differences]
-        gain = min(gain, 2 * anytime_interval(halves)[0] - 1) if min_improvement else gain
-    if outcome == "better" and gain > 0 and gain >= (min_improvement or 0):
-        return Verdict("improvement", "IMPROVED", f"{counts} ({at})", numbers)
-    if outcome == "worse" and gain < 0:
-        return Verdict("improvement", "REGRESSED", f"{counts} ({at})", numbers)
-    if outcome == "ruled_out" and gain < effect:
-        word: Word = "NOT_IMPROVED" if min_improvement else "INCONCLUSIVE"
-        return Verdict("improvement", word, f"{counts}; a gain of {points(effect)} or more is ruled out", numbers)
-    if outcome == "better" and gain > 0:
-        reason = f"better, but by {points(gain)} where min_improvement asks for {points(effect)}"
-    elif outcome in ("better", "worse"):
-        reason = f"{outcome} on the first {certain} questions, but not on all; ask more questions"
-    else:
-        reason = "the difference may be luck; ask more questions"
-    return Verdict("improvement", "INCONCLUSIVE", f"{counts}; {reason} (alpha {alpha:.2g})", numbers)
+        least = min(gain, 2 * anytime_interval([(difference + 1) / 2 for difference in differences])[0] - 1)
+    counts = (
+        f"{percent(numbers['before'])} -> {percent(numbers['after'])}"
+        f"{f' (a gain of {points(effect)} is asked for)' if min_improvement else ''}, "
+        f"{numbers['gained']} gained and {numbers['lost']} lost of {len(pairs)} questions"
+        f"{f' ({len(order)} planned)' if asked < len(order) else ''}"
+    )
+    clear = f"; clear after the first {found.asked} questions" if found.asked < asked else ""
 
+    def verdict(word: Word, reason: str) -> Verdict:
+        return Verdict("improvement", word, f"{counts}; {reason}", numbers)
 
-def _paired_outcome(
-    differences: Sequence[float | None], *, margin: float, alpha: float, total: int, samples: int
-) -> tuple[str, int]:
-    """("better" | "worse" | "ruled_out" | "neither", questions needed to be certain).
-
-    ``differences`` are of the questions asked so far, of ``total``; ``None`` where a question made no pair.
-    """
-    seen = [difference for difference in differences if difference is not None]
-    single = samples == 1 and all(difference in (-1, 0, 1) for difference in seen)
-    if single or max(seen) - min(seen) < 1e-9:
-        # A t test of equal differences has no spread to judge by: their signs are all there is.
-        signs = [None if each is None else (each > 1e-9) - (each < -1e-9) for each in differences]
-        up = walk(signs, margin=margin, alpha=alpha, beta=BETA, total=total)
-        turned = [None if sign is None else -sign for sign in signs]
-        down = walk(turned, margin=margin, alpha=alpha, beta=BETA, total=total)
-        effects = [(each.asked, word) for each, word in ((up, "better"), (down, "worse")) if each.outcome == "effect"]
-        if effects:
-            asked, word = min(effects)  # both can be crossed; what was certain first stands
-            return word, asked
-        return up.outcome, up.asked
-    # Several answers a question: question means are the observations, tested once at the end.
-    from scipy import stats
-
-    asked = len(differences)
-    if len(seen) < 2 or asked < total:  # no boundary is set for a look before the end
-        return "neither", asked
-    if stats.ttest_1samp(seen, 0.0, alternative="greater").pvalue <= alpha:
-        return "better", asked
-    if stats.ttest_1samp(seen, 0.0, alternative="less").pvalue <= alpha:
-        return "worse", asked
-    if stats.ttest_1samp(seen, margin, alternative="less").pvalue <= BETA:
-        return "ruled_out", asked
-    return "neither", asked
+    if found.outcome == "effect" and least > 0 and least >= (min_improvement or 0):
+        return verdict("IMPROVED", luck("gain", alpha, gates, exact=found.exact) + clear)
+    if found.outcome == "opposite" and least < 0:
+        return verdict("REGRESSED", luck("loss", alpha, gates, exact=found.exact) + clear)
+    if found.outcome == "ruled_out" and least < effect:
+        reason = ruled_out(f"a gain of {points(effect)}", BETA, exact=found.exact)
+        if min_improvement:
+            return verdict("NOT_IMPROVED", reason)
+        return verdict("INCONCLUSIVE", f"neither better nor worse beyond luck {told_alpha(alpha, gates)}; {reason}")
+    if found.outcome == "effect" and gain > 0:
+        if asked < len(order):
+            short = f"{asked} questions are too few to be sure of {points(effect)}"
+        else:
+            short = f"of {points(gain)} only"
+        return verdict("INCONCLUSIVE", f"a gain beyond luck {told_alpha(alpha, gates)}, but {short}")
+    if found.outcome == "neither":
+        return verdict("INCONCLUSIVE", f"this may be luck {told_alpha(alpha, gates)}; ask more questions")
+    first = {"effect": "better", "opposite": "worse"}.get(found.outcome, f"no gain of {points(effect)}")
+    return verdict("INCONCLUSIVE", f"{first} on the first {found.asked} questions, but not on all; ask more questions")
 
 
 def judge_accuracy(
@@ -186,11 +189,14 @@ def judge_accuracy(
     """
     accuracy, (low, high) = _mean(means), interval or accuracy_interval(means)
     numbers = {"accuracy": accuracy, "low": low, "high": high, "min_accuracy": min_accuracy, "questions": len(means)}
-    found = f"{percent(accuracy)} of {len(means)} questions, at least {percent(low)}"
+    found = f"{percent(accuracy)} right over {len(means)} questions, 95 % interval {percent(low)} to {percent(high)}"
     if low >= min_accuracy:
-        return Verdict("accuracy", "OK", f"{found}; asked for {percent(min_accuracy)}", numbers)
-    likely = "below it" if high < min_accuracy else f"it may be as high as {percent(high)}; more questions would tell"
-    return Verdict("accuracy", "TOO_LOW", f"{found}, but {percent(min_accuracy)} is asked for ({likely})", numbers)
+        return Verdict("accuracy", "OK", f"{found}; all of it reaches the {percent(min_accuracy)} asked for", numbers)
+    if high < min_accuracy:
+        short = f"all of it is below the {percent(min_accuracy)} asked for"
+    else:
+        short = f"its lower end must reach the {percent(min_accuracy)} asked for; more questions would narrow it"
+    return Verdict("accuracy", "TOO_LOW", f"{found}; {short}", numbers)
 
 
 def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str, Any] | None = None) -> Verdict:
@@ -198,7 +204,8 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
 
     A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
     SFT and DPO log no such groups, and their loss is shown instead; DPO's share of pairs whose chosen answer gained
-    more than the rejected one (TRL's ``rewards/accuracies``) too.
+    more than the rejected one (TRL's ``rewards/accuracies``) too. What is shown are means of the first and last tenth
+    of the logged steps, at least one.
     ``stopped`` is the finding of a health check that ended the training early; the verdict says so.
     """
     steps = [row for row in metrics if "loss" in row]
@@ -214,24 +221,32 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     rewards = [row["reward"] for row in steps if row.get("reward") is not None]
     if shares:
         numbers["zero_std_share"] = _mean(shares)
-    if rewards:
-        numbers["first_reward"], numbers["last_reward"] = rewards[0], rewards[-1]
     if shares and min(shares) >= 1:
         sentence = f"every group had equal rewards in all {len(steps)} logged steps: there was nothing to learn from"
         return Verdict("training", "UNSOUND", sentence, numbers)
-    trend = f", reward {rewards[0]:.3f} -> {rewards[-1]:.3f}" if rewards else ""
-    if not rewards and not shares:
-        numbers["first_loss"], numbers["last_loss"] = steps[0]["loss"], steps[-1]["loss"]
-        trend = f", loss {steps[0]['loss']:.3f} -> {steps[-1]['loss']:.3f}"
-        if (preferred := steps[-1].get("rewards/accuracies")) is not None:
-            numbers["preferred_share"] = preferred
-            trend += f", chosen preferred in {percent(preferred)} of the last pairs"
-    zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
-    early = ""
+    parts = [f"{steps[-1]['step']} steps, every logged loss and gradient finite"]
+    if rewards:
+        numbers["first_reward"], numbers["last_reward"], over = _ends(rewards)
+        parts.append(f"reward {numbers['first_reward']:.3f} -> {numbers['last_reward']:.3f} ({over})")
+    elif not shares:
+        numbers["first_loss"], numbers["last_loss"], over = _ends([row["loss"] for row in steps])
+        parts.append(f"loss {numbers['first_loss']:.3f} -> {numbers['last_loss']:.3f} ({over})")
+        if preferred := [row["rewards/accuracies"] for row in steps if row.get("rewards/accuracies") is not None]:
+            numbers["preferred_share"] = _ends(preferred)[1]
+            parts.append(f"chosen answers preferred in {percent(numbers['preferred_share'])} of the pairs at the end")
+    if shares:
+        parts.append(f"{percent(_mean(shares))} of groups had equal rewards and taught nothing")
     if stopped is not None:
         numbers["stopped"] = dict(stopped)
-        early = f"; stopped early by {stopped['check']}: {stopped['sentence']}"
-    return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}{early}", numbers)
+        parts.append(f"stopped early by {stopped['check']}: {stopped['sentence']}")
+    return Verdict("training", "OK", "; ".join(parts), numbers)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float, str]:
+    """Means of the first and last tenth of the logged steps, and over what: a single step's value is mostly chance."""
+    tenth = max(1, len(values) // 10)
+    over = "first and last logged step" if tenth == 1 else f"means of the first and last {tenth} logged steps"
+    return _mean(values[:tenth]), _mean(values[-tenth:]), over
 
 
 def _finite(value: float | None) -> bool:

@@ -85,7 +85,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
-        raise pytest.Collector.CollectError(str(error)) from None
+        if session.mistaken(str(error)):
+            raise pytest.Collector.CollectError(str(error)) from None
+        for name in asked:
+            metafunc.parametrize(name, [])  # told already, for another file
 
 
 @pytest.hookimpl(trylast=True)  # what -k leaves out shares no alpha
@@ -119,7 +122,7 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         return
     config.hook.pytest_deselected(items=idle)
     items[:] = [item for item in items if item not in idle]
-    if not items:  # else pytest would end with "no tests ran" and no reason
+    if not items and not session_of(config).mistakes:  # else pytest would end with "no tests ran" and no reason
         names = ", ".join(dict.fromkeys(recipe.name for recipe in session_of(config).recipes))
         config.stash[NOTHING] = f"no recipe here trains by the method that these tests are of; recipes: {names}"
 
@@ -151,9 +154,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if sentence is None:
         return
     _hand_over(item, UNDERPOWERED, sentence)
-    if session_of(item.config).strict and "verdicts" in getattr(item, "fixturenames", ()):
-        pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
+    if session_of(item.config).strict and isinstance(item, pytest.Function) and "verdicts" in item.fixturenames:
+        item.fixturenames = []  # nothing is made for it: it fails when it is called, and its setup is no error
+        return
     pytest.skip(f"UNDERPOWERED {sentence}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    sentence = item.stash.get(WEAK, None)
+    if sentence is not None:  # and it was not skipped
+        pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
 
 
 def take_one_gpu(worker: str) -> None:

@@ -34,6 +34,7 @@ class Session:
         self.progress = Progress(config)
         self.runs: list[Run] = []
         self.gates = 1  # sequential gates that share alpha, known when tests are collected
+        self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
 
     @cached_property
@@ -94,6 +95,12 @@ class Session:
             recipes = self.recipes
         kept = [recipe for recipe in recipes if method is None or recipe.train.method in method.args]
         return [(recipe, seed) for recipe in kept for seed in recipe.seeds]
+
+    def mistaken(self, message: str) -> bool:
+        """Whether a mistake was not told yet: one in a recipe is found anew for every file that has tests of it."""
+        new = message not in self.mistakes
+        self.mistakes.add(message)
+        return new
 
     def groups(self, marker: pytest.Mark | None = None) -> list[tuple[tuple[Recipe, int], ...]]:
         """(recipe, seed) pairs of recipes that differ in their method alone: same model, task, rewards, evaluation and

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
 METHODS = "methods"
+ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
 
@@ -56,6 +57,8 @@ class Summary:
         for directory in directories:
             _write_run(terminalreporter, directory, self._short(directory))
         self._write_methods(terminalreporter)
+        if _of_single_models(directories):
+            terminalreporter.write_line(ONE_MODEL)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
@@ -147,6 +150,19 @@ class Summary:
         """Relative to where pytest was called, if it lies there."""
         start = self.config.invocation_params.dir
         return path.relative_to(start) if path.is_relative_to(start) else path
+
+
+def _of_single_models(directories: list[Path]) -> bool:
+    """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
+    from harness.runs import read_json
+
+    runs = [read_json(directory / "environment.json") or {} for directory in directories]
+    seeds = {(run.get("recipe"), run.get("seed")) for run in runs}
+    found = [(read_json(directory / "verdicts.json") or {}).get("verdicts", []) for directory in directories]
+    claims = {verdict["gate"] for verdicts in found for verdict in verdicts if verdict["passed"] is not None}
+    about_recipe = any(verdict["gate"] == "recipe" for verdicts in found for verdict in verdicts)
+    single = len({recipe for recipe, _ in seeds}) == len(seeds)
+    return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
 
 
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:

@@ -71,22 +71,23 @@ FEW = plan(100, discordance=0.20, margin=0.05, alpha=0.05, power=0.80)
 
 # Runs of questions, what is asked, the word, and the sentence or its end.
 SENTENCES = [
-    ([(200, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 200 questions (alpha .05, margin 5 points)"),
-    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 5 lost, 0 gained in 5 questions (alpha .05, margin 5 points)"),
-    ([(5, LOST)], {"alpha": 0.05 / 3}, "INCONCLUSIVE", "ask more questions (alpha .017, margin 5 points)"),
-    ([(64, LOST), (1255, KEPT)], {"plan": PLAN}, "REGRESSED", "100.0 % -> 95.1 %, 64 lost, 0 gained in 64 of 1319 questions (alpha .05, margin 5 points, planned power .93)"),
-    ([(1319, KEPT)], {}, "OK", "a drop of 5 points is ruled out after 74 of 1319 questions"),
-    ([(200, MISSED)], {"margin": 0.2}, "OK", "a drop of 20 points is ruled out after 17 of 200 questions"),
-    ([(200, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 0 lost, 32 gained in 32 of 200 questions (alpha .05, margin 5 points); the baseline is stale: --rl-update-baselines all records a new one"),
+    ([(200, LOST)], {}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 32 lost and 0 gained in the first 32 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(5, LOST)], {}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 5 lost and 0 gained in 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(5, LOST)], {"alpha": 0.05 / 3, "gates": 3}, "INCONCLUSIVE", "no loss beyond luck (alpha .05 shared by 3 gates), but a drop of 5 points is not ruled out either; ask more questions"),
+    ([(64, LOST), (1255, KEPT)], {"plan": PLAN}, "REGRESSED", "baseline 100.0 % -> now 95.1 %, 64 lost and 0 gained in the first 64 of 1319 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(1319, KEPT)], {}, "OK", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in the first 74 of 1319 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, MISSED)], {"margin": 0.2}, "OK", "baseline 0.0 % -> now 0.0 %, 0 lost and 0 gained in the first 17 of 200 questions; a drop of 20 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, GAINED)], {}, "IMPROVED", "baseline 0.0 % -> now 100.0 %, 0 lost and 32 gained in the first 32 of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
     # an OK at question 74; every question was asked all the same, and showed a gain
-    ([(200, KEPT), (200, GAINED)], {}, "IMPROVED", "50.0 % -> 100.0 %, 0 lost, 56 gained in 256 of 400 questions (alpha .05, margin 5 points); the baseline is stale: --rl-update-baselines all records a new one"),
+    ([(200, KEPT), (200, GAINED)], {}, "IMPROVED", "baseline 50.0 % -> now 100.0 %, 0 lost and 56 gained in the first 256 of 400 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
     # certain of one thing first
-    ([(32, LOST), (168, GAINED)], {}, "REGRESSED", "32 lost, 0 gained in 32 of 200 questions (alpha .05, margin 5 points)"),
-    ([(32, GAINED), (168, LOST)], {}, "IMPROVED", "the baseline is stale: --rl-update-baselines all records a new one"),
-    ([(10, KEPT), (3, LOST), (2, GAINED)], {}, "INCONCLUSIVE", "86.7 % -> 80.0 %, 3 lost, 2 gained in 15 questions; neither a loss is certain, nor that it is under 5 points; ask more questions (alpha .05, margin 5 points)"),
-    ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "100.0 % -> 100.0 %, 0 lost, 0 gained in 40 of 100 questions; neither a loss is certain, nor that it is under 5 points; 60 were not asked (alpha .05, margin 5 points)"),
-    ([(100, LOST)], {"asked": 32}, "REGRESSED", "100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 100 questions (alpha .05, margin 5 points)"),
-    ([(100, LOST)], {"plan": FEW}, "UNDERPOWERED", "100 questions at discordance .20 see a drop of 11.6 points, you asked for 5: that needs about 530; seen all the same: 100.0 % -> 0.0 %, 32 lost, 0 gained in 32 of 100 questions"),
+    ([(32, LOST), (168, GAINED)], {}, "REGRESSED", "baseline 16.0 % -> now 84.0 %, 32 lost and 0 gained in the first 32 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); yet all 200 together say otherwise"),
+    ([(32, GAINED), (168, LOST)], {}, "IMPROVED", "the baseline is stale: --rl-update-baselines all records a new one; yet all 200 together say otherwise"),
+    ([(200, KEPT), (200, LOST)], {}, "OK", "baseline 100.0 % -> now 50.0 %, 0 lost and 0 gained in the first 74 of 400 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests; yet all 400 together say otherwise"),
+    ([(10, KEPT), (3, LOST), (2, GAINED)], {}, "INCONCLUSIVE", "baseline 86.7 % -> now 80.0 %, 3 lost and 2 gained in 15 questions; no loss beyond luck (alpha .05), but a drop of 5 points is not ruled out either; ask more questions"),
+    ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in the first 40 of 100 questions; no loss beyond luck (alpha .05), but a drop of 5 points is not ruled out either; 60 were not asked"),
+    ([(100, LOST)], {"asked": 32}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 32 lost and 0 gained in the first 32 of 100 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(100, LOST)], {"plan": FEW}, "UNDERPOWERED", "100 questions at discordance .20 see a drop of 11.6 points, you asked for 5: that needs about 530; seen all the same: baseline 100.0 % -> now 0.0 %, 32 lost and 0 gained in the first 32 of 100 questions"),
     ([], {}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
     ([(50, KEPT)], {"asked": 0}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
 ]  # fmt: skip
@@ -102,18 +103,20 @@ def test_sentences(runs: list[Any], asked: dict[str, Any], word: str, ending: st
 
 
 def test_the_numbers() -> None:
-    verdict = judged((60, LOST), (200, KEPT), (40, MISSED), plan=PLAN)
+    verdict = judged((60, LOST), (200, KEPT), (40, MISSED), plan=PLAN, gates=2, baseline_commit="facade")
     assert verdict.verdict == "REGRESSED"
     assert verdict.numbers == {
         "questions": 300,
         "asked": 300,
         "pairs": 300,
-        "before": 260 / 300,
-        "after": 200 / 300,
+        "baseline": 260 / 300,
+        "now": 200 / 300,
         "samples": 1,
-        "commit": "c0ffee",
+        "baseline_commit": "facade",
+        "run_commit": "c0ffee",
         "margin": 0.05,
         "alpha": 0.05,
+        "gates": 2,
         "beta": 0.10,
         "planned_power": PLAN.reached,
         "outcome": "worse",
@@ -127,7 +130,7 @@ def test_the_numbers() -> None:
 
 def test_the_baselines_accuracy_is_that_of_all_its_generations() -> None:
     verdict = judged((150, (6, 1.0)), (50, (2, 0.0)), samples=8)
-    assert (verdict.numbers["before"], verdict.numbers["after"]) == (0.625, 0.75)
+    assert (verdict.numbers["baseline"], verdict.numbers["now"]) == (0.625, 0.75)
 
 
 def test_questions_not_scored_make_no_pair_and_keep_their_place() -> None:

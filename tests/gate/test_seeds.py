@@ -16,16 +16,16 @@ from harness.gate.seeds import judge_recipe
 
 # By seed, candidate less baseline; the word; what its sentence says. t(.95, 2) is 2.92, t(.95, 3) 2.35, t(.90, 2) 1.89.
 CASES = [
-    ([-0.06], "INCONCLUSIVE", "a claim about the recipe needs 3 seeds; 1 can speak of this checkpoint only"),
-    ([0.2, 0.3], "INCONCLUSIVE", "a claim about the recipe needs 3 seeds; 2 can speak of these 2 checkpoints only"),
-    ([], "INCONCLUSIVE", "needs 3 seeds; 0 can speak of no checkpoint"),
+    ([-0.06], "INCONCLUSIVE", "a claim about the recipe takes 3 seeds or more; 1 can speak of this trained model only"),
+    ([0.2, 0.3], "INCONCLUSIVE", "a claim about the recipe takes 3 seeds or more; 2 can speak of these 2 trained models only"),
+    ([], "INCONCLUSIVE", "takes 3 seeds or more; 0 can speak of no trained model"),
     # sd .01, standard error .00577: t = -10.4
-    ([-0.05, -0.06, -0.07], "REGRESSED", "the recipe, over 3 seeds: -6.0 points, 90 % interval -7.7 to -4.3 (seeds as the unit, alpha .05)"),
-    ([0.05, 0.06, 0.07], "IMPROVED", "the recipe, over 3 seeds: +6.0 points, 90 % interval +4.3 to +7.7"),
+    ([-0.05, -0.06, -0.07], "REGRESSED", "-6.0 points against the baseline, the mean of 3 trained models, one a seed (90 % interval -7.7 to -4.3); luck alone would pass for a loss in about 5 % of such tests (alpha .05)"),
+    ([0.05, 0.06, 0.07], "IMPROVED", "one a seed (90 % interval +4.3 to +7.7); luck alone would pass for a gain in about 5 %"),
     # One lucky checkpoint and two that lost nothing: t = 1, whatever its questions say.
-    ([0.30, 0.0, 0.0], "INCONCLUSIVE", "more seeds would tell"),
-    ([-0.30, 0.0, 0.0], "INCONCLUSIVE", "more seeds would tell"),
-    ([0.01, -0.01, 0.01, -0.01], "OK", "+0.0 points, 90 % interval -1.4 to +1.4; a drop of 5 points is ruled out"),
+    ([0.30, 0.0, 0.0], "INCONCLUSIVE", "; this may be luck (alpha .05); train more seeds"),
+    ([-0.30, 0.0, 0.0], "INCONCLUSIVE", "; this may be luck (alpha .05); train more seeds"),
+    ([0.01, -0.01, 0.01, -0.01], "OK", "(90 % interval -1.4 to +1.4); a drop of 5 points or more is ruled out, wrongly in about 10 % of such tests"),
     ([0.0, 0.0, 0.0], "INCONCLUSIVE", "all 3 seeds differ by 0 points: were they trained apart?"),
 ]  # fmt: skip
 

@@ -37,25 +37,25 @@ def judged(*runs: tuple[int, tuple[float, float]], **asked: Any) -> Verdict:
 # Runs of questions, what is asked, the word, and how its sentence ends.
 IMPROVEMENTS = [
     # 5 of 5 discordant pairs gained: 1/32 <= alpha; 4 of 4: 1/16 > alpha
-    ([(5, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 5 gained, 0 lost in 5 questions (certain after 5, alpha 0.05)"),
-    ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained, 0 lost in 4 questions; the difference may be luck; ask more questions (alpha 0.05)"),
-    ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "the difference may be luck; ask more questions (alpha 0.03)"),
-    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 0 gained, 5 lost in 5 questions (certain after 5, alpha 0.05)"),
+    ([(5, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 5 gained and 0 lost of 5 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05)"),
+    ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained and 0 lost of 4 questions; this may be luck (alpha .05); ask more questions"),
+    ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "; this may be luck (alpha .03); ask more questions"),
+    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 0 gained and 5 lost of 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
     # 32 of 200 is the first look: alpha (32/200)^2 = .00128 >= 2^-32
-    ([(200, GAINED)], {}, "IMPROVED", "200 gained, 0 lost in 200 questions (certain after 32, alpha 0.05)"),
-    ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "0 gained, 200 lost in 200 questions (certain after 32, alpha 0.05)"),
-    ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % -> 100.0 %, 0 gained, 0 lost in 200 questions; a gain of 30 points or more is ruled out"),
-    ([(200, KEPT)], {}, "INCONCLUSIVE", "; a gain of 5 points or more is ruled out"),
-    ([(200, MISSED)], {"min_improvement": 0.0}, "INCONCLUSIVE", "; a gain of 5 points or more is ruled out"),
-    ([(3, KEPT)], {}, "INCONCLUSIVE", "the difference may be luck; ask more questions (alpha 0.05)"),
+    ([(200, GAINED)], {}, "IMPROVED", "200 gained and 0 lost of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 32 questions"),
+    ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "(a gain of 30 points is asked for), 0 gained and 200 lost of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); clear after the first 32 questions"),
+    ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % -> 100.0 % (a gain of 30 points is asked for), 0 gained and 0 lost of 200 questions; a gain of 30 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, KEPT)], {}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, MISSED)], {"min_improvement": 0.0}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(3, KEPT)], {}, "INCONCLUSIVE", "0 gained and 0 lost of 3 questions; this may be luck (alpha .05); ask more questions"),
     # certainly better, and less than was asked for
-    ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "better, but by 10 points where min_improvement asks for 20 points (alpha 0.05)"),
+    ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "90.0 % -> 100.0 % (a gain of 20 points is asked for), 10 gained and 0 lost of 100 questions; a gain beyond luck (alpha .05), but of 10 points only"),
     # 5 points gained are 5 points, whatever 0.35 - 0.30 is in floating point; 1/32 is .031, alpha (64/100)^2 is .020
-    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 %, 5 gained, 0 lost in 100 questions (certain after 96, alpha 0.05)"),
+    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 % (a gain of 5 points is asked for), 5 gained and 0 lost of 100 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 96 questions"),
     # certain at a look, taken back later: neither red nor green
-    ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
-    ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
-    ([(32, GAINED), (32, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions (alpha 0.05)"),
+    ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions"),
+    ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 32 questions, but not on all; ask more questions"),
+    ([(32, GAINED), (32, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions"),
 ]  # fmt: skip
 
 
@@ -64,6 +64,32 @@ def test_improvement(runs: list[Any], asked: dict[str, Any], word: str, ending: 
     verdict = judged(*runs, **asked)
     assert (verdict.gate, verdict.verdict) == ("improvement", word)
     assert verdict.sentence.endswith(ending)
+
+
+def test_the_sentence_says_whose_alpha_it_is() -> None:
+    verdict = judged((200, GAINED), alpha=0.05 / 7, gates=7)
+    assert "in at most 0.714 % of such tests (alpha .05 shared by 7 gates); clear" in verdict.sentence
+    assert (verdict.numbers["alpha"], verdict.numbers["gates"]) == (0.05 / 7, 7)
+
+
+def test_stopped_early_the_gain_asked_for_must_be_sure() -> None:
+    """64 of 64 gained are a gain beyond luck; of how many points takes an interval that holds at any time."""
+    asked: dict[str, Any] = {"asked": 64, "min_improvement": 0.3}
+    verdict = judged((64, GAINED), (336, MISSED), **asked)
+    assert verdict.sentence.startswith(
+        "0.0 % -> 100.0 % (a gain of 30 points is asked for), 64 gained and 0 lost of 64 questions (400 planned); luck"
+    )
+    verdict = judged(*[(1, GAINED), (2, MISSED)] * 21, (1, GAINED), (336, MISSED), **asked)
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert verdict.sentence.endswith(
+        "; a gain beyond luck (alpha .05), but 64 questions are too few to be sure of 30 points"
+    )
+
+
+def test_several_answers_a_question_keep_to_alpha_about() -> None:
+    before, after, order = sides((20, 0.25, 0.5), (20, 0.25, 0.75))
+    verdict = judge_improvement(before, after, order, min_improvement=None, margin=0.05, alpha=0.05, samples=4)
+    assert "luck alone would pass for a gain in about 5 % of such tests" in verdict.sentence
 
 
 def test_numbers_of_an_improvement() -> None:
@@ -77,6 +103,7 @@ def test_numbers_of_an_improvement() -> None:
         "gained": 12,
         "lost": 4,
         "alpha": 0.04,
+        "gates": 1,
         "min_improvement": 0.05,
         "certain_after": 100,
     }
@@ -153,13 +180,13 @@ def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], 
 @pytest.mark.parametrize(
     ("means", "min_accuracy", "word", "ending"),
     [
-        ([1.0] * 45 + [0.0] * 15, 0.62, "OK", "75.0 % of 60 questions, at least 62.8 %; asked for 62.0 %"),
-        ([1.0] * 45 + [0.0] * 15, 0.70, "TOO_LOW", "at least 62.8 %, but 70.0 % is asked for (it may be as high as 84.2 %; more questions would tell)"),
-        ([1.0] * 45 + [0.0] * 15, 0.90, "TOO_LOW", "but 90.0 % is asked for (below it)"),
-        ([1.0] * 3, 0.50, "TOO_LOW", "at least 43.9 %, but 50.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
-        ([0.5, 0.5], 0.40, "TOO_LOW", "at least 0.0 %, but 40.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
-        ([], 0.10, "TOO_LOW", "0.0 % of 0 questions, at least 0.0 %, but 10.0 % is asked for (it may be as high as 100.0 %; more questions would tell)"),
-        ([0.0] * 9, 0.0, "OK", "0.0 % of 9 questions, at least 0.0 %; asked for 0.0 %"),
+        ([1.0] * 45 + [0.0] * 15, 0.62, "OK", "75.0 % right over 60 questions, 95 % interval 62.8 % to 84.2 %; all of it reaches the 62.0 % asked for"),
+        ([1.0] * 45 + [0.0] * 15, 0.70, "TOO_LOW", "95 % interval 62.8 % to 84.2 %; its lower end must reach the 70.0 % asked for; more questions would narrow it"),
+        ([1.0] * 45 + [0.0] * 15, 0.90, "TOO_LOW", "; all of it is below the 90.0 % asked for"),
+        ([1.0] * 3, 0.50, "TOO_LOW", "95 % interval 43.9 % to 100.0 %; its lower end must reach the 50.0 % asked for; more questions would narrow it"),
+        ([0.5, 0.5], 0.40, "TOO_LOW", "95 % interval 0.0 % to 100.0 %; its lower end must reach the 40.0 % asked for; more questions would narrow it"),
+        ([], 0.10, "TOO_LOW", "0.0 % right over 0 questions, 95 % interval 0.0 % to 100.0 %; its lower end must reach the 10.0 % asked for; more questions would narrow it"),
+        ([0.0] * 9, 0.0, "OK", "0.0 % right over 9 questions, 95 % interval 0.0 % to 29.9 %; all of it reaches the 0.0 % asked for"),
     ],
 )  # fmt: skip
 def test_accuracy(means: list[float], min_accuracy: float, word: str, ending: str) -> None:
@@ -184,8 +211,8 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1, loss=math.inf)], "UNSOUND", "loss is not finite from step 1 on"),
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
-        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, losses finite, 75.0 % of groups without a gradient, reward 0.500 -> 0.750"),
-        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, losses finite, loss 0.100 -> 0.200"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 -> 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing"),
+        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, every logged loss and gradient finite; loss 0.100 -> 0.200 (first and last logged step)"),
     ],
 )  # fmt: skip
 def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> None:
@@ -223,11 +250,29 @@ def test_points(share: float, text: str) -> None:
     assert percent(share) == f"{round(100 * share, 1)} %"
 
 
+FINITE = "every logged loss and gradient finite"
+
+
+def test_what_is_shown_of_a_training_are_means_of_its_first_and_last_tenth() -> None:
+    """A single step's reward is mostly chance: here the first and the last are as far out as they can be."""
+    rewards = [1.0, 0.2, *[0.5] * 26, 0.8, 0.0]
+    verdict = judge_training([step(n, reward=reward) for n, reward in enumerate(rewards, start=1)])
+    assert "; reward 0.567 -> 0.433 (means of the first and last 3 logged steps); " in verdict.sentence
+    assert verdict.numbers["first_reward"] == pytest.approx(1.7 / 3)
+    losses = [{"step": n, "loss": float(n < 2), "rewards/accuracies": float(n > 18)} for n in range(20)]
+    verdict = judge_training(losses)
+    assert verdict.sentence.startswith(f"19 steps, {FINITE}; loss 1.000 -> 0.000 (means of the first and last 2 ")
+    assert verdict.numbers["preferred_share"] == 0.5
+
+
 def test_training_without_groups_is_judged_by_its_loss():
     """SFT and DPO log no groups of completions; GRPO's rule is not for them."""
     verdict = judge_training([{"step": 1, "loss": 0.9, "grad_norm": 1.0}, {"step": 2, "loss": 0.2, "grad_norm": 1.0}])
-    assert (verdict.verdict, verdict.sentence) == ("OK", "2 steps, losses finite, loss 0.900 -> 0.200")
+    assert (verdict.verdict, verdict.sentence) == (
+        "OK",
+        f"2 steps, {FINITE}; loss 0.900 -> 0.200 (first and last logged step)",
+    )
     preferred = {"step": 2, "loss": 0.2, "grad_norm": 1.0, "rewards/accuracies": 0.75}
     verdict = judge_training([{"step": 1, "loss": 0.7, "grad_norm": 1.0}, preferred])
-    assert verdict.sentence.endswith("loss 0.700 -> 0.200, chosen preferred in 75.0 % of the last pairs")
+    assert verdict.sentence.endswith("logged step); chosen answers preferred in 75.0 % of the pairs at the end")
     assert judge_training([{"step": 1, "loss": None}]).verdict == "UNSOUND"

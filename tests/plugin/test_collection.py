@@ -150,6 +150,21 @@ def test_a_wrong_recipe_is_a_collection_error_in_words(project, wrong, workers):
     assert not (project.path / "rl-runs").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["-n2"], ["--continue-on-collection-errors"]])
+def test_a_wrong_recipe_is_told_once_a_session(project, options):
+    """However many files have tests of it; a file without any is collected as ever."""
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    project.write(**{"suites/recipes/small.toml": recipe.replace("max_steps", "max_step")})
+    project.write(test_a=IDS, test_b=IDS, test_c=IDS.replace("recipe", ""))
+    result = project.pytest(*options)
+    text = result.stdout.str()
+    assert "INTERNALERROR" not in text
+    assert result.ret not in (0, 5)
+    assert text.count("did you mean 'max_steps'?") == 1 + text.count("ERROR test_a.py - ")
+    assert "ERROR test_b.py" not in text
+    assert "1 passed" in text or "--continue-on-collection-errors" not in options
+
+
 def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
     recipe = (project.path / "suites/recipes/small.toml").read_text()
     project.write(

@@ -137,7 +137,7 @@ def test_the_summary_is_tidy(first):
         rf"small, seed 0: before {accuracy}, after {accuracy} of 8 questions",
         r"  INCONCLUSIVE  improvement: .*ask more questions.*",
         r"  OK            accuracy: .*",
-        r"  OK            training: 4 steps, losses finite.*",
+        r"  OK            training: 4 steps, every logged loss and gradient finite.*",
         r"  signal: \d+ % of groups of 4 are expected to carry a gradient .*",
         rf"  rl-runs/{left['directory'].name}",
         r"peak memory: [\d,]+ MiB in test_1_trains.py, [\d,]+ MiB in test_2_holds.py, [\d,]+ MiB in test_3_freed.py",

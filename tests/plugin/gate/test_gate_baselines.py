@@ -174,7 +174,7 @@ def test_the_same_commit_twice(made_up):
     made_up.commit()
     made_up.pytest(*BASELINE)
     first = made_up.verdicts("small")["baseline"]
-    assert first["numbers"]["commit"] == made_up.git("rev-parse", "HEAD")
+    assert first["numbers"]["run_commit"] == made_up.git("rev-parse", "HEAD")
     made_up.forget()
 
     made_up.pytest(*BASELINE)

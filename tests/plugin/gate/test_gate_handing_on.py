@@ -36,7 +36,7 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
         ["✅", "good, seed 0", "50.0 % → 100.0 %", "improvement"],
     ]
     assert " UNDERPOWERED: 5 questions cannot " in rows[0]
-    assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained, 50 lost" in rows[1]
+    assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[1]
 
 
 def test_comment_is_written_anew(handed_on):

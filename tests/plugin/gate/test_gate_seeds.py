@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from harness.plugin.summary import ONE_MODEL
+
 # Ten of 200 are wrong when recorded.
 WRONG = {"small-0": "n % 20", "small-1": "n % 19", "small-2": "n % 21"}
 
@@ -38,10 +40,12 @@ def test_recipe_regressed_where_every_seed_lost(recorded, workers):
     session = judge(recorded, lost, f"rl-lost{''.join(workers)}", *workers)
     word, sentence = spread(session)
     assert word == "REGRESSED", sentence
-    assert sentence.startswith("the recipe, over 3 seeds: -")
-    assert sentence.endswith("(seeds as the unit, alpha .0071), against its baseline")
+    assert re.match(r"-\d+\.\d points against the baseline, the mean of 3 trained models, one a seed \(", sentence)
+    assert sentence.endswith("in about 0.714 % of such tests (alpha .05 shared by 7 gates)")
     for seed in range(3):
-        assert "alpha .0071" in session.words("small", seed)["baseline"][1]
+        assert (
+            "at most 0.714 % of such tests (alpha .05 shared by 7 gates)" in session.words("small", seed)["baseline"][1]
+        )
     assert session.ret == 1
 
 
@@ -52,7 +56,8 @@ def test_one_lost_seed_says_nothing_of_the_recipe(recorded):
     assert session.words("small", 0)["baseline"][0] == "OK"
     word, sentence = spread(session)
     assert word == "INCONCLUSIVE"
-    assert "more seeds would tell (seeds as the unit, alpha .0071), against its baseline" in sentence
+    assert " points against the baseline, the mean of 3 " in sentence
+    assert sentence.endswith("; this may be luck (alpha .05 shared by 7 gates); train more seeds")
 
 
 def test_the_other_seeds_say_where_to_look(recorded):
@@ -67,7 +72,18 @@ def test_two_seeds_are_too_few(made_up):
     session = made_up.pytest("-k", "recipe")
     word, sentence = session.words("small", 1)["recipe"]
     assert word == "INCONCLUSIVE"
-    assert sentence.startswith("a claim about the recipe needs 3 seeds; 2 can speak of these 2 checkpoints only")
+    assert sentence == "a claim about the recipe takes 3 seeds or more; 2 can speak of these 2 trained models only"
+    assert ONE_MODEL not in session.text
+
+
+def test_verdicts_on_models_say_so_once(made_up):
+    """Where every recipe has one seed, and only where something was claimed."""
+    for name in ("one", "two"):
+        made_up.recipe(name)
+    assert made_up.pytest("-k", "improvement").section.count(ONE_MODEL) == 1
+    assert ONE_MODEL not in made_up.pytest("-k", "training", "--rl-runs-dir=rl-trained").text
+    made_up.recipe("two", seeds=[0, 1])
+    assert ONE_MODEL not in made_up.pytest("-k", "improvement").text
 
 
 def test_deselected_gates_share_no_alpha(made_up):

@@ -60,7 +60,7 @@ def test_what_was_not_asked_is_not_wrong(early):
     project, session, asked = early
     assert summary(project, "after")["accuracy"] == 1.0
     assert sum(summary(project, "after")["counts"].values()) == asked
-    assert session.words("small")["accuracy"][1].startswith(f"100.0 % of {asked} questions")
+    assert session.words("small")["accuracy"][1].startswith(f"100.0 % right over {asked} questions, ")
     numbers = project.verdicts("small", "rl-early")["improvement"]["numbers"]
     assert (numbers["pairs"], numbers["after"], numbers["lost"]) == (asked, 1.0, 0)
 
@@ -83,6 +83,10 @@ def test_a_real_loss_stops_too(recorded):
     assert word == "REGRESSED"
     assert "64 of 400 questions" in sentence or "128 of 400 questions" in sentence
     assert "not asked" not in sentence
+    numbers = recorded.verdicts("small", "rl-lost")["baseline"]["numbers"]
+    assert numbers["baseline"] == 1.0 > numbers["now"]
+    assert f'commit = "{numbers["baseline_commit"]}"' in recorded.baseline("small-0").read_text()
+    assert numbers["run_commit"]
 
 
 def test_the_rest_is_asked_when_all_are_wanted(early):
