@@ -61,13 +61,17 @@ def clip(text: str, limit: int = CLIP_AT) -> str:
 
 
 def plain(value: Any) -> str:
-    """Any value in few characters: floats with four digits, the rest as it is."""
+    """Any value in few characters: floats with four digits, whole ones with all of theirs, the rest as it is.
+
+    >>> plain(0.123456), plain(13300.0), plain(1e20)
+    ('0.1235', '13300', '1e+20')
+    """
     if value is None:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, dict):

@@ -6,15 +6,10 @@
   const FOUND = 12; // questions listed for a search
   const MINUS = "\u2212";
 
-  const plain = (value) => {
-    if (value === null || value === undefined) return "\u2013";
-    return String(Number(value.toPrecision(4))).replace("-", MINUS);
-  };
   const signed = (value) => {
     if (value === null) return "\u2013";
     return (value < 0 ? MINUS : "+") + Math.abs(value).toFixed(2);
   };
-  const count = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
   const known = (values) => values.filter((value) => value !== null);
   const differ = (group) => {
     const values = known(group.totals);
@@ -43,7 +38,8 @@
       element.tabIndex = 0;
     } else if (text) {
       element.textContent = text;
-      if (text.length > 700) element.tabIndex = 0;
+      // What scrolls can be scrolled by keyboard: by rule of thumb, since nothing is laid out yet.
+      if (text.length > 300 || text.split("\n").length > 9) element.tabIndex = 0;
     } else {
       element.append(told("span", "(empty)", "soft"));
     }

@@ -104,8 +104,9 @@ const NONE = "–";
 function count(value) {
   return value === null ? NONE : String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
-function plain(value) { // Python's ".4g"
+function plain(value) { // Python's ".4g", but whole numbers in full
   if (value === null) return NONE;
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
   const [digits, exponent] = value.toExponential(3).split("e").map(Number);
   if (value !== 0 && (exponent < -4 || exponent >= 4)) {
     return digits + "e" + (exponent < 0 ? "-" : "+") + String(Math.abs(exponent)).padStart(2, "0");
