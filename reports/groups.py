@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from reports.completions import Asked, Row, Sample, Sampled, groups_of, samples_of
 from reports.pack import pack
+from reports.present import KINDS, MARKS, STATUS_WORDS
 from reports.text import fold, visible
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
         questions=len(sampled.questions),
         packed_steps=len(chosen),
         torn=sampled.torn,
-        index=Markup(pack({"functions": functions, "questions": questions, "steps": places})),
+        index=Markup(pack({"functions": functions, "questions": questions, "steps": places, "marks": _marks()})),
         blocks=tuple(map(Markup, blocks)),
     )
 
@@ -193,10 +194,16 @@ def _packed(groups: Sequence[tuple[int, list[Sample]]]) -> list[dict[str, Any]]:
             "totals": [sample.reward for sample in samples],
             "advantages": [None if sample.advantage is None else round(sample.advantage, 4) for sample in samples],
             "tokens": [sample.tokens for sample in samples],
+            "statuses": [visible(sample.status) for sample in samples],
             "cut": [sample.finish_reason == "length" for sample in samples],
         }
         for question, samples in groups
     ]
+
+
+def _marks() -> dict[str, list[str]]:
+    """Status to its css class, mark and words."""
+    return {status: [KINDS.get(status, "open"), MARKS[status], STATUS_WORDS.get(status, status)] for status in MARKS}
 
 
 def _text(completion: str) -> str | list[Any]:

@@ -82,6 +82,13 @@
 
     const drawSample = (group, row, reach) => {
       const item = sampleShape.cloneNode(true);
+      const graded = index.marks[group.statuses[row]];
+      if (graded) {
+        const said = told("b", " " + graded[2], graded[0]);
+        said.prepend(told("span", graded[1], "mark"));
+        said.firstChild.ariaHidden = "true";
+        item.querySelector(".graded").append(said);
+      }
       item.querySelector(".advantage").textContent = signed(group.advantages[row]);
       drawBar(item.querySelector(".advantage-bar"), group.advantages[row], reach);
       item.querySelector(".total").textContent = plain(group.totals[row]);

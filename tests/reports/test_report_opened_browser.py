@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_up_runs import MadeUp, write_run
+from made_up_runs import MadeUp, records_of, write_run
+from made_up_training import completions_of
 from report_pages import run_page_of
 
 from reports import render_session
@@ -51,3 +53,38 @@ def test_an_opened_question_fills_the_width_and_its_cards_hold_what_is_in_them(
     else:
         assert after["y"] > before["y"] + before["height"]
         assert before["width"] > 0.95 * room
+
+
+def test_it_says_why_there_is_nothing_to_grade(chromium: Any, tmp_path: Path) -> None:
+    said = {0: "so the answer is 9", 1: "the answer is \\boxed{9"}
+    made_up = MadeUp(questions=2, steps=1, accuracies=(0.0, 0.0), speech=lambda side, index, sample: said[index])
+    run = write_run(tmp_path, made_up)
+    for side in ("before", "after"):
+        rows = [row | {"status": "no_answer", "extracted": None} for row in records_of(run, side)]
+        for row in rows:
+            row["grades"] = dict.fromkeys(row["grades"], {"extracted": None, "correct": False})
+        (run / side / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = run_page_of(render_session([run], tmp_path / "report"))
+    for fragment, why in (("#q1", "no \\boxed{} in the text"), ("#q2", "no closed \\boxed{} with something in it")):
+        opened = chromium.open(report, fragment)
+        opened.page.wait_for_selector("tr.detail .answer")
+        card = opened.page.locator(".answer").first.inner_text()
+        assert f"{why}, so nothing to grade" in card
+        assert card.count("∅ no answer") == 2  # by each grader
+        assert "wrong" not in card
+    lede = opened.page.locator("#questions .lede").inner_text()
+    assert "character for character" in lede
+    assert "compares numbers" in lede
+
+
+def test_each_completion_of_a_group_is_marked(chromium: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=2, steps=2))
+    report = run_page_of(render_session([run], tmp_path / "report"))
+    words = {"correct": "✓ correct", "wrong": "✗ wrong"}
+    wanted = [words[line["status"]] for line in completions_of(run) if line["step"] == 1]
+    assert len(set(wanted)) == 2
+    opened = chromium.open(report, "#step=1")
+    opened.page.locator(".shown-groups .sample").first.wait_for()
+    assert opened.page.locator(".shown-groups .graded").all_inner_texts() == wanted
+    plain = chromium.open(report, java_script_enabled=False)
+    assert plain.page.locator(".plain-groups details").first.locator(".graded").all_inner_texts() == wanted
