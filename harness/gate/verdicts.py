@@ -215,23 +215,31 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     if shares:
         numbers["zero_std_share"] = _mean(shares)
     if rewards:
-        numbers["first_reward"], numbers["last_reward"] = rewards[0], rewards[-1]
+        first, last, means = _ends(rewards)
+        numbers["first_reward"], numbers["last_reward"] = first, last
     if shares and min(shares) >= 1:
         sentence = f"every group had equal rewards in all {len(steps)} logged steps: there was nothing to learn from"
         return Verdict("training", "UNSOUND", sentence, numbers)
-    trend = f", reward {rewards[0]:.3f} -> {rewards[-1]:.3f}" if rewards else ""
+    trend = f", reward {first:.3f} -> {last:.3f}{means}" if rewards else ""
     if not rewards and not shares:
         numbers["first_loss"], numbers["last_loss"] = steps[0]["loss"], steps[-1]["loss"]
         trend = f", loss {steps[0]['loss']:.3f} -> {steps[-1]['loss']:.3f}"
         if (preferred := steps[-1].get("rewards/accuracies")) is not None:
             numbers["preferred_share"] = preferred
             trend += f", chosen preferred in {percent(preferred)} of the last pairs"
-    zero = f", {percent(_mean(shares))} of groups without a gradient" if shares else ""
+    zero = f", {percent(_mean(shares))} of groups without signal" if shares else ""
     early = ""
     if stopped is not None:
         numbers["stopped"] = dict(stopped)
         early = f"; stopped early by {stopped['check']}: {stopped['sentence']}"
     return Verdict("training", "OK", f"{steps[-1]['step']} steps, losses finite{zero}{trend}{early}", numbers)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float, str]:
+    """Means of the first and the last tenth, of at most ten values each: one step is mostly luck."""
+    count = min(10, max(1, len(values) // 10))
+    told = f" (means of the first and last {count} logged steps)" if count > 1 else ""
+    return _mean(values[:count]), _mean(values[-count:]), told
 
 
 def _finite(value: float | None) -> bool:

@@ -184,7 +184,7 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1, loss=math.inf)], "UNSOUND", "loss is not finite from step 1 on"),
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
-        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, losses finite, 75.0 % of groups without a gradient, reward 0.500 -> 0.750"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, losses finite, 75.0 % of groups without signal, reward 0.500 -> 0.750"),
         ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, losses finite, loss 0.100 -> 0.200"),
     ],
 )  # fmt: skip
@@ -194,6 +194,9 @@ def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> No
 
 
 def test_numbers_of_training() -> None:
+    early, late = [0.2, 0.4] + [0.5] * 9, [0.5] * 7 + [0.6, 0.9]
+    found = judge_training([step(place, reward=reward) for place, reward in enumerate(early + late, 1)])
+    assert "reward 0.300 -> 0.750 (means of the first and last 2 logged steps)" in found.sentence
     verdict = judge_training([step(1, reward=0.25), step(2, frac_reward_zero_std=0.0), step(3, reward=None)])
     assert verdict.numbers == {"logged_steps": 3, "zero_std_share": 1 / 3, "first_reward": 0.25, "last_reward": 0.5}
     assert judge_training([step(1), step(2, loss=None)]).numbers["not_finite"] == {"loss": [2]}

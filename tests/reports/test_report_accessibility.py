@@ -78,7 +78,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     ],
 )
 def test_axe_finds_nothing_serious(
-    chromium: Any, axe: str, pages: Mapping[str, Path], page: str, fragment: str, waits_for: str, width: int, scheme: str
+    chromium: Any,
+    axe: str,
+    pages: Mapping[str, Path],
+    page: str,
+    fragment: str,
+    waits_for: str,
+    width: int,
+    scheme: str,
 ) -> None:
     viewport = {"width": width, "height": 900}
     opened = chromium.open(pages[page], fragment, color_scheme=scheme, viewport=viewport, bypass_csp=True)

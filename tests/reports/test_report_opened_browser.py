@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from made_up_training import completions_of
-from report_pages import run_page_of
+from report_pages import run_page_of, words_of
 
 from reports import render_session
 
@@ -70,7 +70,7 @@ def test_it_says_why_there_is_nothing_to_grade(chromium: Any, tmp_path: Path) ->
         opened.page.wait_for_selector("tr.detail .answer")
         card = opened.page.locator(".answer").first.inner_text()
         assert f"{why}, so nothing to grade" in card
-        assert card.count("∅ no answer") == 2  # by each grader
+        assert card.count("∅ no answer") == 3  # the status, and each grader
         assert "wrong" not in card
     lede = opened.page.locator("#questions .lede").inner_text()
     assert "character for character" in lede
@@ -87,4 +87,17 @@ def test_each_completion_of_a_group_is_marked(chromium: Any, tmp_path: Path) -> 
     opened.page.locator(".shown-groups .sample").first.wait_for()
     assert opened.page.locator(".shown-groups .graded").all_inner_texts() == wanted
     plain = chromium.open(report, java_script_enabled=False)
-    assert plain.page.locator(".plain-groups details").first.locator(".graded").all_inner_texts() == wanted
+    found = plain.page.locator(".plain-groups details").first.locator(".graded").all_text_contents()
+    assert [" ".join(words.split()) for words in found] == wanted
+
+
+def test_the_reward_chart_says_why_it_is_no_accuracy(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=2, steps=20))
+    rows = [json.loads(line) for line in (run / "train" / "metrics.jsonl").read_text().splitlines()]
+    for place, row in enumerate(rows):
+        row["reward"] = row["rewards/boxed_numeric/mean"] = {0: 0.2, 1: 0.4, 18: 0.5, 19: 0.9}.get(place, 0.45)
+    (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figure = words_of(run_page_of(render_session([run], tmp_path / "report")).read_text().split('-chart-1"')[1])
+    words = figure[: figure.index("Across")]
+    assert "Reward 0.3 → 0.7 means of the first and last 2" in words
+    assert "while accuracy is asked as [evaluate] says, greedily by default: the two need not be equal" in words
