@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reports import present
 from reports.cards import spot_title
 from reports.pack import pack, parts
+from reports.reasons import RULES
 from reports.spot import spots
 from reports.text import rules, shorten
 from reports.views import FLIPS
@@ -111,6 +112,8 @@ def _index(page: Page, shared: Sequence[Turn]) -> dict[str, Any]:
         "statuses": _words(page.statuses, present.STATUS_WORDS, present.MARKS, present.KINDS),
         "finishes": _words(page.finishes, present.FINISH_WORDS),
         "graders": present.GRADER_WORDS,
+        "rules": RULES,
+        "form": page.form._asdict(),
         "text_rules": rules(),
         "clip": present.CLIP_AT,
         "number": [question.number for question in questions],

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from reports import present
+from reports.reasons import RULES
 from reports.skeleton import fill, joined
 from reports.spot import spots
 from reports.text import folded, shorten, shown, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from reports.page import Page
     from reports.views import Answer, Grade, Question, Turn
@@ -98,30 +99,30 @@ def answers_of(question: Question, page: Page) -> Markup:
     shape = "" if page.two_sided else "alone"
     if samples <= 1:
         told = pairs or [[(name, None) for name, _ in sides]]
-        return fill("pair", sides=shape, answers=_beside(told[0], page.weights, question.prompt))
+        return fill("pair", sides=shape, answers=_beside(told[0], page, question.prompt))
     return joined(
         fill(
             "sample" if at else "sample-open",
             name=f"sample {at + 1} of {samples}",
             marks=_arrows(status(answer.status) for _, answer in pair if answer is not None),
             sides=shape,
-            answers=_beside(pair, page.weights, question.prompt),
+            answers=_beside(pair, page, question.prompt),
         )
         for at, pair in enumerate(pairs)
     )
 
 
-def _beside(pair: Sequence[tuple[str, Answer | None]], weights: Mapping[str, str], asked: Sequence[Turn]) -> Markup:
+def _beside(pair: Sequence[tuple[str, Answer | None]], page: Page, asked: Sequence[Turn]) -> Markup:
     return joined(
-        fill("missing", words=f"{name}: not asked") if answer is None else answer_card(answer, name, weights, asked)
+        fill("missing", words=f"{name}: not asked") if answer is None else answer_card(answer, name, page, asked)
         for name, answer in pair
     )
 
 
-def answer_card(answer: Answer, name: str, weights: Mapping[str, str], asked: Sequence[Turn]) -> Markup:
+def answer_card(answer: Answer, name: str, page: Page, asked: Sequence[Turn]) -> Markup:
     """One completion with everything that is known of it."""
     another = bool(answer.prompt) and tuple(answer.prompt) != tuple(asked)
-    terms = [_term(function, value, weights.get(function)) for function, value in answer.rewards.items()]
+    terms = [_term(function, value, page.weights.get(function)) for function, value in answer.rewards.items()]
     cut = answer.finish_reason == "length"
     finish = present.FINISH_WORDS.get(answer.finish_reason, answer.finish_reason)
     marked = [(start, end, spot_title(grader)) for start, end, grader in spots(answer)]
@@ -131,7 +132,7 @@ def answer_card(answer: Answer, name: str, weights: Mapping[str, str], asked: Se
         status=status(answer.status),
         prompt=earlier(answer.prompt, "asked with another prompt") if another else NOTHING,
         completion=folded(answer.completion, spots=marked) if answer.completion else fill("soft", words="(empty)"),
-        extracted=extracted_of(answer.extracted, "nothing"),
+        extracted=extracted_of(answer.extracted, page.form.why(answer.completion)),
         reward=present.plain(answer.reward),
         terms=joined([" = ", joined(terms, " + ")]) if terms else NOTHING,
         graders=joined(map(grader_card, answer.grades)),
@@ -167,14 +168,17 @@ def extracted_of(extracted: str | None, nothing: str) -> Markup:
 @_FEW
 def grader_card(grade: Grade) -> Markup:
     """What one grader made of the completion."""
-    kind, verdict = present.GRADED[grade.correct]
-    words = (
-        fill("soft", words="nothing extracted")
-        if grade.extracted is None
-        else fill("code", words=shown(present.clip(grade.extracted)))
-    )
+    kind, verdict = present.graded(grade)
+    words = NOTHING if grade.extracted is None else fill("code", words=shown(present.clip(grade.extracted)))
     name = present.GRADER_WORDS.get(grade.grader, grade.grader)
-    return fill("grader", grader=grade.grader, name=shown(name), kind=kind, verdict=verdict, extracted=words)
+    return fill(
+        "grader",
+        grader=RULES.get(grade.grader, grade.grader),
+        name=shown(name),
+        kind=kind,
+        verdict=verdict,
+        extracted=words,
+    )
 
 
 def _arrows(pieces: Iterable[Markup]) -> Markup:

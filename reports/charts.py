@@ -40,9 +40,21 @@ class Line:
         return [value for value in self.values if value is not None]
 
     @property
+    def ends(self) -> tuple[float, float, int]:
+        """Means of the first and of the last values, and of how many: a tenth of them, at least one, at most ten."""
+        known = self.known
+        count = min(10, max(1, len(known) // 10))
+        return sum(known[:count]) / count, sum(known[-count:]) / count, count
+
+    @property
     def edges(self) -> list[float]:
         """The band's values that are there."""
         return [value for value in (*self.low, *self.high) if value is not None]
+
+    @property
+    def flat(self) -> bool:
+        """Whether every value is the same, so that a picture shows nothing."""
+        return len(set(self.known)) == 1 and len(self.known) == len(self.values) > 1 and not self.held_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ def charts_of(
 ) -> list[Chart]:
     """The charts that the logged keys allow, the reward first. Keys that never hold a number draw nothing.
 
-    ``expected`` is the share of zero-std groups that a step's rewards would lead one to expect, by sampling step.
+    ``expected`` is the share of groups without signal that a step's rewards would lead one to expect, by sampling step.
     """
     rewards = _rewards(steps)
     accuracy = _held_out(held_out)
@@ -196,10 +208,10 @@ def _accuracy_chart(line: Line) -> Chart:
 
 
 def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float]) -> Chart:
-    note = "share of groups whose completions all got the same reward: nothing is learnt from them"
-    observed = _line(steps, "frac_reward_zero_std", "zero-std groups")
+    note = "share of groups whose completions all got the same reward: no signal, nothing is learnt from them"
+    observed = _line(steps, "frac_reward_zero_std", "groups without signal")
     if not observed.known:
-        return Chart("Zero-std groups", note, (observed,), share=True)
+        return Chart("Groups without signal", note, (observed,), share=True)
     values: list[float | None] = []
     before = float("-inf")
     for step in observed.steps:  # a logged number is the mean of the steps since the last one
@@ -208,9 +220,9 @@ def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float])
         before = step
     there = [(step, value) for step, value in zip(observed.steps, values, strict=True) if value is not None]
     if not there:
-        return Chart("Zero-std groups", note, (observed,), share=True)
+        return Chart("Groups without signal", note, (observed,), share=True)
     chance = Line(EXPECTED, tuple(step for step, _ in there), tuple(value for _, value in there))
-    return Chart("Zero-std groups", note, (observed, chance), share=True, smooth=False)
+    return Chart("Groups without signal", note, (observed, chance), share=True, smooth=False)
 
 
 def _length(steps: Sequence[Mapping[str, Any]]) -> Chart:

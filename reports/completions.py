@@ -40,7 +40,8 @@ class Asked(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One sampled completion as GRPO saw it. ``rewards`` are in the order of :attr:`Sampled.functions`."""
+    """One sampled completion as GRPO saw it. ``rewards`` are in the order of :attr:`Sampled.functions`,
+    and ``status`` is a record's, ``""`` where the line has none."""
 
     completion: str
     rewards: tuple[float | None, ...]
@@ -48,6 +49,7 @@ class Sample(NamedTuple):
     advantage: float | None
     tokens: int | None
     finish_reason: str
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _sample(row: dict[str, Any], functions: Sequence[str]) -> Sample:
         advantage=number(row.get("advantage")),
         tokens=whole(row.get("completion_tokens")),
         finish_reason=string(row.get("finish_reason")) or "unknown",
+        status=string(row.get("status")),
     )
 
 

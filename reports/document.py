@@ -85,6 +85,8 @@ def environment() -> Environment:
         "held_against": ran.held_against,
         "ran": ran.ran,
         "finish_words": present.FINISH_WORDS,
+        "kinds": present.KINDS,
+        "marks": present.MARKS,
         "status_words": present.STATUS_WORDS,
     }
     return jinja

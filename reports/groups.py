@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from reports.completions import Asked, Row, Sample, Sampled, groups_of, samples_of
 from reports.pack import pack
+from reports.present import KINDS, MARKS, STATUS_WORDS
 from reports.text import fold, visible
 
 if TYPE_CHECKING:
@@ -56,15 +57,16 @@ class Group:
     mean: float | None
     std: float | None
     signal: bool
-    reach: float
 
 
 @dataclass(frozen=True, slots=True)
 class GroupsPage:
     """What the groups' section needs. ``packed_steps`` is smaller than the steps where not all of them are in the page.
 
+    ``reach`` is the largest advantage of any, whichever its sign: all bars have one scale.
+
     ``index`` and ``blocks`` are packed (:mod:`reports.pack`). The index holds ``functions``, ``questions`` as
-    ``[id, text, ground truth]``, and ``steps`` as ``[step, block, place in the block, questions of its groups]``; a
+    ``[id, text, ground truth]``, and ``steps`` as ``[step, block, place in the block, questions of its groups, groups with signal]``; a
     block is a list of steps, a step a list of groups.
     """
 
@@ -76,6 +78,7 @@ class GroupsPage:
     questions: int
     packed_steps: int
     torn: int
+    reach: float
     index: Markup
     blocks: tuple[Markup, ...]
 
@@ -87,7 +90,7 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
     steps = tuple(step_facts(step, rows) for step, rows in sampled.steps.items())
     numbers = [step.step for step in steps]
     chosen = thinned(numbers, _affordable(sampled, numbers, budget))
-    blocks, places = _blocks(sampled, chosen)
+    blocks, places, reach = _blocks(sampled, chosen)
     questions = [[visible(asked.id), _short(asked.text), _short(asked.ground_truth)] for asked in sampled.questions]
     functions = [visible(function) for function in sampled.functions]
     return GroupsPage(
@@ -99,7 +102,10 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
         questions=len(sampled.questions),
         packed_steps=len(chosen),
         torn=sampled.torn,
-        index=Markup(pack({"functions": functions, "questions": questions, "steps": places})),
+        reach=reach,
+        index=Markup(
+            pack({"functions": functions, "questions": questions, "steps": places, "marks": _marks(), "reach": reach})
+        ),
         blocks=tuple(map(Markup, blocks)),
     )
 
@@ -119,7 +125,7 @@ def step_facts(step: int, rows: Sequence[Row]) -> Step:
 
 
 def group_of(asked: Asked, samples: Sequence[Sample]) -> Group:
-    """A group with its mean and standard deviation; ``reach`` is the largest advantage, whichever its sign."""
+    """A group with its mean and standard deviation."""
     rewards = [sample.reward for sample in samples if sample.reward is not None]
     return Group(
         asked=asked,
@@ -127,7 +133,6 @@ def group_of(asked: Asked, samples: Sequence[Sample]) -> Group:
         mean=sum(rewards) / len(rewards) if rewards else None,
         std=statistics.stdev(rewards) if len(rewards) > 1 else 0.0 if rewards else None,
         signal=differ(rewards),
-        reach=max((abs(sample.advantage) for sample in samples if sample.advantage is not None), default=0.0),
     )
 
 
@@ -158,15 +163,18 @@ def _affordable(sampled: Sampled, numbers: Sequence[int], budget: int) -> int:
     return len(probe) * budget // max(1, size)
 
 
-def _blocks(sampled: Sampled, numbers: Sequence[int]) -> tuple[list[str], list[list[Any]]]:
-    """The packed blocks, and for each step where it lies and which questions it asked."""
+def _blocks(sampled: Sampled, numbers: Sequence[int]) -> tuple[list[str], list[list[Any]], float]:
+    """The packed blocks, for each step where it lies and which questions it asked, and the largest advantage."""
     blocks: list[str] = []
     places: list[list[Any]] = []
+    reach = 0.0
     for block in _gathered(sampled, numbers):
         for place, (step, groups) in enumerate(block):
-            places.append([step, len(blocks), place, [group["question"] for group in groups]])
+            with_signal = sum(differ(group["totals"]) for group in groups)
+            places.append([step, len(blocks), place, [group["question"] for group in groups], with_signal])
+            reach = max([reach, *(abs(a) for group in groups for a in group["advantages"] if a is not None)])
         blocks.append(pack([groups for _, groups in block]))
-    return blocks, places
+    return blocks, places, reach
 
 
 def _gathered(sampled: Sampled, numbers: Sequence[int]) -> Iterator[list[tuple[int, list[dict[str, Any]]]]]:
@@ -193,10 +201,16 @@ def _packed(groups: Sequence[tuple[int, list[Sample]]]) -> list[dict[str, Any]]:
             "totals": [sample.reward for sample in samples],
             "advantages": [None if sample.advantage is None else round(sample.advantage, 4) for sample in samples],
             "tokens": [sample.tokens for sample in samples],
+            "statuses": [visible(sample.status) for sample in samples],
             "cut": [sample.finish_reason == "length" for sample in samples],
         }
         for question, samples in groups
     ]
+
+
+def _marks() -> dict[str, list[str]]:
+    """Status to its css class, mark and words."""
+    return {status: [KINDS.get(status, "open"), MARKS[status], STATUS_WORDS.get(status, status)] for status in MARKS}
 
 
 def _text(completion: str) -> str | list[Any]:

@@ -11,6 +11,7 @@ from reports.distributions import DistributionsPage, distributions_page
 from reports.groups import GroupsPage, groups_page
 from reports.loose import number
 from reports.pairs import share_common
+from reports.reasons import Form, form_of, rules_of
 from reports.training import TrainingPage, training_page
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Page:
     ``id`` prefixes ids that would clash where runs share a page, ``stem`` is the file name of the run's page without
     ``.html``, ``words`` names the evaluations, ``differs`` tells the run from its like in the session, ``asked`` counts
     the questions, ``sides`` are the evaluations whose answers are shown, ``common`` the turns that begin every prompt,
+    ``form`` is where graders look for an answer, ``rules`` what they accept,
     and ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there.
     """
 
@@ -49,6 +51,8 @@ class Page:
     sides: tuple[str, ...]
     two_sided: bool
     weights: Mapping[str, str]
+    form: Form
+    rules: str
     common: tuple[Turn, ...]
     statuses: list[tuple[str, str]]
     finishes: list[tuple[str, str]]
@@ -104,6 +108,8 @@ def page_of(
         sides=_sides(run),
         two_sided=run.compares,
         weights={function: present.plain(weight) for function, weight in run.weights.items()},
+        form=form_of(run.weights),
+        rules=rules_of(grade.grader for _, answer in answers for grade in answer.grades),
         common=_common_turns(run.questions),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),

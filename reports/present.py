@@ -13,7 +13,7 @@ from reports.pairs import share_correct
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reports.views import Answer, Evaluation, Flip, Run
+    from reports.views import Answer, Evaluation, Flip, Grade, Run
 
 NONE = "\N{EN DASH}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
@@ -26,6 +26,7 @@ GRADED: Mapping[bool | None, tuple[str, str]] = {
     False: ("bad", "✗ wrong"),
     None: ("open", "? not scored"),
 }
+NO_ANSWER = ("bad", "∅ no answer")
 CLIP_AT = 400
 """Characters of an extracted answer that a report holds: one that is longer is not an answer."""
 STATUSES = ("correct", "wrong", "no_answer", "unscored")
@@ -140,6 +141,11 @@ def interval(evaluation: Evaluation) -> str:
         return "no interval: the evaluation did not finish" if not evaluation.finished else "no interval"
     low, high = evaluation.interval
     return f"95\u00a0% interval {100 * low:.1f} to {percent(high)}"
+
+
+def graded(grade: Grade) -> tuple[str, str]:
+    """``(css class, words)`` of what a grader said. Wrong is an answer; none is none."""
+    return NO_ANSWER if grade.correct is False and grade.extracted is None else GRADED[grade.correct]
 
 
 def outcome_words(run: Run) -> tuple[str, str, str]:

@@ -28,6 +28,7 @@ SCRIPTS = (
     "texts.js",
     "answers.js",
     "query.js",
+    "highlight.js",
     "diff.js",
     "open.js",
     "table.js",

@@ -78,7 +78,7 @@ def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str
     if zero is not None:
         chance = sum(expected.values()) / len(expected) if expected else None
         beside = f" (by chance alone {percent(chance)})" if chance is not None else ""
-        said.append(f"{percent(zero)} of the groups had equal rewards and taught nothing{beside}")
+        said.append(f"{percent(zero)} of the groups were without signal: equal rewards teach nothing{beside}")
         foreseen = number(training.signal.get("zero_std_share"))
         if foreseen is not None:
             said.append(f"the signal check before training expected {percent(foreseen)}")

@@ -29,7 +29,7 @@
   };
 
   const readHash = (key) => addressPairs().find(([name]) => name === key)?.[1] ?? null;
-  const writeHash = (values) => history.replaceState(null, "", addressWith(["step", "over"], values));
+  const writeHash = (values) => history.replaceState(null, "", addressWith(["step", "over", "signal"], values));
 
   const fillText = (element, text) => {
     if (Array.isArray(text)) {
@@ -82,6 +82,13 @@
 
     const drawSample = (group, row, reach) => {
       const item = sampleShape.cloneNode(true);
+      const graded = index.marks[group.statuses[row]];
+      if (graded) {
+        const said = told("b", " " + graded[2], graded[0]);
+        said.prepend(told("span", graded[1], "mark"));
+        said.firstChild.ariaHidden = "true";
+        item.querySelector(".graded").append(said);
+      }
       item.querySelector(".advantage").textContent = signed(group.advantages[row]);
       drawBar(item.querySelector(".advantage-bar"), group.advantages[row], reach);
       item.querySelector(".total").textContent = plain(group.totals[row]);
@@ -110,14 +117,32 @@
       else if (seen[group.question] < 2) button.remove();
       else button.textContent = "this question in " + seen[group.question] + " steps";
       button.addEventListener("click", () => (over === null ? showQuestion(group.question) : showStep(places.get(step))));
-      const reach = Math.max(...known(group.advantages).map(Math.abs), 0);
+      const box_ = item.querySelector(".completions");
+      box_.open = area.children.length === 0 || !matchMedia("(max-width: 46rem)").matches; // a phone folds all but one
+      box_.firstElementChild.textContent = group.totals.length + " completions";
       const samples = item.querySelector(".samples");
-      group.totals.forEach((_, row) => samples.append(drawSample(group, row, reach)));
+      group.totals.forEach((_, row) => samples.append(drawSample(group, row, index.reach)));
       return item;
     };
 
+    const chosen = () => chips.find((chip) => chip.checked).value;
+    // The place of the nearest step in a direction that has a group of the chosen kind; -1 where there is none.
+    const nextFrom = (from, by) => {
+      for (let place = from; place >= 0 && place < index.steps.length; place += by) {
+        const [, , , questions, signal] = index.steps[place];
+        if (!chosen() || (chosen() === "yes" ? signal : questions.length - signal) > 0) return place;
+      }
+      return -1;
+    };
+    const ends = () => {
+      const [back, on] = [nextFrom(at - 1, -1) < 0, nextFrom(at + 1, 1) < 0];
+      // Still focusable, so that a keyboard reader who reaches the end is not thrown back to the top of the page.
+      const of = { first: back, back, on, last: on };
+      for (const button of form.querySelectorAll("[data-go]")) button.setAttribute("aria-disabled", of[button.dataset.go]);
+    };
+    const state = (step, over_) => ({ step, over: over_, signal: chosen() || null });
     const wanted = () => {
-      const signal = chips.find((chip) => chip.checked).value;
+      const signal = chosen();
       return listed.filter(([, group]) => !signal || differ(group) === (signal === "yes"));
     };
     const drawMore = () => {
@@ -134,7 +159,7 @@
       for (const chip of chips) chip.nextElementSibling.querySelector("i").textContent = counts[chip.value];
       area.replaceChildren();
       drawMore();
-      if (!area.children.length) area.append(told("p", "No such group here.", "soft"));
+      if (!area.children.length) area.append(told("p", over === null ? "No such group at this step; the arrows go to the next step that has one." : "No such group here.", "soft"));
     };
 
     const showStep = async (place, keep) => {
@@ -146,16 +171,14 @@
       over = null;
       listed = groups.map((group) => [step, group]);
       form.step.value = step;
-      const ends = { first: at === 0, back: at === 0, on: at === index.steps.length - 1, last: at === index.steps.length - 1 };
-      // Still focusable, so that a keyboard reader who reaches the end is not thrown back to the top of the page.
-      for (const button of form.querySelectorAll("[data-go]")) button.setAttribute("aria-disabled", ends[button.dataset.go]);
+      ends();
       const rewards = known(groups.flatMap((group) => group.totals));
       const signal = groups.filter(differ).length;
       now.textContent =
         "Step " + step + ": " + groups.length + (groups.length === 1 ? " group" : " groups") + ", mean reward " +
         plain(mean(rewards)) + ", " + signal + " with signal";
       redraw();
-      if (!keep && owner) writeHash({ step: String(step), over: null });
+      if (!keep && owner) writeHash(state(String(step), null));
     };
 
     const showQuestion = async (question, keep) => {
@@ -169,6 +192,7 @@
       if (mine !== drawing) return;
       over = question;
       listed = found.flat();
+      form.step.value = ""; // not one step: all that asked it
       const [id, text] = index.questions[question];
       const back = told("button", "Back to step " + index.steps[at][0]);
       back.type = "button";
@@ -184,18 +208,18 @@
         back
       );
       redraw();
-      if (!keep && owner) writeHash({ step: null, over: id });
+      if (!keep && owner) writeHash(state(null, id));
     };
 
     const search = () => {
-      const words = form.question.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const words = needles(form.question.value);
       matches.replaceChildren();
       matches.hidden = !words.length;
       if (!words.length) return;
       let met = 0;
       index.questions.forEach(([id, text], question) => {
-        const all = (id + " " + text).toLowerCase();
-        if (!words.every((word) => all.includes(word)) || ++met > FOUND) return;
+        const all = text.toLowerCase();
+        if (!words.every((word) => all.includes(word) || beginsId(id.toLowerCase(), word)) || ++met > FOUND) return;
         const item = document.createElement("li");
         const button = told("button", text || id);
         button.type = "button";
@@ -212,7 +236,10 @@
       if (!met) matches.append(told("li", "No training question has these words.", "soft"));
     };
 
-    const moves = { first: () => 0, back: () => at - 1, on: () => at + 1, last: () => index.steps.length - 1 };
+    const moves = {
+      first: () => nextFrom(0, 1), back: () => nextFrom(at - 1, -1),
+      on: () => nextFrom(at + 1, 1), last: () => nextFrom(index.steps.length - 1, -1),
+    };
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("click", (event) => {
       const button = event.target.closest("[data-go]");
@@ -227,10 +254,20 @@
       });
       showStep(nearest);
     });
-    for (const chip of chips) chip.addEventListener("change", redraw);
+    for (const chip of chips) chip.addEventListener("change", () => {
+      ends();
+      redraw();
+      if (owner) writeHash(over === null ? state(String(index.steps[at][0]), null) : state(null, index.questions[over][0]));
+    });
     form.question.addEventListener("input", () => {
       clearTimeout(searching);
       searching = setTimeout(search, 80);
+    });
+    form.question.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      clearTimeout(searching);
+      search();
+      matches.querySelector("button")?.click();
     });
     rest.firstElementChild.addEventListener("click", () => {
       const next = area.children.length;
@@ -240,11 +277,17 @@
     box.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || over !== null) return;
       if (event.target.closest("input, .text")) return;
-      if (event.key === "ArrowLeft" && at > 0) showStep(at - 1);
-      else if (event.key === "ArrowRight" && at < index.steps.length - 1) showStep(at + 1);
+      const place = { ArrowLeft: moves.back, ArrowRight: moves.on }[event.key]?.() ?? -1;
+      if (place >= 0) showStep(place);
     });
 
     const follow = async () => {
+      const kind = readHash("signal");
+      const chip = chips.find(({ value }) => value === kind) ?? chips[0];
+      if (!chip.checked && (kind !== null || readHash("step") !== null)) {
+        chip.checked = true;
+        if (listed.length) { ends(); redraw(); }
+      }
       const question = asked.get(readHash("over") ?? undefined);
       const place = places.get(Number(readHash("step") ?? NaN));
       if (question !== undefined) {
@@ -265,7 +308,7 @@
     const owner = which === 0; // of several runs on one page the first one has the hash
     box.hidden = false;
     section.querySelector(".plain-groups").hidden = true;
-    const linked = () => owner && (readHash("step") !== null || readHash("over") !== null);
+    const linked = () => owner && ["step", "over", "signal"].some((key) => readHash(key) !== null);
     let started = false;
     const start = async () => {
       if (started) return;

@@ -105,7 +105,7 @@ function answerCard(answers, side, place, at, [completion, spots = [], prompt = 
     status: statusOf(answers, side, row),
     prompt: prompt ? earlier(turnsOf(index, prompt), "asked with another prompt") : [],
     completion: completion ? folded(completion, layers) : fill("soft", { words: "(empty)" }),
-    extracted: columns.extracted[row] === null ? fill("soft", { words: "nothing" }) : fill("mono", { words: shown(columns.extracted[row]) }),
+    extracted: columns.extracted[row] === null ? fill("soft", { words: completion.includes(index.form.token) ? index.form.empty : index.form.absent }) : fill("mono", { words: shown(columns.extracted[row]) }),
     reward: plain(columns.reward[row]),
     terms: terms.length ? [" = ", ...between(terms, () => [" + "])] : [],
     graders: graders.map(([name, { correct }]) => graderCard(index, name, correct[row], answers.extractedBy(side, name, row))),
@@ -127,7 +127,8 @@ function statusOf(answers, side, row) {
 }
 
 function graderCard(index, grader, correct, extracted) {
-  const [kind, verdict] = [["bad", "✗ wrong"], ["good", "✓ correct"], ["open", "? not scored"]][correct];
-  const words = extracted === null ? fill("soft", { words: "nothing extracted" }) : fill("code", { words: shown(extracted) });
-  return fill("grader", { grader, name: shown(index.graders[grader] ?? grader), kind, verdict, extracted: words });
+  const [kind, verdict] = correct === 0 && extracted === null ? ["bad", "∅ no answer"] :
+    [["bad", "✗ wrong"], ["good", "✓ correct"], ["open", "? not scored"]][correct];
+  const words = extracted === null ? "" : fill("code", { words: shown(extracted) });
+  return fill("grader", { grader: index.rules[grader] ?? grader, name: shown(index.graders[grader] ?? grader), kind, verdict, extracted: words });
 }

@@ -86,6 +86,11 @@ function orderly(text) {
   return /^[+-]?(\d+\.?\d*|\.\d+)$/.test(digits) ? Number(digits) : text.toLowerCase();
 }
 
+// Whether a word is an id or begins one; a stretch from its middle says nothing to a reader.
+function beginsId(id, word) {
+  return id.startsWith(word) || (word.length > 5 && id.slice(id.lastIndexOf("/") + 1).startsWith(word));
+}
+
 // The words of a search: all must be there; "in quotes" they stand together.
 function needles(search) {
   const found = search.toLowerCase().match(/"[^"]+"|\S+/g) ?? [];

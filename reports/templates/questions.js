@@ -34,20 +34,27 @@ class Questions {
     addEventListener("popstate", () => this.follow());
     addEventListener("hashchange", () => this.follow());
     addEventListener("keydown", (event) => this.key(event));
+    // A link to a part of the page goes there; the address keeps what it says about the table.
+    addEventListener("click", (event) => {
+      const link = event.target.closest?.("a[href^='#']"), part = link && document.getElementById(link.hash.slice(1));
+      if (!part || !writeState(this.state) || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      part.scrollIntoView();
+    });
   }
 
-  // What the address says, unless it speaks of something else on the page.
+  // What the address says. One that speaks of something else on the page says nothing of the table: as it came.
   follow() {
-    const state = readState(location.hash);
-    if (state && writeState(state) !== writeState(this.state)) this.show(state, true);
+    const state = readState(location.hash) ?? {};
+    if (writeState(state) !== writeState(this.state)) this.show(state, true);
   }
 
   // A new state, in the address too; `quietly` replaces the entry of the history, as while somebody types.
   go(state, quietly = false) {
     clearTimeout(this.typing);
-    if (writeState(state) === writeState(this.state)) return;
+    if (writeState(state) === writeState(this.state)) return undefined;
     history[quietly ? "replaceState" : "pushState"](null, "", addressWith(QUERY, state));
-    this.show(state, false);
+    return this.show(state, false);
   }
 
   async show(state, arrived) {
@@ -92,9 +99,10 @@ class Questions {
       }
       const [text, truth, prompt, before, after] = block[place % texts.size];
       const asked = text ?? turnsOf(answers.index, prompt).at(-1)[1];
-      const all = [asked, truth, answers.index.id[place], ...before.map(([said]) => said), ...after.map(([said]) => said)];
+      const all = [asked, truth, ...before.map(([said]) => said), ...after.map(([said]) => said)];
       const hay = all.join("\n").toLowerCase();
-      if (words.every((word) => hay.includes(word))) hits.push(place);
+      const id = answers.index.id[place].toLowerCase();
+      if (words.every((word) => hay.includes(word) || beginsId(id, word))) hits.push(place);
     }
   }
 
@@ -123,18 +131,24 @@ class Questions {
 
   async open(arrived) {
     const { state, table } = this;
-    if (!state.open) return table.close();
+    if (!state.open) { table.close(); return this.mark(); }
     if (!table.rows.has(state.open) && this.answers.places.has(Number(state.open))) return this.draw(this.places, arrived);
     const row = table.rows.get(state.open), top = row?.getBoundingClientRect().top;
     const opening = table.open(state.open, arrived);
     if (row && !arrived) scrollBy(0, row.getBoundingClientRect().top - top); // the row stays where it was clicked
     await opening;
+    this.mark();
+  }
+
+  mark() {
+    highlightFound(this.table.body, needles(this.state.q ?? ""));
   }
 
   tell(shown, share) {
     const status = this.box.querySelector("[role=status]"), all = this.answers.length;
     const searching = share === null ? "" : "searching, " + Math.floor(100 * share) + " % · ";
-    const words = narrows(this.state) ? searching + count(shown) + " of " + count(all) + " questions" : "";
+    const missing = this.state.open && !this.answers.places.has(Number(this.state.open)) ? "There is no question " + visible(this.state.open) + ". " : "";
+    const words = missing + (narrows(this.state) ? searching + count(shown) + " of " + count(all) + " questions" : "");
     if (status.textContent !== words) status.textContent = words;
     this.box.querySelector(".clear").hidden = !narrows(this.state);
     this.box.ariaBusy = String(share !== null);
@@ -181,11 +195,12 @@ class Questions {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.key === "Escape") return this.escape(event);
+    if (event.target === this.form.q && ["Enter", "ArrowDown"].includes(event.key)) return this.toFirst(event);
     if (event.target.closest("input, select, textarea, [contenteditable]")) return;
     const inside = this.table.focused() !== null;
     const moves = { j: 1, k: -1, ...(inside ? { ArrowDown: 1, ArrowUp: -1 } : {}) };
     if (event.key === "/") this.form.q.focus();
-    else if (event.key === "?") this.box.querySelector(".help").toggleAttribute("open");
+    else if (event.key === "?") this.help(!this.box.querySelector(".help").open);
     else if (moves[event.key]) this.step(moves[event.key]);
     else return;
     event.preventDefault();
@@ -195,12 +210,34 @@ class Questions {
     if (!this.table.move(by) && this.turn(by)) this.table.focus(by > 0 ? this.table.first() : this.table.last());
   }
 
+  // From the search to what it found, once it has.
+  async toFirst(event) {
+    event.preventDefault();
+    await this.go(this.fromForm(this.form.q), true);
+    this.table.focus(this.table.first());
+  }
+
+  // The keys, over the page where the reader is.
+  help(open) {
+    const help = this.box.querySelector(".help");
+    help.open = open;
+    help.classList.toggle("floating", open);
+  }
+
   escape(event) {
+    if (this.box.querySelector(".help.floating")) return this.help(false);
+    if (event.target === this.form.q && !this.form.q.value) return this.form.q.blur();
     if (!this.state.open || event.target.closest("input, select")) return;
     const number = this.state.open;
     this.go({ ...this.state, open: "" });
     this.table.focus(number);
   }
+}
+
+// Whether all of the address is about the table.
+function speaksOfTable() {
+  const keys = addressPairs().map(([key]) => key);
+  return /^#q\d+$/.test(location.hash) || (keys.length > 0 && keys.every((key) => QUERY.includes(key)));
 }
 
 // Where anything fails the static questions take the place of the table again.
@@ -216,6 +253,7 @@ async function startQuestions() {
     still.remove();
     const opened = questions.table.rows.get(questions.state.open);
     if (opened) questions.table.reveal(opened, true);
+    else if (speaksOfTable()) document.getElementById("questions").scrollIntoView();
     else if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
     document.documentElement.dataset.questions = "ready";
     performance.mark("questions");

@@ -80,6 +80,7 @@ def sampled_at(made_up: MadeUp, step: int) -> list[dict[str, Any]]:
                     "prompt": [{"role": "system", "content": "Count."}, {"role": "user", "content": text}],
                     "completion": made_up.sampled(question, step, sample) or f"{words}: \\boxed{{{said}}}",
                     "ground_truth": str(2 * number + 1),
+                    "status": "correct" if reward else "wrong",
                     "rewards": dict.fromkeys(made_up.functions, reward),
                     "reward": total,
                     "advantage": (total - mean) / (spread + 1e-4),

@@ -96,7 +96,7 @@ def test_held_out_accuracy_stands_on_the_reward_chart() -> None:
 def test_expected_share_is_averaged_between_logged_steps() -> None:
     steps = steps_of(frac_reward_zero_std=[0.5, 0.25, 0.25])  # logged at 5, 10, 15
     chart = charts_of(steps, {1: 0.2, 5: 0.4, 8: 0.1, 40: 0.9})[0]
-    assert [line.name for line in chart.lines] == ["zero-std groups", EXPECTED]
+    assert [line.name for line in chart.lines] == ["groups without signal", EXPECTED]
     assert chart.lines[1].steps == (5, 10)
     assert chart.lines[1].values == pytest.approx((0.3, 0.1))
 
@@ -132,7 +132,7 @@ def test_lengths_have_a_band_where_both_ends_are_known() -> None:
 @pytest.mark.parametrize(
     ("method", "first", "others"),
     [
-        ("grpo", "Reward", {"Zero-std groups", "Truncated"}),
+        ("grpo", "Reward", {"Groups without signal", "Truncated"}),
         ("sft", "Loss", {"Token accuracy"}),
         ("dpo", "Loss", {"Preferred pairs", "Implicit reward", "Reward margin", "Log-probabilities"}),
     ],

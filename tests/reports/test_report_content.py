@@ -43,7 +43,10 @@ def test_verdicts_stand_in_words_and_marks(rendered: tuple[Path, str]) -> None:
 
 
 def test_sampled_rewards_are_told_from_accuracy(rendered: tuple[Path, str]) -> None:
-    assert "Rewards in training are means over sampled answers" in words_of(rendered[1])
+    assert (
+        "mean over the sampled completions of a step; of answers sampled in training, while accuracy is asked"
+        in words_of(rendered[1])
+    )
 
 
 def test_evaluations_stand_in_numbers(rendered: tuple[Path, str]) -> None:
@@ -115,9 +118,10 @@ def test_training_is_drawn_and_tabled(rendered: tuple[Path, str]) -> None:
     for line in (run / "train" / "metrics.jsonl").read_text().split("\n")[:-1]:
         for key, value in json.loads(line).items():
             assert key == "time" or f"{value:.4g}" in text
-    for title in ("Reward", "Zero-std groups", "Completion length", "Truncated", "Entropy", "Gradient norm"):
+    for title in ("Reward", "Groups without signal", "Completion length", "Truncated", "Entropy", "Gradient norm"):
         assert f"<b>{title}</b>" in page
-    assert len(re.findall(r'<figure id="run1-chart-\d+"', page)) == 9
+    assert len(re.findall(r'<figure id="run1-chart-\d+"', page)) == 8
+    assert "The same at every step: Step time 0.5." in text
     assert "total reward" in text
     assert "6.4 s" in text  # 12 steps of 0.53 s
 

@@ -62,7 +62,7 @@ def test_packed_blocks_hold_every_completion(tmp_path: Path, monkeypatch: pytest
     index, blocks = unpacked(run)
     assert len(blocks) > 2
     found = []
-    for step, block, place, questions in index["steps"]:
+    for step, block, place, questions, signal in index["steps"]:
         groups = blocks[block][place]
         assert [group["question"] for group in groups] == questions
         for group in groups:

@@ -162,10 +162,10 @@ def test_without_javascript_the_first_and_last_step_are_there(chromium: Any, run
     opened = chromium.open(report, java_script_enabled=False)
     plain = opened.page.locator(".plain-groups")
     assert opened.page.locator(".browse").is_hidden()
-    assert plain.locator("details").first.locator(".text").all_text_contents() == [
+    assert plain.locator("> details").first.locator(".text").all_text_contents() == [
         line["completion"] for line in lines_at(run, 1)
     ]
-    plain.locator("details").last.locator("summary").click()
+    plain.locator("> details > summary").last.click()
     assert plain.get_by_text(lines_at(run, 12)[0]["completion"], exact=True).first.is_visible()
     opened.page.locator(".every-step summary").click()
     assert opened.page.locator(".every-step tbody tr:visible").count() == 12

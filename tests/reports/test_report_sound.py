@@ -37,7 +37,7 @@ def said(run: Path, expected: float | None = 0.05) -> tuple[str, str]:
         ({}, [WARNING, FATAL], "bad", "was fatal: Entropy fell to 0."),
         ({"loss": math.nan}, None, "bad", "no finite number at step 1 and at 2 more"),
         ({"grad_norm": None}, None, "bad", "no finite number at step 1"),
-        ({"frac_reward_zero_std": 0.6}, None, "warn", "60.0 % of the groups had equal rewards"),
+        ({"frac_reward_zero_std": 0.6}, None, "warn", "60.0 % of the groups were without signal"),
         ({"frac_reward_zero_std": 0.31}, None, "warn", "by chance alone 5.0 %"),
         ({"frac_reward_zero_std": 0.29}, None, "good", "by chance alone 5.0 %"),
         ({"completions/clipped_ratio": 0.2}, None, "warn", "20.0 % of the completions reached the token limit"),
