@@ -191,7 +191,7 @@ def _mark(axes: Any, chart: Chart) -> None:
 
 
 def add_patch(axes: Any, corners: Sequence[tuple[float, float]], **style: Any) -> None:
-    """A shape in the figure's pixels. matplotlib's markers become ``<use>`` of a ``<defs>``, which needs ids; a patch is
+    """A shape in pixels of the figure. matplotlib's markers become ``<use>`` of a ``<defs>``, with ids; a patch is
     a plain path."""
     from matplotlib.patches import Polygon
     from matplotlib.transforms import IdentityTransform
