@@ -191,7 +191,8 @@ def _mark(axes: Any, chart: Chart) -> None:
 
 
 def add_patch(axes: Any, corners: Sequence[tuple[float, float]], **style: Any) -> None:
-    # matplotlib's markers become <use> of a <defs>, which needs ids; a patch is a plain path.
+    """A shape in pixels of the figure. matplotlib's markers become ``<use>`` of a ``<defs>``, with ids; a patch is
+    a plain path."""
     from matplotlib.patches import Polygon
     from matplotlib.transforms import IdentityTransform
 
@@ -231,6 +232,7 @@ def stretches(xs: Sequence[float], ys: Sequence[float | None]) -> list[tuple[lis
 
 
 def clean_svg(svg: str, height: int, width: int = _WIDTH) -> str:
+    """matplotlib's SVG with classes for colours, without what a page has no use for."""
     ElementTree.register_namespace("", _SVG)
     root = ElementTree.fromstring(svg)
     for element in list(root):

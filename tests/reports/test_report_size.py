@@ -44,13 +44,17 @@ def test_size_and_speed(
         times.append(time.process_time() - started)
     took = min(times)
     page = run_page_of(index)
-    opened = chromium.open(page)
-    opened.page.wait_for_selector("html[data-questions=ready]", state="attached")
-    seconds = opened.page.evaluate("performance.getEntriesByName('questions')[0].startTime") / 1000
+    openings = []
+    for _ in range(3):
+        opened = chromium.open(page)
+        opened.page.wait_for_selector("html[data-questions=ready]", state="attached")
+        openings.append(opened.page.evaluate("performance.getEntriesByName('questions')[0].startTime") / 1000)
+        assert opened.faults == []
+        opened.page.close()
+    seconds = min(openings)
     size = page.stat().st_size / 1e6
     told = f"{size:.1f} MB, rendered in {took:.1f} s of processor time, interactive in {seconds:.2f} s"
     print(f"\n{questions} x {samples} x {sides} {text}: {told}")
-    assert opened.faults == []
     assert size <= megabytes
     assert took <= render
     assert seconds <= ready
