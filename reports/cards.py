@@ -17,7 +17,7 @@ from reports.spot import spots
 from reports.text import folded, shorten, shown, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from reports.page import Page
     from reports.views import Answer, Grade, Question, Turn
