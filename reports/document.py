@@ -80,6 +80,7 @@ def environment() -> Environment:
         "shorten": text.shorten,
         "shown": text.shown,
         "signed": present.signed,
+        "typed": present.typed,
     }
     jinja.globals |= {
         "FLIPS": FLIPS,

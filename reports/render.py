@@ -155,7 +155,10 @@ def _pager(page: Page, number: int, page_count: int, here: str) -> list[tuple[st
 
 
 def _common(page: Page) -> Markup | None:
-    return cards.earlier(page.common, "every prompt begins with these turns") if page.common else None
+    if not page.common:
+        return None
+    what = "this system prompt" if [turn.role for turn in page.common] == ["system"] else "these turns"
+    return cards.earlier(page.common, f"every prompt begins with {what}")
 
 
 def _records(path: Path, folder: Path) -> dict[str, str]:
