@@ -64,15 +64,20 @@ def card(question: Question, page: Page) -> Markup:
     own = question.prompt[len(page.common) :]
     return fill(
         "question",
-        earlier=earlier(own[:-1], f"{present.plural(len(own) - 1, 'earlier turn')} of the prompt")
-        if own[1:]
-        else NOTHING,
+        earlier=earlier(own[:-1], earlier_words(own[:-1])) if own[1:] else NOTHING,
         asked=turns(own[-1:]) if own else fill("turn", role="user", content=folded(question.text)),
         truth=folded(question.ground_truth),
         number=str(question.number),
         id=shown(question.id),
         answers=answers_of(question, page),
     )
+
+
+def earlier_words(prompt: Sequence[Turn]) -> str:
+    """What stands before a question in a few words."""
+    if [turn.role for turn in prompt] == ["system"]:
+        return "system prompt"
+    return f"{present.plural(len(prompt), 'earlier turn')} of the prompt"
 
 
 def earlier(prompt: Sequence[Turn], summary: str) -> Markup:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from reports import present, ran, text
+from reports.at_k import METRICS, at_k_of
+from reports.methods import COLUMNS
 from reports.views import FLIPS
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def environment() -> Environment:
         "shorten": text.shorten,
         "shown": text.shown,
         "signed": present.signed,
+        "typed": present.typed,
     }
     jinja.globals |= {
         "FLIPS": FLIPS,
@@ -85,6 +88,9 @@ def environment() -> Environment:
         "held_against": ran.held_against,
         "ran": ran.ran,
         "finish_words": present.FINISH_WORDS,
+        "METHOD_COLUMNS": COLUMNS,
+        "METRICS": METRICS,
+        "at_k_of": at_k_of,
         "kinds": present.KINDS,
         "marks": present.MARKS,
         "status_words": present.STATUS_WORDS,

@@ -66,7 +66,8 @@ class GroupsPage:
     ``reach`` is the largest advantage of any, whichever its sign: all bars have one scale.
 
     ``index`` and ``blocks`` are packed (:mod:`reports.pack`). The index holds ``functions``, ``questions`` as
-    ``[id, text, ground truth]``, and ``steps`` as ``[step, block, place in the block, questions of its groups, groups with signal]``; a
+    ``[id, text, ground truth]``, ``steps`` as
+    ``[step, block, place in the block, questions of its groups, groups with signal]``; a
     block is a list of steps, a step a list of groups.
     """
 

@@ -99,6 +99,16 @@ def signed(value: float | None) -> str:
     return NONE if value is None else f"{value:+.2f}".replace("-", "\u2212")
 
 
+def typed(command: str) -> str:
+    """A command as one would type it: ``python -m pytest`` where it began with the file that ``-m`` ran.
+
+    >>> typed("__main__.py suites/ -q"), typed("pytest suites/")
+    ('python -m pytest suites/ -q', 'pytest suites/')
+    """
+    first, _, rest = command.partition(" ")
+    return f"python -m pytest {rest}".rstrip() if first.rsplit("/", 1)[-1] == "__main__.py" else command
+
+
 def moment(value: str) -> str:
     """An ISO time to the minute: ``2001-02-03 04:05 UTC``; anything else as it is."""
     try:
@@ -226,7 +236,7 @@ def cost(evaluation: Evaluation) -> list[Cost]:
     """What an evaluation cost: tokens, time and memory, those that are known."""
     time, memory = (number(evaluation.summary.get(key)) for key in ("seconds", "peak_memory_bytes"))
     rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
-    rows += [("time with start-up", seconds(time))] if time is not None else []
+    rows += [("time, loading included", seconds(time))] if time is not None else []
     rows += [("peak memory", size(memory))] if memory else []
     return rows
 
@@ -244,7 +254,7 @@ def comparison(run: Run) -> tuple[list[Row], list[Row]]:
     good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
     good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("time with start-up", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
+    good += [("time, loading included", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
     good += [("peak memory", [number(s.summary.get("peak_memory_bytes")) for s in sides], size, None)]
     counts: list[tuple[str, list[float | None], Any, Any]] = [
         ("questions", [s.questions for s in sides], count, None),

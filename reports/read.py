@@ -50,6 +50,7 @@ def read_run(path: Path) -> Run:
         overrides=redact_tree(_json(path / "overrides.json", notes)),
         notes=tuple(notes),
         audit=audit,
+        methods=redact_tree(_json(path / "methods.json", notes)),
     )
 
 
@@ -84,11 +85,11 @@ def _training(folder: Path, notes: list[str]) -> Training | None:
         error = "Training failed and left no message."
     return Training(
         steps=tuple(row for row in _lines(folder / "metrics.jsonl", notes) if number(row.get("step")) is not None),
-        summary=_json(folder / "summary.json", notes),
+        summary=redact_tree(_json(folder / "summary.json", notes)),
         error=error,
         health=_health(folder / "health.jsonl", notes),
         evaluations=tuple(map(_held_out, _lines(folder / "evaluations.jsonl", notes))),
-        signal=_json(folder.parent / "signal.json", notes),
+        signal=redact_tree(_json(folder.parent / "signal.json", notes)),
     )
 
 

@@ -11,6 +11,7 @@ from reports import cards, files, present, skeleton
 from reports.blocks import blocks_of
 from reports.comparison import compare_runs
 from reports.document import document
+from reports.methods import methods_of
 from reports.pack import parts
 from reports.page import page_of
 from reports.read import read_run
@@ -85,8 +86,11 @@ def write_run_pages(page: Page, folder: Path, home: str = "index.html") -> Path:
 def session_page(pages: Sequence[Page]) -> str:
     """The page of all runs as a string."""
     mark, sentence, kind = present.headline([page.run for page in pages])
+    methods = methods_of(page.run.methods for page in pages)
     created = max((str(page.run.environment.get("created") or "") for page in pages), default="")
-    return document("session.html.j2", pages=pages, mark=mark, sentence=sentence, kind=kind, created=created)
+    return document(
+        "session.html.j2", pages=pages, mark=mark, sentence=sentence, kind=kind, created=created, methods=methods
+    )
 
 
 def run_page(page: Page, first: Sequence[Question], page_count: int, home: str) -> str:
@@ -151,7 +155,10 @@ def _pager(page: Page, number: int, page_count: int, here: str) -> list[tuple[st
 
 
 def _common(page: Page) -> Markup | None:
-    return cards.earlier(page.common, "every prompt begins with these turns") if page.common else None
+    if not page.common:
+        return None
+    what = "this system prompt" if [turn.role for turn in page.common] == ["system"] else "these turns"
+    return cards.earlier(page.common, f"every prompt begins with {what}")
 
 
 def _records(path: Path, folder: Path) -> dict[str, str]:

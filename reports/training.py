@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.charts import EXPECTED, Chart, chart_of, charts_of
 from reports.draw import draw
 from reports.groups import thinned
-from reports.loose import number
+from reports.loose import number, string
 from reports.signal import expected_by_step
 from reports.sound import Soundness, soundness
 
@@ -26,8 +26,10 @@ TABLE = 500
 
 @dataclass(frozen=True, slots=True)
 class TrainingPage:
-    """``findings`` come with the place of the chart they are marked on, counted from 1, ``flat`` are charts of one value that stays the same and are not drawn, ``table`` is every
-    logged line, or evenly spaced ones of very many, and ``sampling`` says why reward and accuracy need not be equal."""
+    """``findings`` come with the place of the chart they are marked on, counted from 1,
+    ``flat`` are charts of one value that stays the same and are not drawn, ``table`` is every
+    logged line, or evenly spaced ones of very many, and ``sampling`` says why reward and accuracy need not be equal,
+    and ``told`` are sentences about a stop, a selected checkpoint and the signal check."""
 
     sound: Soundness
     charts: list[tuple[Chart, Markup]]
@@ -35,6 +37,7 @@ class TrainingPage:
     findings: list[tuple[Finding, int | None]]
     expects: bool
     sampling: str
+    told: list[str]
     columns: list[str]
     table: list[Mapping[str, Any]]
 
@@ -53,6 +56,7 @@ def training_page(run: Run, training: Training, sampled: Sampled | None) -> Trai
         findings=[(finding, chart_of(finding, charts)) for finding in sorted(health, key=lambda f: f.step)],
         expects=any(line.name == EXPECTED for chart in charts for line in chart.lines),
         sampling=sampling_note(run.recipe),
+        told=told_of(training),
         columns=list(dict.fromkeys(key for step in training.steps for key in step if key not in ("step", "time"))),
         table=thinned(training.steps, TABLE),
     )
@@ -74,3 +78,12 @@ def _temperature(recipe: Mapping[str, Any], stage: str) -> str:
     table = recipe.get(stage)
     value = number(table.get("temperature")) if isinstance(table, dict) else None
     return "" if value is None else f"{value:g}"
+
+
+def told_of(training: Training) -> list[str]:
+    """What stopped the training early, which checkpoint was taken, and what the signal check foresaw."""
+    heads = {"stopped": "Stopped early", "selected": "Checkpoint"}
+    kept = [(head, training.summary.get(key)) for key, head in heads.items()]
+    kept.append(("Signal check before training", training.signal))
+    said = [(head, string(each.get("sentence"))) for head, each in kept if isinstance(each, dict)]
+    return [f"{head}: {sentence.rstrip('.')}." for head, sentence in said if sentence]

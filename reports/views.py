@@ -167,7 +167,8 @@ class Versus:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
-    was held against and ``overrides`` what the command line changed in the recipe's file, as their JSON stands.
+    was held against ``overrides`` what the command line changed in the recipe's file, and
+    ``methods`` the comparison it took part in, as their JSON stands.
 
     With ``versus`` these are two runs: "before" is A and "after" is B.
     """
@@ -190,6 +191,7 @@ class Run:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     versus: Versus | None = None
     audit: Audit | None = None
+    methods: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def weights(self) -> Mapping[str, Any]:

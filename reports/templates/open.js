@@ -38,13 +38,18 @@ function questionCard(answers, place, [text, truth, prompt, before, after]) {
   const own = asked.length - 1;
   const completions = { before, after };
   return fill("question", {
-    earlier: own > 0 ? earlier(asked.slice(0, -1), (own === 1 ? "1 earlier turn" : own + " earlier turns") + " of the prompt") : [],
+    earlier: own > 0 ? earlier(asked.slice(0, -1), earlierWords(asked.slice(0, -1))) : [],
     asked: asked.length ? turnCards(asked.slice(-1)) : fill("turn", { role: "user", content: folded(text) }),
     truth: folded(truth),
     number: String(index.number[place]),
     id: shown(index.id[place]),
     answers: answerPairs(answers, place, completions),
   });
+}
+
+function earlierWords(turns) {
+  if (turns.length === 1 && turns[0][0] === "system") return "system prompt";
+  return (turns.length === 1 ? "1 earlier turn" : turns.length + " earlier turns") + " of the prompt";
 }
 
 function turnsOf(index, prompt) {

@@ -123,7 +123,7 @@ class Questions {
     this.tell(places.length, share);
     box.querySelector(".nothing").hidden = rows.length > 0 || share !== null;
     box.querySelector(".pager").hidden = pages === 1;
-    box.querySelector(".at").textContent = "page " + page + " of " + pages;
+    box.querySelector(".at").textContent = "page " + page + " of " + pages + ", questions " + count((page - 1) * PAGE_ROWS + 1) + " to " + count(Math.min(page * PAGE_ROWS, places.length)) + " of " + count(places.length);
     box.querySelector(".previous").ariaDisabled = String(page === 1);
     box.querySelector(".next").ariaDisabled = String(page === pages);
     if (share === null) await this.open(arrived);

@@ -65,6 +65,7 @@ def test_packed_blocks_hold_every_completion(tmp_path: Path, monkeypatch: pytest
     for step, block, place, questions, signal in index["steps"]:
         groups = blocks[block][place]
         assert [group["question"] for group in groups] == questions
+        assert signal == sum(len(set(group["totals"])) > 1 for group in groups)
         for group in groups:
             question, _, truth = index["questions"][group["question"]]
             for text, total, advantage in zip(group["texts"], group["totals"], group["advantages"], strict=True):

@@ -20,9 +20,9 @@ OVERFLOWS = """() => {
   for (const card of document.querySelectorAll(".answer")) {
     const edge = card.getBoundingClientRect();
     for (const part of card.querySelectorAll("*")) {
-      const box = part.getBoundingClientRect();
+      const box = part.getBoundingClientRect(), cut = part.clientWidth && part.scrollWidth > part.clientWidth + 1;
       if (!box.width) continue;
-      if (box.right > edge.right + 0.5 || box.left < edge.left - 0.5 || part.scrollWidth > part.clientWidth + 1 && part.clientWidth)
+      if (box.right > edge.right + 0.5 || box.left < edge.left - 0.5 || cut)
         found.push(part.className + ": " + part.textContent.trim().slice(0, 30));
     }
   }
@@ -62,7 +62,7 @@ def test_it_says_why_there_is_nothing_to_grade(chromium: Any, tmp_path: Path) ->
     for side in ("before", "after"):
         rows = [row | {"status": "no_answer", "extracted": None} for row in records_of(run, side)]
         for row in rows:
-            row["grades"] = dict.fromkeys(row["grades"], {"extracted": None, "correct": False})
+            row["grades"] = {key: {"extracted": None, "correct": False} for key in row["grades"]}
         (run / side / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = run_page_of(render_session([run], tmp_path / "report"))
     for fragment, why in (("#q1", "no \\boxed{} in the text"), ("#q2", "no closed \\boxed{} with something in it")):

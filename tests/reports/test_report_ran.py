@@ -52,7 +52,7 @@ def test_the_baselines_card_says_what_it_was_held_against(tmp_path: Path) -> Non
     shown = words_of(page_of(run_with(tmp_path, baseline=HELD), output=tmp_path))
     line = "suites/baselines/made-up-0.toml, 87.5 % of 40 questions, commit fedcba9876, 2001-02-01, model made-up-model"
     assert f"held against {line}" in shown
-    assert "The baseline carries no recipe" in shown
+    assert "This baseline was recorded without its recipe" in shown
 
 
 def test_the_same_recipe_is_said_to_be(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_bars_of_all_groups_have_one_scale(chromium: Any, run: Path, page: Path)
         opened = chromium.open(page, f"#step={step}")
         opened.page.locator(".now", has_text=f"Step {step}:").wait_for()
         widths = opened.page.evaluate(
-            "Array.from(document.querySelectorAll('.shown-groups .advantage-bar rect'), (r) => +r.getAttribute('width'))"
+            "Array.from(document.querySelectorAll('.shown-groups rect'), (r) => +r.getAttribute('width'))"
         )
         wanted = [abs(line["advantage"]) for line in completions_of(run) if line["step"] == step and line["advantage"]]
         assert widths == pytest.approx([50 * value / reach for value in wanted], abs=0.01)
@@ -181,3 +181,39 @@ def test_a_phone_folds_all_groups_but_one(chromium: Any, page: Path) -> None:
     opened.page.locator(".now", has_text="Step 1:").wait_for()
     folds = opened.page.locator(".shown-groups .completions")
     assert [fold.get_attribute("open") is not None for fold in folds.all()] == [True, False, False]
+
+
+def test_paper_says_which_questions_it_holds_and_leaves_them_room(chromium: Any, page: Path) -> None:
+    app = App(chromium, page, viewport={"width": 700, "height": 1000})
+    app.page.emulate_media(media="print")
+    assert app.page.locator(".app .pager .at").is_visible()
+    assert "questions 1 to 50 of 60" in app.page.locator(".app .pager .at").inner_text()
+    assert app.page.locator("section.groups").is_hidden()
+    assert app.page.locator("td.asked").first.bounding_box()["width"] > 200
+
+
+def test_a_phone_names_the_reward_and_gives_fingers_room(chromium: Any, page: Path) -> None:
+    app = App(chromium, page, viewport={"width": 390, "height": 800})
+    before = "(cell) => getComputedStyle(cell, '::before').content"
+    assert app.page.locator("td.reward").first.evaluate(before) == '"reward "'
+    for place in app.page.locator(".jump a, main summary").all():
+        if place.is_visible():
+            assert place.bounding_box()["height"] >= 38
+    tables = "#accuracy ~ .tables .scroll"
+    wide = "(name) => [...document.querySelectorAll(name)].filter((b) => b.scrollWidth > b.clientWidth).length"
+    assert app.page.evaluate(wide, tables) == 0
+
+
+def test_a_tile_of_the_session_opens_its_questions(chromium: Any, page: Path) -> None:
+    href = chromium.open(page.parent / "index.html").page.locator(".tiles a").first.get_attribute("href")
+    name, _, state = href.partition("#")
+    assert name == page.name
+    app = App(chromium, page, f"#{state}")
+    assert 0 < len(app.numbers) < 50
+
+
+def test_a_filter_with_one_value_is_not_offered(chromium: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=4, steps=1, accuracies=(1.0, 1.0)))
+    app = App(chromium, run_page_of(render_session([run], tmp_path / "report")))
+    assert app.page.locator("[name='before-finish'], [name='after-finish']").count() == 0
+    assert app.page.locator("[name='after']").count() == 1

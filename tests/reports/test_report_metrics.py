@@ -1,0 +1,96 @@
+"""Accuracy at k answers, comparisons of methods, and what the training said of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from made_up_runs import MadeUp, write_run
+from report_pages import page_of, run_page_of, words_of
+
+from harness.methods import Comparison, Pair, Row, write_methods
+from harness.metrics import at_k
+from harness.records import Record
+from reports import render_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_accuracy_at_k_is_a_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(samples=4, steps=1))
+    kept = {}
+    for side in ("before", "after"):
+        rows = [json.loads(line) for line in (run / side / "records.jsonl").read_text().splitlines()]
+        records = [Record(**{key: row[key] for key in Record.__dataclass_fields__ if key in row}) for row in rows]
+        kept[side] = at_k(records, 4)
+        change(run / side / "summary.json", at_k=kept[side])
+    page = run_page_of(render_session([run], tmp_path / "report")).read_text()
+    text = words_of(page[page.index("figures at-k") :])
+    assert "k = 1 k = 2 k = 4" in text
+    for metric in ("pass", "majority", "mean"):
+        for side in ("before", "after"):
+            found = [kept[side][metric][k] for k in ("1", "2", "4")]
+            cells = " ".join(
+                f"{100 * each['value']:.1f} % {100 * each['interval'][0]:.1f} to {100 * each['interval'][1]:.1f}"
+                for each in found
+            )
+            assert f"{metric}@k {side} {cells}" in text
+
+
+def test_one_answer_a_question_has_no_such_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=1))
+    change(run / "after" / "summary.json", at_k=None)
+    assert "k answers" not in page_of(run, output=tmp_path / "report")
+
+
+def test_the_training_section_says_what_was_foreseen_chosen_and_stopped(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=2))
+    (run / "signal.json").write_text(json.dumps({"sentence": "94 % of groups are expected to carry a gradient"}))
+    selected = {"step": 1, "sentence": "step 1 of 2 was the best of 2"}
+    stopped = {"check": "reward_collapse", "step": 2, "sentence": "the reward <collapsed>"}
+    change(run / "train" / "summary.json", selected=selected, stopped=stopped)
+    text = words_of(run_page_of(render_session([run], tmp_path / "report")).read_text())
+    assert "Signal check before training: 94 % of groups are expected to carry a gradient." in text
+    assert "Checkpoint: step 1 of 2 was the best of 2." in text
+    assert "Stopped early: the reward <collapsed>." in text
+
+
+def comparison(gain: float = 0.1234) -> Comparison:
+    row = Row(
+        "small-sft", "sft", [0, 1], ["a", "b"], "seeds", 0.1, 0.2234, (0.2, 0.25), gain, (-0.01, 0.25), 640, 51234,
+        125.0,
+        0.0024, (0.001, 0.004), 0.001, (0.0005, 0.0015),
+    )  # fmt: skip
+    costless = Row(
+        "small-none", "none", [0], ["c"], "questions", 0.1, 0.1, (0.05, 0.15), 0.0, (0.0, 0.0), 0, 0, None,
+        None, None, None, None,
+    )  # fmt: skip
+    pair = Pair("small-none", "small-sft", "questions", 0.12, (0.01, 0.2), 0.05, "IMPROVED", "small-sft", "12 <better>")
+    return Comparison([row, costless], [pair], 0.05, ["number of sampled completions"])
+
+
+def test_methods_stand_once_on_the_session_page(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, MadeUp(recipe=name, steps=1)) for name in ("one", "two", "three", "alone")]
+    write_methods(comparison(), runs[:2])
+    write_methods(comparison(gain=0.3), runs[2:3])
+    page = render_session(runs, tmp_path / "report").read_text()
+    assert page.count(">Methods</h2>") == 2
+    text = words_of(page)
+    assert (
+        "SFT small-sft, 2 seeds 22.3 % 20.0 to 25.0 +12.3 \N{MINUS SIGN}1.0 to +25.0 51\u202f234 2 min 5 s "
+        "+0.24 +0.10 to +0.40 +0.10 +0.05 to +0.15"
+    ).replace("\u202f", " ") in text.replace("\u202f", " ")
+    assert "NONE small-none 10.0 % 5.0 to 15.0 +0.0 +0.0 to +0.0 0 \N{EN DASH} \N{EN DASH} \N{EN DASH}" in text
+    assert "small-none and small-sft : 12 <better>" in text
+    assert "Not the same in all runs: number of sampled completions." in text
+
+
+def test_a_session_without_a_comparison_has_no_such_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(steps=1))
+    (run / "methods.json").write_text('{"rows": "odd", "pairs": [3]}')
+    assert "Methods" not in render_session([run], tmp_path / "report").read_text()
