@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_up_runs import write_run
+from report_pages import run_page_of
 
 from harness.audit import audit_rewards
 from harness.runs import plain
@@ -26,7 +27,7 @@ def kept() -> dict:
 def page_of(folder: Path, audit: object) -> str:
     run = write_run(folder)
     (run / "audit.json").write_text(json.dumps(audit))
-    return render_session([run], folder / "report").read_text(encoding="utf-8")
+    return run_page_of(render_session([run], folder / "report")).read_text(encoding="utf-8")
 
 
 def test_the_section_shows_the_matrix_and_the_prices(tmp_path: Path, kept: dict) -> None:
@@ -63,5 +64,5 @@ def test_what_failed_is_a_note(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     sentence = 'reward "my:f" gave no value for 3 of 64 completions: raised ValueError: <no> (3)'
     (run / "train" / "rewards.json").write_text(json.dumps({"functions": {"my:f": {"sentence": sentence}}}))
-    page = render_session([run], tmp_path / "report").read_text(encoding="utf-8")
+    page = run_page_of(render_session([run], tmp_path / "report")).read_text(encoding="utf-8")
     assert "gave no value for 3 of 64 completions: raised ValueError: &lt;no&gt; (3), in training." in page

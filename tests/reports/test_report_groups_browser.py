@@ -178,6 +178,7 @@ def test_a_large_step_comes_in_portions(chromium: Any, tmp_path: Path) -> None:
     groups = opened.page.locator(".shown-groups .group")
     assert groups.count() == 24
     opened.page.locator(".rest button").click()
+    groups.nth(29).wait_for()
     assert groups.count() == 30
     assert opened.page.locator(".rest").is_hidden()
 
