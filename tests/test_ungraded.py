@@ -9,7 +9,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.gate.intervals import accuracy_interval
 from harness.judging import judge
-from harness.recipe import GateSection
+from harness.recipe import EvaluateSection, GateSection
 
 
 def made_up(right: int, wrong: int, unscored: int):
@@ -19,7 +19,8 @@ def made_up(right: int, wrong: int, unscored: int):
         interval=accuracy_interval(list(means.values())),
         summary={"counts": {"correct": right, "wrong": wrong, "no_answer": 0, "unscored": unscored}},
     )
-    return SimpleNamespace(recipe=SimpleNamespace(gate=GateSection(min_accuracy=0.5)), after=lambda: after)
+    recipe = SimpleNamespace(gate=GateSection(min_accuracy=0.5), evaluate=EvaluateSection())
+    return SimpleNamespace(recipe=recipe, after=lambda: after)
 
 
 @pytest.mark.parametrize(

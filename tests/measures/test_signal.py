@@ -165,7 +165,7 @@ GGUF = os.environ.get("RL_HARNESS_SMOLLM2_GGUF")
 
 
 @pytest.mark.skipif(not GGUF, reason="set RL_HARNESS_SMOLLM2_GGUF to a SmolLM2-135M-Instruct GGUF file")
-@pytest.mark.parametrize("few_shot", [0, 2])
+@pytest.mark.parametrize("few_shot", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_smollm2_needs_worked_examples(run, few_shot):
     """With only a system prompt it boxes nothing; with two worked examples there is something to learn from."""
     made = run(
