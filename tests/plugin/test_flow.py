@@ -234,7 +234,7 @@ def test_the_evaluation_suite_judges_the_model_of_the_option(fresh):
     project.pytest("suites").assert_outcomes(passed=1, skipped=1)
     result = project.pytest("suites", "--rl-model=tiny", "--rl-set=gate.min_accuracy=0.99")
     result.assert_outcomes(passed=1, failed=1)
-    assert re.search(r"^TOO_LOW small-0: .* but 99.0 % is asked for", result.stdout.str(), re.MULTILINE)
+    assert re.search(r"^TOO_LOW small-0: .* the 99.0 % asked for", result.stdout.str(), re.MULTILINE)
     assert "Error" not in result.stdout.str()
     assert snapshot(project)["changed"] == left["changed"]
 
