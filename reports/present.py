@@ -177,7 +177,7 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
         words.sort(key=lambda word: ("bad", "warn", "open", "good").index(word[2]))
         counts = [(sum(w[1] == word for w in words), word) for word in dict.fromkeys(w[1] for w in words)]
         return worst[0], f"{len(runs)} runs: " + ", ".join(f"{n} {word}" for n, word in counts), worst[2]
-    verdicts = runs[0].verdicts
+    verdicts = runs[0].judged
     if runs[0].versus is not None and verdicts:
         return worst[0], f"{verdicts[0].gate}: {verdicts[0].word.replace('_', ' ')}", worst[2]
     if not verdicts or worst[1] == "training failed":

@@ -276,3 +276,12 @@ def test_a_reward_with_parameters_shows_its_weight(tmp_path: Path) -> None:
     (run / "recipe.toml").write_text(re.sub(r"\[rewards\]\n(\S+ = .*\n)+", table, recipe), encoding="utf-8")
     assert read_run(run).weights == {"boxed_numeric": 1.0, "length_penalty": 0.25}
     assert "weight 0.25" in words_of(page_of(run, output=tmp_path / "report"))
+
+
+def test_a_baseline_that_nobody_recorded_leaves_no_run_undecided(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    good = {"gate": "improvement", "verdict": "IMPROVED", "passed": True, "sentence": "s", "numbers": {}}
+    none = {"gate": "baseline", "verdict": "NO_BASELINE", "passed": None, "sentence": "s", "numbers": {}}
+    for verdicts, outcome in (([good, none], True), ([none], None), ([good], True)):
+        (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": verdicts}))
+        assert read_run(run).outcome is outcome
