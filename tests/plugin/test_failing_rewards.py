@@ -44,9 +44,9 @@ def test_every_answer_has_its_grade(before, after):
 """
 
 
-def with_rewards(project, rewards: str) -> None:
+def with_rewards(project, rewards: str, timeout: float = 1) -> None:
     recipe = (project.path / "suites/recipes/small.toml").read_text()
-    recipe += f"\n[rewards]\ntimeout_seconds = 1\nboxed_numeric = 1.0\n{rewards}"
+    recipe += f"\n[rewards]\ntimeout_seconds = {timeout}\nboxed_numeric = 1.0\n{rewards}"
     project.write(**{"suites/recipes/small.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
 
 
@@ -60,7 +60,7 @@ def completions_of(run: Path) -> list[dict]:
 
 
 def test_an_async_reward_that_raises_on_every_tenth_call(project):
-    with_rewards(project, '"my_rewards:flaky" = { weight = 0.5 }\n')
+    with_rewards(project, '"my_rewards:flaky" = { weight = 0.5 }\n', timeout=60)
     result = project.pytest("--rl-set", "train.max_steps=12")
     result.assert_outcomes(passed=2)
     run = run_of(project)

@@ -29,7 +29,7 @@ def test_pairs_are_kept_and_preferred_more_and_more(finished):
     assert sum(margins) / len(margins) > 0.01  # a batch holds four pairs: single ones say little
     verdict = finished.verdict("training")
     assert verdict.passed
-    assert "chosen preferred in" in verdict.sentence
+    assert "chosen answers preferred in" in verdict.sentence
 
 
 def test_tokens_are_those_of_generation(finished, tiny, tmp_path):
