@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
+from harness.training import ranks
 from harness.training.callbacks import callbacks
 from harness.training.capture import CompletionLog
 from harness.training.config import arguments
@@ -46,7 +47,8 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         peft_config=adapter(job),
     )
     if reference is not None:
-        shutil.rmtree(reference)  # it is loaded
+        ranks.wait()
+        shutil.rmtree(reference, ignore_errors=True)  # every process has loaded it
     trainer.completion_log, trainer.weights = log, job.rewards
     return trainer
 
@@ -58,6 +60,6 @@ def _reference(job: Job, policy: Policy, directory: Path) -> Path | None:
     if not job.arguments.get("beta") or job.lora is not None or kind not in ("adapter", "gguf"):
         return None
     folder = directory / "reference"
-    policy.save(folder)
+    ranks.from_main(lambda: policy.save(folder))
     policy.model.config._name_or_path = str(folder)
     return folder

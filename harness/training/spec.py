@@ -22,7 +22,8 @@ class Job:
     what its adapter's folder says of the model (:func:`harness.policy.adapter.base_json`). ``sampled`` says what
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
     ``signal`` is the signal check's work and ``during`` that of the evaluation during training
-    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted.
+    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``launch`` is the
+    recipe's ``[launch]``, and ``shares_weights`` says that no process holds all weights (FSDP, ZeRO 3).
     """
 
     method: str
@@ -39,6 +40,13 @@ class Job:
     health: dict[str, Any] = field(default_factory=dict)
     signal: dict[str, Any] | None = None
     during: dict[str, Any] | None = None
+    launch: dict[str, Any] = field(default_factory=dict)
+    shares_weights: bool = False
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return int(self.launch.get("nproc_per_node", 1)) * int(self.launch.get("nnodes", 1))
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})

@@ -1,0 +1,146 @@
+"""What ``[launch]`` asks of a recipe, of the machine and of TRL's own keys for weights that are shared out.
+
+How many processes train belongs to a run's identity. It decides the result: each process draws its completions from a
+random stream of its own, and the global batch is ``per_device_train_batch_size`` x ``gradient_accumulation_steps`` x
+processes. At an equal global batch the prompts of a step are the same but the completions are not, so it is another
+random run, as with another seed. What only says where the processes run (prefix, rendezvous, restarts) has no say.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import TrainingError
+from harness.runs import digest
+
+if TYPE_CHECKING:
+    from harness.pipeline import Run
+    from harness.recipe import LaunchSection, Recipe
+
+# TRL's keys whose value may be the path of a JSON file.
+FILES = ("accelerator_config", "deepspeed", "fsdp_config")
+
+_WHOLE_WEIGHTS = 3  # from this ZeRO stage on no process has them
+
+
+def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    """Call ``refuse(location, sentence)``, which raises, for the first rule that the recipe breaks.
+
+    Whether a single process could share out anything is not asked here: ``--rl-nproc`` is not known yet.
+    """
+    arguments = recipe.train.arguments
+    for key in FILES:
+        value = arguments.get(key)
+        if _is_path(value) and _content(recipe, value) is None:
+            refuse(("train", key), f"{value!r} is no JSON file, neither beside the recipe nor in the working directory")
+    if arguments.get("fsdp") and arguments.get("deepspeed"):
+        refuse(("train", "fsdp"), "deepspeed shares out the weights too; give one of the two")
+    if arguments.get("fsdp_config") and not arguments.get("fsdp"):
+        refuse(("train", "fsdp_config"), "has no say without fsdp; write fsdp = true beside it")
+    if recipe.evaluate.every_steps is not None and (key := shares_weights(recipe)):
+        refuse(
+            ("evaluate", "every_steps"),
+            f"no process has the whole weights during training under {key}, so no questions can be asked; drop this "
+            "key, or the other",
+        )
+
+
+def shares_weights(recipe: Recipe) -> str | None:
+    """The TRL key by which no process holds all weights during training, or ``None``."""
+    arguments = recipe.train.arguments
+    if arguments.get("fsdp"):
+        return "fsdp"
+    config = arguments.get("deepspeed")
+    if config and _is_path(config):
+        config = _content(recipe, config)
+    if isinstance(config, Mapping):
+        stage = (config.get("zero_optimization") or {}).get("stage", 0)
+        if stage == "auto" or int(stage) >= _WHOLE_WEIGHTS:
+            return "deepspeed"
+    return None
+
+
+def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
+    """Raise ``TrainingError`` where this machine or this session cannot launch what the recipe asks for."""
+    arguments, launch = recipe.train.arguments, recipe.launch
+    key = next((key for key in ("fsdp", "deepspeed") if arguments.get(key)), None)
+    if key is not None and launch.processes == 1:
+        raise TrainingError(
+            f"[train] {key} shares the weights out among processes and there is one; "
+            "set nproc_per_node under [launch], or say --rl-nproc"
+        )
+    if key is not None and device != "cuda":
+        raise TrainingError(f"[train] {key} takes GPUs, and this run is on device {device}")
+    if key == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
+        raise TrainingError("[train] deepspeed takes the deepspeed package: pip install deepspeed")
+    if launch.processes == 1:
+        return
+    if in_process:
+        raise TrainingError(f"one process cannot be {launch.processes}; train in this process without --rl-nproc")
+    require_devices(launch, device)
+
+
+def require_devices(launch: LaunchSection, device: str) -> None:
+    """Raise ``TrainingError`` where this machine has fewer GPUs than processes are asked for."""
+    from harness.policy.device import visible_gpus
+
+    count = launch.nproc_per_node
+    if device == "mps" and count > 1:
+        raise TrainingError(f"{count} processes cannot share the one GPU of a Mac; drop --rl-nproc, or use the CPU")
+    if device == "cuda" and not launch.prefix and len(gpus := visible_gpus()) < count:
+        raise TrainingError(
+            f"{count} processes take a GPU each and {len(gpus)} are visible; "
+            "lower --rl-nproc (nproc_per_node under [launch]), or say --rl-device cpu"
+        )
+
+
+def launch_identity(run: Run) -> dict[str, Any]:
+    """What decides the trained policy here: the number of processes, and the content of the files of TRL's keys.
+
+    A recipe of one process without such files has nothing to add, and keeps its runs.
+    """
+    recipe = run.recipe
+    identity: dict[str, Any] = {}
+    if recipe.launch.processes > 1:
+        identity["processes"] = recipe.launch.processes
+    read = {
+        key: {"content": digest(_content(recipe, value))}
+        for key in FILES
+        if _is_path(value := recipe.train.arguments.get(key))
+    }
+    if read:
+        identity["arguments"] = {**recipe.train.arguments, **read}
+    return identity
+
+
+def located_arguments(recipe: Recipe) -> dict[str, Any]:
+    """TRL's keys, with the paths of files made whole: the job may run on another machine's working directory."""
+    arguments = dict(recipe.train.arguments)
+    return arguments | {
+        key: str(found)
+        for key in FILES
+        if _is_path(value := arguments.get(key)) and (found := _found(recipe, value)) is not None
+    }
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and not value.lstrip().startswith("{")  # TRL takes JSON text as well
+
+
+def _found(recipe: Recipe, name: str) -> Path | None:
+    folders = [*([recipe.source.parent] if recipe.source else []), Path.cwd()]
+    return next((path.resolve() for folder in folders if (path := folder / Path(name).expanduser()).is_file()), None)
+
+
+def _content(recipe: Recipe, name: str) -> Any:
+    path = _found(recipe, name)
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return None
