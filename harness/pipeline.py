@@ -14,42 +14,27 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.environment import describe, git_state, without_secrets
+from harness.environment import git_state, without_secrets
 from harness.errors import NoSignal, TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, evaluate
 from harness.gate import Verdict
-from harness.identity import (
-    generation_identity,
-    grading_identity,
-    run_identity,
-    training_identity,
-)
+from harness.identity import generation_identity, grading_identity, run_identity, training_identity
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
 from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.recipe import EvaluateSection
-from harness.runs import (
-    digest,
-    locked,
-    read_json,
-    run_directories,
-    set_aside,
-    write_json,
-    write_lines,
-    write_text,
-)
+from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
 from harness.training.launch import train
-from harness.what_ran import OVERRIDES, overrides, recipe_text
+from harness.what_ran import held_by_another, write_what_runs
 
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
-    from harness.recipe import Recipe
+    from harness.recipe import EvaluateSection, Recipe
 
 
 __all__ = ["Run", "Settings", "Trained"]
@@ -112,24 +97,9 @@ class Run:
         )
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):
-            previous = read_json(path / "environment.json") or {}
-            if self.settings.fresh and previous and previous.get("session") != self.settings.session:
+            if self.settings.fresh and held_by_another(path, self.settings.session):
                 set_aside(path)
-                previous = {}
-            if not previous:
-                write_lines(
-                    path / "questions.jsonl",
-                    (
-                        {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
-                        for each in self.questions.test
-                    ),
-                )
-                write_json(path / "identity.json", without_secrets(identity))
-                environment = {"recipe": self.recipe.name, "seed": self.seed, "session": self.settings.session}
-                write_json(path / "environment.json", {**describe(self.device), **environment})
-            write_text(path / "recipe.toml", recipe_text(self.recipe))
-            if (changed := overrides(self.recipe)) is not None:
-                write_json(path / OVERRIDES, changed)
+            write_what_runs(self, path, identity)
         return path
 
     def policy(self) -> Policy:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from harness.runs import read_lines
 from harness.tasks.question import Message
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
@@ -83,6 +85,18 @@ class Summary:
     prompt_tokens: int
     completion_tokens: int
     at_k: Mapping[str, Any] | None = None
+
+
+def read_records(stage: Path) -> list[Record]:
+    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
+    records: dict[tuple[str, int], Record] = {}
+    for row in read_lines(stage / "records.jsonl"):
+        try:
+            record = Record.from_json(row)
+        except (KeyError, TypeError):
+            continue
+        records.setdefault((record.question_id, record.sample), record)
+    return list(records.values())
 
 
 def question_means(records: Sequence[Record]) -> dict[str, float]:

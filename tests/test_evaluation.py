@@ -15,8 +15,9 @@ import pytest
 import harness.policy
 from harness import evaluation as evaluation_module
 from harness.errors import TaskError
-from harness.evaluation import Evaluation, Keys, evaluate, summarise
+from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import accuracy_interval
+from harness.grading import summarise
 from harness.recipe import EvaluateSection
 from harness.records import Generation, Record, question_means
 from harness.rewards import Grade, reward_function

@@ -14,12 +14,14 @@ from harness.cli.look import require_run
 from harness.cli.progress import Progress
 from harness.cli.work import chosen_recipe, settings
 from harness.errors import HarnessError
-from harness.evaluation import grade_kept, read_records, rewrite
+from harness.evaluation import rewrite
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
+from harness.grading import grade_kept
 from harness.metrics import at_k_line
 from harness.pipeline import Run
 from harness.recipe import load_recipe
+from harness.records import read_records
 from harness.rewards import RewardCalls
 from harness.runs import read_lines, write_json
 from harness.tasks import Question

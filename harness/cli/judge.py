@@ -10,13 +10,13 @@ from harness.baselines import grader_fingerprint
 from harness.cli.look import require_run
 from harness.cli.work import chosen_recipe
 from harness.errors import HarnessError
-from harness.evaluation import read_records
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
 from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, plan_lines
+from harness.records import read_records
 from harness.runs import read_json, read_lines
 from harness.tasks import Question
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.evaluation import grade
 from harness.gate.intervals import accuracy_interval
+from harness.grading import grade
 from harness.recipe import EvaluateSection
 from harness.records import Record, question_means
 from harness.runs import LineWriter, read_lines
