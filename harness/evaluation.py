@@ -124,7 +124,8 @@ def evaluate(
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
     calls = _grade_again(stage, keys, by_id, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
-    done = {(record.question_id, record.sample) for record in read_records(stage)}
+    records = read_records(stage)
+    done = {(record.question_id, record.sample) for record in records}
     write_json(stage / "key.json", asdict(keys))
     known = read_json(stage / "summary.json") or {}
     measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
@@ -135,8 +136,9 @@ def evaluate(
         if len(done) < asked * decoding.samples_per_question:
             cost = _generate(stage, questions[:asked], calls, decoding, done, open_engine, progress)
             measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
-            done = {(record.question_id, record.sample) for record in read_records(stage)}
-        if decided is not None and decided(question_means(read_records(stage)), asked):
+            records = read_records(stage)
+            done = {(record.question_id, record.sample) for record in records}
+        if decided is not None and decided(question_means(records), asked):
             break
     counted = set(order[:asked])
     records = [record for record in evaluation.records if record.question_id in counted]
@@ -208,19 +210,18 @@ def _grade_again(
 ) -> RewardCalls | None:
     """Grade kept answers by other graders, if they are others; returns what was called for it."""
     kept = read_json(stage / "key.json")
-    records = read_records(stage)
-    if kept and records and kept.get("grading") != keys.grading:
-        # Until the stage is finished again, nothing may take its records for those of the old grading.
-        write_json(stage / "key.json", {**kept, "grading": None})
-        if summary := read_json(stage / "summary.json"):
-            write_json(stage / "summary.json", {**summary, "grading_key": None})
-        (stage / FAULTS).unlink(missing_ok=True)
-        calls = RewardCalls(rewards)
-        again = grade_kept(records, questions, calls)
-        _keep_faults(stage, calls)
-        write_lines(stage / "records.jsonl", (record.to_json() for record in again))
-        return calls
-    return None
+    if not kept or kept.get("grading") == keys.grading or not (records := read_records(stage)):
+        return None
+    # Until the stage is finished again, nothing may take its records for those of the old grading.
+    write_json(stage / "key.json", {**kept, "grading": None})
+    if summary := read_json(stage / "summary.json"):
+        write_json(stage / "summary.json", {**summary, "grading_key": None})
+    (stage / FAULTS).unlink(missing_ok=True)
+    calls = RewardCalls(rewards)
+    again = grade_kept(records, questions, calls)
+    _keep_faults(stage, calls)
+    write_lines(stage / "records.jsonl", (record.to_json() for record in again))
+    return calls
 
 
 def _keep_faults(stage: Path, calls: RewardCalls) -> None:
