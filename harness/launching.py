@@ -18,7 +18,6 @@ from harness.errors import TrainingError
 from harness.runs import digest
 
 if TYPE_CHECKING:
-    from harness.pipeline import Run
     from harness.recipe import LaunchSection, Recipe
 
 # TRL's keys whose value may be the path of a JSON file.
@@ -86,24 +85,20 @@ def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
 
 def require_devices(launch: LaunchSection, device: str) -> None:
     """Raise ``TrainingError`` where this machine has fewer GPUs than processes are asked for."""
-    from harness.policy.device import visible_gpus
+    from harness.processes import gpus_for
 
     count = launch.nproc_per_node
     if device == "mps" and count > 1:
         raise TrainingError(f"{count} processes cannot share the one GPU of a Mac; drop --rl-nproc, or use the CPU")
-    if device == "cuda" and not launch.prefix and len(gpus := visible_gpus()) < count:
-        raise TrainingError(
-            f"{count} processes take a GPU each and {len(gpus)} are visible; "
-            "lower --rl-nproc (nproc_per_node under [launch]), or say --rl-device cpu"
-        )
+    if device == "cuda" and not launch.prefix:  # which may lead to another machine
+        gpus_for(count)
 
 
-def launch_identity(run: Run) -> dict[str, Any]:
+def launch_identity(recipe: Recipe) -> dict[str, Any]:
     """What decides the trained policy here: the number of processes, and the content of the files of TRL's keys.
 
     A recipe of one process without such files has nothing to add, and keeps its runs.
     """
-    recipe = run.recipe
     identity: dict[str, Any] = {}
     if recipe.launch.processes > 1:
         identity["processes"] = recipe.launch.processes

@@ -59,7 +59,7 @@ class Session:
         return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe under this session's ``--rl-model``, ``--rl-limit`` and ``--rl-set``."""
+        """A recipe under this session's ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
 
         assignments = get_option(self.config, "set") or []
@@ -68,11 +68,14 @@ class Session:
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
+        if (processes := get_option(self.config, "nproc")) is not None:
+            changes["launch.nproc_per_node"] = processes
         if changes:
             try:
                 recipe = recipe.override(changes)
             except RecipeError as error:
-                given = " ".join(f"--rl-set {assignment}" for assignment in assignments)
+                options = [f"--rl-set {assignment}" for assignment in assignments]
+                given = " ".join([*options, *([] if processes is None else [f"--rl-nproc {processes}"])])
                 raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
@@ -154,7 +157,7 @@ class Session:
         weak = {}
         for recipe, seed in gated:
             planned = plans(recipe, seed, folder, self.gates)
-            found = underpowered(recipe, seed, folder, self.gates)
+            found = underpowered(planned)
             if planned and len(found) == len(planned) and not is_recorded(folder, recipe.name, seed, update):
                 weak[f"{recipe.name}-{seed}"] = "; ".join(verdict.sentence for verdict in found.values())
         return weak

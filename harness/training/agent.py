@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.processes import end_with_parent, gpus_for
 from harness.runs import write_text
-from harness.training.nodes import Launch, gpus_for, keep_failure
-from harness.training.worker import end_with_parent
+from harness.training.nodes import Launch, keep_failure
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         launch = Launch.read(directory)
         if launch.device == "cuda":
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus_for(launch.nproc_per_node)
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_for(launch.nproc_per_node))
     except HarnessError as error:
         write_text(directory / "error.txt", f"{error}\n")
         raise SystemExit(2) from None

@@ -52,6 +52,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         health=recipe.health.model_dump(),
         signal=_signal(run),
         during=_during(run),
+        sampling=run.recipe.engine.sampling,
         launch=recipe.launch.model_dump(),
         shares_weights=shares_weights(recipe) is not None,
     )

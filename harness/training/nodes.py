@@ -8,41 +8,26 @@ the session lives it touches the file, and takes it away when the job has ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.environment import without_secrets
 from harness.errors import TrainingError
-from harness.policy.device import visible_gpus
+from harness.processes import python_path
 from harness.runs import read_json, write_json
 from harness.training.spec import Job
 
 LAUNCH = "launch.json"
 FAILURES = "failure-*.json"
 BEAT_SECONDS = 5.0
-
-# What torch.distributed.run, or the platform around us, tells the processes of a job: not those of ours.
-_OUTER = (
-    "RANK",
-    "LOCAL_RANK",
-    "GROUP_RANK",
-    "ROLE_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_WORLD_SIZE",
-    "ROLE_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "TORCHELASTIC_RUN_ID",
-    "TORCHELASTIC_RESTART_COUNT",
-)
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -91,7 +76,7 @@ class Launch:
         write_json(directory / LAUNCH, asdict(self))
 
     def command(self, directory: Path) -> list[str]:
-        """The command that starts one machine's processes; in the session's case with the prefix before it."""
+        """The command that starts one machine's processes; the session puts the prefix before it."""
         return [sys.executable, "-m", "harness.training.agent", str(directory.resolve())]
 
     def arguments(self, directory: Path) -> list[str]:
@@ -111,43 +96,12 @@ class Launch:
         ]
 
 
-def python_path() -> list[str]:
-    """Where this process imports from."""
-    return [*(entry for entry in sys.path if entry), str(Path.cwd())]
-
-
-def environment(path: Sequence[str], device: str, processes_here: int) -> dict[str, str]:
-    """What the processes of a job find around them, on this machine."""
-    found = {key: value for key, value in os.environ.items() if key not in _OUTER}
-    found |= {"PYTHONPATH": os.pathsep.join(path), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    found.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # the log's last lines are for what went wrong
-    if processes_here > 1:
-        # torch.distributed.run would give each one thread.
-        workers = int(found.pop("PYTEST_XDIST_WORKER_COUNT", None) or 1)
-        found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // (processes_here * workers))))
-    if device == "cpu":
-        found["ACCELERATE_USE_CPU"] = "true"
-    return found
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def gpus_for(processes: int) -> str:
-    """``CUDA_VISIBLE_DEVICES`` for a machine's processes, one GPU each: several in one would be spread over by the
-    trainer, which GRPO refuses.
-
-    Raises:
-        TrainingError: fewer are visible.
-    """
-    visible = visible_gpus()
-    if len(visible) < processes:
-        raise TrainingError(
-            f"{socket.gethostname()}: {processes} processes take a GPU each and {len(visible)} are visible"
-        )
-    return ",".join(visible[:processes])
+def beat(directory: Path) -> None:
+    """Touch ``launch.json`` now and then: other machines know by it that the session lives."""
+    with contextlib.suppress(OSError):
+        file = directory / LAUNCH
+        if time.time() - file.stat().st_mtime > BEAT_SECONDS:
+            os.utime(file)
 
 
 def keep_failure(directory: Path, failure: Mapping[str, Any]) -> None:

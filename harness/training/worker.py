@@ -7,17 +7,15 @@ import importlib
 import os
 import shutil
 import signal
-import stat
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.environment import without_secrets
 from harness.errors import HarnessError
+from harness.processes import end_with_parent
 from harness.runs import read_json, read_lines, write_json, write_text
 from harness.training.config import checkpoint_period
 from harness.training.files import report_activity
@@ -163,7 +161,7 @@ def _try_rewards(job: Job) -> None:
     """Call every reward function, as evaluation will: one that is missing, or that fails from its first call on, is
     named before anything is spent on training."""
     from harness.errors import RewardError
-    from harness.evaluation import grade
+    from harness.grading import grade
     from harness.records import Generation
     from harness.rewards import RewardCalls
 
@@ -185,29 +183,6 @@ def _drop_unusable_checkpoints(directory: Path, period: int, processes: int) -> 
         torn = processes > 1 and len(list(checkpoint.glob("rng_state_*.pth"))) < processes
         if state is None or torn or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
             shutil.rmtree(checkpoint)
-
-
-def end_with_parent(end: Callable[[], object]) -> None:
-    """Call ``end`` when the process that started us dies, however it dies.
-
-    It holds our standard input open, or the process that started it does, and a pipe closes with its last writer. A
-    launcher that gives us another standard input (``srun --input=none``) is known by its death alone.
-    """
-    parent, kind = os.getppid(), os.fstat(0).st_mode
-
-    def until_closed() -> None:
-        while os.read(0, 1024):
-            pass
-        end()
-
-    def until_adopted() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        end()
-
-    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
-        threading.Thread(target=until_closed, daemon=True).start()
-    threading.Thread(target=until_adopted, daemon=True).start()
 
 
 def main() -> None:

@@ -1,0 +1,67 @@
+"""A process that answers for another: ``python -m harness.policy.engines.shard_worker``.
+
+One line on standard input says what to open, ``{"model", "device", "dtype", "engine"}``; each further line is a request
+``{"questions", "decoding", "skip"}``. On standard output come lines ``{"answers": [...]}``, then
+``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the user can mend something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.processes import end_with_parent
+
+if TYPE_CHECKING:
+    from harness.policy.engines import Engine
+
+
+def main() -> None:
+    end_with_parent(lambda: os._exit(1), reads_input=True)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def tell(message: dict[str, Any]) -> None:
+        output.write(json.dumps(message) + "\n")
+        output.flush()
+
+    engine = None
+    opening = json.loads(sys.stdin.readline())
+    for line in sys.stdin:
+        try:
+            engine = engine or _open(opening)
+            _answer(engine, json.loads(line), tell)
+        except HarnessError as error:
+            tell({"error": str(error), "kind": type(error).__name__})
+
+
+def _open(opening: dict[str, Any]) -> Engine:
+    from harness.policy import load_policy
+    from harness.policy.engines.opening import open_engine
+    from harness.recipe import EngineSection
+
+    return open_engine(
+        EngineSection(**opening["engine"]),
+        lambda: load_policy(opening["model"], device=opening["device"], dtype=opening["dtype"]),
+    )
+
+
+def _answer(engine: Engine, asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+    from harness.policy.device import peak_memory
+    from harness.recipe import EvaluateSection
+    from harness.tasks.question import Question
+
+    questions = [Question(**{**row, "prompt": tuple(row["prompt"])}) for row in asked["questions"]]
+    skip = {(question, sample) for question, sample in asked["skip"]}
+    for answers in engine.answer(questions, EvaluateSection(**asked["decoding"]), skip):
+        tell({"answers": [asdict(answer) for answer in answers]})
+    tell({"peak_memory_bytes": peak_memory(engine.device)})
+
+
+if __name__ == "__main__":
+    main()
