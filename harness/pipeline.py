@@ -96,7 +96,9 @@ class Run:
         identity = run_identity(
             self.generation(self.base, self.recipe.evaluate, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
-            training_identity(self.recipe, self.questions, self.seed) | data_identity(self) | launch_identity(self.recipe),
+            training_identity(self.recipe, self.questions, self.seed)
+            | data_identity(self)
+            | launch_identity(self.recipe),
         )
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):

@@ -36,11 +36,10 @@ def _model(recipe: Recipe) -> str:
 
 
 def _training(recipe: Recipe) -> list[str]:
-    method, questions = recipe.train.method, recipe.task.train_questions
+    method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
     arguments = {**argument_defaults(method), **recipe.train.arguments}
     how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
     how += f" in {processes} processes" if processes > 1 else ""
-    processes = recipe.launch.processes
     data, per_step = recipe.data, completions_per_step(arguments, processes)
     if data is None:
         steps = optimizer_steps(arguments, questions, processes)

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
     join = command("join", "work:join", "be another machine of the jobs that start in a shared runs directory")
     join.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
-    join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job (default: never)")
+    join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job")
     join.add_argument("--jobs", type=int, metavar="N", help="leave after N jobs")
 
     compare = command("compare", "judge:compare", "hold B against A; exit code 1 where B REGRESSED")

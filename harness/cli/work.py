@@ -73,7 +73,9 @@ def join(options: argparse.Namespace) -> int:
     """Work on the jobs of several machines that sessions elsewhere start in a shared runs directory."""
     from harness.training.join import join as work
 
-    jobs = work(options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs)
+    jobs = work(
+        options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs
+    )
     print(f"joined {jobs} job{'' if jobs == 1 else 's'}")
     return 0
 

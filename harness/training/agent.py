@@ -1,8 +1,8 @@
 """The agent of a training job on one machine: ``python -m harness.training.agent <train directory>``.
 
 It is ``torch.distributed.run`` with what ``launch.json`` says: it starts this machine's processes, starts all of them
-again when one dies, and gives up after ``max_restarts``. Beside that it takes the machine's GPUs for them, ends with the
-process that started it, and leaves a note of which process failed first.
+again when one dies, and gives up after ``max_restarts``. Beside that it takes the machine's GPUs for them, ends with
+the process that started it, and leaves a note of which process failed first.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ _SILENT_SECONDS = 12 * BEAT_SECONDS
 _POLL_SECONDS = 0.5
 
 
-def join(runs_dir: Path, *, say: Callable[[str], None], idle_seconds: float | None = None, most: int | None = None) -> int:
+def join(
+    runs_dir: Path, *, say: Callable[[str], None], idle_seconds: float | None = None, most: int | None = None
+) -> int:
     """Work on the jobs of several machines that appear under ``runs_dir``; returns how many there were.
 
     Args:

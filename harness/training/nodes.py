@@ -29,6 +29,7 @@ LAUNCH = "launch.json"
 FAILURES = "failure-*.json"
 BEAT_SECONDS = 5.0
 
+
 @dataclass(frozen=True)
 class Launch:
     """``launch.json``: the recipe's ``[launch]`` with every choice made, and what a process needs around it.

@@ -17,7 +17,6 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from harness.environment import without_secrets
