@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.processes import end_with_parent, gpus_for
 from harness.runs import write_text
-from harness.training.nodes import Launch, keep_failure
+from harness.training.nodes import Launch, blame, keep_failure
 
 
 def main() -> None:
@@ -29,6 +29,8 @@ def main() -> None:
     except HarnessError as error:
         write_text(directory / "error.txt", f"{error}\n")
         raise SystemExit(2) from None
+    # One that outlives its processes would tell the next ones where the last ones were to be found.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -40,10 +42,11 @@ def main() -> None:
 
 
 def _first(failures: dict[int, Any]) -> dict[str, Any]:
-    """The failure that came first; one by a signal rather than those of the processes that then lost it."""
-    rank, failure = min(failures.items(), key=lambda item: (item[1].exitcode >= 0, item[1].timestamp))
-    killed = -failure.exitcode if failure.exitcode < 0 else 0
-    return {"rank": rank, "exitcode": failure.exitcode, "signal": killed, "time": failure.timestamp}
+    """The failure that the others came from."""
+    found = [
+        {"rank": rank, "exitcode": failure.exitcode, "time": failure.timestamp} for rank, failure in failures.items()
+    ]
+    return min(found, key=blame)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -113,9 +114,15 @@ def keep_failure(directory: Path, failure: Mapping[str, Any]) -> None:
 
 
 def failure_of(directory: Path) -> dict[str, Any] | None:
-    """The process that failed first, as far as the agents know: one that was killed, rather than those that lost it."""
+    """The process that failed first, as far as the agents know."""
     found = [kept for path in directory.glob(FAILURES) if (kept := read_json(path)) is not None]
-    return min(found, key=lambda kept: (not kept["signal"], kept["time"]), default=None)
+    return min(found, key=blame, default=None)
+
+
+def blame(failure: Mapping[str, Any]) -> tuple[int, float]:
+    """Orders failures: a process that was killed, those that lost it, those that the agent then ended."""
+    code = failure["exitcode"]
+    return 2 if code == -signal.SIGTERM else int(code >= 0), failure["time"]
 
 
 def _free_port() -> int:

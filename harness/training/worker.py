@@ -50,7 +50,8 @@ def train(directory: Path) -> None:
 
     job = Job.read(directory)
     ranks.start(job)
-    start = ranks.from_main(lambda: _prepare(job, directory))
+    restarts = max(ranks.gathered(_restarts()) or [0])
+    start = ranks.from_main(lambda: _prepare(job, directory, restarts))
     set_seed(job.seed)
     started, trainer = time.monotonic(), None
     whole = start.finished and job.lora is None
@@ -86,7 +87,7 @@ def train(directory: Path) -> None:
                 "peak_memory_bytes": max(memory),
                 "stopped": stopped_by(job, directory),
                 "selected": selection(job, directory, steps),
-                **({"processes": job.processes, "restarts": _restarts()} if job.processes > 1 else {}),
+                **({"processes": job.processes, "restarts": restarts} if job.processes > 1 else {}),
             },
         )
         for kept in (*directory.glob("best-*"), directory / ".whole"):
@@ -94,8 +95,8 @@ def train(directory: Path) -> None:
     ranks.wait()
 
 
-def _prepare(job: Job, directory: Path) -> _Start:
-    """Make the directory one that a job can begin or go on in."""
+def _prepare(job: Job, directory: Path, restarts: int) -> _Start:
+    """Make the directory one that a job can begin or go on in. ``restarts``: how often it was started again by now."""
     from transformers.trainer_utils import get_last_checkpoint
 
     from harness.training.capture import forget_after
@@ -107,7 +108,7 @@ def _prepare(job: Job, directory: Path) -> _Start:
     state = read_json(Path(checkpoint) / "trainer_state.json") if checkpoint else None
     step = int(state["global_step"]) if state else None
     forget_after(directory, step or 0)
-    if restarts := _restarts():
+    if restarts:
         report_activity(directory, f"started again from step {step or 0}")
         note_restart(job, directory, step or 0, restarts)
     if job.method == "grpo":
@@ -119,7 +120,7 @@ def _prepare(job: Job, directory: Path) -> _Start:
 
 
 def _restarts() -> int:
-    """How often the agent has started this job's processes again."""
+    """How often this machine's agent has started its processes again because one of them died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import time
 
 import psutil
 import pytest
@@ -111,47 +111,44 @@ def test_a_killed_process_is_started_again_for_what_it_had_not_answered(shards, 
         assert "was killed by SIGKILL" in said[0]
 
 
-def test_a_process_that_is_killed_before_it_answers_is_asked_again(shards, questions, alone):
+UNLUCKY = """
+import os, pathlib, signal, sys
+
+if "harness.policy.engines.shard_worker" in sys.orig_argv:
+    {what}
+"""
+ONCE = """try:
+        pathlib.Path(__file__).with_name("gone").touch(exist_ok=False)
+    except FileExistsError:
+        pass
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)"""
+ALWAYS = "print('no luck today', file=sys.stderr, flush=True); os._exit(7)"
+
+
+def unlucky(tmp_path, monkeypatch, what):
+    """Python runs this before anything else in each process."""
+    (tmp_path / "sitecustomize.py").write_text(UNLUCKY.format(what=what))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_process_that_dies_before_it_answers_is_asked_again(shards, questions, alone, monkeypatch, tmp_path):
+    unlucky(tmp_path, monkeypatch, ONCE)
     said = []
-    engine = shards(2, say=said.append)
-    asked = engine.answer(questions, DECODING)
-    kill_when_there(asked, said, times=1)
-    answers = [each for batch in asked for each in batch]
-    assert {(each.question_id, each.sample) for each in answers} | KILLED_WITH == set(alone)
-    assert said == ["evaluation process 1 of 2 was killed by SIGKILL; 6 of its 6 questions are asked again"]
-
-
-KILLED_WITH: set[tuple[str, int]] = set()
-
-
-def kill_when_there(asked, said, times):
-    """Start answering in a thread's stead: the first step of the generator starts the processes."""
-    import threading
-
-    def kill():
-        gone = set()
-        while len(gone) < times:
-            for each in workers():
-                if each.pid not in gone and "of 2" and each.pid == min(other.pid for other in workers()):
-                    each.send_signal(signal.SIGKILL)
-                    gone.add(each.pid)
-                    break
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
+    answers = [each for batch in shards(2, say=said.append).answer(questions, DECODING) for each in batch]
+    assert len(answers) == len(alone)
+    assert {(each.question_id, each.sample): each for each in answers} == alone
+    (text,) = said
+    assert re.fullmatch(
+        r"evaluation process [12] of 2 was killed by SIGKILL; ([56]) of its \1 questions are asked again", text
+    )
 
 
 def test_a_process_that_dies_twice_is_an_error_that_names_it(shards, questions, monkeypatch, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'harness.policy.engines.shard_worker' in sys.orig_argv:\n"
-        "    print('no luck today', file=sys.stderr, flush=True)\n    import os\n    os._exit(7)\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    unlucky(tmp_path, monkeypatch, ALWAYS)
     said = []
-    engine = shards(2, say=said.append)
     with pytest.raises(ModelError, match=r"evaluation process \d of 2 ended with exit code 7 again") as failure:
-        list(engine.answer(questions, DECODING))
+        list(shards(2, say=said.append).answer(questions, DECODING))
     assert "no luck today" in str(failure.value)
     assert said
     assert all("ended with exit code 7; " in text for text in said)

@@ -55,7 +55,7 @@ def finished(tmp_path_factory):
 
 def session(runs_dir, made, **settings):
     """A session of its own that trains a recipe, in a process that a test may kill."""
-    (runs_dir.parent / "recipe.toml").write_text(made.to_toml())
+    (runs_dir.parent / "tiny-arithmetic.toml").write_text(made.to_toml())
     script = (
         "import sys; from pathlib import Path; from harness.pipeline import Run, Settings\n"
         "from harness.recipe import load_recipe\n"
@@ -64,7 +64,7 @@ def session(runs_dir, made, **settings):
     )
     with (runs_dir.parent / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-c", script, str(runs_dir.parent / "recipe.toml"), str(runs_dir)], stderr=stderr
+            [sys.executable, "-c", script, str(runs_dir.parent / "tiny-arithmetic.toml"), str(runs_dir)], stderr=stderr
         )
 
 
