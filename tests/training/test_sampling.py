@@ -1,4 +1,4 @@
-"""GRPO with each prompt computed once: the trainer's own draws, sooner; and left to the trainer where that would differ."""
+"""GRPO with each prompt computed once: the draws of the trainer, sooner; and what is left to the trainer."""
 
 from __future__ import annotations
 
