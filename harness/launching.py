@@ -33,17 +33,16 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
     """
     arguments = recipe.train.arguments
     for key in FILES:
-        value = arguments.get(key)
-        if _is_path(value) and _content(recipe, value) is None:
-            refuse(("train", key), f"{value!r} is no JSON file, neither beside the recipe nor in the working directory")
+        if (given := _path(arguments.get(key))) and _content(recipe, given) is None:
+            refuse(("train", key), f"{given!r} is no JSON file, neither beside the recipe nor in the working directory")
     if arguments.get("fsdp") and arguments.get("deepspeed"):
         refuse(("train", "fsdp"), "deepspeed shares out the weights too; give one of the two")
     if arguments.get("fsdp_config") and not arguments.get("fsdp"):
         refuse(("train", "fsdp_config"), "has no say without fsdp; write fsdp = true beside it")
-    if recipe.evaluate.every_steps is not None and (key := shares_weights(recipe)):
+    if recipe.evaluate.every_steps is not None and (sharing := shares_weights(recipe)):
         refuse(
             ("evaluate", "every_steps"),
-            f"no process has the whole weights during training under {key}, so no questions can be asked; drop this "
+            f"no process has the whole weights during training under {sharing}, so no questions can be asked; drop this "
             "key, or the other",
         )
 
@@ -53,9 +52,9 @@ def shares_weights(recipe: Recipe) -> str | None:
     arguments = recipe.train.arguments
     if arguments.get("fsdp"):
         return "fsdp"
-    config = arguments.get("deepspeed")
-    if config and _is_path(config):
-        config = _content(recipe, config)
+    config: Any = arguments.get("deepspeed")
+    if path := _path(config):
+        config = _content(recipe, path)
     if isinstance(config, Mapping):
         stage = (config.get("zero_optimization") or {}).get("stage", 0)
         if stage == "auto" or int(stage) >= _WHOLE_WEIGHTS:
@@ -103,9 +102,9 @@ def launch_identity(recipe: Recipe) -> dict[str, Any]:
     if recipe.launch.processes > 1:
         identity["processes"] = recipe.launch.processes
     read = {
-        key: {"content": digest(_content(recipe, value))}
+        key: {"content": digest(_content(recipe, path))}
         for key in FILES
-        if _is_path(value := recipe.train.arguments.get(key))
+        if (path := _path(recipe.train.arguments.get(key)))
     }
     if read:
         identity["arguments"] = {**recipe.train.arguments, **read}
@@ -118,12 +117,13 @@ def located_arguments(recipe: Recipe) -> dict[str, Any]:
     return arguments | {
         key: str(found)
         for key in FILES
-        if _is_path(value := arguments.get(key)) and (found := _found(recipe, value)) is not None
+        if (path := _path(arguments.get(key))) and (found := _found(recipe, path)) is not None
     }
 
 
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and not value.lstrip().startswith("{")  # TRL takes JSON text as well
+def _path(value: object) -> str | None:
+    """The value of one of :data:`FILES`, if it is a path; TRL takes tables and JSON text as well."""
+    return value if isinstance(value, str) and value and not value.lstrip().startswith("{") else None
 
 
 def _found(recipe: Recipe, name: str) -> Path | None:

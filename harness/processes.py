@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import TrainingError
 from harness.policy.device import visible_gpus
+from harness.policy.threads import cores
 
 # What torch.distributed.run, or the platform around us, tells the processes of a job: not those of ours.
 _OUTER = (
@@ -34,11 +35,6 @@ _OUTER = (
 def python_path() -> list[str]:
     """Where this process imports from: reward functions of the user's are found there too."""
     return [*(entry for entry in sys.path if entry), str(Path.cwd())]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(path: Sequence[str], device: str, processes: int) -> dict[str, str]:

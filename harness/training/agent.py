@@ -31,11 +31,11 @@ def main() -> None:
         raise SystemExit(2) from None
     # One that outlives its processes would tell the next ones where the last ones were to be found.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
 
     try:
-        run.run(run.parse_args(launch.arguments(directory)))
+        run(parse_args(launch.arguments(directory)))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         keep_failure(directory, _first(error.failures))
         raise SystemExit(1) from None

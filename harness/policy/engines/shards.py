@@ -51,7 +51,8 @@ class Shards:
         processes: int,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.name, self.model, self.device = engine.name, source.name, device
+        self.name: str = engine.name
+        self.model, self.device = source.name, device
         self.peak_memory_bytes = 0
         opening = {
             "model": str(source.path),
