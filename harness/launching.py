@@ -42,8 +42,8 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
     if recipe.evaluate.every_steps is not None and (sharing := shares_weights(recipe)):
         refuse(
             ("evaluate", "every_steps"),
-            f"no process has the whole weights during training under {sharing}, so no questions can be asked; drop this "
-            "key, or the other",
+            f"no process has the whole weights during training under {sharing}, so no questions can be asked; "
+            "drop one of the two",
         )
 
 
