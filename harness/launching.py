@@ -39,6 +39,7 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
         refuse(("train", "fsdp"), "deepspeed shares out the weights too; give one of the two")
     if arguments.get("fsdp_config") and not arguments.get("fsdp"):
         refuse(("train", "fsdp_config"), "has no say without fsdp; write fsdp = true beside it")
+    _check_saving(recipe, refuse)
     if recipe.evaluate.every_steps is not None and (sharing := shares_weights(recipe)):
         refuse(
             ("evaluate", "every_steps"),
@@ -47,19 +48,27 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
         )
 
 
+def _check_saving(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    """The trained policy, and each checkpoint, has to hold whole weights: that is what the next stage loads."""
+    fsdp, deepspeed = (_settings(recipe, key) for key in ("fsdp_config", "deepspeed"))
+    if str(fsdp.get("state_dict_type", "FULL_STATE_DICT")) != "FULL_STATE_DICT":
+        refuse(("train", "fsdp_config"), "the trained policy is saved whole; drop state_dict_type")
+    zero = deepspeed.get("zero_optimization") or {}
+    if zero.get("stage") == _WHOLE_WEIGHTS and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        refuse(
+            ("train", "deepspeed"),
+            "the trained policy is saved whole; set stage3_gather_16bit_weights_on_model_save = true under "
+            "zero_optimization",
+        )
+
+
 def shares_weights(recipe: Recipe) -> str | None:
     """The TRL key by which no process holds all weights during training, or ``None``."""
     arguments = recipe.train.arguments
     if arguments.get("fsdp"):
         return "fsdp"
-    config: Any = arguments.get("deepspeed")
-    if path := _path(config):
-        config = _content(recipe, path)
-    if isinstance(config, Mapping):
-        stage = (config.get("zero_optimization") or {}).get("stage", 0)
-        if stage == "auto" or int(stage) >= _WHOLE_WEIGHTS:
-            return "deepspeed"
-    return None
+    stage = (_settings(recipe, "deepspeed").get("zero_optimization") or {}).get("stage", 0)
+    return "deepspeed" if stage == _WHOLE_WEIGHTS else None
 
 
 def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
@@ -124,6 +133,19 @@ def located_arguments(recipe: Recipe) -> dict[str, Any]:
 def _path(value: object) -> str | None:
     """The value of one of :data:`FILES`, if it is a path; TRL takes tables and JSON text as well."""
     return value if isinstance(value, str) and value and not value.lstrip().startswith("{") else None
+
+
+def _settings(recipe: Recipe, key: str) -> Mapping[str, Any]:
+    """One of :data:`FILES` as the table that TRL will see."""
+    given: Any = recipe.train.arguments.get(key)
+    if path := _path(given):
+        given = _content(recipe, path)
+    elif isinstance(given, str) and given:
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    return given if isinstance(given, Mapping) else {}
 
 
 def _found(recipe: Recipe, name: str) -> Path | None:

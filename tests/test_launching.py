@@ -24,7 +24,7 @@ from harness.training.arguments import (
 from harness.training.nodes import Launch, blame, failure_of, keep_failure
 from harness.training.spec import Job
 
-ZERO = {"zero_optimization": {"stage": 3}}
+ZERO = {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}}
 
 
 def made(tmp_path, **changes):
@@ -132,7 +132,7 @@ def load_with(tmp_path, line):
         ("fsdp = true", "fsdp"),
         ('deepspeed = "zero.json"', "deepspeed"),
         ("deepspeed = { zero_optimization = { stage = 2 } }", None),
-        ("deepspeed = { zero_optimization = { stage = 3 } }", "deepspeed"),
+        (f"deepspeed = '{json.dumps(ZERO)}'", "deepspeed"),
         ("deepspeed = { train_batch_size = 8 }", None),
     ],
 )
@@ -143,6 +143,21 @@ def test_who_shares_weights(tmp_path, line, expected):
     if expected:
         with pytest.raises(RecipeError, match=rf"every_steps: no process has the whole weights .* under {expected}"):
             recipe.override({"evaluate.every_steps": 2})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            'fsdp = true\nfsdp_config = { state_dict_type = "SHARDED_STATE_DICT" }',
+            "fsdp_config: .* drop state_dict_type",
+        ),
+        ("deepspeed = { zero_optimization = { stage = 3 } }", "stage3_gather_16bit_weights_on_model_save = true"),
+    ],
+)
+def test_a_policy_that_would_be_saved_in_parts_is_refused(tmp_path, line, message):
+    with pytest.raises(RecipeError, match=message):
+        load_with(tmp_path, line)
 
 
 def test_a_table_of_fsdp_goes_to_trl_unchanged(tmp_path):

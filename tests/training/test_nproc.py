@@ -297,6 +297,33 @@ def test_supervised_jobs_take_the_steps_that_are_planned(method, tmp_path):
     assert trained.summary["steps"] != supervised_steps(arguments, len(trained.data), 1)
 
 
+SRUN = """
+import subprocess, sys
+
+command = [part for part in sys.argv[1:] if not part.startswith("--nodes")]
+tasks = [subprocess.Popen(command) for _ in range(2)]
+sys.exit(max(task.wait() for task in tasks))
+"""
+
+
+@pytest.mark.slow
+def test_a_launcher_starts_the_machines(tmp_path):
+    """A launcher that does what srun does: the same command once on each of two "machines"."""
+    (tmp_path / "srun.py").write_text(SRUN)
+    prefix = [sys.executable, str(tmp_path / "srun.py"), "--nodes=2"]
+    endpoint = f"localhost:{free_port()}"
+    made = recipe(launch__nproc_per_node=1, launch__nnodes=2, launch__prefix=prefix, launch__rdzv_endpoint=endpoint)
+    trained = Run(made, 0, Settings(runs_dir=tmp_path / "runs")).trained()
+    assert trained.summary["processes"] == 2
+    assert [row["step"] for row in trained.completions] == [step for step in range(1, 7) for _ in range(24)]
+
+
+def test_a_launcher_that_is_not_there(tmp_path):
+    made = recipe(launch__prefix=["srun-of-another-machine"])
+    with pytest.raises(TrainingError, match=r"\[launch\] prefix: 'srun-of-another-machine' cannot be run"):
+        Run(made, 0, Settings(runs_dir=tmp_path)).trained()
+
+
 @pytest.mark.slow
 def test_two_machines(tmp_path):
     """Two "machines" on this one: the session starts one agent, ``rl-harness join`` the other."""
