@@ -261,7 +261,7 @@ class Run:
             dtype=self.recipe.model.dtype,
             processes=launch.nproc_per_node,
             say=lambda text: self.settings.say(self.id, text),
-        )
+        ).open()
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""

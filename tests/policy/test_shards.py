@@ -79,7 +79,7 @@ def test_every_question_is_dealt_once_and_shares_are_even(lengths, processes):
 
 
 def test_answers_are_those_of_one_process_each_once(shards, questions, alone):
-    engine = shards(2)
+    engine = shards(2).open()
     answers = [each for batch in engine.answer(questions, DECODING) for each in batch]
     assert len(answers) == len(alone)
     assert {(each.question_id, each.sample): each for each in answers} == alone
@@ -140,7 +140,9 @@ def test_a_process_that_dies_before_it_answers_is_asked_again(shards, questions,
     assert {(each.question_id, each.sample): each for each in answers} == alone
     (text,) = said
     assert re.fullmatch(
-        r"evaluation process [12] of 2 was killed by SIGKILL; ([56]) of its \1 questions are asked again", text
+        r"evaluation process [12] of 2 was killed by SIGKILL, "
+        r"with ([56]) of its \1 questions not answered; it is started again",
+        text,
     )
 
 
@@ -151,7 +153,16 @@ def test_a_process_that_dies_twice_is_an_error_that_names_it(shards, questions, 
         list(shards(2, say=said.append).answer(questions, DECODING))
     assert "no luck today" in str(failure.value)
     assert said
-    assert all("ended with exit code 7; " in text for text in said)
+    assert all("ended with exit code 7, with " in text for text in said)
+
+
+def test_a_process_that_cannot_load_the_model_is_said_before_anything_is_asked(monkeypatch, tmp_path, shards):
+    unlucky(tmp_path, monkeypatch, ALWAYS)
+    said = []
+    with pytest.raises(ModelError, match=r"evaluation process \d of 2 .* again, while it loaded the model"):
+        shards(2, say=said.append).open()
+    assert said
+    assert not workers()
 
 
 def test_an_error_that_the_user_can_mend_is_said_as_it_is(shards, questions):

@@ -228,6 +228,7 @@ def reward(prompts, completions, **columns):
 """
 
 
+@pytest.mark.slow
 def test_faults_of_rewards_are_those_of_all_processes(tmp_path, monkeypatch):
     (tmp_path / "flaky_reward.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -240,6 +241,7 @@ def test_faults_of_rewards_are_those_of_all_processes(tmp_path, monkeypatch):
     assert faults["completions"] == 4 * 24
 
 
+@pytest.mark.slow
 def test_a_check_that_stops_the_training_stops_all_processes(tmp_path):
     made = recipe(health__stop_on=["no_answer"], health__no_answer=0.01, train__max_steps=40, train__save_steps=40)
     trained = Run(made, 0, Settings(runs_dir=tmp_path)).trained()

@@ -1,8 +1,9 @@
 """A process that answers for another: ``python -m harness.policy.engines.shard_worker``.
 
 One line on standard input says what to open, ``{"model", "device", "dtype", "engine"}``; each further line is a request
-``{"questions", "decoding", "skip"}``. On standard output come lines ``{"answers": [...]}``, then
-``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the user can mend something.
+``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded, and for
+each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the user
+can mend something.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def main() -> None:
         output.write(json.dumps(message) + "\n")
         output.flush()
 
-    engine = None
-    opening = json.loads(sys.stdin.readline())
-    for line in sys.stdin:
-        try:
-            engine = engine or _open(opening)
+    try:
+        engine = _open(json.loads(sys.stdin.readline()))
+        tell({"ready": True})
+        for line in sys.stdin:
             _answer(engine, json.loads(line), tell)
-        except HarnessError as error:
-            tell({"error": str(error), "kind": type(error).__name__})
+    except HarnessError as error:
+        tell({"error": str(error), "kind": type(error).__name__})
+        sys.stdin.read()  # until we are closed
 
 
 def _open(opening: dict[str, Any]) -> Engine:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness import errors
-from harness.errors import ModelError
+from harness.errors import HarnessError, ModelError
 from harness.policy.engines.shard_process import Events, ShardProcess
 from harness.processes import gpus_for
 from harness.records import Generation
@@ -68,6 +68,33 @@ class Shards:
         ]
         self._say = say
 
+    def open(self) -> Shards:
+        """Start the processes and wait until each has loaded the model: what comes then is answering alone.
+
+        Raises:
+            ModelError: the model cannot be loaded, or a process has died of it twice.
+        """
+        waiting, ready = set(self._shards), False
+        try:
+            for shard in self._shards:
+                shard.starts = 0
+                shard.start()
+            while waiting:
+                shard, process, said = self._events.get()
+                if not shard.is_now(process):
+                    continue
+                if said is None:
+                    self._start_again(shard, "while it loaded the model")
+                elif "error" in said:
+                    raise _error(said)
+                else:
+                    waiting.discard(shard)
+            ready = True
+        finally:
+            if not ready:
+                self.close()
+        return self
+
     def answer(
         self,
         questions: Sequence[Question],
@@ -82,7 +109,7 @@ class Shards:
         whole = False
         try:
             for shard, share in working.items():
-                shard.starts = 0
+                shard.starts = int(shard.alive)
                 self._ask(shard, share, decoding, done)
             while working:
                 shard, process, said = self._events.get()
@@ -95,8 +122,8 @@ class Shards:
                     done |= {(each.question_id, each.sample) for each in answers}
                     yield answers
                 elif "error" in said:
-                    raise getattr(errors, said["kind"], ModelError)(said["error"])
-                else:
+                    raise _error(said)
+                elif "peak_memory_bytes" in said:
                     self.peak_memory_bytes = max(self.peak_memory_bytes, int(said["peak_memory_bytes"]))
                     del working[shard]
             whole = True
@@ -117,16 +144,17 @@ class Shards:
     def _ask_again(
         self, shard: ShardProcess, share: Sequence[Question], decoding: EvaluateSection, done: set[Any]
     ) -> None:
-        how, log = shard.ended()
         samples = range(decoding.samples_per_question)
         left = [each for each in share if any((each.id, sample) not in done for sample in samples)]
-        if shard.starts >= _MOST_STARTS:
-            raise ModelError(
-                f"{shard.name} {how} again, with {len(left)} of its {len(share)} questions not answered; run again to "
-                f"go on from there. Its last lines:\n{log}"
-            )
-        self._say(f"{shard.name} {how}; {len(left)} of its {len(share)} questions are asked again")
+        self._start_again(shard, f"with {len(left)} of its {len(share)} questions not answered")
         self._ask(shard, share, decoding, done)
+
+    def _start_again(self, shard: ShardProcess, when: str) -> None:
+        how, log = shard.ended()
+        if shard.starts >= _MOST_STARTS:
+            raise ModelError(f"{shard.name} {how} again, {when}; run again to go on from there. Its last lines:\n{log}")
+        self._say(f"{shard.name} {how}, {when}; it is started again")
+        shard.start()
 
 
 def dealt(questions: Sequence[Question], processes: int) -> list[list[Question]]:
@@ -137,6 +165,12 @@ def dealt(questions: Sequence[Question], processes: int) -> list[list[Question]]
 
     ordered = sorted(questions, key=length, reverse=True)
     return [ordered[number::processes] for number in range(processes)]
+
+
+def _error(said: dict[str, Any]) -> HarnessError:
+    """What the user can mend, in the process's own words."""
+    kind: type[HarnessError] = getattr(errors, said["kind"], ModelError)
+    return kind(said["error"])
 
 
 def _generation(row: dict[str, Any]) -> Generation:
