@@ -27,7 +27,7 @@ from harness.tasks import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection
 
 
@@ -103,7 +103,7 @@ def evaluate(
     decoding: EvaluateSection,
     keys: Keys,
     *,
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
@@ -111,7 +111,7 @@ def evaluate(
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
     Args:
-        open_policy: called only if something has to be generated.
+        open_engine: called only if something has to be generated.
         kept_stages: stage directories of other runs; answers with the same generation key are copied from them.
         progress: called with completions done and in all, after each batch.
         decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
@@ -124,7 +124,8 @@ def evaluate(
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
     calls = _grade_again(stage, keys, by_id, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
-    done = {(record.question_id, record.sample) for record in read_records(stage)}
+    records = read_records(stage)
+    done = {(record.question_id, record.sample) for record in records}
     write_json(stage / "key.json", asdict(keys))
     known = read_json(stage / "summary.json") or {}
     measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
@@ -133,10 +134,11 @@ def evaluate(
     while asked < len(questions):
         asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
         if len(done) < asked * decoding.samples_per_question:
-            cost = _generate(stage, questions[:asked], calls, decoding, done, open_policy, progress)
+            cost = _generate(stage, questions[:asked], calls, decoding, done, open_engine, progress)
             measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
-            done = {(record.question_id, record.sample) for record in read_records(stage)}
-        if decided is not None and decided(question_means(read_records(stage)), asked):
+            records = read_records(stage)
+            done = {(record.question_id, record.sample) for record in records}
+        if decided is not None and decided(question_means(records), asked):
             break
     counted = set(order[:asked])
     records = [record for record in evaluation.records if record.question_id in counted]
@@ -208,19 +210,18 @@ def _grade_again(
 ) -> RewardCalls | None:
     """Grade kept answers by other graders, if they are others; returns what was called for it."""
     kept = read_json(stage / "key.json")
-    records = read_records(stage)
-    if kept and records and kept.get("grading") != keys.grading:
-        # Until the stage is finished again, nothing may take its records for those of the old grading.
-        write_json(stage / "key.json", {**kept, "grading": None})
-        if summary := read_json(stage / "summary.json"):
-            write_json(stage / "summary.json", {**summary, "grading_key": None})
-        (stage / FAULTS).unlink(missing_ok=True)
-        calls = RewardCalls(rewards)
-        again = grade_kept(records, questions, calls)
-        _keep_faults(stage, calls)
-        write_lines(stage / "records.jsonl", (record.to_json() for record in again))
-        return calls
-    return None
+    if not kept or kept.get("grading") == keys.grading or not (records := read_records(stage)):
+        return None
+    # Until the stage is finished again, nothing may take its records for those of the old grading.
+    write_json(stage / "key.json", {**kept, "grading": None})
+    if summary := read_json(stage / "summary.json"):
+        write_json(stage / "summary.json", {**summary, "grading_key": None})
+    (stage / FAULTS).unlink(missing_ok=True)
+    calls = RewardCalls(rewards)
+    again = grade_kept(records, questions, calls)
+    _keep_faults(stage, calls)
+    write_lines(stage / "records.jsonl", (record.to_json() for record in again))
+    return calls
 
 
 def _keep_faults(stage: Path, calls: RewardCalls) -> None:
@@ -234,19 +235,18 @@ def _generate(
     calls: RewardCalls,
     decoding: EvaluateSection,
     done: set[tuple[str, int]],
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    from harness.policy import generate
     from harness.policy.device import peak_memory
 
     by_id = {question.id: question for question in questions}
-    policy = open_policy()
+    engine = open_engine()
     total, kept = len(questions) * decoding.samples_per_question, len(done)
     started = time.monotonic()
     progress(kept, total)
     with LineWriter(stage / "records.jsonl") as writer:
-        for batch in generate(policy, questions, decoding, skip=done):
+        for batch in engine.answer(questions, decoding, skip=done):
             for record in grade(batch, by_id, calls.rewards, calls):
                 writer.append(record.to_json())
             _keep_faults(stage, calls)
@@ -254,7 +254,7 @@ def _generate(
             progress(kept, total)
     return {
         "seconds": time.monotonic() - started,
-        "device": policy.device,
-        "model": policy.name,
-        "peak_memory_bytes": peak_memory(policy.device),
+        "device": engine.device,
+        "model": engine.model,
+        "peak_memory_bytes": peak_memory(engine.device),
     }

@@ -11,7 +11,7 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +105,14 @@ def read_records(stage: Path) -> list[Record]:
             continue
         records.setdefault((record.question_id, record.sample), record)
     return list(records.values())
+
+
+def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str, int]:
+    """Correct completions by question id, in this order; an unscored one is not correct."""
+    counts = dict.fromkeys(order, 0)
+    for record in records:
+        counts[record.question_id] += record.status == "correct"
+    return counts
 
 
 def question_means(records: Sequence[Record]) -> dict[str, float]:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from harness.records import Generation
     from harness.recipe import EvaluateSection
+    from harness.records import Generation
     from harness.tasks.question import Question
 
 

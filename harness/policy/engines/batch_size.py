@@ -5,6 +5,7 @@ from __future__ import annotations
 START = {"cuda": 256}  # rows to begin with, by device
 ELSEWHERE = 64
 MOST = 4096
+_FULL = 0.75  # a batch with so many of its rows taken tells how quick its size is
 _STEPS = 16  # a speed is measured over so many steps
 _WORTH = 1.10  # twice the rows must give so many times the tokens a second to go on
 
@@ -22,17 +23,19 @@ class BatchSize:
         self._ceiling = fixed or MOST
         self._growing = fixed is None
         self._before: tuple[int, float] | None = None  # the smaller size, and its tokens a second
-        self._seconds: list[float] = []
+        self._steps = self._tokens = 0
+        self._seconds = 0.0
 
     def observe(self, rows: int, seconds: float, *, waiting: int) -> None:
         """One step of ``rows`` sequences took ``seconds``."""
-        if not self._growing or rows < self.limit:
+        if not self._growing or rows < _FULL * self.limit:
             return
-        self._seconds.append(seconds)
-        if len(self._seconds) < _STEPS or not waiting:
+        self._steps, self._tokens, self._seconds = self._steps + 1, self._tokens + rows, self._seconds + seconds
+        if self._steps < _STEPS or not waiting:
             return
-        speed = rows / (sum(self._seconds) / len(self._seconds))
-        self._seconds.clear()
+        speed = self._tokens / self._seconds
+        self._steps = self._tokens = 0
+        self._seconds = 0.0
         if self._before is not None and speed < self._before[1] * _WORTH:
             self.limit, self._growing = self._before[0], False
             return

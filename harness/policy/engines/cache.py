@@ -59,7 +59,9 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys, self.values = (each.new_empty(0, each.shape[1], 0, each.shape[3]) for each in (key_states, value_states))
+        self.keys, self.values = (
+            each.new_empty(0, each.shape[1], 0, each.shape[3]) for each in (key_states, value_states)
+        )
         self.is_initialized = True
 
     def load(self, keys: torch.Tensor, values: torch.Tensor, source: torch.Tensor, at: int) -> None:
@@ -89,7 +91,9 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
             return
         if width > had_width:
             width = -(-width // _COLUMNS_AT_ONCE) * _COLUMNS_AT_ONCE
-        self.keys, self.values = (_grown(each, max(rows, had_rows), max(width, had_width)) for each in (self.keys, self.values))
+        self.keys, self.values = (
+            _grown(each, max(rows, had_rows), max(width, had_width)) for each in (self.keys, self.values)
+        )
 
     def get_seq_length(self) -> int:
         return self._rows.width - 1

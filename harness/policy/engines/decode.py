@@ -31,7 +31,7 @@ _PREFILL_TOKENS = 8192  # prompts are computed together up to so many tokens, pa
 _SHARED_PREFIX = 16  # a beginning of so many tokens that all prompts share is computed once
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """Not even one sequence fits into memory; ``index`` is its number."""
 
     def __init__(self, index: int) -> None:
@@ -52,9 +52,15 @@ class _Sequence:
 
 def can_decode(model: Any, longest: int) -> bool:
     """Whether :func:`decode` knows this model's attention, for sequences of at most ``longest`` tokens."""
-    takes = inspect.signature(model.forward).parameters
-    known = getattr(model.config.get_text_config(), "_attn_implementation", None) in ("sdpa", "eager")
-    return known and {"position_ids", "past_key_values"} <= takes.keys() and rows_for(model.config, longest) is not None
+    model = plain(model)
+    takes = inspect.signature(type(model).forward).parameters.keys()
+    known = getattr(model.config, "_attn_implementation", None) in ("sdpa", "eager")
+    return known and {"position_ids", "past_key_values"} <= takes and rows_for(model.config, longest) is not None
+
+
+def plain(model: Any) -> Any:
+    """The transformers model within a peft wrapper; its adapter's layers are part of it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def decode(
@@ -71,9 +77,9 @@ def decode(
     one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
 
     Raises:
-        TooLarge: memory does not hold one sequence.
+        TooLargeError: memory does not hold one sequence.
     """
-    yield from _Decoding(model, prompts, sampler, frozenset(ends), max_new_tokens, size).run()
+    yield from _Decoding(plain(model), prompts, sampler, frozenset(ends), max_new_tokens, size).run()
 
 
 class _Decoding:
@@ -91,7 +97,8 @@ class _Decoding:
         self.active: list[_Sequence] = []
         self.longest = max(map(len, prompts), default=0) + max_new_tokens
         self.dtype, self.device = model.dtype, model.device
-        self.keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.adds_mask = model.config._attn_implementation == "eager"
+        self.keeps_logits = "logits_to_keep" in inspect.signature(type(model).forward).parameters
         self.prefix_ids = _common_beginning(prompts)
         self._forget()
 
@@ -133,20 +140,20 @@ class _Decoding:
         self._forget()
         release_memory()
         if not self.size.shrink(tried):
-            raise TooLarge(first.index)
+            raise TooLargeError(first.index)
 
     @torch.no_grad()
     def _admit(self) -> None:
-        """Fill free rows: compute the prompts of waiting sequences, all but the last token, which the next step takes."""
+        """Fill free rows: compute waiting prompts, all but their last token, which the next step takes."""
         while self.waiting and len(self.active) < self.size.limit:
             batch = [self.waiting[0]]
             distinct, widest = 1, self.waiting[0].held
             for sequence in itertools.islice(self.waiting, 1, self.size.limit - len(self.active)):
-                new = sequence.prompt is not batch[-1].prompt and sequence.prompt != batch[-1].prompt or sequence.new
+                new = bool(sequence.new) or sequence.prompt != batch[-1].prompt
                 widest = max(widest, sequence.held)
                 if new and (distinct + 1) * widest > _PREFILL_TOKENS:
                     break
-                distinct += bool(new)
+                distinct += new
                 batch.append(sequence)
             self._load(batch)
             for _ in batch:
@@ -207,8 +214,9 @@ class _Decoding:
         positions = torch.tensor(lengths, device=self.device)
         last = [[(sequence.new or sequence.prompt)[-1]] for sequence in self.active]
         columns = torch.arange(longest + 1, device=self.device)
-        mask = torch.zeros(len(lengths), longest + 1, dtype=self.dtype, device=self.device)
-        mask.masked_fill_(columns > positions[:, None], torch.finfo(self.dtype).min)
+        mask = columns <= positions[:, None]
+        if self.adds_mask:
+            mask = torch.zeros(mask.shape, device=self.device).masked_fill_(~mask, torch.finfo(self.dtype).min)
         self.rows.advance(positions, longest)
         scores = self.model(
             input_ids=torch.tensor(last, device=self.device),

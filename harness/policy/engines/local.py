@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.policy.device import release_memory
 from harness.policy.engines.batch_size import BatchSize
-from harness.policy.engines.decode import TooLarge, can_decode, decode, evaluating
+from harness.policy.engines.decode import TooLargeError, can_decode, decode, evaluating
 from harness.policy.engines.padded import generate_padded
 from harness.policy.engines.requests import answer_of, does_not_fit, requests
 from harness.policy.engines.sampling import Streams, greedy, warpers
@@ -21,10 +21,10 @@ from harness.policy.engines.sampling import Streams, greedy, warpers
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from harness.policy.load import Policy
     from harness.policy.engines.requests import Request
-    from harness.records import Generation
+    from harness.policy.policy import Policy
     from harness.recipe import EvaluateSection
+    from harness.records import Generation
     from harness.tasks.question import Question
 
 # Answers are handed on when so many are there, or so many seconds have passed: they are graded and written in batches.
@@ -78,7 +78,7 @@ def generate(
             if len(finished) >= _AT_ONCE or time.monotonic() - since > _SECONDS:
                 yield finished
                 finished, since = [], time.monotonic()
-    except TooLarge as error:
+    except TooLargeError as error:
         raise does_not_fit(policy, asked[error.index], decoding) from None
     if finished:
         yield finished

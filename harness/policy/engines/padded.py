@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from harness.policy.device import release_memory
-from harness.policy.engines.decode import TooLarge, evaluating
+from harness.policy.engines.decode import TooLargeError, evaluating
 from harness.policy.engines.memory import out_of_memory
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def generate_padded(
         if rows is None:
             release_memory()
             if len(batch) == 1:
-                raise TooLarge(batch[0][0])
+                raise TooLargeError(batch[0][0])
             size = len(batch) // 2
             continue
         waiting = waiting[size:]

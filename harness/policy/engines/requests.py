@@ -11,7 +11,7 @@ from harness.records import Generation
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from harness.policy.load import Policy
+    from harness.policy.policy import Policy
     from harness.recipe import EvaluateSection
     from harness.tasks.question import Question
 
