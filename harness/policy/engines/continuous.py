@@ -3,7 +3,7 @@
     engine = ContinuousEngine(load_policy("Qwen/Qwen2.5-0.5B-Instruct", device="cuda"))
 
 It is made for GPUs, with flash attention where that is installed; on a CPU it gives the same answers slowly. Keys of
-``[engine.arguments]`` go to transformers' ``ContinuousBatchingConfig`` unchanged.
+``[engine]`` go to transformers' ``ContinuousBatchingConfig`` unchanged.
 
 A sampled answer draws from its own stream of (seed, question, sample), as with the default engine: transformers would
 draw all rows of a step from one generator, and what a row draws would depend on its neighbours.
@@ -29,7 +29,7 @@ from harness.errors import ModelError
 from harness.policy.device import release_memory
 from harness.policy.engines.requests import Request, answer_of, requests
 from harness.policy.engines.sampling import stream, warpers
-from harness.recipe_checks import nearest
+from harness.recipe_messages import nearest
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -58,7 +58,7 @@ class ContinuousEngine:
         known = list(inspect.signature(ContinuousBatchingConfig).parameters)
         for key in self._arguments:
             if key not in known:
-                raise ModelError(f"[engine.arguments] {key}: no key of ContinuousBatchingConfig; {nearest(key, known)}")
+                raise ModelError(f"[engine] {key}: no key of ContinuousBatchingConfig; {nearest(key, known)}")
 
     def answer(
         self,

@@ -3,7 +3,7 @@
     engine = VllmEngine(resolve_model("Qwen/Qwen2.5-0.5B-Instruct"), device="cuda", dtype="bfloat16")
 
 Prompts are encoded here, as for every other engine, and handed over as token ids; nothing is taken from the model's
-generation config. Keys of ``[engine.arguments]`` go to ``vllm.LLM`` unchanged (``gpu_memory_utilization``,
+generation config. Keys of ``[engine]`` go to ``vllm.LLM`` unchanged (``gpu_memory_utilization``,
 ``tensor_parallel_size``, ``max_model_len``, ...). Each answer has a seed of its own; a question's samples share their
 prompt by vLLM's prefix cache.
 """
@@ -65,7 +65,7 @@ class VllmEngine:
             )
         for key in arguments or {}:
             if key in _OWNED:
-                raise ModelError(f"[engine.arguments] {key}: not set here: {_OWNED[key]}")
+                raise ModelError(f"[engine] {key}: not set here: {_OWNED[key]}")
         self._asking = asking(source, device, dtype)
         self.model, self.device = source.name, device
         self._params = vllm.SamplingParams
