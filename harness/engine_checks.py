@@ -25,7 +25,11 @@ def check_engine(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
     if recipe.model.endpoint is None:
         if engine.name == "transformers" and given:
             key = next(iter(given))
-            home = "; it is for [model] endpoint" if key in _ENDPOINT else f"; {nearest(key, list(type(engine).model_fields))}"
+            home = (
+                "; it is for [model] endpoint"
+                if key in _ENDPOINT
+                else f"; {nearest(key, list(type(engine).model_fields))}"
+            )
             refuse(("engine", key), f"unknown key of the transformers engine{home}")
         return
     try:

@@ -138,9 +138,8 @@ def unanswered(records: Sequence[Record]) -> dict[str, Any] | None:
     missing, of = reasons.total(), len(records)
     told = ", ".join(f"{reason} ({answers})" for reason, answers in reasons.most_common(3))
     rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
-    sentence = (
-        f"{missing} of {of} answers could not be had: {told}{rest}; they are unscored, and asked for again by the next run"
-    )
+    which = f"{missing} of {of} answers could not be had: {told}{rest}"
+    sentence = f"{which}; they are unscored, and the next run asks for them again"
     return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
 
 

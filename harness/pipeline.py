@@ -344,13 +344,15 @@ class Run:
         from harness.policy.engines.canary import canary_key, keep_canary, run_canary
 
         identity = self.generation(source, decoding, questions)
-        key = canary_key(*(identity[part] for part in ("model", "engine", "device", "dtype")), decoding.batch_size)
+        what = {part: identity[part] for part in ("model", "engine", "device", "dtype")}
+        key = canary_key(what, decoding.batch_size)
 
         def ask() -> dict[str, Any]:
             scored = source.kind != "endpoint" and self.recipe.engine.name != "vllm"
             greedy = {} if decoding.temperature else {each.question_id: each for each in evaluation.records}
             answered = {id_: each for id_, each in greedy.items() if each.error is None}
             engine = self._engine(source)
+            self.settings.announce(f"{self.id} canary", "8 questions one at a time")
             return run_canary(engine, self._open(source) if scored else None, questions, decoding, answered)
 
         loaded = self._asked is not None and self._asked[0] == str(source.path)

@@ -1,4 +1,4 @@
-"""Recipes whose model is served elsewhere (``[model] endpoint``): what is known of it, and what cannot be done with it."""
+"""Recipes whose model is served elsewhere (``[model] endpoint``): what is known of it, and what cannot be done."""
 
 from __future__ import annotations
 

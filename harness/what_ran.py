@@ -13,8 +13,8 @@ import tomli_w
 from harness.environment import describe, without_secrets
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
-from harness.served import served_environment
 from harness.runs import read_json, read_lines, write_json, write_lines, write_text
+from harness.served import served_environment
 from harness.tasks import Question
 
 if TYPE_CHECKING:

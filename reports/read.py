@@ -30,7 +30,9 @@ def read_run(path: Path) -> Run:
     audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
     for stage in ("before", "train", "after"):
         notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
-        notes += _answer_notes(stage, _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes))
+        notes += _answer_notes(
+            stage, _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
+        )
     before = _answers(path / "before" / "records.jsonl", notes)
     after = _answers(path / "after" / "records.jsonl", notes)
     return Run(

@@ -23,7 +23,7 @@ def test_every_question_is_answered_and_graded(before, questions):
 
 
 def test_model_reaches_the_accuracy_threshold(before, recipe, require, pytestconfig):
-    """With ``--rl-model`` or a served model that one is what is judged, so the recipe's ``min_accuracy`` holds for it."""
+    """With ``--rl-model`` or ``--rl-endpoint`` that model is what is judged, by the recipe's ``min_accuracy``."""
     judged = get_option(pytestconfig, "model") is not None or recipe.model.endpoint is not None
     if not judged or recipe.gate.min_accuracy is None:
         pytest.skip("judges the model of --rl-model or --rl-endpoint against a recipe's min_accuracy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -90,16 +91,12 @@ def chat_double(**behaviour: Any) -> Iterator[ChatDouble]:
             pass
 
         def handle(self) -> None:
-            try:
+            with contextlib.suppress(OSError, ValueError):  # the client has gone, or we cut it off
                 super().handle()
-            except (OSError, ValueError):  # the client has gone, or we cut it off
-                pass
 
         def finish(self) -> None:
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 super().finish()
-            except (OSError, ValueError):
-                pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -38,7 +38,14 @@ PATHS = {
     "baselines-dir": "suites/baselines",
 }
 CHOICES = {"update-baselines": ("new", "all")}
-METAVARS = {"recipe": "NAME|PATH", "endpoint": "URL", "data": "PATH", "limit": "N", "set": "KEY=VALUE", "pr-comment": "FILE"}
+METAVARS = {
+    "recipe": "NAME|PATH",
+    "endpoint": "URL",
+    "data": "PATH",
+    "limit": "N",
+    "set": "KEY=VALUE",
+    "pr-comment": "FILE",
+}
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -6,8 +6,8 @@ every record. So each difference is looked up: at the first token that differs, 
 the two tokens' log-probabilities are; under :data:`TIES` it is a tie.
 
 Greedy answers of an evaluation are compared as they are, so only the answers one at a time cost something: 8 times
-:data:`MOST_TOKENS` steps, once for a model's shape, engine and device, since a fault of that kind does not depend on the
-weights. Set ``[engine] canary = false`` to leave it out.
+:data:`MOST_TOKENS` steps, once for a model's shape, engine and device, since a fault of that kind does not depend on
+the weights. Set ``[engine] canary = false`` to leave it out.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ _TOGETHER = 64  # questions of a batch where nobody says its size and the evalua
 TIES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
 
 
-def canary_key(model: Mapping[str, str], engine: Mapping[str, Any], device: str, dtype: str, size: int | str) -> str:
-    """What a canary's result holds for: everything about a model but its weights, and what answers how."""
-    shape = {key: value for key, value in model.items() if key != "weights"}
-    return digest([shape, dict(engine), device, dtype, size])[:16]
+def canary_key(identity: Mapping[str, Any], size: int | str) -> str:
+    """What a canary's result holds for: everything about a model but its weights, and what answers how. ``identity``
+    has the parts ``model``, ``engine``, ``device`` and ``dtype`` of an evaluation's."""
+    shape = {key: value for key, value in identity["model"].items() if key != "weights"}
+    return digest([{**identity, "model": shape}, size])[:16]
 
 
 def keep_canary(stage: Path, store: Path, key: str, ask: Callable[[], dict[str, Any]] | None) -> None:
@@ -74,7 +75,7 @@ def run_canary(
     ``answered`` are the evaluation's own answers by question id, empty where they are not greedy. Without ``policy``
     there are no scores here, and texts alone are compared.
     """
-    few = chosen(questions)
+    few = chosen([each for each in questions if not answered or each.id in answered])
     most = min(MOST_TOKENS, decoding.max_new_tokens)
     greedy = decoding.model_copy(update={"temperature": 0.0, "samples_per_question": 1, "max_new_tokens": most})
     found: dict[str, Any] = {
@@ -159,9 +160,7 @@ def _gap(policy: Policy, before: Sequence[int], first: int | None, second: int |
     return float((values[0] - values[1]).abs())
 
 
-def _sentence(
-    asked: int, counts: Mapping[str, int], told: Sequence[Mapping[str, Any]], tolerance: float | None
-) -> str:
+def _sentence(asked: int, counts: Mapping[str, int], told: Sequence[Mapping[str, Any]], tolerance: float | None) -> str:
     if not told:
         return f"{asked} of {asked} answers are the same one at a time and in a batch"
     start = f"{len(told)} of {asked} answers differ between one at a time and a batch"

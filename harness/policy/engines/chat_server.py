@@ -28,7 +28,7 @@ _LATER = frozenset({408, 409, 425, 429})  # and every 5xx
 _CONNECT_SECONDS = 10.0
 
 
-class Unanswered(Exception):
+class Unanswered(Exception):  # noqa: N818 (what became of a request)
     """One answer could not be had; the text is the reason, in one line and without secrets."""
 
 

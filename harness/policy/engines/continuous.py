@@ -33,8 +33,8 @@ from harness.recipe_messages import nearest
 
 if TYPE_CHECKING:
     from harness.policy import Policy
-    from harness.records import Generation
     from harness.recipe import EvaluateSection
+    from harness.records import Generation
     from harness.tasks.question import Question
 
 _ON_CPU = 64  # sequences at once where nobody says: a GPU's memory decides there, a CPU's would be taken whole
@@ -176,7 +176,9 @@ class _Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # transfo
     def prepare_tensor_args(self, requests_with_new_token: Sequence[Any]) -> torch.Tensor:
         """Heights in [0, 1), float32 in the bits of int32, as transformers hands arguments over."""
         with self._lock:
-            heights = [self._height(each.state.request_id, each.state.position_offset) for each in requests_with_new_token]
+            heights = [
+                self._height(each.state.request_id, each.state.position_offset) for each in requests_with_new_token
+            ]
         return torch.tensor(heights, dtype=torch.float32).view(dtype=torch.int32)
 
     def _height(self, id_: str, place: int) -> float:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ModelError, TaskError
 from harness.policy.engines.chat_server import ChatServer, Served, Unanswered
 from harness.policy.engines.seeds import answer_seed
-from harness.records import Generation
+from harness.records import FinishReason, Generation
 
 if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
@@ -120,9 +120,7 @@ class EndpointEngine:
         because = f": {reason}" if had else ""
         return f"{self.served.url} ({self.model}): {lost} answers in a row could not be had{because}; {kept}"
 
-    def _all(
-        self, asked: Sequence[_Asked], decoding: EvaluateSection, workers: int
-    ) -> Iterator[Generation | None]:
+    def _all(self, asked: Sequence[_Asked], decoding: EvaluateSection, workers: int) -> Iterator[Generation | None]:
         """Every answer as it comes, failed ones with their error; ``None`` now and then while there is none.
 
         The threads are daemons: a server that hangs must not keep a session from ending.
@@ -196,7 +194,7 @@ class EndpointEngine:
             raise
 
 
-class _TooMany(Exception):
+class _TooMany(Exception):  # noqa: N818
     """More tokens than were asked for."""
 
 
@@ -212,13 +210,14 @@ def _generation(answer: dict[str, Any], question: Question, sample: int, decodin
     reason = choice.get("finish_reason") or ("length" if tokens >= decoding.max_new_tokens else "stop")
     if reason not in ("stop", "length"):
         raise Unanswered(f"finish_reason {str(reason)[:40]!r}")
+    finish: FinishReason = "length" if reason == "length" else "stop"
     return Generation(
         question_id=question.id,
         sample=sample,
         seed=decoding.seed,
         prompt=tuple(question.prompt),
         completion=_text(choice["message"].get("content")),
-        finish_reason=reason,
+        finish_reason=finish,
         prompt_tokens=prompt_tokens,
         completion_tokens=tokens,
     )

@@ -25,8 +25,8 @@ from harness.policy.policy import Policy
 
 if TYPE_CHECKING:
     from harness.policy.source import ModelSource
-    from harness.records import Generation
     from harness.recipe import EvaluateSection
+    from harness.records import Generation
     from harness.tasks.question import Question
 
 _AT_ONCE = 1024  # answers are handed out in so many: vLLM's generate returns when all are done

@@ -23,7 +23,9 @@ def test_an_address_is_read_as_it_is_pasted(given, url):
     assert server_url(url) == url
 
 
-@pytest.mark.parametrize("given", ["", "localhost:8000", "ftp://host/v1", "http://", "http://host:port/v1", "Qwen/Qwen2"])
+@pytest.mark.parametrize(
+    "given", ["", "localhost:8000", "ftp://host/v1", "http://", "http://host:port/v1", "Qwen/Qwen2"]
+)
 def test_what_is_no_address_is_refused(given):
     with pytest.raises(ValueError, match="write one such as http://localhost:8000/v1"):
         server_url(given)

@@ -115,7 +115,11 @@ def test_the_server_says_how_long_to_wait():
 
 
 LASTING = {
-    "5xx": (lambda: Reply(503, {"error": {"message": "no GPU is free"}}), "HTTP 503: no GPU is free (asked 3 times)", 3),
+    "5xx": (
+        lambda: Reply(503, {"error": {"message": "no GPU is free"}}),
+        "HTTP 503: no GPU is free (asked 3 times)",
+        3,
+    ),
     "refused": (lambda: Reply(400, {"error": {"message": "too long for me"}}), "HTTP 400: too long for me", 1),
     "detail": (lambda: Reply(422, {"detail": "Unexpected fields"}), "HTTP 422: Unexpected fields", 1),
     "cut": (lambda: CUT, "RemoteProtocolError", 3),
@@ -146,7 +150,9 @@ def test_an_answer_that_cannot_be_had_says_why_and_the_others_are_had(reply, rea
 
 def test_none_at_all_is_an_error_with_address_and_reason():
     with chat_double(chat=lambda number, body: Reply(500, "out of memory")) as double:
-        with pytest.raises(ModelError, match=r"served-model.*3 answers in a row could not be had.*500: out of memory") as no:
+        with pytest.raises(
+            ModelError, match=r"served-model.*3 answers in a row could not be had.*500: out of memory"
+        ) as no:
             ask(double, some(3), tries=2)
         assert double.url in str(no.value)
         # with earlier answers kept, it is these few that cannot be had
@@ -157,10 +163,9 @@ def test_none_at_all_is_an_error_with_address_and_reason():
 def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
     had: list[Any] = []
     with chat_double(chat=lambda number, body: answer() if len(double.bodies) <= 10 else Reply(500, "gone")) as double:
-        engine = EndpointEngine(double.url, tries=1, concurrency=2)
+        batches = EndpointEngine(double.url, tries=1, concurrency=2).answer(some(500), DECODING)
         with pytest.raises(ModelError, match=r"8 answers in a row.*500: gone.*10 answers before were had and are kept"):
-            for batch in engine.answer(some(500), DECODING):
-                had += batch
+            had.extend(each for batch in batches for each in batch)
         assert len(double.bodies) < 40
     assert len(had) == 10
     assert not any(each.error for each in had)
@@ -168,7 +173,11 @@ def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(401, "OPENAI_API_KEY is not set"), (403, "OPENAI_API_KEY is not set"), (404, "is the model's name as the server")],
+    [
+        (401, "OPENAI_API_KEY is not set"),
+        (403, "OPENAI_API_KEY is not set"),
+        (404, "is the model's name as the server"),
+    ],
 )
 def test_what_cannot_get_better_ends_at_once(status, said):
     with chat_double(chat=lambda number, body: Reply(status, {"error": {"message": "no"}})) as double:
@@ -258,9 +267,9 @@ def test_top_k_is_sent_where_asked_for_and_a_refusal_says_what_to_write():
 
 
 def test_a_server_that_does_not_keep_to_the_length_is_refused():
-    with chat_double(chat=lambda number, body: answer(tokens=200)) as double:
-        with pytest.raises(ModelError, match="gave 200 tokens where 32 at most were asked for"):
-            ask(double, some(1))
+    refused = pytest.raises(ModelError, match="gave 200 tokens where 32 at most were asked for")
+    with chat_double(chat=lambda number, body: answer(tokens=200)) as double, refused:
+        ask(double, some(1))
 
 
 @pytest.mark.parametrize(
