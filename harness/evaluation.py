@@ -89,7 +89,7 @@ class Evaluation:
 
         rows = []
         for record in self.records:
-            row = record.to_json()
+            row = asdict(record)
             row |= {f"reward:{name}": value for name, value in row.pop("rewards").items()}
             row |= {name: grade["correct"] for name, grade in row.pop("grades").items()}
             rows.append(row)

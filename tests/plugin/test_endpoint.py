@@ -69,9 +69,7 @@ def test_a_threshold_judges_the_served_model(served):
 def test_a_recipe_may_name_the_server(served):
     with chat_double(chat=right, listing=lambda: models("a", "b")) as double:
         recipe = (served.path / "suites/recipes/small.toml").read_text()
-        recipe = (
-            recipe.replace('name = "tiny"', f'name = "b"\nendpoint = "{double.url}"') + "[engine]\nconcurrency = 3\n"
-        )
+        named = recipe.replace('name = "tiny"', f'name = "b"\nendpoint = "{double.url}"')
         served.write(**{"suites/recipes/small.toml": f"{named}[engine]\nconcurrency = 3\n"})
         served.pytest("--rl-recipe", "small").assert_outcomes(passed=1, skipped=1)
         assert {body["model"] for body in double.bodies} == {"b"}

@@ -85,8 +85,8 @@ class ChatServer:
         try:
             listed = self._try("GET", "models")
         except Unanswered as reason:
-            # Not every server lists what it serves; one that cannot be reached serves nothing.
-            if self._asked_for and str(reason).startswith("HTTP 4"):
+            # Not every server can list what it serves; one that cannot be reached serves nothing.
+            if self._asked_for and str(reason).startswith("HTTP "):
                 return Served(self.url, self._asked_for)
             raise ModelError(f"{self.url}: {reason}; is it the address of an OpenAI-compatible server?") from None
         rows = listed.get("data")
@@ -139,6 +139,8 @@ class ChatServer:
                     reason = f"no chat completion in the answer: {self._clean(response.text) or 'empty'}"
                 else:
                     reason, wait = self._refused(response)
+                    if body is None and self._asked_for:
+                        raise Unanswered(reason)
             if attempt + 1 < self._tries:
                 self._wait(attempt, wait, reason)
         times = "once" if self._tries == 1 else f"{self._tries} times"

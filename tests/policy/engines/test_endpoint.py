@@ -230,10 +230,13 @@ def test_nothing_there_names_the_address():
         EndpointEngine(url, tries=2)
 
 
-@pytest.mark.parametrize("listing", [lambda: models("a", "b"), lambda: Reply(404, {}), lambda: models()])
+@pytest.mark.parametrize(
+    "listing", [lambda: models("a", "b"), lambda: Reply(404, {}), lambda: models(), lambda: Reply(500, "no cache")]
+)
 def test_a_named_model_needs_no_listing(listing):
     with chat_double(listing=listing) as double:
         assert EndpointEngine(double.url, "b").model == "b"
+    assert len(double.keys) == 1
 
 
 def test_what_is_listed_is_kept():
