@@ -28,8 +28,9 @@ from harness.identity import (
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
-from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
+from harness.policy.device import choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.policy.threads import calm_threads
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.served import endpoint_identity, open_endpoint, refusal, served_identity
 from harness.settings import Settings

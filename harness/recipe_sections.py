@@ -56,7 +56,9 @@ class Table(BaseModel, metaclass=_Explained):
 
 def gathered(section: type[Table], table: Any, rest: str) -> Any:
     """A table as it stands in a file, with the keys that ``section`` does not know put under ``rest``."""
-    if not isinstance(table, dict) or isinstance(table.get(rest), Mapping):
+    if not isinstance(table, dict):
+        return table
+    if isinstance(table.get(rest), Mapping) and table.keys() <= section.model_fields.keys():
         return table  # built in Python
     own = {key: value for key, value in table.items() if key in section.model_fields and key != rest}
     return {**own, rest: {key: value for key, value in table.items() if key not in own}}
