@@ -147,17 +147,13 @@ def evaluate(
     if all(record.status == "unscored" for record in records):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
     summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=decided is not None)
-    write_json(
-        stage / "summary.json",
-        {
-            **asdict(summary),
-            "planned_questions": len(questions),
-            "generation_key": keys.generation,
-            "grading_key": keys.grading,
-            "session": session if summary.unanswered else None,
-            **measured,
-        },
-    )
+    own = {
+        "planned_questions": len(questions),
+        "generation_key": keys.generation,
+        "grading_key": keys.grading,
+        **({"session": session} if summary.unanswered else {}),
+    }
+    write_json(stage / "summary.json", {**summary.to_json(), **own, **measured})
     return evaluation
 
 
@@ -176,7 +172,7 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
         in_looks = known.get("interval_kind") == "anytime"
         summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
-        write_json(stage / "summary.json", {**known, **asdict(summary), "grading_key": None})
+        write_json(stage / "summary.json", {**known, **summary.to_json(), "grading_key": None})
 
 
 def _is_complete(stage: Path, keys: Keys, decided: Decided | None, session: str | None) -> bool:

@@ -94,6 +94,13 @@ class Summary:
     at_k: Mapping[str, Any] | None = None
     unanswered: Mapping[str, Any] | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """A dict that ``json.dumps`` takes. ``unanswered`` is left out where there is none."""
+        table = asdict(self)
+        if self.unanswered is None:
+            del table["unanswered"]
+        return table
+
 
 def read_records(stage: Path) -> list[Record]:
     """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
