@@ -115,6 +115,17 @@ def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
     assert not any("error" in row for row in rows)
 
 
+def test_a_server_whose_answers_depend_on_the_batch_is_a_warning(served):
+    """The canary asks again, one at a time; this server then says something else."""
+    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
+        result = served.pytest("--rl-endpoint", double.url)
+    result.assert_outcomes(passed=1, skipped=1)
+    said = "8 of 8 answers differ between one at a time and a batch; only texts can be compared here"
+    result.stdout.fnmatch_lines([f"*! before: canary: {said}*"])
+    pages = [each.read_text() for each in (served.path / "rl-report").glob("**/*.html")]
+    assert any(said in page for page in pages)
+
+
 def test_a_dead_server_is_named(served):
     with chat_double() as double:
         url = double.url

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FILE = "canary.json"
 QUESTIONS = 8
-MOST_TOKENS = 48
+MOST_TOKENS = 24
 _TOGETHER = 64  # questions of a batch where nobody says its size and the evaluation's own answers are sampled ones
 
 # Differences of log-probabilities, by dtype of the weights. Scores of 16 to 32 lie 2e-6, 0.016 and 0.125 apart in

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from harness.tasks.question import Question
 
 _AT_ONCE = 1024  # answers are handed out in so many: vLLM's generate returns when all are done
+# Without vLLM's own reading of generation_config.json, which may cap the length of every answer.
+_DEFAULTS = {"enable_prefix_caching": True, "disable_log_stats": True, "generation_config": "vllm"}
 _OWNED = {
     "model": "write [model] name",
     "dtype": "write [model] dtype",
@@ -74,7 +76,7 @@ class VllmEngine:
                 model=str(source.path),
                 dtype=dtype,
                 seed=seed,
-                **{"enable_prefix_caching": True, "disable_log_stats": True, **(arguments or {})},
+                **{**_DEFAULTS, **(arguments or {})},
             )
         except Exception as error:  # vLLM, CUDA and its workers each raise their own
             reason = " ".join(str(error).split())[:300]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ModelError, TaskError
+from harness.catalog import find_recipe
+from harness.errors import ModelError, TaskError, TrainingError
+from harness.pipeline import Run, Settings
 from harness.policy.engines import chat_server
 from harness.policy.engines.endpoint import EndpointEngine
 from harness.policy.engines.seeds import answer_seed
@@ -318,3 +320,16 @@ def test_seeds_are_31_bits_and_one_an_answer():
     seeds = {answer_seed(seed, f"q/{n}", sample) for seed in range(3) for n in range(50) for sample in range(4)}
     assert len(seeds) == 600
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_without_pytest_what_is_served_is_not_trained_either(tmp_path):
+    changes = {"model.endpoint": "http://localhost:9", "model.name": "served-model"}
+    run = Run(find_recipe("tiny-arithmetic").override(changes), 0, Settings(runs_dir=tmp_path))
+    for stage in (run.trained, run.after, run.verdicts):
+        with pytest.raises(TrainingError, match="what http://localhost:9/v1 serves cannot be trained"):
+            stage()
+    with chat_double() as double:
+        served = Run(find_recipe("tiny-arithmetic").override({**changes, "model.endpoint": double.url}), 0)
+        with pytest.raises(ModelError, match="cannot be trained or loaded here"):
+            served.policy()
+    assert not list(tmp_path.iterdir())

@@ -59,6 +59,7 @@ def test_every_setting_arrives(vllm, original_folder, policy, questions):
         "seed": 0,
         "enable_prefix_caching": True,
         "disable_log_stats": True,
+        "generation_config": "vllm",
         "gpu_memory_utilization": 0.5,
     }
     assert (engine.name, engine.model, engine.device) == ("vllm", str(original_folder), "cuda")
