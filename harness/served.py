@@ -51,6 +51,7 @@ def endpoint_identity() -> dict[str, Any]:
 def served_environment(served: Served) -> dict[str, Any]:
     """Rows for a reader of ``environment.json``."""
     known = {
+        "device": "endpoint",
         "endpoint": served.url,
         "served_model": served.model,
         "served_root": served.root,

@@ -47,6 +47,7 @@ def test_a_served_model_is_evaluated_under_its_own_name(served):
     assert identity["engine"]["name"] == "endpoint"
     environment = json.loads((run / "environment.json").read_text())
     assert (environment["served_model"], environment["served_created"]) == ("org/served", 5)
+    assert environment["device"] == "endpoint"
     assert "unknown" in environment["weights"]
     records = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
     assert len(records) == 8

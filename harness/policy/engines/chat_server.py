@@ -29,7 +29,12 @@ _CONNECT_SECONDS = 10.0
 
 
 class Unanswered(Exception):  # noqa: N818 (what became of a request)
-    """One answer could not be had; the text is the reason, in one line and without secrets."""
+    """One answer could not be had; the text is the reason, in one line and without secrets. ``refused`` says that the
+    server is there and will not answer this one request."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ class ChatServer:
                 else:
                     reason, wait = self._refused(response)
                     if body is None and self._asked_for:
-                        raise Unanswered(reason)
+                        raise Unanswered(reason, refused=True)
             if attempt + 1 < self._tries:
                 self._wait(attempt, wait, reason)
         times = "once" if self._tries == 1 else f"{self._tries} times"
@@ -157,7 +162,7 @@ class ChatServer:
         if status == 404 and response.request.method == "POST":
             raise ModelError(f"{self.url}: {reason}; is the model's name as the server knows it?")
         if status not in _LATER and status < 500:
-            raise Unanswered(reason)
+            raise Unanswered(reason, refused=True)
         return reason, _retry_after(response.headers.get("retry-after"))
 
     def _wait(self, attempt: int, asked: float | None, reason: str) -> None:

@@ -18,6 +18,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, TaskError
@@ -37,6 +38,12 @@ _FEWEST_LOST = 8
 _AT_ONCE, _SECONDS = 16, 2.0
 
 _Asked = tuple["Question", int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    generation: Generation
+    refused: bool = False  # by a server that is there
 
 
 class EndpointEngine:
@@ -94,39 +101,40 @@ class EndpointEngine:
         had, in_a_row = 0, 0
         finished: list[Generation] = []
         since = time.monotonic()
-        for generation in self._all(asked, decoding, workers):
-            if isinstance(generation, Generation) and generation.error is None:
+        for answer in self._all(asked, decoding, workers):
+            if answer is not None and answer.generation.error is None:
                 had, in_a_row = had + 1, 0
-                finished.append(generation)
-            elif isinstance(generation, Generation):
-                lost, in_a_row = [*lost, generation], in_a_row + 1
+                finished.append(answer.generation)
+            elif answer is not None:
+                lost.append(answer.generation)
+                # A server that refuses some requests is there; one that refused all so far may as well not be.
+                in_a_row += not answer.refused or not (had or skipped)
                 if in_a_row >= max(_ROUNDS * workers, _FEWEST_LOST):
                     if finished:
                         yield finished
-                    raise ModelError(self._gone(in_a_row, had, generation.error or ""))
+                    raise ModelError(self._gone(in_a_row, had, answer.generation.error))
             if finished and (len(finished) >= _AT_ONCE or time.monotonic() - since > _SECONDS):
                 yield finished
                 finished, since = [], time.monotonic()
         if lost and not had and not skipped:
-            raise ModelError(self._gone(len(lost), had, lost[0].error or ""))
+            raise ModelError(self._gone(len(lost), had, lost[0].error))
         if finished or lost:
             yield finished + lost
 
     def close(self) -> None:
         self._server.close()
 
-    def _gone(self, lost: int, had: int, reason: str) -> str:
-        kept = f"{had} answers before were had and are kept; run the same again when it answers" if had else reason
-        because = f": {reason}" if had else ""
-        return f"{self.served.url} ({self.model}): {lost} answers in a row could not be had{because}; {kept}"
+    def _gone(self, lost: int, had: int, reason: str | None) -> str:
+        kept = f"; {had} answers before were had and are kept: run the same again when it answers" if had else ""
+        return f"{self.served.url} ({self.model}): {lost} answers in a row could not be had: {reason}{kept}"
 
-    def _all(self, asked: Sequence[_Asked], decoding: EvaluateSection, workers: int) -> Iterator[Generation | None]:
+    def _all(self, asked: Sequence[_Asked], decoding: EvaluateSection, workers: int) -> Iterator[_Answer | None]:
         """Every answer as it comes, failed ones with their error; ``None`` now and then while there is none.
 
         The threads are daemons: a server that hangs must not keep a session from ending.
         """
         waiting: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
-        done: queue.SimpleQueue[Generation | BaseException] = queue.SimpleQueue()
+        done: queue.SimpleQueue[_Answer | BaseException] = queue.SimpleQueue()
         for each in asked:
             waiting.put(each)
         ended = threading.Event()
@@ -160,11 +168,13 @@ class EndpointEngine:
         finally:
             ended.set()
 
-    def _ask(self, question: Question, sample: int, decoding: EvaluateSection) -> Generation:
+    def _ask(self, question: Question, sample: int, decoding: EvaluateSection) -> _Answer:
         try:
-            return _generation(self._complete(question, sample, decoding), question, sample, decoding)
-        except Unanswered as reason:
-            return _unanswered(question, sample, decoding, str(reason))
+            return _Answer(_generation(self._complete(question, sample, decoding), question, sample, decoding))
+        except Unanswered as lost:
+            prompt, reason = tuple(question.prompt), str(lost)
+            without = Generation(question.id, sample, decoding.seed, prompt, "", "error", 0, 0, error=reason)
+            return _Answer(without, lost.refused)
         except _TooMany as error:
             raise ModelError(f"{self.served.url} ({self.model}): {error}") from None
 
@@ -209,7 +219,7 @@ def _generation(answer: dict[str, Any], question: Question, sample: int, decodin
         )
     reason = choice.get("finish_reason") or ("length" if tokens >= decoding.max_new_tokens else "stop")
     if reason not in ("stop", "length"):
-        raise Unanswered(f"finish_reason {str(reason)[:40]!r}")
+        raise Unanswered(f"finish_reason {str(reason)[:40]!r}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
     return Generation(
         question_id=question.id,
@@ -221,11 +231,6 @@ def _generation(answer: dict[str, Any], question: Question, sample: int, decodin
         prompt_tokens=prompt_tokens,
         completion_tokens=tokens,
     )
-
-
-def _unanswered(question: Question, sample: int, decoding: EvaluateSection, reason: str) -> Generation:
-    prompt = tuple(question.prompt)
-    return Generation(question.id, sample, decoding.seed, prompt, "", "error", 0, 0, error=reason)
 
 
 def _text(content: Any) -> str:

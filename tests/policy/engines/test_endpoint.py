@@ -173,6 +173,17 @@ def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
     assert not any(each.error for each in had)
 
 
+def test_a_server_that_refuses_some_is_not_gone():
+    refusal = Reply(400, {"error": {"message": "too long"}})
+    with chat_double(chat=lambda number, body: refusal) as double:
+        lost = ask(double, some(40), concurrency=2, skip=[("t/0", 0)])
+        assert [each.error for each in lost.values()] == ["HTTP 400: too long"] * 39
+        del double.bodies[:]
+        with pytest.raises(ModelError, match=r"in a row could not be had: HTTP 400: too long$"):
+            ask(double, some(400), concurrency=2)
+        assert len(double.bodies) < 20, "nothing was ever had: the others need not be tried"
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
