@@ -79,7 +79,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         samples=samples,
         prompt=prompt_fingerprint(questions),
         grader=grader_fingerprint(recipe.rewards, {name: reward_source(name) for name in graders}),
-        engine="transformers",
+        engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},
         versions=versions("torch", "transformers", "trl"),
         commit=run.commit,

@@ -27,7 +27,7 @@ from harness.tasks import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection
 
 
@@ -103,7 +103,7 @@ def evaluate(
     decoding: EvaluateSection,
     keys: Keys,
     *,
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
@@ -111,7 +111,7 @@ def evaluate(
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
     Args:
-        open_policy: called only if something has to be generated.
+        open_engine: called only if something has to be generated.
         kept_stages: stage directories of other runs; answers with the same generation key are copied from them.
         progress: called with completions done and in all, after each batch.
         decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
@@ -134,7 +134,7 @@ def evaluate(
     while asked < len(questions):
         asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
         if len(done) < asked * decoding.samples_per_question:
-            cost = _generate(stage, questions[:asked], calls, decoding, done, open_policy, progress)
+            cost = _generate(stage, questions[:asked], calls, decoding, done, open_engine, progress)
             measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
             records = read_records(stage)
             done = {(record.question_id, record.sample) for record in records}
@@ -235,19 +235,18 @@ def _generate(
     calls: RewardCalls,
     decoding: EvaluateSection,
     done: set[tuple[str, int]],
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    from harness.policy import generate
     from harness.policy.device import peak_memory
 
     by_id = {question.id: question for question in questions}
-    policy = open_policy()
+    engine = open_engine()
     total, kept = len(questions) * decoding.samples_per_question, len(done)
     started = time.monotonic()
     progress(kept, total)
     with LineWriter(stage / "records.jsonl") as writer:
-        for batch in generate(policy, questions, decoding, skip=done):
+        for batch in engine.answer(questions, decoding, skip=done):
             for record in grade(batch, by_id, calls.rewards, calls):
                 writer.append(record.to_json())
             _keep_faults(stage, calls)
@@ -255,7 +254,7 @@ def _generate(
             progress(kept, total)
     return {
         "seconds": time.monotonic() - started,
-        "device": policy.device,
-        "model": policy.name,
-        "peak_memory_bytes": peak_memory(policy.device),
+        "device": engine.device,
+        "model": engine.model,
+        "peak_memory_bytes": peak_memory(engine.device),
     }
