@@ -1,9 +1,9 @@
 """A process that answers for another: ``python -m harness.policy.engines.shard_worker``.
 
-One line on standard input says what to open, ``{"model", "device", "dtype", "engine"}``; each further line is a request
-``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded, and for
-each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the user
-can mend something.
+One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine"}``; each further line is a
+request ``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded,
+and for each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the
+user can mend something.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
@@ -42,14 +42,13 @@ def main() -> None:
 
 
 def _open(opening: dict[str, Any]) -> Engine:
-    from harness.policy import load_policy
+    from harness.policy import load_policy, resolve_model
     from harness.policy.engines.opening import open_engine
     from harness.recipe import EngineSection
 
-    return open_engine(
-        EngineSection(**opening["engine"]),
-        lambda: load_policy(opening["model"], device=opening["device"], dtype=opening["dtype"]),
-    )
+    source = replace(resolve_model(opening["model"]), name=opening["name"])
+    where = {"device": opening["device"], "dtype": opening["dtype"]}
+    return open_engine(EngineSection(**opening["engine"]), lambda: load_policy(source, **where), source, **where)
 
 
 def _answer(engine: Engine, asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:

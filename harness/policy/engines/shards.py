@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import errors
 from harness.errors import HarnessError, ModelError
+from harness.launching import require_devices
 from harness.policy.engines.shard_process import Events, ShardProcess
 from harness.processes import gpus_for
 from harness.records import Generation
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from harness.policy.source import ModelSource
-    from harness.recipe import EngineSection, EvaluateSection
+    from harness.recipe import EngineSection, EvaluateSection, Recipe
     from harness.tasks.question import Question
 
 _MOST_STARTS = 2
@@ -55,6 +56,7 @@ class Shards:
         self.model, self.device = source.name, device
         self.peak_memory_bytes = 0
         opening = {
+            "name": source.name,
             "model": str(source.path),
             "device": device,
             "dtype": dtype,
@@ -155,6 +157,18 @@ class Shards:
             raise ModelError(f"{shard.name} {how} again, {when}; run again to go on from there. Its last lines:\n{log}")
         self._say(f"{shard.name} {how}, {when}; it is started again")
         shard.start()
+
+
+def open_shards(recipe: Recipe, source: ModelSource, *, device: str, dtype: str, say: Callable[[str], None]) -> Shards:
+    """The processes that a recipe's ``[launch]`` asks for on this machine, ready to answer.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        TrainingError: this machine has fewer GPUs.
+    """
+    require_devices(recipe.launch, device)
+    processes = recipe.launch.nproc_per_node
+    return Shards(source, recipe.engine, device=device, dtype=dtype, processes=processes, say=say).open()
 
 
 def dealt(questions: Sequence[Question], processes: int) -> list[list[Question]]:
