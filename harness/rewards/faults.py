@@ -12,7 +12,7 @@ itself is no fault: it says that the reward does not apply.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,6 @@ class Faults:
             }
             if each["retried"]:
                 self.retried[name] = int(each["retried"]), each["retried_for"]
-
-    @classmethod
-    def together(cls, several: Iterable[Faults]) -> Faults:
-        """The counts of several processes as one."""
-        total = cls()
-        for each in several:
-            for name, asked in each.asked.items():
-                total.ask(name, asked)
-            for name, reasons in each.reasons.items():
-                for reason, (count, first) in reasons.items():
-                    total.add(name, reason, count, first)
-            for name, (count, reason) in each.retried.items():
-                known, first_reason = total.retried.get(name, (0, reason))
-                total.retried[name] = known + count, first_reason
-        return total
 
     def __bool__(self) -> bool:
         return bool(self.reasons or self.retried)

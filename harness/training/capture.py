@@ -67,7 +67,7 @@ class CompletionLog:
         for each, _ in shares:
             for row in each:
                 self._writer.append(row)
-        if faults := Faults.together(each for _, each in shares):
+        if faults := _together([each for _, each in shares]):
             write_json(self._faults, faults.to_json())
 
     def _row(self, step: int, index: int, advantage: float, weights: Mapping[str, float]) -> dict[str, Any]:
@@ -95,6 +95,22 @@ class CompletionLog:
         if name in values and values[name] in (None, 1.0):
             return "unscored" if values[name] is None else "correct"
         return self._calls.grade(name, grader, completion, str(truth), row).status
+
+
+def _together(several: Sequence[Faults]) -> Faults:
+    """The counts of several processes as one. It is no method of theirs: a change of the rewards' package is one of the
+    graders, and every baseline would have to be recorded anew."""
+    total = Faults()
+    for each in several:
+        for name, asked in each.asked.items():
+            total.ask(name, asked)
+        for name, reasons in each.reasons.items():
+            for reason, (count, first) in reasons.items():
+                total.add(name, reason, count, first)
+        for name, (count, reason) in each.retried.items():
+            known, first_reason = total.retried.get(name, (0, reason))
+            total.retried[name] = known + count, first_reason
+    return total
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
