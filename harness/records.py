@@ -11,8 +11,8 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,19 +87,37 @@ class Summary:
     at_k: Mapping[str, Any] | None = None
 
 
-def read_records(stage: Path) -> list[Record]:
-    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
-    records: dict[tuple[str, int], Record] = {}
+def iter_records(stage: Path) -> Iterator[Record]:
+    """The records of a stage in the order they came, one at a time; a line of another shape is passed over, as a torn
+    one is, and so is a sample that was met before."""
+    seen: dict[str, set[int]] = {}
     for row in read_lines(stage / "records.jsonl"):
         try:
             record = Record.from_json(row)
         except (KeyError, TypeError):
             continue
-        records.setdefault((record.question_id, record.sample), record)
-    return list(records.values())
+        samples = seen.setdefault(record.question_id, set())
+        if record.sample not in samples:
+            samples.add(record.sample)
+            yield record
 
 
-def question_means(records: Sequence[Record]) -> dict[str, float]:
+def read_records(stage: Path) -> list[Record]:
+    """All records of a stage in the order they came. Turns that many prompts share are held once."""
+    turns: dict[tuple[tuple[str, str], ...], Message] = {}
+    prompts: dict[tuple[int, ...], tuple[Message, ...]] = {}
+
+    def shared(prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+        try:
+            once = tuple(turns.setdefault(tuple(turn.items()), turn) for turn in prompt)
+        except (AttributeError, TypeError):  # no chat turns
+            return prompt
+        return prompts.setdefault(tuple(map(id, once)), once)
+
+    return [replace(record, prompt=shared(record.prompt)) for record in iter_records(stage)]
+
+
+def question_means(records: Iterable[Record]) -> dict[str, float]:
     """Share of correct completions per question, over its scored ones; questions without any are left out."""
     scored: dict[str, list[bool]] = {}
     for record in records:

@@ -86,6 +86,7 @@ def train(directory: Path) -> None:
             "peak_memory_bytes": peak_memory(job.device),
             "stopped": stopped_by(job, directory),
             "selected": selected,
+            "training_key": job.key,
         },
     )
     for kept in directory.glob("best-*"):
