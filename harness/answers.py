@@ -1,7 +1,7 @@
 """The answers of one stage directory, and the way to those that are missing: taken from elsewhere, or generated.
 
     with Answers(stage, questions, rewards, decoding, keys, kept_stages) as answers:
-        answers.fill(questions, open_policy, progress)
+        answers.fill(questions, open_engine, progress)
 
 ``key.json`` says what every line of ``records.jsonl`` was made and graded with. It is written before the first line, and
 takes back its word on the grades before they are given anew, so whatever is killed in between leaves nothing that says
@@ -27,7 +27,7 @@ from harness.runs import LineWriter, read_json, write_json, write_lines
 from harness.tasks import Question
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection
 
 Progress = Callable[[int, int], None]
@@ -75,13 +75,13 @@ class Answers:
     def fill(
         self,
         asked: Sequence[Question],
-        open_policy: Callable[[], Policy],
+        open_engine: Callable[[], Engine],
         progress: Progress = lambda done, total: None,
     ) -> None:
         """See to it that each of these questions, some of all, has every answer.
 
         Args:
-            open_policy: called only if something has to be generated.
+            open_engine: called only if something has to be generated.
             progress: called with answers done and in all, after each batch.
         """
         missing = self._missing(asked)
@@ -91,7 +91,7 @@ class Answers:
         if missing and self._take(missing):
             missing = self._missing(asked)
         if missing:
-            self._generate(asked, len(missing), open_policy, progress)
+            self._generate(asked, len(missing), open_engine, progress)
 
     def means(self) -> dict[str, float]:
         """Share correct by question id, over what is answered so far; questions without a scored answer are left out."""
@@ -108,7 +108,9 @@ class Answers:
 
     def _write_key(self) -> None:
         kept = {"kept": asdict(self.taken)} if self.taken.answers else {}
-        write_json(self.stage / "key.json", {**{key: value for key, value in asdict(self.keys).items() if value}, **kept})
+        write_json(
+            self.stage / "key.json", {**{key: value for key, value in asdict(self.keys).items() if value}, **kept}
+        )
 
     def _append(self, records: Iterable[Record], writer: LineWriter) -> None:
         for record in records:
@@ -158,17 +160,16 @@ class Answers:
             yield from grade(waiting, self._questions, self.calls.rewards, self.calls)
 
     def _generate(
-        self, asked: Sequence[Question], missing: int, open_policy: Callable[[], Policy], progress: Progress
+        self, asked: Sequence[Question], missing: int, open_engine: Callable[[], Engine], progress: Progress
     ) -> None:
-        from harness.policy import generate
         from harness.policy.device import peak_memory
 
-        policy, total = open_policy(), len(asked) * self.decoding.samples_per_question
+        engine, total = open_engine(), len(asked) * self.decoding.samples_per_question
         done, started = total - missing, time.monotonic()
         progress(done, total)
         there = {(name, sample) for name, marks in self._marks.items() for sample in marks}
         with LineWriter(self.stage / "records.jsonl") as writer:
-            for batch in generate(policy, asked, self.decoding, skip=there):
+            for batch in engine.answer(asked, self.decoding, skip=there):
                 self._append(grade(batch, self._questions, self.calls.rewards, self.calls), writer)
                 self.generated += len(batch)
                 self.generated_tokens += sum(each.completion_tokens for each in batch)
@@ -176,9 +177,9 @@ class Answers:
                 progress(done, total)
         self.cost = {
             "seconds": self.cost.get("seconds", 0.0) + time.monotonic() - started,
-            "device": policy.device,
-            "model": policy.name,
-            "peak_memory_bytes": peak_memory(policy.device),
+            "device": engine.device,
+            "model": engine.model,
+            "peak_memory_bytes": peak_memory(engine.device),
         }
 
 

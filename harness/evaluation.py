@@ -27,7 +27,7 @@ from harness.tasks import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection
 
 
@@ -105,7 +105,7 @@ def evaluate(
     decoding: EvaluateSection,
     keys: Keys,
     *,
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
@@ -113,7 +113,7 @@ def evaluate(
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
     Args:
-        open_policy: called only if something has to be generated.
+        open_engine: called only if something has to be generated.
         kept_stages: stage directories of other runs; answers to the same questions with the same keys are copied
             from them, and only the others are asked for.
         progress: called with completions done and in all, after each batch.
@@ -127,7 +127,7 @@ def evaluate(
     with Answers(stage, questions, rewards, decoding, keys, kept_stages) as answers:
         while asked < len(questions):
             asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
-            answers.fill(questions[:asked], open_policy, progress)
+            answers.fill(questions[:asked], open_engine, progress)
             if decided is not None and decided(answers.means(), asked):
                 break
     counted = set(order[:asked])

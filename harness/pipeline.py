@@ -44,6 +44,7 @@ from harness.what_ran import held_by_another, opened_by, write_what_runs
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection, Recipe
 
 
@@ -62,6 +63,7 @@ class Run:
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
         self._made: dict[str, Evaluation] = {}
         self._policy: tuple[str, Policy] | None = None
+        self._asked: tuple[str, Engine] | None = None
         # Reward functions of the user's are found beside the recipe and in the working directory.
         folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
         sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
@@ -234,8 +236,12 @@ class Run:
         """Let go of the loaded model and its memory, and of the records that were read."""
         for made in self._made.values():
             made.forget()
-        if self._policy is not None:  # collecting garbage costs a twentieth of a second
-            self._policy = None
+        asked, policy = self._asked, self._policy
+        self._asked = self._policy = None
+        if asked is not None:
+            asked[1].close()
+        elif policy is not None:  # collecting garbage costs a twentieth of a second
+            del policy
             release_memory()
 
     def keep(self, verdict: Verdict) -> None:
@@ -268,6 +274,16 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
+    def _engine(self, source: ModelSource) -> Engine:
+        calm_threads()
+        from harness.policy.engines.opening import open_engine
+
+        key = str(source.path)
+        if self._asked is None or self._asked[0] != key:
+            self.release()
+            self._asked = key, open_engine(self.recipe.engine, lambda: self._open(source))
+        return self._asked[1]
+
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
         return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
@@ -280,6 +296,7 @@ class Run:
             self.fingerprint(source),
             questions,
             decoding,
+            self.recipe.engine,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
         )
@@ -311,7 +328,7 @@ class Run:
                 self.recipe.rewards,
                 decoding,
                 keys,
-                open_policy=lambda: self._open(source),
+                open_engine=lambda: self._engine(source),
                 kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,

@@ -23,6 +23,7 @@ from harness.recipe_checks import check, fewest_questions, read_rewards
 from harness.recipe_messages import line_of, sections
 from harness.recipe_sections import (
     DataSection,
+    EngineSection,
     EvaluateSection,
     GateSection,
     HealthSection,
@@ -36,6 +37,7 @@ from harness.rewards.settings import Rewards
 
 __all__ = [
     "DataSection",
+    "EngineSection",
     "EvaluateSection",
     "GateSection",
     "HealthSection",
@@ -69,6 +71,7 @@ class Recipe(Table):
     data: DataSection | None = None
     lora: LoraSection | None = None
     evaluate: EvaluateSection = EvaluateSection()
+    engine: EngineSection = EngineSection()
     gate: GateSection = GateSection()
     health: HealthSection = HealthSection()
     source: Path | None = Field(default=None, exclude=True, repr=False)
@@ -119,6 +122,7 @@ class Recipe(Table):
         tables: dict[str, Any] = self.model_dump(exclude_none=True)
         tables["rewards"] = self.rewards.table()
         tables["train"] = {"method": self.train.method, **tables["train"]["arguments"]}
+        tables["engine"] |= tables["engine"].pop("arguments")
         tables["health"] |= tables["health"].pop("limits")
         return tables
 

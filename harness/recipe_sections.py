@@ -54,6 +54,20 @@ class Table(BaseModel, metaclass=_Explained):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def gathered(section: type[Table], table: Any, rest: str) -> Any:
+    """A table as it stands in a file, with the keys that ``section`` does not know put under ``rest``."""
+    if not isinstance(table, dict) or isinstance(table.get(rest), Mapping):
+        return table  # built in Python
+    own = {key: value for key, value in table.items() if key in section.model_fields and key != rest}
+    return {**own, rest: {key: value for key, value in table.items() if key not in own}}
+
+
+def _batch_size(given: Any) -> Any:
+    if given != "auto" and not (type(given) is int and given >= 1):
+        raise PydanticCustomError("batch_size", 'must be a whole number of 1 or more, or "auto"')
+    return given
+
+
 class ModelSection(Table):
     """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file.
 
@@ -96,14 +110,7 @@ class TrainSection(Table):
     @model_validator(mode="before")
     @classmethod
     def _gather_arguments(cls, table: Any) -> Any:
-        if not isinstance(table, dict):
-            return table
-        if table.keys() <= {"method", "arguments"} and isinstance(table.get("arguments", {}), Mapping):
-            return table  # built in Python
-        return {
-            **({"method": table["method"]} if "method" in table else {}),
-            "arguments": {key: value for key, value in table.items() if key != "method"},
-        }
+        return gathered(cls, table, "arguments")
 
 
 class DataSection(Table):
@@ -142,7 +149,10 @@ class LoraSection(Table):
 
 
 class EvaluateSection(Table):
-    """``[evaluate]``: how answers are decoded. Temperature 0 is greedy; ``top_k = 0`` and ``top_p = 1`` cut nothing."""
+    """``[evaluate]``: how answers are decoded. Temperature 0 is greedy; ``top_k = 0`` and ``top_p = 1`` cut nothing.
+
+    ``batch_size`` is how many answers are written at once: ``"auto"`` takes what memory holds and what is quickest.
+    """
 
     max_new_tokens: Positive = 512
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -150,11 +160,28 @@ class EvaluateSection(Table):
     top_k: Annotated[int, Field(ge=0)] = 0
     samples_per_question: Positive = 1
     seed: int = 0
-    batch_size: Positive = 64
+    batch_size: Annotated[int | str, BeforeValidator(_batch_size)] = "auto"
     # During training: see harness.training.during.
     every_steps: Positive | None = None
     during_questions: Positive = 64
     keep_best: bool = False
+
+
+class EngineSection(Table):
+    """``[engine]``: what answers questions; see :mod:`harness.policy.engines`. Every other key goes to that engine.
+
+    ``sampling`` is who samples in GRPO: ``"shared"`` computes a group's prompt once, as the default engine does
+    (:mod:`harness.training.sampling`); ``"trl"`` leaves it to the trainer.
+    """
+
+    name: Literal["transformers", "continuous", "vllm"] = "transformers"
+    sampling: Literal["shared", "trl"] = "shared"
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_arguments(cls, table: Any) -> Any:
+        return gathered(cls, table, "arguments")
 
 
 class HealthSection(Table):
@@ -174,10 +201,7 @@ class HealthSection(Table):
     @model_validator(mode="before")
     @classmethod
     def _gather_limits(cls, table: Any) -> Any:
-        if not isinstance(table, dict) or isinstance(table.get("limits"), Mapping):
-            return table  # built in Python
-        own = {key: value for key, value in table.items() if key in cls.model_fields}
-        return {**own, "limits": {key: value for key, value in table.items() if key not in own}}
+        return gathered(cls, table, "limits")
 
     @property
     def signal(self) -> float | None:

@@ -117,6 +117,14 @@ def read_records(stage: Path) -> list[Record]:
     return [replace(record, prompt=shared(record.prompt)) for record in iter_records(stage)]
 
 
+def correct_counts(records: Iterable[Record], order: Iterable[str]) -> dict[str, int]:
+    """Correct completions by question id, in this order; an unscored one is not correct."""
+    counts = dict.fromkeys(order, 0)
+    for record in records:
+        counts[record.question_id] += record.status == "correct"
+    return counts
+
+
 def question_means(records: Iterable[Record]) -> dict[str, float]:
     """Share of correct completions per question, over its scored ones; questions without any are left out."""
     scored: dict[str, list[bool]] = {}

@@ -13,13 +13,15 @@ import tomli_w
 from harness.environment import describe, without_secrets
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
-from harness.runs import read_json, write_json, write_lines, write_text
+from harness.runs import read_json, read_lines, write_json, write_lines, write_text
+from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.baselines import RecordedBaseline
     from harness.pipeline import Run
     from harness.recipe import Recipe
 
+QUESTIONS = "questions.jsonl"
 OVERRIDES = "overrides.json"
 HELD_AGAINST = "baseline.json"
 
@@ -39,7 +41,7 @@ def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> N
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
     if not read_json(directory / "environment.json"):
         write_lines(
-            directory / "questions.jsonl",
+            directory / QUESTIONS,
             (
                 {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
                 for each in run.questions.test
@@ -51,6 +53,14 @@ def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> N
     write_text(directory / "recipe.toml", recipe_text(run.recipe))
     if (changed := overrides(run.recipe)) is not None:
         write_json(directory / OVERRIDES, changed)
+
+
+def read_questions(directory: Path) -> list[Question]:
+    """The test questions of a run, in their order."""
+    return [
+        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
+        for row in read_lines(directory / QUESTIONS)
+    ]
 
 
 def recipe_text(recipe: Recipe) -> str:

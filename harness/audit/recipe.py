@@ -95,9 +95,7 @@ class Audit:
             totals=tuple(Total(**each) for each in kept["totals"]),
             disagreements=tuple(Disagreement(**each) for each in kept["disagreements"]),
             golds=tuple(
-                GoldCheck(
-                    **{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()}
-                )
+                GoldCheck(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()})
                 for each in kept["golds"]
             ),
         )

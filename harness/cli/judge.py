@@ -17,8 +17,8 @@ from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, plan_lines
 from harness.records import iter_records
-from harness.runs import read_json, read_lines
-from harness.tasks import Question
+from harness.runs import read_json
+from harness.what_ran import read_questions
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -96,10 +96,7 @@ def _evaluation(path: Path) -> Baseline:
     if stage is None or identity is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
     environment = read_json(path / "environment.json") or {}
-    questions = [
-        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
-        for row in read_lines(path / "questions.jsonl")
-    ][: summary["questions"]]
+    questions = read_questions(path)[: summary["questions"]]
     correct = dict.fromkeys((question.id for question in questions), 0)
     for record in iter_records(stage):
         if record.status == "unscored":

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.identity import Keys, grading_identity, training_dtype
+from harness.identity import Keys, engine_identity, grading_identity, training_dtype
 from harness.learning import learning_of, rows_of
 from harness.policy.adapter import base_json
-from harness.recipe import EvaluateSection
+from harness.recipe import EngineSection, EvaluateSection
 from harness.runs import read_json, write_lines
 from harness.training.arguments import argument_defaults
 
@@ -52,6 +52,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         signal=_signal(run),
         during=_during(run),
         key=run.training_key,
+        sampling=run.recipe.engine.sampling,
     )
 
     run.settings.announce(f"{run.id} train", "starting")
@@ -100,9 +101,9 @@ def _signal(run: Run) -> dict[str, Any] | None:
         samples_per_question=int(arguments["num_generations"]),
         batch_size=run.recipe.evaluate.batch_size,
     )
-    # The trainer's weights answer, in its dtype.
+    # The trainer's weights answer, in its dtype and with the default engine.
     generation = run.generation(run.base, decoding, run.questions.train)
-    generation["dtype"] = training_dtype(run.recipe.model.dtype)
+    generation |= {"dtype": training_dtype(run.recipe.model.dtype), "engine": engine_identity(EngineSection())}
     keys = Keys.of(generation, grading_identity(run.recipe, run.questions.train))
     return {
         "limit": limit,

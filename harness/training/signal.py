@@ -58,6 +58,8 @@ def check_signal(job: Job, policy: Policy, directory: Path) -> dict[str, Any] | 
 
 def _answers(job: Job, policy: Policy, directory: Path, count: int) -> list[Record]:
     """Graded answers to the first ``count`` training questions."""
+    from harness.policy.engines.local import TransformersEngine
+
     assert job.signal is not None
     stage, decoding = directory.parent / "signal", EvaluateSection(**job.signal["decoding"])
     questions = [as_question(row) for row in job.rows]
@@ -67,6 +69,6 @@ def _answers(job: Job, policy: Policy, directory: Path, count: int) -> list[Reco
         report_activity(directory, f"signal check, {done}/{total} answers")
 
     with Answers(stage, questions, job.rewards, decoding, keys, map(Path, job.signal["kept"])) as answers:
-        answers.fill(asked, lambda: policy, progress)
+        answers.fill(asked, lambda: TransformersEngine(policy), progress)
     counted = {question.id for question in asked}
     return [record for record in iter_records(stage) if record.question_id in counted]

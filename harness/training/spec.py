@@ -23,7 +23,7 @@ class Job:
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
     ``signal`` is the signal check's work and ``during`` that of the evaluation during training
     (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
-    content hash by which other recipes find what is trained.
+    content hash by which other recipes find what is trained. ``sampling`` is the recipe's ``[engine] sampling``.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Job:
     signal: dict[str, Any] | None = None
     during: dict[str, Any] | None = None
     key: str = ""
+    sampling: str = "shared"
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
