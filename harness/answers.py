@@ -3,9 +3,9 @@
     with Answers(stage, questions, rewards, decoding, keys, kept_stages) as answers:
         answers.fill(questions, open_engine, progress)
 
-``key.json`` says what every line of ``records.jsonl`` was made and graded with. It is written before the first line, and
-takes back its word on the grades before they are given anew, so whatever is killed in between leaves nothing that says
-more than it holds.
+``key.json`` says what every line of ``records.jsonl`` was made and graded with. It is written before the first line,
+and takes back its word on the grades before they are given anew, so whatever is killed in between leaves nothing that
+says more than it holds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Answers:
             self._generate(asked, len(missing), open_engine, progress)
 
     def means(self) -> dict[str, float]:
-        """Share correct by question id, over what is answered so far; questions without a scored answer are left out."""
+        """Share correct by question id, of what is answered so far; questions without a scored answer are left out."""
         scored = {name: [mark for mark in marks.values() if mark is not None] for name, marks in self._marks.items()}
         return {name: sum(marks) / len(marks) for name, marks in scored.items() if marks}
 

@@ -53,8 +53,8 @@ class Found(NamedTuple):
 
 @dataclass
 class Taken:
-    """What was taken from elsewhere, and what it saved: ``kept`` of ``summary.json``. ``runs`` counts answers by the run
-    directory that they were found in; ``seconds`` are what they took there, where that is known."""
+    """What was taken from elsewhere, and what it saved: ``kept`` of ``summary.json``. ``runs`` counts answers by the
+    run directory that they were found in; ``seconds`` are what they took there, where that is known."""
 
     answers: int = 0
     tokens: int = 0
@@ -148,11 +148,16 @@ class KeptAnswers:
         offset = 0
         for line in stage.file:
             record = _parsed(line)
-            if record is not None and (each := (record.question_id, record.sample)) in missing:
-                if tuple(record.prompt) == tuple(self._questions[record.question_id].prompt):
-                    self._places[each] = _Place(stage, offset, len(line))
-                    missing.discard(each)
+            if record is not None and self._is_wanted(record, missing):
+                each = record.question_id, record.sample
+                self._places[each] = _Place(stage, offset, len(line))
+                missing.discard(each)
             offset += len(line)
+
+    def _is_wanted(self, record: Record, missing: set[Wanted]) -> bool:
+        if (record.question_id, record.sample) not in missing:
+            return False
+        return tuple(record.prompt) == tuple(self._questions[record.question_id].prompt)
 
     def _read(self, place: _Place, wanted: Wanted) -> Record | None:
         place.stage.file.seek(place.offset)

@@ -95,7 +95,13 @@ class Audit:
             totals=tuple(Total(**each) for each in kept["totals"]),
             disagreements=tuple(Disagreement(**each) for each in kept["disagreements"]),
             golds=tuple(
-                GoldCheck(**{key: tuple(value) if isinstance(value, list) else value for key, value in each.items()})
+                GoldCheck(
+                    each["name"],
+                    each["questions"],
+                    tuple(each["refused"]),
+                    each["numbers"],
+                    tuple(each["accepted_one_more"]),
+                )
                 for each in kept["golds"]
             ),
         )

@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
         failed = failed or over.passed is False
-    if line := saved_line(saved for made in runs for saved in made.saved.values()):
-        print(line)
+    if kept := saved_line(saved for made in runs for saved in made.saved.values()):
+        print(kept)
     render([made.directory for made in runs], options.report_dir)
     return int(failed)
 
