@@ -11,6 +11,7 @@ says more than it holds.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -57,7 +58,7 @@ class Answers:
         self.calls = self._grade_again(known, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
         self.taken = Taken.of(known.get("kept"))
         self._write_key()
-        self._marks: dict[str, dict[int, bool | None]] = {}
+        self._marks: dict[int, dict[str, bool | None]] = {}  # by sample, then by question
         for record in iter_records(stage):
             self._mark(record)
         others = (other for other in kept_stages if other != stage)
@@ -95,16 +96,23 @@ class Answers:
 
     def means(self) -> dict[str, float]:
         """Share correct by question id, of what is answered so far; questions without a scored answer are left out."""
-        scored = {name: [mark for mark in marks.values() if mark is not None] for name, marks in self._marks.items()}
-        return {name: sum(marks) / len(marks) for name, marks in scored.items() if marks}
+        right: Counter[str] = Counter()
+        scored: Counter[str] = Counter()
+        for marks in self._marks.values():
+            for question, mark in marks.items():
+                if mark is not None:
+                    right[question] += mark
+                    scored[question] += 1
+        return {question: right[question] / count for question, count in scored.items()}
 
     def _missing(self, asked: Iterable[Question]) -> list[Wanted]:
-        samples = range(self.decoding.samples_per_question)
-        return [(each.id, sample) for each in asked for sample in samples if sample not in self._marks.get(each.id, ())]
+        samples = [(sample, self._marks.get(sample, {})) for sample in range(self.decoding.samples_per_question)]
+        return [(each.id, sample) for each in asked for sample, marks in samples if each.id not in marks]
 
     def _mark(self, record: Record) -> None:
         mark = None if record.status == "unscored" else record.status == "correct"
-        self._marks.setdefault(record.question_id, {})[record.sample] = mark
+        question = self._questions.get(record.question_id)  # whose id is held already
+        self._marks.setdefault(record.sample, {})[question.id if question else record.question_id] = mark
 
     def _write_key(self) -> None:
         kept = {"kept": asdict(self.taken)} if self.taken.answers else {}
@@ -167,7 +175,7 @@ class Answers:
         engine, total = open_engine(), len(asked) * self.decoding.samples_per_question
         done, started = total - missing, time.monotonic()
         progress(done, total)
-        there = {(name, sample) for name, marks in self._marks.items() for sample in marks}
+        there = {(question, sample) for sample, marks in self._marks.items() for question in marks}
         with LineWriter(self.stage / "records.jsonl") as writer:
             for batch in engine.answer(asked, self.decoding, skip=there):
                 self._append(grade(batch, self._questions, self.calls.rewards, self.calls), writer)

@@ -90,15 +90,15 @@ class Summary:
 def iter_records(stage: Path) -> Iterator[Record]:
     """The records of a stage in the order they came, one at a time; a line of another shape is passed over, as a torn
     one is, and so is a sample that was met before."""
-    seen: dict[str, set[int]] = {}
+    seen: dict[int, set[str]] = {}  # questions by sample
     for row in read_lines(stage / "records.jsonl"):
         try:
             record = Record.from_json(row)
         except (KeyError, TypeError):
             continue
-        samples = seen.setdefault(record.question_id, set())
-        if record.sample not in samples:
-            samples.add(record.sample)
+        questions = seen.setdefault(record.sample, set())
+        if record.question_id not in questions:
+            questions.add(record.question_id)
             yield record
 
 

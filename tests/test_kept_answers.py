@@ -273,7 +273,14 @@ def test_what_belongs_to_an_answers_core() -> None:
     plain = of(QUESTIONS[:5])
     for same in (of(QUESTIONS[:6]), of(QUESTIONS[:5], samples_per_question=4), of(QUESTIONS[:5], batch_size=3)):
         assert (same.answer, same.grader) == (plain.answer, plain.grader)
-    others = ({"temperature": 0.5}, {"max_new_tokens": 7}, {"seed": 1}, {"top_k": 2}, {"device": "cuda"}, {"model": "v"})
+    others = (
+        {"temperature": 0.5},
+        {"max_new_tokens": 7},
+        {"seed": 1},
+        {"top_k": 2},
+        {"device": "cuda"},
+        {"model": "v"},
+    )
     assert len({of(QUESTIONS[:5], **other).answer for other in others} | {plain.answer}) == 7
     assert of(QUESTIONS[:6]).generation != plain.generation != of(QUESTIONS[:5], samples_per_question=4).generation
     strict = grading_identity(recipe.override({"rewards": {"boxed_exact": 1.0}}), QUESTIONS[:5])
