@@ -21,7 +21,28 @@ from typing import Any
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "reports")]
 
 SIZES = (1_000, 20_000)
-WORDS = "we add the two numbers then take half of what is left and so the answer must be near that".split()
+WORDS = [
+    "we",
+    "add",
+    "the",
+    "two",
+    "numbers",
+    "then",
+    "take",
+    "half",
+    "of",
+    "what",
+    "is",
+    "left",
+    "and",
+    "so",
+    "the",
+    "answer",
+    "must",
+    "be",
+    "near",
+    "that",
+]
 SYSTEM = "Work out the answer step by step and put it in \\boxed{}."
 
 

@@ -1,8 +1,7 @@
-"""What was trained or answered once is found by what decides it: by other recipes, and where its folder was copied to."""
+"""What was trained or answered once is found by what decides it: by other recipes, and where it was copied to."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,7 @@ def test_a_kill_while_copying_leaves_nothing_that_counts(first, runs, monkeypatc
 def test_weights_are_not_stored_twice_where_the_file_system_can(runs):
     other = make(runs, "other")
     source = runs / other.trained().summary["source"] / "train" / "final" / "model.safetensors"
-    assert os.stat(other.trained().model / "model.safetensors").st_ino == source.stat().st_ino
+    assert (other.trained().model / "model.safetensors").stat().st_ino == source.stat().st_ino
     assert not list((other.directory / "train").glob("checkpoint-*"))
 
 
