@@ -37,7 +37,8 @@ Progress = Callable[[int, int], None]
 class Answers:
     """A stage directory while it is filled. All that is held of an answer is whether it is correct.
 
-    Opening it sets aside what another policy answered there, and grades again what other graders graded.
+    Opening it sets aside what another policy answered there, grades again what other graders graded, and drops the
+    records of answers that could not be had.
 
     Args:
         kept_stages: other stage directories, where answers with the same keys may lie.
@@ -59,6 +60,7 @@ class Answers:
         self.taken = Taken.of(known.get("kept"))
         self._write_key()
         self._marks: dict[int, dict[str, bool | None]] = {}  # by sample, then by question
+        _forget_unanswered(stage)
         for record in iter_records(stage):
             self._mark(record)
         others = (other for other in kept_stages if other != stage)
@@ -199,3 +201,9 @@ def _claimed(stage: Path, keys: Keys) -> dict[str, Any]:
     if stage.exists():
         stage.rename(stage.with_name(f".{stage.name}-{time.time_ns()}"))
     return {}
+
+
+def _forget_unanswered(stage: Path) -> None:
+    if any(record.error is not None for record in iter_records(stage)):
+        kept = (record.to_json() for record in iter_records(stage) if record.error is None)
+        write_lines(stage / "records.jsonl", kept)

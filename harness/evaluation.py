@@ -91,7 +91,7 @@ class Evaluation:
 
         rows = []
         for record in self.records:
-            row = record.to_json()
+            row = asdict(record)
             row |= {f"reward:{name}": value for name, value in row.pop("rewards").items()}
             row |= {name: grade["correct"] for name, grade in row.pop("grades").items()}
             rows.append(row)
@@ -109,6 +109,7 @@ def evaluate(
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
+    session: str | None = None,
 ) -> Evaluation:
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
@@ -119,9 +120,10 @@ def evaluate(
         progress: called with completions done and in all, after each batch.
         decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
             question id, questions asked so far)`` says that the verdict is known. ``None`` asks all.
+        session: answers that could not be had are asked for again, but not twice by one session.
     """
     order = [question.id for question in questions]
-    if _is_complete(stage, keys, decided):
+    if _is_complete(stage, keys, decided, session):
         return Evaluation(stage, order)
     asked = 0
     with Answers(stage, questions, rewards, decoding, keys, kept_stages) as answers:
@@ -142,10 +144,11 @@ def evaluate(
     write_json(
         stage / "summary.json",
         {
-            **asdict(summary),
+            **summary.to_json(),
             "planned_questions": len(questions),
             "generation_key": keys.generation,
             "grading_key": keys.grading,
+            **({"session": session} if summary.unanswered else {}),
             **measured,
             "source": answers.taken.most if measured["seconds"] is None else None,
             "kept": asdict(answers.taken) if answers.taken.answers else None,
@@ -169,12 +172,14 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
         in_looks = known.get("interval_kind") == "anytime"
         summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
-        write_json(stage / "summary.json", {**known, **asdict(summary), "grading_key": None})
+        write_json(stage / "summary.json", {**known, **summary.to_json(), "grading_key": None})
 
 
-def _is_complete(stage: Path, keys: Keys, decided: Decided | None) -> bool:
+def _is_complete(stage: Path, keys: Keys, decided: Decided | None, session: str | None) -> bool:
     summary = read_json(stage / "summary.json") or {}
     if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
+        return False
+    if summary.get("unanswered") and (session is None or summary.get("session") != session):
         return False
     if count_lines(stage / "records.jsonl") < sum(summary["counts"].values()):
         return False  # a copy of the directory that was not finished

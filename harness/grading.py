@@ -28,12 +28,29 @@ def grade(
 ) -> list[Record]:
     """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
 
-    ``calls`` are those functions, where they are called batch after batch: it counts their faults.
+    ``calls`` are those functions, where they are called batch after batch: it counts their faults. They never see an
+    answer that could not be had.
     """
-    try:
-        asked = [questions[generation.question_id] for generation in generations]
-    except KeyError as error:
-        raise TaskError(f"an answer belongs to question {error}, which is not among the questions") from None
+    for generation in generations:
+        if generation.question_id not in questions:
+            name = repr(generation.question_id)
+            raise TaskError(f"an answer belongs to question {name}, which is not among the questions")
+    graded = iter(_graded([each for each in generations if each.error is None], questions, rewards, calls))
+    return [
+        next(graded) if each.error is None else _without_answer(each, questions[each.question_id], rewards)
+        for each in generations
+    ]
+
+
+def _graded(
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None,
+) -> list[Record]:
+    if not generations:
+        return []
+    asked = [questions[generation.question_id] for generation in generations]
     scores = score_all(
         [[dict(message) for message in question.prompt] for question in asked],
         [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
@@ -55,6 +72,18 @@ def grade(
         )
         for generation, question, score in zip(generations, asked, scores, strict=True)
     ]
+
+
+def _without_answer(generation: Generation, question: Question, rewards: Mapping[str, float]) -> Record:
+    return Record(
+        **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+        ground_truth=question.ground_truth,
+        extracted=None,
+        status="unscored",
+        reward=None,
+        rewards=dict.fromkeys(rewards),
+        grades={name: {"extracted": None, "correct": None} for name in ("boxed_exact", "boxed_numeric")},
+    )
 
 
 def grade_kept(records: Iterable[Record], questions: Mapping[str, Question], calls: RewardCalls) -> Iterator[Record]:
@@ -103,6 +132,7 @@ def summarise(
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
         at_k=found,
+        unanswered=tally.unanswered(),
     )
 
 
@@ -116,6 +146,7 @@ class _Tally:
         self.rewards: dict[str, array[float]] = {}
         self.graded = {"boxed_exact": array("d"), "boxed_numeric": array("d")}
         self._scored: dict[str, tuple[int, int]] = {}  # right and all, by question
+        self._reasons: Counter[str] = Counter()  # why an engine could not have an answer
 
     def seen(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
@@ -127,11 +158,26 @@ class _Tally:
         right, asked = self._scored.get(question, (0, 0))
         return right / asked if asked else None
 
+    def unanswered(self) -> dict[str, Any] | None:
+        """Answers that an engine could not have: ``{"answers", "of", "reasons": {reason: answers}, "sentence"}``;
+        ``None`` where it had them all."""
+        if not self._reasons:
+            return None
+        reasons, of = self._reasons, self.statuses.total()
+        missing = reasons.total()
+        told = ", ".join(f"{reason} ({answers})" for reason, answers in reasons.most_common(3))
+        rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+        which = f"{missing} of {of} answers could not be had: {told}{rest}"
+        sentence = f"{which}; they are unscored, and the next run asks for them again"
+        return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
+
     def _add(self, record: Record) -> None:
         self.statuses[record.status] += 1
         self.truncated += record.finish_reason == "length"
         self.prompt_tokens += record.prompt_tokens
         self.completion_tokens += record.completion_tokens
+        if record.error is not None:
+            self._reasons[record.error] += 1
         if record.status != "unscored":
             right, asked = self._scored.get(record.question_id, (0, 0))
             self._scored[record.question_id] = right + (record.status == "correct"), asked + 1

@@ -155,7 +155,7 @@ class KeptAnswers:
             offset += len(line)
 
     def _is_wanted(self, record: Record, missing: set[Wanted]) -> bool:
-        if (record.question_id, record.sample) not in missing:
+        if (record.question_id, record.sample) not in missing or record.error is not None:
             return False
         return tuple(record.prompt) == tuple(self._questions[record.question_id].prompt)
 

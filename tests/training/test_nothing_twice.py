@@ -24,6 +24,7 @@ SMALL = {
     "train.max_completion_length": 24,
     "evaluate.max_new_tokens": 24,
     "health.signal_questions": 4,
+    "engine.canary": False,
     "health.signal": 0.001,
     "gate.min_improvement": None,  # eight questions could not show it, and would not be asked
 }
