@@ -76,7 +76,7 @@ class Summary:
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
     Unscored completions are counted, and belong to no accuracy. ``unanswered`` is about those of them that no answer
-    could be had for (:func:`harness.grading.unanswered`). ``at_k`` is :func:`harness.metrics.at_k`."""
+    could be had for (:func:`harness.grading.summarise`). ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
