@@ -11,8 +11,8 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Summary:
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
     Unscored completions are counted, and belong to no accuracy. ``unanswered`` is about those of them that no answer
-    could be had for (:func:`harness.grading.unanswered`). ``at_k`` is :func:`harness.metrics.at_k`."""
+    could be had for (:func:`harness.grading.summarise`). ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
@@ -102,19 +102,37 @@ class Summary:
         return table
 
 
-def read_records(stage: Path) -> list[Record]:
-    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
-    records: dict[tuple[str, int], Record] = {}
+def iter_records(stage: Path) -> Iterator[Record]:
+    """The records of a stage in the order they came, one at a time; a line of another shape is passed over, as a torn
+    one is, and so is a sample that was met before."""
+    seen: dict[int, set[str]] = {}  # questions by sample
     for row in read_lines(stage / "records.jsonl"):
         try:
             record = Record.from_json(row)
         except (KeyError, TypeError):
             continue
-        records.setdefault((record.question_id, record.sample), record)
-    return list(records.values())
+        questions = seen.setdefault(record.sample, set())
+        if record.question_id not in questions:
+            questions.add(record.question_id)
+            yield record
 
 
-def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str, int]:
+def read_records(stage: Path) -> list[Record]:
+    """All records of a stage in the order they came. Turns that many prompts share are held once."""
+    turns: dict[tuple[tuple[str, str], ...], Message] = {}
+    prompts: dict[tuple[int, ...], tuple[Message, ...]] = {}
+
+    def shared(prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+        try:
+            once = tuple(turns.setdefault(tuple(turn.items()), turn) for turn in prompt)
+        except (AttributeError, TypeError):  # no chat turns
+            return prompt
+        return prompts.setdefault(tuple(map(id, once)), once)
+
+    return [replace(record, prompt=shared(record.prompt)) for record in iter_records(stage)]
+
+
+def correct_counts(records: Iterable[Record], order: Iterable[str]) -> dict[str, int]:
     """Correct completions by question id, in this order; an unscored one is not correct."""
     counts = dict.fromkeys(order, 0)
     for record in records:
@@ -122,7 +140,7 @@ def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str,
     return counts
 
 
-def question_means(records: Sequence[Record]) -> dict[str, float]:
+def question_means(records: Iterable[Record]) -> dict[str, float]:
     """Share of correct completions per question, over its scored ones; questions without any are left out."""
     scored: dict[str, list[bool]] = {}
     for record in records:

@@ -33,6 +33,11 @@ def held_by_another(directory: Path, session: str) -> bool:
     return bool(environment) and environment.get("session") != session
 
 
+def opened_by(directory: Path, session: str) -> bool:
+    """Whether a run directory was made by this session."""
+    return (read_json(directory / "environment.json") or {}).get("session") == session
+
+
 def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> None:
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
     if not read_json(directory / "environment.json"):

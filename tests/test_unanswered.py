@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import Verdict
-from harness.grading import grade, summarise, unanswered
+from harness.grading import grade, summarise
 from harness.judging import with_ungraded
 from harness.recipe import EvaluateSection
 from harness.records import Generation, read_records
@@ -99,7 +99,8 @@ def test_another_run_takes_the_answers_and_asks_for_the_others(tmp_path):
     engine = Flaky()
     found = run(tmp_path / "two" / "before", engine, "a", kept_stages=[tmp_path / "one" / "before"])
     assert engine.asked == ["q1"]
-    assert found.summary["source"] == "one"
+    assert found.summary["source"] is None, "one of them was asked here"
+    assert found.summary["kept"]["runs"] == {"one": len(QUESTIONS) - 1}
 
 
 def test_another_grader_leaves_them_what_they_are(tmp_path):
@@ -130,12 +131,13 @@ def test_rewards_never_see_them(tmp_path):
 def test_the_sentence_counts_them_all(errors):
     generations = [said(f"q{n}", error) for n, error in enumerate(errors)]
     records = grade(generations, BY_ID, {"boxed_numeric": 1.0})
-    found, lost = unanswered(records), sum(error is not None for error in errors)
+    summary, lost = summarise(records, [f"q{n}" for n in range(len(errors))], 1), sum(map(bool, errors))
+    found = summary.unanswered
     assert (found is None) == (lost == 0)
     if found is not None:
         assert found["answers"] == lost == sum(found["reasons"].values())
         assert found["sentence"].startswith(f"{lost} of {len(errors)} answers could not be had: ")
-    assert summarise(records, [f"q{n}" for n in range(len(errors))], 1).counts["unscored"] == lost
+    assert summary.counts["unscored"] == lost
 
 
 @pytest.mark.parametrize(

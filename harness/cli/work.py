@@ -16,6 +16,7 @@ from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.rewards.faults import stage_sentences
+from harness.saved import saved_line
 from harness.watched import doubts, watched_lines
 
 
@@ -65,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
         failed = failed or over.passed is False
+    if kept := saved_line(saved for made in runs for saved in made.saved.values()):
+        print(kept)
     render([made.directory for made in runs], options.report_dir)
     return int(failed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from harness.plugin.fixtures import (
 )
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
-from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, UNDERPOWERED, Summary
+from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -232,9 +233,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     for parameter in _parameters(item):
         run = session_of(item.config).find_run(*parameter)
-        directory = run and opened_directory(run)
-        if directory:
+        directory = opened_directory(run) if run else None
+        if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
+            for stage, saved in run.saved.items():
+                _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
                 _hand_over(item, METHODS, str(directory))
     report = yield

@@ -87,6 +87,7 @@ def train(directory: Path) -> None:
                 "peak_memory_bytes": max(memory),
                 "stopped": stopped_by(job, directory),
                 "selected": selection(job, directory, steps),
+                "training_key": job.key,
                 **({"processes": job.processes, "restarts": restarts} if job.processes > 1 else {}),
             },
         )
