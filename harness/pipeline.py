@@ -391,7 +391,10 @@ class Run:
         key = canary_key(what, decoding.batch_size)
 
         def ask() -> dict[str, Any]:
-            scored = source.kind != "endpoint" and self.recipe.engine.name != "vllm"
+            here = (
+                self.recipe.launch.nproc_per_node == 1
+            )  # else the model is in other processes, on the GPUs that it fills
+            scored = here and source.kind != "endpoint" and self.recipe.engine.name != "vllm"
             greedy = () if decoding.temperature else iter_records(evaluation.directory)
             answered = {each.question_id: each for each in greedy if each.error is None}
             engine = self._engine(source)
