@@ -59,7 +59,7 @@ class Session:
         return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe under this session's ``--rl-endpoint``, ``--rl-model``, ``--rl-limit`` and ``--rl-set``."""
+        """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
 
         assignments = get_option(self.config, "set") or []
@@ -71,11 +71,14 @@ class Session:
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
+        if (processes := get_option(self.config, "nproc")) is not None:
+            changes["launch.nproc_per_node"] = processes
         if changes:
             try:
                 recipe = recipe.override(changes)
             except RecipeError as error:
-                given = " ".join(f"--rl-set {assignment}" for assignment in assignments)
+                options = [f"--rl-set {assignment}" for assignment in assignments]
+                given = " ".join([*options, *([] if processes is None else [f"--rl-nproc {processes}"])])
                 raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
