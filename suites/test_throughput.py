@@ -53,9 +53,19 @@ def clock(benchmark, rl_run, device, tell, pytestconfig):
 
 
 @pytest.fixture(scope="module")
-def answers(policy, questions, recipe):
+def engine(policy, recipe):
+    """The recipe's engine with the base policy."""
+    from harness.policy.engines.opening import open_engine
+
+    opened = open_engine(recipe.engine, lambda: policy)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def answers(engine, questions, recipe):
     """The base policy's answers to the test questions."""
-    return answered(policy, questions.test, recipe.evaluate)
+    return answered(engine, questions.test, recipe.evaluate)
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +88,22 @@ def is_grpo(run):
     return run.recipe.train.method == "grpo"
 
 
-def answered(policy, questions, decoding):
-    from harness.policy import generate
-
-    return [answer for batch in generate(policy, questions, decoding) for answer in batch]
+def answered(engine, questions, decoding):
+    return [answer for batch in engine.answer(questions, decoding) for answer in batch]
 
 
 @pytest.mark.benchmark(group="generation")
-def test_generation(clock, policy, questions, recipe):
+def test_generation(clock, engine, questions, recipe):
     """Answers to the test questions, decoded as the recipe says."""
     answers = clock(
-        lambda: answered(policy, questions.test, recipe.evaluate),
+        lambda: answered(engine, questions.test, recipe.evaluate),
         lambda found: {"tokens": sum(each.completion_tokens for each in found), "answers": len(found)},
     )
     assert {each.question_id for each in answers} == {each.id for each in questions.test}
 
 
 @pytest.mark.benchmark(group="evaluation")
-def test_evaluation(clock, policy, questions, recipe, tmp_path):
+def test_evaluation(clock, engine, questions, recipe, tmp_path):
     """The same from question to summary: asked, graded, recorded."""
     from harness.evaluation import Keys, evaluate
 
@@ -109,7 +117,7 @@ def test_evaluation(clock, policy, questions, recipe, tmp_path):
             recipe.rewards,
             recipe.evaluate,
             Keys("benchmark", "benchmark"),
-            open_policy=lambda: policy,
+            open_engine=lambda: engine,
         )
 
     evaluation = clock(ask, lambda found: {"questions": found.summary["questions"]})
@@ -119,7 +127,7 @@ def test_evaluation(clock, policy, questions, recipe, tmp_path):
 @pytest.mark.benchmark(group="grading")
 def test_grading(clock, answers, questions, recipe):
     """Completions graded by the recipe's rewards and by both graders of every evaluation."""
-    from harness.evaluation import grade
+    from harness.grading import grade
 
     by_id = {question.id: question for question in questions.test}
     records = clock(lambda: grade(answers, by_id, recipe.rewards), lambda found: {"completions": len(found)})

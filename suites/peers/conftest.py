@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 if TYPE_CHECKING:
     from comparison import Table
 
+    from harness.training.spec import Job
+
 # Before anything here has set a variable: a peer starts as its own users would start it.
 ENVIRONMENT = dict(os.environ)
 
@@ -53,6 +55,31 @@ def weights(policy, tmp_path_factory) -> Path:
     finally:
         policy.model.generation_config = own
     return folder
+
+
+@pytest.fixture(scope="module")
+def job(rl_run, policy, weights) -> Job:
+    """The recipe's training job on the plain weights, without what comes before the first step."""
+    from harness.identity import training_dtype
+    from harness.learning import learning_of
+    from harness.training.spec import Job
+
+    recipe = rl_run.recipe
+    if recipe.lora is not None:
+        pytest.skip(f"recipe {recipe.name} trains an adapter; these contests are of whole weights")
+    rows = [{**row, "prompt": policy.adapt(row["prompt"])} for row in learning_of(rl_run).rows]
+    return Job(
+        method="grpo",
+        model=str(weights),
+        device=rl_run.device,
+        dtype=training_dtype(recipe.model.dtype),
+        seed=rl_run.seed,
+        rewards=recipe.rewards,
+        arguments={**recipe.train.arguments, "logging_steps": 1},
+        rows=rows,
+        health=recipe.health.model_dump(),
+        sampling=recipe.engine.sampling,
+    )
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ class Contestant:
 
     def __init__(self, script: str, *arguments: str | Path, environment: Mapping[str, str], log: Path) -> None:
         self._log = log
-        command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
+        command = [sys.executable, str(Path(__file__).parent / script), *map(str, arguments)]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=dict(environment), text=True

@@ -13,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,40 +28,23 @@ pytestmark = [
 
 ROUNDS = 3
 LIMIT = 1.03  # times plain TRL's seconds a step
-OURS, PLAIN, CALM = "rl-harness", "TRL", "TRL, OMP_WAIT_POLICY=PASSIVE"
-
-
-@pytest.fixture(scope="module")
-def job(rl_run, policy, weights):
-    """The recipe's training job on the plain weights, without what comes before the first step."""
-    from harness.identity import training_dtype
-    from harness.learning import learning_of
-    from harness.training.spec import Job
-
-    recipe = rl_run.recipe
-    rows = [{**row, "prompt": policy.adapt(row["prompt"])} for row in learning_of(rl_run).rows]
-    return Job(
-        method="grpo",
-        model=str(weights),
-        device=rl_run.device,
-        dtype=training_dtype(recipe.model.dtype),
-        seed=rl_run.seed,
-        rewards=recipe.rewards,
-        arguments={**recipe.train.arguments, "logging_steps": 1},
-        rows=rows,
-        health=recipe.health.model_dump(),
-    )
+OURS, SAME, PLAIN, CALM = "rl-harness", "rl-harness, sampled by TRL", "TRL", "TRL, OMP_WAIT_POLICY=PASSIVE"
 
 
 @pytest.fixture(scope="module")
 def logged(job, environment, tmp_path_factory):
     """``metrics.jsonl`` of every run, by contestant."""
-    lines = {OURS: [], PLAIN: [], CALM: []}
+    runs = {
+        OURS: lambda folder: run_ours(job, folder, environment),
+        SAME: lambda folder: run_ours(replace(job, sampling="trl"), folder, environment),
+        PLAIN: lambda folder: run_trl(job, folder, environment),
+        CALM: lambda folder: run_trl(job, folder, {**environment, "OMP_WAIT_POLICY": "PASSIVE"}),
+    }
+    lines = {name: [] for name in runs}
     for number in range(ROUNDS):
-        for name, run in ((OURS, run_ours), (PLAIN, run_trl), (CALM, run_trl)):
+        for name, run in runs.items():
             folder = tmp_path_factory.mktemp(f"round-{number}")
-            calm = {"OMP_WAIT_POLICY": "PASSIVE"} if name == CALM else {}
-            run(job, folder, {**environment, **calm})
+            run(folder)
             text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
             lines[name].append([row for line in text.splitlines() if "loss" in (row := json.loads(line))])
     return lines
@@ -118,3 +102,10 @@ def test_table(logged, job, rl_run, policy, environment, publish):
     publish(table)
     assert {len(run) for rounds in logged.values() for run in rounds} == {steps}, "not as many steps in every run"
     assert table.ratio(PLAIN) >= 1 / LIMIT, f"a step takes {1 / table.ratio(PLAIN):.3f} times as long as TRL's"
+
+
+def test_sampled_by_trl_it_trains_on_the_same_completions(logged):
+    """So the two do the same work, and what is between them is what the harness costs."""
+    for name in ("completions/mean_length", "reward"):
+        values = [[row[name] for row in run] for rounds in (logged[SAME], logged[PLAIN]) for run in rounds]
+        assert all(each == values[0] for each in values), f"{name} by run: {values}"
