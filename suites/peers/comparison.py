@@ -62,7 +62,9 @@ class Table:
     def lines(self) -> list[str]:
         cells = self.cells()
         widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-        rows = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        rows = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
         return [*rows, *self.notes, f"with {', '.join(f'{key} {value}' for key, value in self.conditions.items())}"]
 
     def markdown(self) -> str:

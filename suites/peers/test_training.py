@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,7 @@ def run_trl(job, folder, environment):
 
 def step_seconds(rows):
     """Seconds from the end of each step to the end of the next."""
-    times = [row["time"] for row in rows]
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later["time"] - earlier["time"] for earlier, later in pairwise(rows)]
 
 
 def test_table(logged, job, rl_run, policy, environment, publish):

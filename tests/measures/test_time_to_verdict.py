@@ -178,7 +178,15 @@ def row(name: str, every: list[Asked]) -> list[str]:
 
 def test_an_unchanged_policy_with_a_kept_baseline_is_judged_at_once(tmp_path, capsys):
     """The whole process of a second session, from its start to its exit code."""
-    command = [sys.executable, "-m", "pytest", "suites/test_gate.py", "--rl-recipe=tiny-arithmetic", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "suites/test_gate.py",
+        "--rl-recipe=tiny-arithmetic",
+        "-p",
+        "no:cacheprovider",
+    ]
     places = [f"--rl-{name}-dir={tmp_path / name}" for name in ("runs", "report", "baselines")]
     record = ["--rl-update-baselines=new", "--rl-allow-dirty"]
     seconds = []
@@ -190,5 +198,7 @@ def test_an_unchanged_policy_with_a_kept_baseline_is_judged_at_once(tmp_path, ca
     assert "baseline" in done.stdout
     assert " OK" in done.stdout
     with capsys.disabled():
-        print(f"\n\nrecorded in {seconds[0]:.1f} s, asked anew in {seconds[1]:.1f} s, unchanged in {seconds[2]:.1f} s\n")
+        print(
+            f"\n\nrecorded in {seconds[0]:.1f} s, asked anew in {seconds[1]:.1f} s, unchanged in {seconds[2]:.1f} s\n"
+        )
     assert seconds[-1] <= SECONDS
