@@ -1,4 +1,4 @@
-"""pytest-benchmark's comparison is a gate on the throughput suite: a kept figure that is not reached fails the session."""
+"""pytest-benchmark's comparison is a gate on the throughput suite: a kept figure that is missed fails the session."""
 
 from __future__ import annotations
 
