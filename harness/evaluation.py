@@ -89,7 +89,7 @@ class Evaluation:
 
         rows = []
         for record in self.records:
-            row = record.to_json()
+            row = asdict(record)
             row |= {f"reward:{name}": value for name, value in row.pop("rewards").items()}
             row |= {name: grade["correct"] for name, grade in row.pop("grades").items()}
             rows.append(row)
@@ -107,6 +107,7 @@ def evaluate(
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
+    session: str | None = None,
 ) -> Evaluation:
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
@@ -116,15 +117,16 @@ def evaluate(
         progress: called with completions done and in all, after each batch.
         decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
             question id, questions asked so far)`` says that the verdict is known. ``None`` asks all.
+        session: answers that could not be had are asked for again, but not twice by one session.
     """
     order = [question.id for question in questions]
     evaluation = Evaluation(stage, order)
-    if _is_complete(stage, keys, decided):
+    if _is_complete(stage, keys, decided, session):
         return evaluation
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
     calls = _grade_again(stage, keys, by_id, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
-    records = read_records(stage)
+    records = _forget_unanswered(stage)
     done = {(record.question_id, record.sample) for record in records}
     write_json(stage / "key.json", asdict(keys))
     known = read_json(stage / "summary.json") or {}
@@ -145,16 +147,13 @@ def evaluate(
     if all(record.status == "unscored" for record in records):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
     summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=decided is not None)
-    write_json(
-        stage / "summary.json",
-        {
-            **asdict(summary),
-            "planned_questions": len(questions),
-            "generation_key": keys.generation,
-            "grading_key": keys.grading,
-            **measured,
-        },
-    )
+    own = {
+        "planned_questions": len(questions),
+        "generation_key": keys.generation,
+        "grading_key": keys.grading,
+        **({"session": session} if summary.unanswered else {}),
+    }
+    write_json(stage / "summary.json", {**summary.to_json(), **own, **measured})
     return evaluation
 
 
@@ -173,18 +172,29 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
         in_looks = known.get("interval_kind") == "anytime"
         summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
-        write_json(stage / "summary.json", {**known, **asdict(summary), "grading_key": None})
+        write_json(stage / "summary.json", {**known, **summary.to_json(), "grading_key": None})
 
 
-def _is_complete(stage: Path, keys: Keys, decided: Decided | None) -> bool:
+def _is_complete(stage: Path, keys: Keys, decided: Decided | None, session: str | None) -> bool:
     summary = read_json(stage / "summary.json") or {}
     if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
+        return False
+    if summary.get("unanswered") and (session is None or summary.get("session") != session):
         return False
     asked = int(summary["questions"])
     everything: bool = asked == summary.get("planned_questions")
     if decided is None:
         return everything and bool(summary["interval_kind"] == "fixed")
     return everything or decided(question_means(read_records(stage)), asked)
+
+
+def _forget_unanswered(stage: Path) -> list[Record]:
+    """The records of a stage, after those are dropped from its file that hold no answer."""
+    records = read_records(stage)
+    kept = [record for record in records if record.error is None]
+    if len(kept) < len(records):
+        write_lines(stage / "records.jsonl", (record.to_json() for record in kept))
+    return kept
 
 
 def _adopt(stage: Path, keys: Keys, kept_stages: Iterable[Path]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,12 +26,29 @@ def grade(
 ) -> list[Record]:
     """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
 
-    ``calls`` are those functions, where they are called batch after batch: it counts their faults.
+    ``calls`` are those functions, where they are called batch after batch: it counts their faults. They never see an
+    answer that could not be had.
     """
-    try:
-        asked = [questions[generation.question_id] for generation in generations]
-    except KeyError as error:
-        raise TaskError(f"an answer belongs to question {error}, which is not among the questions") from None
+    for generation in generations:
+        if generation.question_id not in questions:
+            name = repr(generation.question_id)
+            raise TaskError(f"an answer belongs to question {name}, which is not among the questions")
+    graded = iter(_graded([each for each in generations if each.error is None], questions, rewards, calls))
+    return [
+        next(graded) if each.error is None else _without_answer(each, questions[each.question_id], rewards)
+        for each in generations
+    ]
+
+
+def _graded(
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None,
+) -> list[Record]:
+    if not generations:
+        return []
+    asked = [questions[generation.question_id] for generation in generations]
     scores = score_all(
         [[dict(message) for message in question.prompt] for question in asked],
         [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
@@ -52,6 +70,18 @@ def grade(
         )
         for generation, question, score in zip(generations, asked, scores, strict=True)
     ]
+
+
+def _without_answer(generation: Generation, question: Question, rewards: Mapping[str, float]) -> Record:
+    return Record(
+        **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+        ground_truth=question.ground_truth,
+        extracted=None,
+        status="unscored",
+        reward=None,
+        rewards=dict.fromkeys(rewards),
+        grades={name: {"extracted": None, "correct": None} for name in ("boxed_exact", "boxed_numeric")},
+    )
 
 
 def grade_kept(records: Sequence[Record], questions: Mapping[str, Question], calls: RewardCalls) -> list[Record]:
@@ -95,7 +125,22 @@ def summarise(
         prompt_tokens=sum(record.prompt_tokens for record in records),
         completion_tokens=sum(record.completion_tokens for record in records),
         at_k=at_k(records, samples_per_question, in_looks=in_looks),
+        unanswered=unanswered(records),
     )
+
+
+def unanswered(records: Sequence[Record]) -> dict[str, Any] | None:
+    """Answers that an engine could not have: ``{"answers", "of", "reasons": {reason: answers}, "sentence"}``; ``None``
+    where it had them all."""
+    reasons = Counter(record.error for record in records if record.error is not None)
+    if not reasons:
+        return None
+    missing, of = reasons.total(), len(records)
+    told = ", ".join(f"{reason} ({answers})" for reason, answers in reasons.most_common(3))
+    rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+    which = f"{missing} of {of} answers could not be had: {told}{rest}"
+    sentence = f"{which}; they are unscored, and the next run asks for them again"
+    return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

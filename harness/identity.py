@@ -37,12 +37,19 @@ def generation_identity(
     """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
     return {
         "model": model,
-        "questions": digest([[each.id, each.text] for each in questions]),
-        "prompts": digest([each.prompt for each in questions]),
-        "decoding": effective_decoding(decoding),
+        **questions_identity(questions, decoding),
         "engine": engine_identity(engine),
         "device": device,
         "dtype": dtype,
+    }
+
+
+def questions_identity(questions: Sequence[Question], decoding: EvaluateSection) -> dict[str, Any]:
+    """What was asked, and how."""
+    return {
+        "questions": digest([[each.id, each.text] for each in questions]),
+        "prompts": digest([each.prompt for each in questions]),
+        "decoding": effective_decoding(decoding),
     }
 
 

@@ -15,16 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.environment import git_state, without_secrets
-from harness.errors import NoSignal, TrainingError
+from harness.errors import ModelError, NoSignal, TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, evaluate
 from harness.gate import Verdict
-from harness.identity import generation_identity, grading_identity, run_identity, training_identity
+from harness.identity import (
+    generation_identity,
+    grading_identity,
+    questions_identity,
+    run_identity,
+    training_identity,
+)
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
-from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
+from harness.policy.device import choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.policy.threads import calm_threads
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
+from harness.served import endpoint_identity, open_endpoint, refusal, served_identity
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
     from harness.policy.engines import Engine
+    from harness.policy.engines.chat_server import Served
     from harness.recipe import EvaluateSection, Recipe
 
 
@@ -87,7 +96,18 @@ class Run:
                 return run.final()
             finally:
                 run.release()
+        if self.served is not None:
+            return ModelSource(self.served.model, "endpoint", Path(self.served.url))
         return resolve_model(self._model_name, self.recipe.model.revision)
+
+    @cached_property
+    def served(self) -> Served | None:
+        """What a server says of the model that it serves, asked now; ``None`` for a model that is here."""
+        if self.recipe.model.endpoint is None:
+            return None
+        engine = open_endpoint(self.recipe)
+        engine.close()
+        return engine.served
 
     @cached_property
     def directory(self) -> Path:
@@ -107,6 +127,10 @@ class Run:
     def policy(self) -> Policy:
         """The base policy, loaded."""
         return self._open(self.base)
+
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self._engine(self.base)
 
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
@@ -130,6 +154,8 @@ class Run:
             NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """
+        if self.recipe.model.endpoint is not None:
+            raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
         with locked(directory):
             summary = read_json(directory / "summary.json")
@@ -222,6 +248,8 @@ class Run:
         return name
 
     def _open(self, source: ModelSource) -> Policy:
+        if source.kind == "endpoint":
+            raise ModelError(refusal(self.recipe))
         calm_threads()
         from harness.policy import load_policy
 
@@ -238,7 +266,16 @@ class Run:
         key = str(source.path)
         if self._asked is None or self._asked[0] != key:
             self.release()
-            self._asked = key, open_engine(self.recipe.engine, lambda: self._open(source))
+            if source.kind == "endpoint":
+                self._asked = key, open_endpoint(self.recipe)
+            else:
+                dtype = choose_dtype(self.recipe.model.dtype, self.device)
+                self._asked = (
+                    key,
+                    open_engine(
+                        self.recipe.engine, lambda: self._open(source), source, device=self.device, dtype=dtype
+                    ),
+                )
         return self._asked[1]
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
@@ -249,6 +286,14 @@ class Run:
         self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
     ) -> dict[str, Any]:
         """What decides the answers of a policy to these questions, on this run's device."""
+        if self.served is not None:
+            return {
+                **questions_identity(questions, decoding),
+                "model": served_identity(self.served),
+                "engine": endpoint_identity(),
+                "device": "endpoint",
+                "dtype": "unknown",
+            }
         return generation_identity(
             self.fingerprint(source),
             questions,
@@ -281,7 +326,7 @@ class Run:
             kept = []
             if keep and not self.settings.fresh:
                 kept = [other / each for other in run_directories(self.settings.runs_dir) for each in STAGES]
-            return evaluate(
+            evaluation = evaluate(
                 directory / stage,
                 questions,
                 self.recipe.rewards,
@@ -291,4 +336,29 @@ class Run:
                 kept_stages=kept,
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,
+                session=self.settings.session,
             )
+            if keep and self.recipe.engine.canary:
+                self._watch(evaluation, source, decoding, questions)
+            return evaluation
+
+    def _watch(
+        self, evaluation: Evaluation, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
+    ) -> None:
+        """Leave ``canary.json`` beside the answers; questions are asked for it only where they just were."""
+        from harness.policy.engines.canary import canary_key, keep_canary, run_canary
+
+        identity = self.generation(source, decoding, questions)
+        what = {part: identity[part] for part in ("model", "engine", "device", "dtype")}
+        key = canary_key(what, decoding.batch_size)
+
+        def ask() -> dict[str, Any]:
+            scored = source.kind != "endpoint" and self.recipe.engine.name != "vllm"
+            greedy = {} if decoding.temperature else {each.question_id: each for each in evaluation.records}
+            answered = {id_: each for id_, each in greedy.items() if each.error is None}
+            engine = self._engine(source)
+            self.settings.announce(f"{self.id} canary", "8 questions one at a time")
+            return run_canary(engine, self._open(source) if scored else None, questions, decoding, answered)
+
+        loaded = self._asked is not None and self._asked[0] == str(source.path)
+        keep_canary(evaluation.directory, self.settings.runs_dir / ".canary", key, ask if loaded else None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
+from harness.engine_checks import check_engine
 from harness.errors import RecipeError, RewardError
 from harness.method_checks import OWNED_BY, check_method
 from harness.recipe_messages import nearest, where
@@ -78,6 +79,7 @@ def check(recipe: Recipe) -> None:
         except TypeError:
             refuse(("train", key), f"{recipe.train.arguments[key]!r} cannot be written in TOML; use plain values")
     check_method(recipe, refuse)
+    check_engine(recipe, refuse)
     _check_counts(recipe, defaults, refuse)
     if recipe.train.method == "grpo":
         _check_grpo_batch(recipe, defaults, refuse)

@@ -56,7 +56,9 @@ class Table(BaseModel, metaclass=_Explained):
 
 def gathered(section: type[Table], table: Any, rest: str) -> Any:
     """A table as it stands in a file, with the keys that ``section`` does not know put under ``rest``."""
-    if not isinstance(table, dict) or isinstance(table.get(rest), Mapping):
+    if not isinstance(table, dict):
+        return table
+    if isinstance(table.get(rest), Mapping) and table.keys() <= section.model_fields.keys():
         return table  # built in Python
     own = {key: value for key, value in table.items() if key in section.model_fields and key != rest}
     return {**own, rest: {key: value for key, value in table.items() if key not in own}}
@@ -72,9 +74,12 @@ class ModelSection(Table):
     """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file.
 
     ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
+    ``endpoint`` is the address of an OpenAI-compatible server that answers instead; ``name`` is then the served model's
+    id, and may be left out where one is served. What is served can be evaluated and not trained.
     """
 
     from_recipe: str | None = None
+    endpoint: str | None = None
     name: str = Field(default="", validate_default=True)
     revision: str = "main"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -82,7 +87,7 @@ class ModelSection(Table):
     @field_validator("name")
     @classmethod
     def _say_which(cls, name: str, info: ValidationInfo) -> str:
-        if not name and info.data.get("from_recipe") is None:
+        if not name and info.data.get("from_recipe") is None and info.data.get("endpoint") is None:
             raise PydanticCustomError("missing", "no model is named")
         return name
 
@@ -176,6 +181,7 @@ class EngineSection(Table):
 
     name: Literal["transformers", "continuous", "vllm"] = "transformers"
     sampling: Literal["shared", "trl"] = "shared"
+    canary: bool = True  # see harness.policy.engines.canary
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

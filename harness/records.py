@@ -20,7 +20,7 @@ from harness.runs import read_lines
 from harness.tasks.question import Message
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Generation:
 
     ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
     ``max_new_tokens``. ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample).
+    ``error`` says why there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it
+    is unscored, and asked for again when the evaluation is asked for again.
     """
 
     question_id: str
@@ -39,9 +41,10 @@ class Generation:
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+    error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Generation):
     """A generation with its grades. ``rewards`` maps each of the recipe's functions to its value before weighting,
     ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the strict and the flexible
@@ -60,8 +63,11 @@ class Record(Generation):
         return cls(**{**row, "prompt": tuple(row["prompt"])})
 
     def to_json(self) -> dict[str, Any]:
-        """A dict that ``json.dumps`` takes."""
-        return asdict(self)
+        """A dict that ``json.dumps`` takes. ``error`` is left out where there is none."""
+        row = asdict(self)
+        if self.error is None:
+            del row["error"]
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class Summary:
     """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
-    Unscored completions are counted, and belong to no accuracy. ``at_k`` is :func:`harness.metrics.at_k`."""
+    Unscored completions are counted, and belong to no accuracy. ``unanswered`` is about those of them that no answer
+    could be had for (:func:`harness.grading.unanswered`). ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
@@ -85,6 +92,14 @@ class Summary:
     prompt_tokens: int
     completion_tokens: int
     at_k: Mapping[str, Any] | None = None
+    unanswered: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict that ``json.dumps`` takes. ``unanswered`` is left out where there is none."""
+        table = asdict(self)
+        if self.unanswered is None:
+            del table["unanswered"]
+        return table
 
 
 def read_records(stage: Path) -> list[Record]:

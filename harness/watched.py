@@ -10,6 +10,19 @@ from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
 
 
+def doubts(directory: Path) -> list[str]:
+    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch."""
+    found = []
+    for stage in ("before", "samples", "after"):
+        unanswered = (read_json(directory / stage / "summary.json") or {}).get("unanswered")
+        if unanswered:
+            found.append(f"{stage}: {unanswered['sentence']}")
+        canary = read_json(directory / stage / "canary.json") or {}
+        if canary.get("level", "ok") != "ok":
+            found.append(f"{stage}: canary: {canary['sentence']}")
+    return found
+
+
 def watched_lines(directory: Path) -> list[str]:
     """One line each, in the order in which they came to be."""
     lines = []

@@ -30,6 +30,9 @@ def read_run(path: Path) -> Run:
     audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
     for stage in ("before", "train", "after"):
         notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
+        notes += _answer_notes(
+            stage, _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
+        )
     before = _answers(path / "before" / "records.jsonl", notes)
     after = _answers(path / "after" / "records.jsonl", notes)
     return Run(
@@ -75,6 +78,16 @@ def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
     rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
     where = {"train": "in training"}.get(stage, f"in the evaluation {stage} it")
     return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
+
+
+def _answer_notes(stage: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
+    """What speaks against the answers of an evaluation: some could not be had, or they depend on the batch."""
+    unanswered, found = summary.get("unanswered"), []
+    if isinstance(unanswered, dict) and stage != "train":
+        found.append(f"In the evaluation {stage} it {string(unanswered.get('sentence'))}.")
+    if canary and canary.get("level") != "ok":
+        found.append(f"Canary in the evaluation {stage} it: {string(canary.get('sentence'))}.")
+    return [redact(sentence) for sentence in found]
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from harness.policy.device import calm_threads, visible_gpus
+from harness.policy.device import visible_gpus
+from harness.policy.threads import calm_threads
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 calm_threads()  # inner pytests and training jobs inherit it

@@ -16,7 +16,7 @@ from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.rewards.faults import stage_sentences
-from harness.watched import watched_lines
+from harness.watched import doubts, watched_lines
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             progress.clear()
         runs.append(made)
-        for sentence in stage_sentences(made.directory):
+        for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
             print(f"{made.id}: ! {sentence}", flush=True)
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)

@@ -78,10 +78,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         if "rl_run" in asked:
             parameters = session.parameters(recipes, method)
+            for recipe, _ in parameters:
+                session.untrainable(recipe, metafunc.fixturenames)
             ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
             metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
         if "rl_runs" in asked:
             groups = session.groups(recipes)
+            for recipe, _ in (pair for group in groups for pair in group):
+                session.untrainable(recipe, metafunc.fixturenames)
             ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
@@ -105,7 +109,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(f"{recipe.name}-{seed}"))
         if "device" in getattr(item, "fixturenames", ()) or len(parameters) > 1:
             uses_device = True
-            reasons = [reason for recipe, _ in parameters if (reason := session_of(config).unmet(recipe))]
+            session, fixtures = session_of(config), getattr(item, "fixturenames", ())
+            found = [session.unmet(each) or session.untrainable(each, fixtures) for each, _ in parameters]
+            reasons = [reason for reason in found if reason]
             if reasons:
                 item.add_marker(pytest.mark.skip(reason=reasons[0]))
             else:

@@ -168,7 +168,7 @@ def _of_single_models(directories: list[Path]) -> bool:
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
-    from harness.watched import watched_lines
+    from harness.watched import doubts, watched_lines
 
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
@@ -177,7 +177,7 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
-    for sentence in stage_sentences(directory):
+    for sentence in [*stage_sentences(directory), *doubts(directory)]:
         terminal.write_line(f"  ! {sentence}", yellow=True)
     for line in watched_lines(directory):
         fatal, warning = line.startswith("health, fatal"), line.startswith("health, warning")

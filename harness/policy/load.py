@@ -11,7 +11,6 @@ import contextlib
 import copy
 import importlib.util
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from harness.policy.adapter import put_on
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.policy import Policy, require_chat_template
 from harness.policy.source import ModelSource, resolve_model
+from harness.policy.threads import share_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def load_policy(
         return _adapted(source, load_policy(source.base, device=device, dtype=dtype).merged())
     device = choose_device(device)
     torch_dtype = getattr(torch, choose_dtype(dtype, device))
-    _share_cores()
+    share_cores()
     if source.kind == "gguf" and importlib.util.find_spec("gguf") is None:
         raise ModelError(f"{source.name}: reading GGUF files takes the gguf package: pip install 'rl-harness[gguf]'")
     with _loading(source):
@@ -113,13 +113,6 @@ def _plain(unpacked: Any, dtype: torch.dtype) -> Any:
     plain = type(unpacked).from_pretrained(None, config=config, state_dict=unpacked.state_dict(), dtype=dtype)
     plain.generation_config = unpacked.generation_config
     return plain
-
-
-def _share_cores() -> None:
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1)
-    if workers > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores // workers))
 
 
 @contextlib.contextmanager

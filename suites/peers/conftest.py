@@ -30,8 +30,9 @@ def environment() -> dict[str, str]:
 
     How idle threads wait (``OMP_WAIT_POLICY``) is left to each: this project chooses, others keep the default.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores))
+    from harness.policy.threads import cores
+
+    threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores()))
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
     quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     return {**ENVIRONMENT, **quiet, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}

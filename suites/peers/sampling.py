@@ -37,7 +37,7 @@ def trl(folder: Path) -> Any:
 
 
 def rl_harness(folder: Path) -> Any:
-    from harness.policy.device import calm_threads
+    from harness.policy.threads import calm_threads
 
     calm_threads()
     from harness.policy import load_policy

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 from comparison import Row, Table, circumstances
 from contestant import Contestant
-from differences import difference
 
 pytestmark = [pytest.mark.peer, pytest.mark.rl_recipe(str(Path(__file__).with_name("peers-gsm8k.toml")))]
 
@@ -99,19 +98,32 @@ def job_of(policy, questions, recipe, device, weights):
     }
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Where an answer parts from ours, after so many tokens, and how far apart the two log-probabilities are there."""
+
+    place: int
+    gap: float
+    tie: bool
+
+    @property
+    def sentence(self) -> str:
+        return f"after {self.place} tokens, log-probabilities {self.gap:.2g} apart, {'a' if self.tie else 'no'} tie"
+
+
 @pytest.fixture(scope="module")
 def differing(contest, policy, questions):
-    """By contestant, why each answer that differs from ours does."""
-    prompts = [policy.encode(question.prompt) for question in questions.test]
-    return {
-        name: [
-            difference(policy, prompt, first, other)
-            for prompt, first, other in zip(prompts, contest.texts[OURS], texts, strict=True)
-            if first != other
-        ]
-        for name, texts in contest.texts.items()
-        if name != OURS
-    }
+    """By contestant, where and why each answer that is not ours differs."""
+    from harness.policy.engines.canary import TIES, parting
+
+    found = {name: [] for name in contest.texts if name != OURS}
+    for number, question in enumerate(questions.test):
+        ours = contest.texts[OURS][number]
+        for name, differences in found.items():
+            if (theirs := contest.texts[name][number]) != ours:
+                place, gap = parting(policy, policy.encode(question.prompt), ours, theirs)
+                differences.append(Difference(place, gap, gap <= TIES[policy.dtype]))
+    return found
 
 
 def test_table(contest, differing, policy, questions, recipe, environment, publish):

@@ -42,6 +42,7 @@ def test_help_has_every_option_in_one_group(project):
 CASES = {
     "recipe": ("a\n  b", "c", "['a', 'b']", "['c']"),
     "model": ("org/one", "org/two", "org/one", "org/two"),
+    "endpoint": ("http://one/v1", "http://two/v1", "http://one/v1", "http://two/v1"),
     "data": ("one.jsonl", "two.jsonl", "one.jsonl", "two.jsonl"),
     "limit": ("7", "8", "7", "8"),
     "set": ("x.y=1\n  x.z=2", "x.y=3", "['x.y=1', 'x.z=2']", "['x.y=3']"),

@@ -91,7 +91,7 @@ def _new_ids(
     longest = max(map(len, prompts), default=0) + decoding.max_new_tokens
     cut = warpers(decoding.temperature or 1.0, decoding.top_p, decoding.top_k)
     drawn = None if decoding.temperature == 0 else Streams(cut, decoding.seed, asked)
-    fixed = None if decoding.batch_size == "auto" else decoding.batch_size
+    fixed = decoding.batch_size if isinstance(decoding.batch_size, int) else None
     if can_decode(policy.model, longest):
         size = BatchSize(fixed, policy.device)
         with evaluating(policy.model):
