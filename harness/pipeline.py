@@ -156,6 +156,10 @@ class Run:
         """The base policy, loaded."""
         return self._open(self.base)
 
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self._engine(self.base)
+
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
         if "before" not in self._made:
