@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.policy.device import calm_threads, visible_gpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 calm_threads()  # inner pytests and training jobs inherit it
@@ -17,3 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu") and not visible_gpus():
             item.add_marker(missing)
+
+
+@pytest.fixture
+def user() -> Iterator[ModuleType]:
+    """An importable, empty module ``users_own``; tests put a user's reward functions into it."""
+    module = ModuleType("users_own")
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
