@@ -45,7 +45,7 @@ def test_every_answer_has_its_grade(before, after):
 
 
 def with_rewards(project, rewards: str, timeout: float = 1) -> None:
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     recipe += f"\n[rewards]\ntimeout_seconds = {timeout}\nboxed_numeric = 1.0\n{rewards}"
     project.write(**{"suites/recipes/small.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
 
@@ -105,6 +105,4 @@ def test_contracts_broken_from_the_first_call_are_refused_before_training(projec
         assert f'reward function "my_rewards:{name}" {reason}' in result.stdout.str()
         for run in (project.path / "rl-runs").glob("small-0-*"):
             assert not (run / "train" / "completions.jsonl").exists()
-        (project.path / "suites/recipes/small.toml").write_text(
-            (project.path / "suites/recipes/small.toml").read_text().partition("\n[rewards]")[0]
-        )
+        project.write(**{"suites/recipes/small.toml": project.small.partition("\n[rewards]")[0]})

@@ -22,7 +22,7 @@ def asked(project):
     """``asked(changes)``: the project's recipe with lines replaced, and the tests of a suite."""
 
     def change(changes: dict[str, str], more: str = ""):
-        text = (project.path / RECIPE).read_text()
+        text = project.small
         for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)

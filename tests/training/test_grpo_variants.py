@@ -6,15 +6,8 @@ import pytest
 
 from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
+from tests.small_recipes import GRPO
 
-SMALL = {
-    "task.train_questions": 16,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
-    "train.max_steps": 2,
-    "train.max_completion_length": 24,
-}
 VARIANTS = [
     {"loss_type": "grpo"},
     {"loss_type": "bnpo"},  # Hu 2025
@@ -30,7 +23,7 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: "-".join(map(str, each.values())))
 def test_a_variant_trains(variant, tmp_path):
     keys = {f"train.{key}": value for key, value in variant.items()}
-    recipe = find_recipe("tiny-arithmetic").override({**SMALL, **keys})
+    recipe = find_recipe("tiny-arithmetic").override(GRPO | {"train.max_steps": 2} | keys)
     trained = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
     logged = [row for row in trained.metrics if "loss" in row]
     assert [row["step"] for row in logged] == [1, 2]

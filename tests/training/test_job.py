@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 
 from harness.catalog import find_recipe
 from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
-from harness.runs import read_json, read_lines
+from harness.training.spec import Job
+from tests.small_recipes import GRPO
+from tests.training.interrupted import kill_after_checkpoint_2, training_until
 
-SMALL = {
-    "task.train_questions": 24,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
-    "train.max_steps": 6,
-    "train.save_steps": 2,
-    "train.max_completion_length": 24,
-    "evaluate.max_new_tokens": 24,
-}
-
-
-@pytest.fixture(autouse=True)
-def _calm(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+SMALL = GRPO | {"train.max_steps": 6, "train.save_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -108,26 +88,7 @@ def test_same_seed_same_completions(small, finished, tmp_path):
 
 def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finished, tmp_path):
     """SIGKILL to the training process after a checkpoint: a failure in words, then the rest and nothing twice."""
-    script = (
-        "import json, sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
-        "from pathlib import Path\n"
-        f"recipe = find_recipe('tiny-arithmetic').override({SMALL!r})\n"
-        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
-    )
-    with (tmp_path / "stderr").open("wb") as stderr:
-        parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "runs")], stderr=stderr)
-    deadline = time.monotonic() + 240
-    while not (found := list((tmp_path / "runs").glob("*/train/checkpoint-2/trainer_state.json"))):
-        assert parent.poll() is None, (tmp_path / "stderr").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    (child,) = psutil.Process(parent.pid).children()
-    child.send_signal(signal.SIGKILL)
-    assert parent.wait(60) != 0
-    assert "killed by SIGKILL" in (tmp_path / "stderr").read_text()
-    train = found[0].parent.parent
-    assert not (train / "summary.json").exists()
-
+    kill_after_checkpoint_2("tiny-arithmetic", SMALL, tmp_path / "runs")
     trained = Run(small, 0, Settings(runs_dir=tmp_path / "runs")).trained()
     assert trained.summary["resumed_from"] in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
@@ -137,23 +98,11 @@ def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finishe
     ]
 
 
-def test_job_ends_when_the_process_that_asked_is_killed(small, tmp_path):
-    script = (
-        "import sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
-        "from pathlib import Path\n"
-        f"recipe = find_recipe('tiny-arithmetic').override({ {**SMALL, 'train.max_steps': 500}!r})\n"
-        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("*/train/progress.json")):
-        assert parent.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    (child,) = psutil.Process(parent.pid).children()
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait(10)
-    child.wait(20)  # raises TimeoutExpired if it trains on alone
+def test_job_ends_when_the_process_that_asked_is_killed(tmp_path):
+    training = training_until("progress.json", "tiny-arithmetic", SMALL | {"train.max_steps": 500}, tmp_path)
+    training.asker.kill()
+    training.asker.wait(10)
+    training.job.wait(20)  # raises TimeoutExpired if it trains on alone
 
 
 def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small, tmp_path, monkeypatch):
@@ -255,10 +204,9 @@ def test_in_process_is_the_same_job(small, finished, tmp_path):
     assert [row["reward"] for row in trained.completions] == [row["reward"] for row in finished.trained().completions]
 
 
-def test_job_json_is_plain_data(finished):
-    job = read_json(finished.directory / "train" / "job.json")
-    assert job is not None
-    assert json.dumps(job)
-    assert job["seed"] == 0
-    assert len(job["rows"]) == 24
-    assert list(read_lines(finished.directory / "train" / "metrics.jsonl"))
+def test_what_the_job_is_asked_stands_in_its_folder(small, finished):
+    job = Job.read(finished.directory / "train")
+    assert (job.method, job.seed, job.rewards) == ("grpo", 0, small.rewards)
+    assert small.train.arguments.items() <= job.arguments.items()
+    assert [row["question_id"] for row in job.rows] == [each.id for each in finished.questions.train]
+    assert [row["prompt"] for row in job.rows] == [list(each.prompt) for each in finished.questions.train]
