@@ -29,6 +29,12 @@ def finished(small, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def again(small, tmp_path_factory):
+    """The same job once more, trained in this process."""
+    return Run(small, 0, Settings(runs_dir=tmp_path_factory.mktemp("again"), in_process=True)).trained()
+
+
 def steps(trained):
     return [row["step"] for row in trained.metrics if "loss" in row]
 
@@ -80,8 +86,7 @@ def test_final_policy_is_safetensors_and_loads_back(finished):
     assert load_policy(str(folder), device="cpu").model.num_parameters() > 0
 
 
-def test_same_seed_same_completions(small, finished, tmp_path):
-    again = Run(small, 0, Settings(runs_dir=tmp_path)).trained()
+def test_same_seed_same_completions(finished, again):
     first = [row["completion"] for row in finished.trained().completions]
     assert [row["completion"] for row in again.completions] == first
 
@@ -134,8 +139,9 @@ def test_reward_sees_the_same_in_training_as_in_evaluation(small, tmp_path, monk
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = small.override({"rewards": {"chat_reward:reward": 1.0}, "train.max_steps": 1})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs"))
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
     assert {record.reward for record in run.after().records} <= {0.0, 1.0}
+    assert {row["reward"] for row in run.trained().completions} <= {0.0, 1.0}
     assert len(run.trained().completions) == 16
 
 
@@ -151,7 +157,7 @@ def test_reward_that_raises_ends_the_job_with_one_sentence(small, tmp_path, monk
 def copied(small, finished, tmp_path):
     """The finished run's directory, copied: same inputs find it under the same name."""
     shutil.copytree(finished.directory, tmp_path / finished.directory.name)
-    run = Run(small, 0, Settings(runs_dir=tmp_path))
+    run = Run(small, 0, Settings(runs_dir=tmp_path, in_process=True))
     assert run.directory.name == finished.directory.name
     return run, run.directory / "train"
 
@@ -187,21 +193,21 @@ def test_killed_while_saving_it_trains_no_further_step(small, finished, tmp_path
 def test_a_checkpoint_within_a_generation_batch_is_not_resumed(small, tmp_path):
     """With num_iterations = 2 a batch feeds two steps; from between them the trainer would sample it again."""
     recipe = small.override({"train.num_iterations": 2, "train.save_steps": 1, "train.max_steps": 4})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path))
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True))
     whole = run.trained()
     train = run.directory / "train"
     (train / "summary.json").unlink()
     shutil.rmtree(train / "checkpoint-4")
     assert (train / "checkpoint-3").is_dir()
-    again = Run(recipe, 0, Settings(runs_dir=tmp_path)).trained()
+    again = Run(recipe, 0, run.settings).trained()
     assert again.summary["resumed_from"] is None
     assert [row["completion"] for row in again.completions] == [row["completion"] for row in whole.completions]
     assert len(again.completions) == 2 * 16
 
 
-def test_in_process_is_the_same_job(small, finished, tmp_path):
-    trained = Run(small, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
-    assert [row["reward"] for row in trained.completions] == [row["reward"] for row in finished.trained().completions]
+def test_in_process_is_the_same_job(finished, again):
+    assert [row["reward"] for row in again.completions] == [row["reward"] for row in finished.trained().completions]
+    assert steps(again) == steps(finished.trained())
 
 
 def test_what_the_job_is_asked_stands_in_its_folder(small, finished):

@@ -111,7 +111,7 @@ def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(finished, tmp_
     """SIGKILL after a checkpoint; the rest is then exactly what the uninterrupted job did."""
     kill_after_checkpoint_2("tiny-arithmetic-sft", SUPERVISED, tmp_path / "runs")
     recipe = find_recipe("tiny-arithmetic-sft").override(SUPERVISED)
-    trained = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs")).trained()
+    trained = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True)).trained()
     assert trained.summary["resumed_from"] in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     losses = [[row["loss"] for row in each.metrics if "loss" in row] for each in (trained, finished.trained())]
