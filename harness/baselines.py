@@ -21,6 +21,7 @@ from harness.gate.baseline import (
 )
 from harness.identity import COMPARED, effective_decoding
 from harness.lineage import base_name
+from harness.records import correct_counts
 from harness.rewards import resolve_reward, reward_source
 from harness.rewards.score import primary_grader
 from harness.runs import digest
@@ -78,7 +79,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         samples=samples,
         prompt=prompt_fingerprint(questions),
         grader=grader_fingerprint(recipe.rewards, {name: reward_source(name) for name in graders}),
-        engine="transformers",
+        engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},
         versions=versions("torch", "transformers", "trl"),
         commit=run.commit,
@@ -122,9 +123,7 @@ def record(run: Run) -> tuple[Path, Baseline]:
     decoding = run.recipe.evaluate
     anew = decoding.model_copy(update={"samples_per_question": samples, "seed": decoding.seed + 1})
     evaluation = run.ask("baseline", anew, trained=True)
-    correct = {question.id: 0 for question in run.questions.test}
-    for each in evaluation.records:
-        correct[each.question_id] += each.status == "correct"
+    correct = correct_counts(evaluation.records, (question.id for question in run.questions.test))
     baseline = run_as_baseline(run, correct, samples)
     path = own_path(folder, run.recipe.name, run.seed)
     write_baseline(path, baseline)

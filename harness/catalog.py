@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.errors import RecipeError
 from harness.recipe import Recipe, load_recipe
-from harness.recipe_checks import nearest
+from harness.recipe_messages import nearest
 
 _PACKAGE = Path(__file__).parent
 # An installed package carries a copy; in a checkout they lie where users edit them.

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import TaskError
-from harness.gate.confidence import anytime_interval
-from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import look_size
+from harness.grading import grade, grade_kept, summarise
 from harness.metrics import at_k
-from harness.records import Generation, Record, Summary, question_means
-from harness.rewards import RewardCalls, score_all
+from harness.records import Record, question_means, read_records
+from harness.rewards import RewardCalls
 from harness.rewards.faults import FILE as FAULTS
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
 from harness.tasks import Question
@@ -28,14 +27,11 @@ from harness.tasks import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.policy import Policy
+    from harness.policy.engines import Engine
     from harness.recipe import EvaluateSection
 
 
 Decided = Callable[[Mapping[str, float], int], bool]
-
-# Kept answers are graded in batches, since a time limit holds for a batch.
-_GRADED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +103,7 @@ def evaluate(
     decoding: EvaluateSection,
     keys: Keys,
     *,
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     decided: Decided | None = None,
@@ -115,7 +111,7 @@ def evaluate(
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
     Args:
-        open_policy: called only if something has to be generated.
+        open_engine: called only if something has to be generated.
         kept_stages: stage directories of other runs; answers with the same generation key are copied from them.
         progress: called with completions done and in all, after each batch.
         decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
@@ -128,7 +124,8 @@ def evaluate(
     source = _adopt(stage, keys, kept_stages)
     by_id = {question.id: question for question in questions}
     calls = _grade_again(stage, keys, by_id, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
-    done = {(record.question_id, record.sample) for record in read_records(stage)}
+    records = read_records(stage)
+    done = {(record.question_id, record.sample) for record in records}
     write_json(stage / "key.json", asdict(keys))
     known = read_json(stage / "summary.json") or {}
     measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
@@ -137,10 +134,11 @@ def evaluate(
     while asked < len(questions):
         asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
         if len(done) < asked * decoding.samples_per_question:
-            cost = _generate(stage, questions[:asked], calls, decoding, done, open_policy, progress)
+            cost = _generate(stage, questions[:asked], calls, decoding, done, open_engine, progress)
             measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
-            done = {(record.question_id, record.sample) for record in read_records(stage)}
-        if decided is not None and decided(question_means(read_records(stage)), asked):
+            records = read_records(stage)
+            done = {(record.question_id, record.sample) for record in records}
+        if decided is not None and decided(question_means(records), asked):
             break
     counted = set(order[:asked])
     records = [record for record in evaluation.records if record.question_id in counted]
@@ -178,109 +176,6 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         write_json(stage / "summary.json", {**known, **asdict(summary), "grading_key": None})
 
 
-def read_records(stage: Path) -> list[Record]:
-    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
-    records: dict[tuple[str, int], Record] = {}
-    for row in read_lines(stage / "records.jsonl"):
-        try:
-            record = Record.from_json(row)
-        except (KeyError, TypeError):
-            continue
-        records.setdefault((record.question_id, record.sample), record)
-    return list(records.values())
-
-
-def grade(
-    generations: Sequence[Generation],
-    questions: Mapping[str, Question],
-    rewards: Mapping[str, float],
-    calls: RewardCalls | None = None,
-) -> list[Record]:
-    """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
-
-    ``calls`` are those functions, where they are called batch after batch: it counts their faults.
-    """
-    try:
-        asked = [questions[generation.question_id] for generation in generations]
-    except KeyError as error:
-        raise TaskError(f"an answer belongs to question {error}, which is not among the questions") from None
-    scores = score_all(
-        [[dict(message) for message in question.prompt] for question in asked],
-        [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
-        {**columns(asked), "completion_tokens": [generation.completion_tokens for generation in generations]},
-        rewards,
-        calls,
-    )
-    return [
-        Record(
-            **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
-            ground_truth=question.ground_truth,
-            extracted=score.extracted,
-            status=score.status,
-            reward=score.reward,
-            rewards=score.rewards,
-            grades={
-                name: {"extracted": each.extracted, "correct": each.correct} for name, each in score.grades.items()
-            },
-        )
-        for generation, question, score in zip(generations, asked, scores, strict=True)
-    ]
-
-
-def grade_kept(records: Sequence[Record], questions: Mapping[str, Question], calls: RewardCalls) -> list[Record]:
-    """Kept answers with the grades that a recipe's reward functions give them now."""
-    starts = range(0, len(records), _GRADED_AT_ONCE)
-    batches = (records[start : start + _GRADED_AT_ONCE] for start in starts)
-    return [record for batch in batches for record in grade(batch, questions, calls.rewards, calls)]
-
-
-def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
-    """The dataset columns that every reward function sees, in training as in evaluation; one value a completion."""
-    return {
-        "question_id": [question.id for question in questions],
-        "question": [question.text for question in questions],
-        "ground_truth": [question.ground_truth for question in questions],
-    }
-
-
-def summarise(
-    records: Sequence[Record], order: Sequence[str], samples_per_question: int, *, in_looks: bool = False
-) -> Summary:
-    """The numbers of an evaluation; see :class:`~harness.records.Summary`.
-
-    ``in_looks`` says that the number of questions may depend on their outcome: the interval is then anytime-valid.
-    """
-    means = question_means(records)
-    statuses = [record.status for record in records]
-    names = list(records[0].rewards) if records else []
-    return Summary(
-        questions=len(order),
-        samples_per_question=samples_per_question,
-        accuracy=_mean(list(means.values())) or 0.0,
-        interval=(anytime_interval if in_looks else accuracy_interval)(list(means.values())),
-        interval_kind="anytime" if in_looks else "fixed",
-        strict_accuracy=_grader_accuracy(records, "boxed_exact"),
-        flexible_accuracy=_grader_accuracy(records, "boxed_numeric"),
-        counts={status: statuses.count(status) for status in ("correct", "wrong", "no_answer", "unscored")},
-        truncated=sum(record.finish_reason == "length" for record in records),
-        mean_reward=_mean([record.reward for record in records]),
-        rewards={name: _mean([record.rewards[name] for record in records]) for name in names},
-        prompt_tokens=sum(record.prompt_tokens for record in records),
-        completion_tokens=sum(record.completion_tokens for record in records),
-        at_k=at_k(records, samples_per_question, in_looks=in_looks),
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _grader_accuracy(records: Sequence[Record], grader: str) -> float:
-    decided = [record.grades[grader]["correct"] for record in records]
-    return _mean([None if correct is None else float(correct) for correct in decided]) or 0.0
-
-
 def _is_complete(stage: Path, keys: Keys, decided: Decided | None) -> bool:
     summary = read_json(stage / "summary.json") or {}
     if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
@@ -315,19 +210,18 @@ def _grade_again(
 ) -> RewardCalls | None:
     """Grade kept answers by other graders, if they are others; returns what was called for it."""
     kept = read_json(stage / "key.json")
-    records = read_records(stage)
-    if kept and records and kept.get("grading") != keys.grading:
-        # Until the stage is finished again, nothing may take its records for those of the old grading.
-        write_json(stage / "key.json", {**kept, "grading": None})
-        if summary := read_json(stage / "summary.json"):
-            write_json(stage / "summary.json", {**summary, "grading_key": None})
-        (stage / FAULTS).unlink(missing_ok=True)
-        calls = RewardCalls(rewards)
-        again = grade_kept(records, questions, calls)
-        _keep_faults(stage, calls)
-        write_lines(stage / "records.jsonl", (record.to_json() for record in again))
-        return calls
-    return None
+    if not kept or kept.get("grading") == keys.grading or not (records := read_records(stage)):
+        return None
+    # Until the stage is finished again, nothing may take its records for those of the old grading.
+    write_json(stage / "key.json", {**kept, "grading": None})
+    if summary := read_json(stage / "summary.json"):
+        write_json(stage / "summary.json", {**summary, "grading_key": None})
+    (stage / FAULTS).unlink(missing_ok=True)
+    calls = RewardCalls(rewards)
+    again = grade_kept(records, questions, calls)
+    _keep_faults(stage, calls)
+    write_lines(stage / "records.jsonl", (record.to_json() for record in again))
+    return calls
 
 
 def _keep_faults(stage: Path, calls: RewardCalls) -> None:
@@ -341,19 +235,18 @@ def _generate(
     calls: RewardCalls,
     decoding: EvaluateSection,
     done: set[tuple[str, int]],
-    open_policy: Callable[[], Policy],
+    open_engine: Callable[[], Engine],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    from harness.policy import generate
     from harness.policy.device import peak_memory
 
     by_id = {question.id: question for question in questions}
-    policy = open_policy()
+    engine = open_engine()
     total, kept = len(questions) * decoding.samples_per_question, len(done)
     started = time.monotonic()
     progress(kept, total)
     with LineWriter(stage / "records.jsonl") as writer:
-        for batch in generate(policy, questions, decoding, skip=done):
+        for batch in engine.answer(questions, decoding, skip=done):
             for record in grade(batch, by_id, calls.rewards, calls):
                 writer.append(record.to_json())
             _keep_faults(stage, calls)
@@ -361,7 +254,7 @@ def _generate(
             progress(kept, total)
     return {
         "seconds": time.monotonic() - started,
-        "device": policy.device,
-        "model": policy.name,
-        "peak_memory_bytes": peak_memory(policy.device),
+        "device": engine.device,
+        "model": engine.model,
+        "peak_memory_bytes": peak_memory(engine.device),
     }

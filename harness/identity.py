@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.environment import versions
-from harness.recipe import EvaluateSection, Recipe
+from harness.recipe import EngineSection, EvaluateSection, Recipe
 from harness.rewards import reward_source
 from harness.runs import digest
 from harness.tasks import Question, Questions
@@ -26,7 +26,13 @@ def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: 
 
 
 def generation_identity(
-    model: dict[str, str], questions: Sequence[Question], decoding: EvaluateSection, *, device: str, dtype: str
+    model: dict[str, str],
+    questions: Sequence[Question],
+    decoding: EvaluateSection,
+    engine: EngineSection,
+    *,
+    device: str,
+    dtype: str,
 ) -> dict[str, Any]:
     """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
     return {
@@ -34,10 +40,16 @@ def generation_identity(
         "questions": digest([[each.id, each.text] for each in questions]),
         "prompts": digest([each.prompt for each in questions]),
         "decoding": effective_decoding(decoding),
-        "engine": {"name": "transformers", **versions("rl-harness", "transformers", "torch")},
+        "engine": engine_identity(engine),
         "device": device,
         "dtype": dtype,
     }
+
+
+def engine_identity(engine: EngineSection) -> dict[str, Any]:
+    """What answers, its settings, and the libraries that it computes with."""
+    libraries = ["rl-harness", "transformers", "torch", *(["vllm"] if engine.name == "vllm" else [])]
+    return {"name": engine.name, "format": 2, **engine.arguments, **versions(*libraries)}
 
 
 def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
@@ -86,6 +98,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
     return watched | {
         "method": recipe.train.method,
+        **({"sampling": recipe.engine.sampling} if recipe.train.method == "grpo" else {}),
         "arguments": dict(recipe.train.arguments),
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "seed": seed,

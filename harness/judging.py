@@ -18,7 +18,7 @@ from harness.gate.plan import Plan, discordance, expected_discordance, share_alp
 from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
-from harness.recipe_checks import nearest
+from harness.recipe_messages import nearest
 from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.faults import Faults
 from harness.runs import read_json
@@ -84,7 +84,7 @@ def _judged(run: Run, gate: str) -> Verdict | None:
     settings = run.settings
     recorded = gate == "baseline" and is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update)
     if not (settings.report_only or recorded):
-        weak = underpowered(run.recipe, run.seed, settings.baselines_dir, settings.gates)
+        weak = underpowered(plans(run.recipe, run.seed, settings.baselines_dir, settings.gates))
         if gate in weak:
             return weak[gate]
     if gate == "improvement":
@@ -115,9 +115,9 @@ def decided(run: Run, means: Mapping[str, float], asked: int) -> bool:
     return all(verdict.verdict != "INCONCLUSIVE" for verdict in verdicts)
 
 
-def underpowered(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> dict[str, Verdict]:
-    """UNDERPOWERED verdicts by gate, from the recipe and its baseline file alone: nothing is generated for them."""
-    verdicts = {gate: judge_plan(each, gate) for gate, each in plans(recipe, seed, baselines_dir, gates).items()}
+def underpowered(planned: Mapping[str, Plan]) -> dict[str, Verdict]:
+    """UNDERPOWERED verdicts by gate, from the :func:`plans` alone: nothing is generated for them."""
+    verdicts = {gate: judge_plan(each, gate) for gate, each in planned.items()}
     return {gate: verdict for gate, verdict in verdicts.items() if verdict is not None}
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.evaluation import read_records
-from harness.records import question_means
+from harness.records import question_means, read_records
 from harness.runs import read_json, read_lines
 
 

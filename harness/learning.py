@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import TaskError, TrainingError
-from harness.evaluation import Evaluation, columns
+from harness.evaluation import Evaluation
+from harness.grading import columns
 from harness.identity import effective_decoding
 from harness.recipe import EvaluateSection
 from harness.runs import digest, read_json

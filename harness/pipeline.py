@@ -14,42 +14,29 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.environment import describe, git_state, without_secrets
+from harness.environment import git_state, without_secrets
 from harness.errors import NoSignal, TrainingError
 from harness.evaluation import Decided, Evaluation, Keys, evaluate
 from harness.gate import Verdict
-from harness.identity import (
-    generation_identity,
-    grading_identity,
-    run_identity,
-    training_identity,
-)
+from harness.identity import generation_identity, grading_identity, run_identity, training_identity
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
-from harness.policy.device import calm_threads, choose_device, choose_dtype, release_memory
+from harness.policy.device import choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.recipe import EvaluateSection
-from harness.runs import (
-    digest,
-    locked,
-    read_json,
-    run_directories,
-    set_aside,
-    write_json,
-    write_lines,
-    write_text,
-)
+from harness.policy.threads import calm_threads
+from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
 from harness.training.launch import train
-from harness.what_ran import OVERRIDES, overrides, recipe_text
+from harness.what_ran import held_by_another, write_what_runs
 
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
-    from harness.recipe import Recipe
+    from harness.policy.engines import Engine
+    from harness.recipe import EvaluateSection, Recipe
 
 
 __all__ = ["Run", "Settings", "Trained"]
@@ -65,6 +52,7 @@ class Run:
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
         self._policy: tuple[str, Policy] | None = None
+        self._asked: tuple[str, Engine] | None = None
         # Reward functions of the user's are found beside the recipe and in the working directory.
         folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
         sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
@@ -112,24 +100,9 @@ class Run:
         )
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):
-            previous = read_json(path / "environment.json") or {}
-            if self.settings.fresh and previous and previous.get("session") != self.settings.session:
+            if self.settings.fresh and held_by_another(path, self.settings.session):
                 set_aside(path)
-                previous = {}
-            if not previous:
-                write_lines(
-                    path / "questions.jsonl",
-                    (
-                        {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
-                        for each in self.questions.test
-                    ),
-                )
-                write_json(path / "identity.json", without_secrets(identity))
-                environment = {"recipe": self.recipe.name, "seed": self.seed, "session": self.settings.session}
-                write_json(path / "environment.json", {**describe(self.device), **environment})
-            write_text(path / "recipe.toml", recipe_text(self.recipe))
-            if (changed := overrides(self.recipe)) is not None:
-                write_json(path / OVERRIDES, changed)
+            write_what_runs(self, path, identity)
         return path
 
     def policy(self) -> Policy:
@@ -221,8 +194,12 @@ class Run:
 
     def release(self) -> None:
         """Let go of the loaded model and its memory."""
-        if self._policy is not None:  # collecting garbage costs a twentieth of a second
-            self._policy = None
+        asked, policy = self._asked, self._policy
+        self._asked = self._policy = None
+        if asked is not None:
+            asked[1].close()
+        elif policy is not None:  # collecting garbage costs a twentieth of a second
+            del policy
             release_memory()
 
     def keep(self, verdict: Verdict) -> None:
@@ -255,6 +232,16 @@ class Run:
             self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
         return self._policy[1]
 
+    def _engine(self, source: ModelSource) -> Engine:
+        calm_threads()
+        from harness.policy.engines.opening import open_engine
+
+        key = str(source.path)
+        if self._asked is None or self._asked[0] != key:
+            self.release()
+            self._asked = key, open_engine(self.recipe.engine, lambda: self._open(source))
+        return self._asked[1]
+
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
         return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
@@ -267,6 +254,7 @@ class Run:
             self.fingerprint(source),
             questions,
             decoding,
+            self.recipe.engine,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
         )
@@ -300,7 +288,7 @@ class Run:
                 self.recipe.rewards,
                 decoding,
                 keys,
-                open_policy=lambda: self._open(source),
+                open_engine=lambda: self._engine(source),
                 kept_stages=kept,
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,

@@ -1,12 +1,7 @@
-"""Combinations that can never work, refused when tests are collected: minutes before a trainer would.
-
-And the words of a refusal: where in the file, and the nearest thing that would have been right.
-"""
+"""Combinations that can never work, refused when tests are collected: minutes before a trainer would."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,6 +10,7 @@ import tomli_w
 
 from harness.errors import RecipeError, RewardError
 from harness.method_checks import OWNED_BY, check_method
+from harness.recipe_messages import nearest, where
 from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import argument_defaults, completions_per_batch
@@ -186,35 +182,3 @@ def fewest_questions(recipe: Recipe) -> int:
         return 1
     arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
     return max(1, completions_per_batch(arguments) // int(arguments["num_generations"]))
-
-
-def line_of(text: str, location: tuple[str, ...]) -> int:
-    """The 1-based line where a dotted key stands in TOML text; else that of the nearest table around it, or 1.
-
-    tomllib keeps no positions; recipes are plain tables, so headers and ``key =`` lines are enough.
-    """
-    section, lines = "", {"": 1}
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = re.sub(r"[\"']", "", header[1]).strip()
-            lines.setdefault(section, number)
-        elif key := re.match(r"\s*[\"']?([^\"'=]+?)[\"']?\s*=", line):
-            lines.setdefault(f"{section}.{key[1]}".removeprefix("."), number)
-    around = (".".join(location[:end]) for end in range(len(location), -1, -1))
-    return next(lines[place] for place in around if place in lines)
-
-
-def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
-    """``file:line: [section] key``, or just the key for a recipe built in Python."""
-    key = f"[{'.'.join(location[:-1])}] {location[-1]}" if len(location) > 1 else location[0]
-    if recipe_source is None or not recipe_source.is_file():
-        return key
-    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
-
-
-def nearest(word: str, valid: list[str]) -> str:
-    """A hint that names the nearest valid word, or all of them when they are few."""
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"

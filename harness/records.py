@@ -11,10 +11,12 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from harness.runs import read_lines
 from harness.tasks.question import Message
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
@@ -83,6 +85,26 @@ class Summary:
     prompt_tokens: int
     completion_tokens: int
     at_k: Mapping[str, Any] | None = None
+
+
+def read_records(stage: Path) -> list[Record]:
+    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
+    records: dict[tuple[str, int], Record] = {}
+    for row in read_lines(stage / "records.jsonl"):
+        try:
+            record = Record.from_json(row)
+        except (KeyError, TypeError):
+            continue
+        records.setdefault((record.question_id, record.sample), record)
+    return list(records.values())
+
+
+def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str, int]:
+    """Correct completions by question id, in this order; an unscored one is not correct."""
+    counts = dict.fromkeys(order, 0)
+    for record in records:
+        counts[record.question_id] += record.status == "correct"
+    return counts
 
 
 def question_means(records: Sequence[Record]) -> dict[str, float]:

@@ -15,9 +15,8 @@ class Settings:
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
     ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
-    ``gates`` of the session share alpha. ``update`` records
-    baselines (``"new"`` where there is none, or ``"all"``), from a clean git tree unless ``allow_dirty``.
-    ``report_only`` generates even where the plan says UNDERPOWERED.
+    ``gates`` of the session share alpha. ``update`` records baselines (``"new"`` where there is none, or ``"all"``),
+    from a clean git tree unless ``allow_dirty``. ``report_only`` generates even where the plan says UNDERPOWERED.
     """
 
     runs_dir: Path = Path("rl-runs")

@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.runs import read_lines
+from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS
+
+
+def _lines(name: str, text: str) -> cached_property[list[dict[str, Any]]]:
+    """A property: the objects of one of the job's files, read when first asked for."""
+    found: cached_property[list[dict[str, Any]]] = cached_property(
+        lambda trained: list(read_lines(trained.directory / name))
+    )
+    found.__doc__ = text
+    return found
 
 
 @dataclass(frozen=True)
@@ -22,27 +32,8 @@ class Trained:
     def model(self) -> Path:
         return self.directory / "final"
 
-    @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
-        """Every logged step, in order; what was not finite is ``None``."""
-        return list(read_lines(self.directory / "metrics.jsonl"))
-
-    @cached_property
-    def data(self) -> list[dict[str, Any]]:
-        """What SFT or DPO learnt from, an example or a pair each; empty for GRPO."""
-        return list(read_lines(self.directory / "data.jsonl"))
-
-    @cached_property
-    def completions(self) -> list[dict[str, Any]]:
-        """Every sampled completion with its group, rewards and advantage, in order."""
-        return list(read_lines(self.directory / "completions.jsonl"))
-
-    @cached_property
-    def health(self) -> list[dict[str, Any]]:
-        """What the health checks found, in order; see :class:`harness.training.health.Finding`."""
-        return list(read_lines(self.directory / "health.jsonl"))
-
-    @cached_property
-    def evaluations(self) -> list[dict[str, Any]]:
-        """The evaluations during training, in order; see :mod:`harness.training.during`."""
-        return list(read_lines(self.directory / "evaluations.jsonl"))
+    metrics = _lines(METRICS, "Every logged step, in order; what was not finite is ``None``.")
+    data = _lines("data.jsonl", "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
+    completions = _lines(COMPLETIONS, "Every sampled completion with its group, rewards and advantage, in order.")
+    health = _lines(HEALTH, "What the health checks found, in order; see :class:`harness.training.health.Finding`.")
+    evaluations = _lines(EVALUATIONS, "The evaluations during training, in order; see :mod:`harness.training.during`.")

@@ -1,5 +1,5 @@
-"""What a run directory says of its recipe beyond the recipe: what the command line changed in it, and the baseline it
-was held against. Both are for readers; the report reads run directories only, so what it shows has to lie there."""
+"""What a run directory says of what ran: the recipe, what the command line changed in it, questions, machine, and the
+baseline it was held against. The report reads run directories only, so what it shows has to lie there."""
 
 from __future__ import annotations
 
@@ -10,17 +10,52 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from harness.environment import without_secrets
+from harness.environment import describe, without_secrets
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
-from harness.runs import write_json
+from harness.runs import read_json, read_lines, write_json, write_lines, write_text
+from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.baselines import RecordedBaseline
+    from harness.pipeline import Run
     from harness.recipe import Recipe
 
+QUESTIONS = "questions.jsonl"
 OVERRIDES = "overrides.json"
 HELD_AGAINST = "baseline.json"
+
+
+def held_by_another(directory: Path, session: str) -> bool:
+    """Whether a run directory was opened by another session than this one."""
+    environment = read_json(directory / "environment.json") or {}
+    return bool(environment) and environment.get("session") != session
+
+
+def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> None:
+    """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
+    if not read_json(directory / "environment.json"):
+        write_lines(
+            directory / QUESTIONS,
+            (
+                {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
+                for each in run.questions.test
+            ),
+        )
+        write_json(directory / "identity.json", without_secrets(identity))
+        environment = {"recipe": run.recipe.name, "seed": run.seed, "session": run.settings.session}
+        write_json(directory / "environment.json", {**describe(run.device), **environment})
+    write_text(directory / "recipe.toml", recipe_text(run.recipe))
+    if (changed := overrides(run.recipe)) is not None:
+        write_json(directory / OVERRIDES, changed)
+
+
+def read_questions(directory: Path) -> list[Question]:
+    """The test questions of a run, in their order."""
+    return [
+        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
+        for row in read_lines(directory / QUESTIONS)
+    ]
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -66,8 +66,8 @@ def _range(entries: Sequence[Entry]) -> tuple[float, float]:
     low, high = min(ends), max(ends)
     short = max(0.0, 0.2 - (high - low)) / 2
     low, high = low - short, high + short
-    low, high = (low - min(0.0, low), high - min(0.0, low)) if low < 0 else (low - max(0.0, high - 1), min(high, 1.0))
-    return max(0.0, low) - 0.02, min(1.0, high) + 0.02
+    shift = -low if low < 0 else min(0.0, 1 - high)
+    return max(0.0, low + shift) - 0.02, min(1.0, high + shift) + 0.02
 
 
 def _stretches(recipe: Recipe, entries: Sequence[Entry]) -> Iterator[list[Entry]]:

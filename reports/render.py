@@ -35,6 +35,7 @@ SCRIPTS = (
     "table.js",
     "export.js",
     "questions.js",
+    "group-cards.js",
     "groups.js",
 )
 """Of a run's page."""

@@ -3,12 +3,10 @@ r"""Where an extracted answer stands in its completion.
 The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}``: the strict one
 of the first, all others of the last. An answer that stands in no box is looked for as a word, from the end.
 
-    >>> spot(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7")
-    (32, 33)
-    >>> spot(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7", first=True)
-    (13, 14)
-    >>> spot("7 of 17", "7")
-    (0, 1)
+    >>> ends(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7")
+    ((13, 14), (32, 33))
+    >>> ends("7 of 17", "7")
+    ((0, 1), (0, 1))
 """
 
 from __future__ import annotations
@@ -58,15 +56,10 @@ def spots(answer: Answer) -> list[tuple[int, int, str]]:
     return sorted(found)
 
 
-def spot(completion: str, extracted: str, *, first: bool = False) -> Span | None:
-    r"""Start and end of ``extracted`` in the last (or ``first``) ``\boxed{}`` that holds it, else of its last mention
-    that is not inside a longer word or number; ``None`` where it is nowhere, such as a grader's own wording."""
-    both = ends(completion, extracted)
-    return None if both is None else both[not first]
-
-
 def ends(completion: str, extracted: str) -> tuple[Span, Span] | None:
-    """The first and the last box that holds ``extracted``, or twice its last mention outside of any."""
+    r"""Start and end of ``extracted`` in the first and in the last ``\boxed{}`` that holds it, else twice those of its
+    last mention that is not inside a longer word or number; ``None`` where it is nowhere, such as a grader's own
+    wording."""
     wanted = extracted.strip()
     if not wanted or len(wanted) > LONGEST:
         return None

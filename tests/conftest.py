@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.policy.device import calm_threads, visible_gpus
+from harness.policy.device import visible_gpus
+from harness.policy.threads import calm_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,16 +7,16 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-import harness.policy
 from harness import evaluation as evaluation_module
 from harness.errors import TaskError
-from harness.evaluation import Evaluation, Keys, evaluate, summarise
+from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import accuracy_interval
+from harness.grading import summarise
 from harness.recipe import EvaluateSection
 from harness.records import Generation, Record, question_means
 from harness.rewards import Grade, reward_function
@@ -49,26 +49,26 @@ def closed() -> Any:
     pytest.fail("the policy was opened")
 
 
-EXACT = {"keys": Keys("answers", "exact"), "rewards": {"boxed_exact": 1.0}, "open_policy": closed}
+EXACT = {"keys": Keys("answers", "exact"), "rewards": {"boxed_exact": 1.0}, "open_engine": closed}
 
 
 class Model:
-    """Stands in for ``harness.policy.generate``: answers in batches of two, last question first, and counts."""
+    """An engine that answers in batches of two, last question first, and counts."""
+
+    name, model, device = "made-up", "made-up", "cpu"
 
     def __init__(self) -> None:
         self.opened = 0
         self.asked: list[tuple[str, int]] = []
         self.fail_after: int | None = None
-        self.policy = SimpleNamespace(name="made-up", device="cpu")
 
     def open(self) -> Any:
         self.opened += 1
-        return self.policy
+        return self
 
-    def generate(
-        self, policy: Any, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
+    def answer(
+        self, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
     ) -> Iterator[list[Generation]]:
-        assert policy is self.policy
         wanted = [(q, n) for q in reversed(questions) for n in range(decoding.samples_per_question)]
         wanted = [(q, n) for q, n in wanted if (q.id, n) not in skip]
         for start in range(0, len(wanted), 2):
@@ -76,18 +76,16 @@ class Model:
                 raise RuntimeError("the power went")
             batch = wanted[start : start + 2]
             self.asked += [(q.id, n) for q, n in batch]
-            yield [self.answer(q, n, decoding.seed) for q, n in batch]
+            yield [self.said(q, n, decoding.seed) for q, n in batch]
 
-    def answer(self, question: Question, sample: int, seed: int) -> Generation:
+    def said(self, question: Question, sample: int, seed: int) -> Generation:
         said, cut = SAID[question.id][sample], SAID[question.id][sample] == "so it is"
         return Generation(question.id, sample, seed, question.prompt, said, "length" if cut else "stop", 10, len(said))
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> Model:
-    model = Model()
-    monkeypatch.setitem(vars(harness.policy), "generate", model.generate)
-    return model
+def model() -> Model:
+    return Model()
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def run(model: Model, tmp_path: Path) -> Evaluate:
 
     def run(stage: str = "run-a/before", *, keys: Keys = KEYS, samples: int = 1, **more: Any) -> Evaluation:
         decoding = EvaluateSection(temperature=float(samples > 1), samples_per_question=samples, seed=7)
-        arguments = {"rewards": REWARDS, "questions": QUESTIONS, "open_policy": model.open, **more}
+        arguments = {"rewards": REWARDS, "questions": QUESTIONS, "open_engine": model.open, **more}
         return evaluate(tmp_path / stage, decoding=decoding, keys=keys, **arguments)
 
     return run
@@ -170,7 +168,7 @@ def test_frame(run: Evaluate) -> None:
 def test_a_finished_stage_is_read(run: Evaluate, tmp_path: Path) -> None:
     first = run()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    again = run(open_policy=closed)
+    again = run(open_engine=closed)
     assert (again.records, again.summary) == (first.records, first.summary)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -205,7 +203,7 @@ def test_a_torn_or_foreign_record_is_asked_again(run: Evaluate, model: Model) ->
 
 def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
     first = run()
-    again = run(keys=Keys("answers", "stricter"), rewards={"boxed_exact": 2.0}, open_policy=closed)
+    again = run(keys=Keys("answers", "stricter"), rewards={"boxed_exact": 2.0}, open_engine=closed)
     assert [record.completion for record in again.records] == [record.completion for record in first.records]
     assert [record.status for record in again.records] == ["correct", "wrong", *FIRST[2:]]
     assert (again.accuracy, again.summary["mean_reward"]) == (2 / 6, 4 / 6)
@@ -217,14 +215,14 @@ def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
 def test_changed_ground_truths_grade_again(run: Evaluate) -> None:
     run()
     corrected = [replace(question, ground_truth="5") for question in QUESTIONS]
-    again = run(keys=Keys("answers", "corrected"), questions=corrected, open_policy=closed)
+    again = run(keys=Keys("answers", "corrected"), questions=corrected, open_engine=closed)
     assert again.means == {question.id: float(question.id == "q2") for question in QUESTIONS}
 
 
 def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> None:
     first = run()
     stages = [tmp_path / "nowhere", tmp_path / "run-b" / "before", tmp_path / "run-a" / "before"]
-    same = run("run-b/before", kept_stages=stages, open_policy=closed)
+    same = run("run-b/before", kept_stages=stages, open_engine=closed)
     assert same.records == first.records
     assert (same.summary["source"], first.summary["source"]) == ("run-a", None)
     regraded = run("run-c/before", **EXACT, kept_stages=stages)
@@ -262,9 +260,9 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
     broken = {"keys": Keys("answers", "broken"), "rewards": {"grades_nothing_here:nothing": 1.0}}
     for _ in range(2):
         with pytest.raises(TaskError, match=r"no answer could be graded; .* functions grades_nothing_here:nothing"):
-            run(**broken, open_policy=closed)
-    assert run("run-b/before", kept_stages=[first.directory], open_policy=closed).records == records
-    back = run(open_policy=closed)
+            run(**broken, open_engine=closed)
+    assert run("run-b/before", kept_stages=[first.directory], open_engine=closed).records == records
+    back = run(open_engine=closed)
     assert (back.records, back.summary) == (records, summary)
 
 
@@ -280,7 +278,7 @@ def test_a_kill_while_grading_again_is_made_good(step: str, run: Evaluate, monke
     with pytest.raises(KeyboardInterrupt):
         run(**EXACT)
     monkeypatch.setattr(evaluation_module, step, done)
-    assert run(open_policy=closed).records == first.records
+    assert run(open_engine=closed).records == first.records
     assert run(**EXACT).accuracy == 2 / 6
 
 

@@ -10,8 +10,8 @@ import pytest
 from harness.catalog import SHIPPED_RECIPES, find_recipe, recipe_files
 from harness.errors import RecipeError
 from harness.recipe import EvaluateSection, GateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
-from harness.recipe_checks import completions_per_batch, line_of, nearest
-from harness.training.arguments import argument_defaults
+from harness.recipe_messages import line_of, nearest
+from harness.training.arguments import argument_defaults, completions_per_batch
 
 SHORT = """
 [model]

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import harness.policy
 from harness.evaluation import Keys, evaluate
 from harness.gate import accuracy_interval
 from harness.gate.confidence import anytime_interval
@@ -20,18 +19,16 @@ QUESTIONS = [
 
 
 @pytest.fixture
-def ask(tmp_path, monkeypatch):
+def ask(tmp_path):
     """``ask(decided)`` evaluates a policy that gets every third question wrong; ``ask.asked`` is what it was asked."""
     asked: list[str] = []
 
-    def generate(policy, questions, decoding, skip):
+    def answer(questions, decoding, skip):
         wanted = [question for question in questions if (question.id, 0) not in skip]
         for question in reversed(wanted):
             asked.append(question.id)
             said = "no idea" if int(question.text[:-1]) % 3 == 0 else rf"\boxed{{{question.ground_truth}}}"
             yield [Generation(question.id, 0, 0, question.prompt, said, "stop", 5, 7)]
-
-    monkeypatch.setattr(harness.policy, "generate", generate, raising=False)
 
     def run(decided=None, stage="after"):
         return evaluate(
@@ -40,7 +37,7 @@ def ask(tmp_path, monkeypatch):
             {"boxed_numeric": 1.0},
             EvaluateSection(),
             Keys("answers", "grades"),
-            open_policy=lambda: SimpleNamespace(name="made-up", device="cpu"),
+            open_engine=lambda: SimpleNamespace(model="made-up", device="cpu", answer=answer),
             decided=decided,
         )
 

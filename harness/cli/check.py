@@ -14,15 +14,17 @@ from harness.cli.look import require_run
 from harness.cli.progress import Progress
 from harness.cli.work import chosen_recipe, settings
 from harness.errors import HarnessError
-from harness.evaluation import grade_kept, read_records, rewrite
+from harness.evaluation import rewrite
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
+from harness.grading import grade_kept
 from harness.metrics import at_k_line
 from harness.pipeline import Run
 from harness.recipe import load_recipe
+from harness.records import correct_counts, read_records
 from harness.rewards import RewardCalls
-from harness.runs import read_lines, write_json
-from harness.tasks import Question
+from harness.runs import write_json
+from harness.what_ran import read_questions
 
 
 def gate_check(options: argparse.Namespace) -> int:
@@ -42,9 +44,7 @@ def gate_check(options: argparse.Namespace) -> int:
     order = [question.id for question in run.questions.test]
     decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
     baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
-    correct = dict.fromkeys(order, 0)
-    for record in baseline.records:
-        correct[record.question_id] += record.status == "correct"
+    correct = correct_counts(baseline.records, order)
     words: Counter[str] = Counter()
     asked = []
     for seed in range(1, options.runs + 1):
@@ -112,10 +112,7 @@ def regrade(options: argparse.Namespace) -> int:
     directory: Path = options.run
     require_run(directory)
     recipe = load_recipe(directory / "recipe.toml")
-    questions = {
-        row["id"]: Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
-        for row in read_lines(directory / "questions.jsonl")
-    }
+    questions = {question.id: question for question in read_questions(directory)}
     for stage in ("before", "after"):
         records = read_records(directory / stage)
         if not records:

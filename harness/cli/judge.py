@@ -10,15 +10,15 @@ from harness.baselines import grader_fingerprint
 from harness.cli.look import require_run
 from harness.cli.work import chosen_recipe
 from harness.errors import HarnessError
-from harness.evaluation import read_records
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
 from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, plan_lines
-from harness.runs import read_json, read_lines
-from harness.tasks import Question
+from harness.records import read_records
+from harness.runs import read_json
+from harness.what_ran import read_questions
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -96,10 +96,7 @@ def _evaluation(path: Path) -> Baseline:
     if stage is None or identity is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
     environment = read_json(path / "environment.json") or {}
-    questions = [
-        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
-        for row in read_lines(path / "questions.jsonl")
-    ][: summary["questions"]]
+    questions = read_questions(path)[: summary["questions"]]
     correct = dict.fromkeys((question.id for question in questions), 0)
     for record in read_records(stage):
         if record.status == "unscored":

@@ -154,7 +154,7 @@ class Session:
         weak = {}
         for recipe, seed in gated:
             planned = plans(recipe, seed, folder, self.gates)
-            found = underpowered(recipe, seed, folder, self.gates)
+            found = underpowered(planned)
             if planned and len(found) == len(planned) and not is_recorded(folder, recipe.name, seed, update):
                 weak[f"{recipe.name}-{seed}"] = "; ".join(verdict.sentence for verdict in found.values())
         return weak

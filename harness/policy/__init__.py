@@ -13,9 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.policy.generation import generate
-    from harness.policy.load import Policy, load_policy
+    from harness.policy.engines.local import generate
+    from harness.policy.load import load_policy
     from harness.policy.notebook import generate_responses, load_model_and_tokenizer, test_model_with_questions
+    from harness.policy.policy import Policy
     from harness.policy.source import ModelSource, fingerprint, resolve_model
 
 __all__ = [
@@ -32,9 +33,9 @@ __all__ = [
 
 _MODULES = {
     "ModelSource": "source",
-    "Policy": "load",
+    "Policy": "policy",
     "fingerprint": "source",
-    "generate": "generation",
+    "generate": "engines.local",
     "generate_responses": "notebook",
     "load_model_and_tokenizer": "notebook",
     "load_policy": "load",

@@ -15,7 +15,7 @@ from harness.errors import ModelError
 from harness.runs import digest, read_json, write_json
 
 if TYPE_CHECKING:
-    from harness.policy.load import Policy
+    from harness.policy.policy import Policy
     from harness.policy.source import ModelSource
 
 CONFIG, WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"

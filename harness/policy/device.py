@@ -86,15 +86,6 @@ def choose_dtype(dtype: str, device: str) -> Dtype:
     return cast("Dtype", dtype)
 
 
-def calm_threads() -> None:
-    """Let torch's idle CPU threads sleep instead of spin, unless the user has said otherwise. Call before torch loads.
-
-    Spinning threads (OpenMP's default) win a third of a step of a small model on a quiet machine. With another busy
-    process on the same cores they lose it many times over: two such jobs on 4 cores took over 100 times as long.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 def peak_memory(device: str) -> int:
     """The most memory this process has held, in bytes, since :func:`reset_peak_memory`.
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.policy.generation import generate
-from harness.policy.load import Policy, load_policy
+from harness.policy.engines.local import generate
+from harness.policy.load import load_policy
+from harness.policy.policy import Policy
 from harness.recipe import EvaluateSection
 from harness.tasks.question import Message, Question
 

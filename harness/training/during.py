@@ -2,7 +2,7 @@
 
 They come from the training split and are never trained on, so a checkpoint may be chosen by them: chosen by the test
 questions, it would be judged by the luck it was chosen for. The final accuracy is that of the test questions alone.
-Asking draws no random number that training would miss (:mod:`harness.policy.generation`).
+Asking draws no random number that training would miss (:mod:`harness.policy.engines.sampling`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.evaluation import grade
 from harness.gate.intervals import accuracy_interval
+from harness.grading import grade
 from harness.recipe import EvaluateSection
 from harness.records import Record, question_means
 from harness.runs import LineWriter, read_lines

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
+from trl.extras.profiling import profiling_context
 
 from harness.training.callbacks import callbacks
 from harness.training.capture import CompletionLog
 from harness.training.config import arguments
 from harness.training.lora import adapter
+from harness.training.sampling import can_sample, sample
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 class _Trainer(GRPOTrainer):  # type: ignore[misc]
     completion_log: CompletionLog
     weights: Mapping[str, float]
+    shares_prompts = False
+
+    def _generate_single_turn(self, prompt_ids: Any, *others: Any, **more: Any) -> Any:
+        if not self.shares_prompts:
+            return super()._generate_single_turn(prompt_ids, *others, **more)
+        with profiling_context(self, "sample"):
+            return sample(self, prompt_ids), None
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)
@@ -48,6 +57,7 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
     if reference is not None:
         shutil.rmtree(reference)  # it is loaded
     trainer.completion_log, trainer.weights = log, job.rewards
+    trainer.shares_prompts = job.sampling == "shared" and can_sample(trainer)
     return trainer
 
 

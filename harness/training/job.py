@@ -17,7 +17,8 @@ from typing import Any
 
 from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal, TrainingError
-from harness.policy.device import calm_threads, visible_gpus
+from harness.policy.device import visible_gpus
+from harness.policy.threads import calm_threads
 from harness.runs import read_json, write_text
 from harness.training.spec import Job
 from harness.training.watch import Watch

@@ -50,6 +50,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         health=recipe.health.model_dump(),
         signal=_signal(run),
         during=_during(run),
+        sampling=run.recipe.engine.sampling,
     )
 
     run.settings.announce(f"{run.id} train", "starting")

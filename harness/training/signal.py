@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import NoSignal
-from harness.evaluation import grade, read_records
+from harness.grading import grade
 from harness.recipe import EvaluateSection
+from harness.records import read_records
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
 from harness.signal_check import summarise_signal
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps

@@ -23,6 +23,7 @@ class Job:
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
     ``signal`` is the signal check's work and ``during`` that of the evaluation during training
     (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted.
+    ``sampling`` is the recipe's ``[engine] sampling``.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Job:
     health: dict[str, Any] = field(default_factory=dict)
     signal: dict[str, Any] | None = None
     during: dict[str, Any] | None = None
+    sampling: str = "shared"
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})

@@ -106,7 +106,7 @@ def _try_rewards(job: Job) -> None:
     """Call every reward function, as evaluation will: one that is missing, or that fails from its first call on, is
     named before anything is spent on training."""
     from harness.errors import RewardError
-    from harness.evaluation import grade
+    from harness.grading import grade
     from harness.records import Generation
     from harness.rewards import RewardCalls
 

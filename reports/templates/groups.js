@@ -1,58 +1,11 @@
-// Groups of completions by step, and one question over the steps. Texts come with their invisible characters already
-// made visible (reports/groups.py) and enter the page as text nodes alone.
+// Groups of completions by step, and one question over the steps: which are shown, and the ways between them.
 (() => {
   "use strict";
   const AT_ONCE = 24; // groups drawn before a reader asks for more
   const FOUND = 12; // questions listed for a search
-  const MINUS = "\u2212";
-
-  const signed = (value) => {
-    if (value === null) return "\u2013";
-    return (value < 0 ? MINUS : "+") + Math.abs(value).toFixed(2);
-  };
-  const known = (values) => values.filter((value) => value !== null);
-  const differ = (group) => {
-    const values = known(group.totals);
-    return values.length > 0 && Math.max(...values) - Math.min(...values) > 1e-8;
-  };
-  const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
-  const deviation = (values) => {
-    if (values.length < 2) return values.length ? 0 : null;
-    const middle = mean(values);
-    return Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1));
-  };
-  const told = (tag, text, name) => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    if (name) element.className = name;
-    return element;
-  };
 
   const readHash = (key) => addressPairs().find(([name]) => name === key)?.[1] ?? null;
   const writeHash = (values) => history.replaceState(null, "", addressWith(["step", "over", "signal"], values));
-
-  const fillText = (element, text) => {
-    if (Array.isArray(text)) {
-      const note = "\u2026 " + text[1].toLocaleString("en") + " characters left out here: train/completions.jsonl has them all \u2026";
-      element.append(text[0], told("span", note, "fold"), text[2]);
-      element.tabIndex = 0;
-    } else if (text) {
-      element.textContent = text;
-      // What scrolls can be scrolled by keyboard: by rule of thumb, since nothing is laid out yet.
-      if (text.length > 300 || text.split("\n").length > 9) element.tabIndex = 0;
-    } else {
-      element.append(told("span", "(empty)", "soft"));
-    }
-  };
-
-  const drawBar = (svg, advantage, reach) => {
-    if (!advantage || !reach) return;
-    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    const width = (50 * Math.abs(advantage)) / reach;
-    const place = { class: advantage > 0 ? "up" : "down", x: advantage > 0 ? 0 : -width, width, y: 0, height: 10 };
-    for (const [name, value] of Object.entries(place)) bar.setAttribute(name, value);
-    svg.prepend(bar);
-  };
 
   const begin = async (box, owner) => {
     const prefix = box.dataset.groups;
@@ -62,8 +15,7 @@
     const rest = box.querySelector(".rest");
     const matches = box.querySelector(".matches");
     const chips = Array.from(form.querySelectorAll("input[type=radio]"));
-    const groupShape = document.getElementById(prefix + "group").content.firstElementChild;
-    const sampleShape = document.getElementById(prefix + "sample").content.firstElementChild;
+    const shapes = ["group", "sample"].map((name) => document.getElementById(prefix + name).content.firstElementChild);
     const index = await unpack(prefix + "index");
     const places = new Map(index.steps.map(([step], place) => [step, place]));
     const asked = new Map(index.questions.map(([id], question) => [id, question]));
@@ -80,49 +32,16 @@
       return (await unpack(prefix + block))[row];
     };
 
-    const drawSample = (group, row, reach) => {
-      const item = sampleShape.cloneNode(true);
-      const graded = index.marks[group.statuses[row]];
-      if (graded) {
-        const said = told("b", " " + graded[2], graded[0]);
-        said.prepend(told("span", graded[1], "mark"));
-        said.firstChild.ariaHidden = "true";
-        item.querySelector(".graded").append(said);
-      }
-      item.querySelector(".advantage").textContent = signed(group.advantages[row]);
-      drawBar(item.querySelector(".advantage-bar"), group.advantages[row], reach);
-      item.querySelector(".total").textContent = plain(group.totals[row]);
-      if (index.functions.length > 1) {
-        const by = index.functions.map((name, place) => name + "\u00a0" + plain(group.rewards[row][place]));
-        item.querySelector(".by").textContent = by.join(", ");
-      }
-      const tokens = group.tokens[row];
-      if (tokens !== null) item.querySelector(".tokens").textContent = count(tokens) + "\u00a0tokens";
-      if (!group.cut[row]) item.querySelector(".cut").remove();
-      fillText(item.querySelector(".text"), group.texts[row]);
-      return item;
-    };
-
     const drawGroup = (step, group) => {
-      const item = groupShape.cloneNode(true);
-      const [, text, truth] = index.questions[group.question];
-      const values = known(group.totals);
-      item.querySelector("h5").textContent = over === null ? text : "Step " + step;
-      item.querySelector(".truth-of").textContent = truth;
-      item.querySelector(".mean").textContent = plain(mean(values));
-      item.querySelector(".std").textContent = plain(deviation(values));
-      if (differ(group)) item.querySelector(".no-signal").remove();
-      const button = item.querySelector(".over");
-      if (over !== null) button.textContent = "all groups of step " + step;
-      else if (seen[group.question] < 2) button.remove();
-      else button.textContent = "this question in " + seen[group.question] + " steps";
-      button.addEventListener("click", () => (over === null ? showQuestion(group.question) : showStep(places.get(step))));
-      const box_ = item.querySelector(".completions");
-      box_.open = area.children.length === 0 || !matchMedia("(max-width: 46rem)").matches; // a phone folds all but one
-      box_.firstElementChild.textContent = group.totals.length + " completions";
-      const samples = item.querySelector(".samples");
-      group.totals.forEach((_, row) => samples.append(drawSample(group, row, index.reach)));
-      return item;
+      const times = seen[group.question];
+      const [title, link, follow] =
+        over === null
+          ? [index.questions[group.question][1], times > 1 && "this question in " + times + " steps", () => showQuestion(group.question)]
+          : ["Step " + step, "all groups of step " + step, () => showStep(places.get(step))];
+      const card = groupCard(index, shapes, group, title, link, follow);
+      // A phone folds all but one.
+      card.querySelector(".completions").open = area.children.length === 0 || !matchMedia("(max-width: 46rem)").matches;
+      return card;
     };
 
     const chosen = () => chips.find((chip) => chip.checked).value;

@@ -202,22 +202,6 @@ def test_a_generation_config_that_could_not_be_saved(make_policy, tmp_path):
     assert json.loads((tmp_path / "saved" / "generation_config.json").read_text())["temperature"] == 0.6
 
 
-@pytest.mark.parametrize(("workers", "threads"), [("1", 7), ("2", 4), ("3", 2), ("99", 1), (None, 7)])
-def test_workers_share_the_cores(monkeypatch, workers, threads):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
-    if workers is None:
-        monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
-    else:
-        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(7)
-        load._share_cores()
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_gguf_needs_its_package(tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.spot import spot, spots
+from reports.spot import ends, spots
 from reports.text import folded
 from reports.views import Answer, Grade
 
@@ -31,8 +31,8 @@ from reports.views import Answer, Grade
     ],
 )
 def test_where_an_answer_stands(completion: str, extracted: str, last: int | None, first: int | None) -> None:
-    for expected, found in ((last, spot(completion, extracted)), (first, spot(completion, extracted, first=True))):
-        assert found == (None if expected is None else (expected, expected + len(extracted)))
+    expected = [None if at is None else (at, at + len(extracted)) for at in (first, last)]
+    assert list(ends(completion, extracted) or (None, None)) == expected
 
 
 def answer(completion: str, extracted: str | None, **grades: str | None) -> Answer:
@@ -63,16 +63,16 @@ def test_each_grader_has_its_place(given_answer: Answer, expected: list[tuple[in
     assert spots(given_answer) == expected
 
 
-@given(st.text(alphabet="7 ,.\\boxed{}a", max_size=60), st.text(alphabet="7a{}", min_size=1, max_size=3), st.booleans())
-def test_what_is_marked_is_what_was_extracted(completion: str, extracted: str, first: bool) -> None:
-    found = spot(completion, extracted, first=first)
-    assert found is None or completion[found[0] : found[1]] == extracted
+@given(st.text(alphabet="7 ,.\\boxed{}a", max_size=60), st.text(alphabet="7a{}", min_size=1, max_size=3))
+def test_what_is_marked_is_what_was_extracted(completion: str, extracted: str) -> None:
+    for start, end in ends(completion, extracted) or ():
+        assert completion[start:end] == extracted
 
 
 @pytest.mark.parametrize("unit", ["7", "x7", r"\boxed{", r"\boxed{7", " ", "{ "])
 def test_looking_takes_no_longer_than_reading(unit: str) -> None:
     started = time.process_time()
-    spot(unit * (1_000_000 // len(unit)), "7")
+    ends(unit * (1_000_000 // len(unit)), "7")
     assert time.process_time() - started < 5
 
 

@@ -7,7 +7,10 @@ import torch
 from transformers import GenerationConfig
 
 from harness.errors import ModelError, TaskError
-from harness.policy import generate, generation
+from harness.policy import generate
+from harness.policy.engines import decode, local, padded
+from harness.policy.engines.requests import Request
+from harness.policy.engines.sampling import Streams, warpers
 from harness.recipe import EvaluateSection
 from harness.tasks.question import Question
 
@@ -25,6 +28,15 @@ def with_(decoding: EvaluateSection, **changes: Any) -> EvaluateSection:
     return decoding.model_copy(update=changes)
 
 
+@pytest.fixture(params=["rows", "padded"])
+def loop(request, monkeypatch):
+    """Both ways of the engine: its own loop, and ``model.generate`` for the models that the loop does not know."""
+    if request.param == "padded":
+        monkeypatch.setattr(local, "can_decode", lambda model, longest: False)
+    return request.param
+
+
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("decoding", [GREEDY, SAMPLED, with_(SAMPLED, top_p=0.8, top_k=20, temperature=0.7)])
 @pytest.mark.parametrize("batch_size", [3, 8])
 def test_an_answer_is_the_same_in_every_batch(policy, questions, decoding, batch_size):
@@ -52,7 +64,9 @@ def test_skipping_leaves_the_other_answers_as_they_are(policy, questions):
     assert answers(policy, questions, SAMPLED, skip=set(everything)) == {}
 
 
-def test_batches_come_longest_first_and_as_they_are_done(policy, questions):
+def test_padded_batches_come_longest_first_and_as_they_are_done(policy, questions, monkeypatch):
+    monkeypatch.setattr(local, "can_decode", lambda model, longest: False)
+    monkeypatch.setattr(local, "_AT_ONCE", 1)
     batches = [[a.prompt_tokens for a in batch] for batch in generate(policy, questions, with_(GREEDY, batch_size=3))]
     assert [len(batch) for batch in batches] == [3, 3, 1]
     flat = [length for batch in batches for length in batch]
@@ -60,6 +74,7 @@ def test_batches_come_longest_first_and_as_they_are_done(policy, questions):
     assert flat[0] == len(policy.encode(questions[6].prompt))
 
 
+@pytest.mark.usefixtures("loop")
 def test_greedy_answers_are_transformers_own(policy, questions):
     ours = answers(policy, questions, GREEDY)
     for question in questions:
@@ -68,6 +83,7 @@ def test_greedy_answers_are_transformers_own(policy, questions):
         assert ours[question.id, 0].completion == policy.decode(theirs[0, ids.shape[1] :].tolist())
 
 
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("decoding", [GREEDY, SAMPLED])
 def test_nothing_is_inherited_from_the_generation_config(make_policy, questions, decoding):
     plain = make_policy()
@@ -90,20 +106,9 @@ def test_nothing_is_inherited_from_the_generation_config(make_policy, questions,
     assert plain.model.generation_config is own
 
 
-class Scripted(torch.nn.Module):
-    """Stands in for ``model.generate``: answers every row with the same ids, padded as transformers pads."""
-
-    def __init__(self, policy: Any, rows: list[list[int]]) -> None:
-        super().__init__()
-        self.rows, self.pad = rows, policy.tokenizer.pad_token_id
-        self.generation_config, self.config = policy.model.generation_config, policy.model.config
-        self.device, self.get_input_embeddings = policy.model.device, policy.model.get_input_embeddings
-        self.asked: list[int] = []
-
-    def generate(self, input_ids: torch.Tensor, **_: Any) -> torch.Tensor:
-        rows = [self.rows.pop(0) for _ in input_ids]
-        width = max(map(len, rows))
-        return torch.cat([input_ids, torch.tensor([row + [self.pad] * (width - len(row)) for row in rows])], dim=1)
+def scripted(monkeypatch: pytest.MonkeyPatch, rows: list[list[int]]) -> None:
+    """The engine's loop answers with these ids."""
+    monkeypatch.setattr(local, "decode", lambda *_, **__: iter([list(enumerate(rows))]))
 
 
 @pytest.mark.parametrize("pad", ["<|pad|>", "<|end|>"])
@@ -112,7 +117,7 @@ def test_finish_reason_and_counts(make_policy, questions, pad, monkeypatch):
     end = policy.tokenizer.eos_token_id
     seven, pad_id = policy.tokenizer("7")["input_ids"][0], policy.tokenizer.convert_tokens_to_ids("<|pad|>")
     rows = [[seven, seven, end], [end], [seven] * 4, [seven, pad_id, seven, end], [seven, end, seven, end]]
-    monkeypatch.setattr(policy, "model", Scripted(policy, rows))
+    scripted(monkeypatch, rows)
     found = [
         (a.completion, a.finish_reason, a.completion_tokens)
         for batch in generate(policy, questions[:5], with_(GREEDY, max_new_tokens=4, batch_size=5))
@@ -136,46 +141,77 @@ def test_all_listed_ends_end_an_answer(make_policy, questions, monkeypatch):
     policy.model.generation_config.eos_token_id = [end, eight]
     policy = type(policy).of(policy.model, policy.tokenizer)
     assert policy.eos_token_ids == {end, eight}
-    monkeypatch.setattr(policy, "model", Scripted(policy, [[seven, eight, seven, seven]]))
+    scripted(monkeypatch, [[seven, eight, seven, seven]])
     [[answer]] = generate(policy, questions[:1], GREEDY)
     assert (answer.completion, answer.finish_reason, answer.completion_tokens) == ("7", "stop", 2)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("MPS backend out of memory"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
-        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
-        MemoryError(),
-    ],
-)
-def test_a_batch_that_does_not_fit_is_halved(policy, questions, monkeypatch, error):
-    sizes, real = [], generation._answer
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("MPS backend out of memory"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
+    MemoryError(),
+]
 
-    def answer(policy: Any, batch: Any, decoding: Any) -> Any:
-        sizes.append(len(batch))
-        if len(batch) > 2:
+
+def fails(monkeypatch, error, *, above):
+    """Both loops raise ``error`` in steps or batches of more than ``above`` rows; returns the sizes that were tried."""
+    sizes: list[int] = []
+    step, whole = decode._Decoding._step, padded._generate
+
+    def tried(size):
+        sizes.append(size)
+        if size > above:
             raise error
-        return real(policy, batch, decoding)
 
-    expected = answers(policy, questions, GREEDY)
-    monkeypatch.setattr(generation, "_answer", answer)
-    assert answers(policy, questions, with_(GREEDY, batch_size=64)) == expected
-    assert sizes == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    def failing_step(self):
+        tried(len(self.active))
+        return step(self)
+
+    def failing_batch(model, batch, *settings):
+        tried(len(batch))
+        return whole(model, batch, *settings)
+
+    monkeypatch.setattr(decode._Decoding, "_step", failing_step)
+    monkeypatch.setattr(padded, "_generate", failing_batch)
+    return sizes
 
 
-def test_one_answer_that_does_not_fit(policy, questions, monkeypatch):
-    monkeypatch.setattr(
-        generation, "_answer", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out of memory"))
-    )
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("decoding", [GREEDY, SAMPLED])
+def test_a_batch_that_does_not_fit_is_halved(policy, questions, monkeypatch, loop, error, decoding):
+    expected = answers(policy, questions, decoding)
+    sizes = fails(monkeypatch, error, above=2)
+    assert answers(policy, questions, with_(decoding, batch_size=64)) == expected
+    assert max(sizes) == len(expected)
+    assert all(size <= 2 for size in sizes[sizes.index(min(sizes)) :]), "it never grows again"
+
+
+def test_running_out_of_memory_half_way_loses_nothing(policy, questions, monkeypatch):
+    """The step fails late: sequences go on from the tokens that they have, with the stream where it was."""
+    expected = answers(policy, questions, SAMPLED)
+    step, steps = decode._Decoding._step, []
+
+    def failing(self):
+        steps.append(len(self.active))
+        if len(steps) == 6:
+            raise torch.OutOfMemoryError("out of memory")
+        return step(self)
+
+    monkeypatch.setattr(decode._Decoding, "_step", failing)
+    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
+    assert max(steps[6:]) <= steps[5] // 2
+
+
+def test_one_answer_that_does_not_fit(policy, questions, monkeypatch, loop):
+    fails(monkeypatch, torch.OutOfMemoryError("out of memory"), above=0)
     with pytest.raises(ModelError, match=r"not enough memory on cpu for one answer to question 't/6' \(\d+ prompt"):
         list(generate(policy, questions, GREEDY))
 
 
-def test_other_errors_are_not_taken_for_memory(policy, questions, monkeypatch):
-    monkeypatch.setattr(generation, "_answer", lambda *_: (_ for _ in ()).throw(RuntimeError("shape mismatch")))
+def test_other_errors_are_not_taken_for_memory(policy, questions, monkeypatch, loop):
+    fails(monkeypatch, RuntimeError("shape mismatch"), above=0)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         list(generate(policy, questions, GREEDY))
 
@@ -190,6 +226,7 @@ def test_a_question_without_prompt(policy):
         list(generate(policy, [Question("a/1", "1 + 1?", "2", "test")], GREEDY))
 
 
+@pytest.mark.usefixtures("loop")
 def test_training_mode_is_left_as_it_was(make_policy, questions):
     policy = make_policy(attention_dropout=0.5)
     expected = answers(policy, questions, GREEDY)
@@ -201,13 +238,13 @@ def test_training_mode_is_left_as_it_was(make_policy, questions):
 def test_the_draw_has_the_right_shares():
     """20,000 rows of one distribution: each token's share is within 4 standard errors of its probability."""
     rows, shares = 20_000, torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05])
-    requests = [generation._Request(Question(f"q/{n}", "", "", "test"), 0, []) for n in range(rows)]
-    draw = generation._Draw([generation._stream(0, request) for request in requests])
-    drawn = draw(torch.empty(rows, 0), shares.log().repeat(rows, 1)).argmax(dim=-1)
+    draw = Streams(warpers(1.0, 1.0, 0), 0, [Request(Question(f"q/{n}", "", "", "test"), 0, []) for n in range(rows)])
+    drawn = draw(shares.log().repeat(rows, 1), range(rows))
     found = torch.bincount(drawn, minlength=5) / rows
     assert torch.all((found - shares).abs() <= 4 * (shares * (1 - shares) / rows).sqrt())
 
 
+@pytest.mark.usefixtures("loop")
 def test_scores_that_are_not_numbers(make_policy, questions):
     policy = make_policy()
     policy.model.lm_head.weight.data.fill_(torch.nan)

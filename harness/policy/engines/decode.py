@@ -1,0 +1,263 @@
+"""Continues many prompts at once: finished sequences leave, waiting ones enter, and a prompt is computed once.
+
+``model.generate`` computes a batch until its longest answer ends, and each of a question's K completions computes the
+prompt again. On GSM8K, where answers of up to 400 tokens average 235, that is two fifths of the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import DynamicCache
+
+from harness.policy.device import release_memory
+from harness.policy.engines.batch_size import BatchSize
+from harness.policy.engines.cache import Rows, rows_for
+from harness.policy.engines.memory import free_memory, out_of_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from harness.policy.engines.sampling import Sampler
+
+_PREFILL_TOKENS = 8192  # prompts are computed together up to so many tokens, padding included
+_SHARED_PREFIX = 16  # a beginning of so many tokens that all prompts share is computed once
+
+
+class TooLargeError(Exception):
+    """Not even one sequence fits into memory; ``index`` is its number."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+@dataclass(slots=True)
+class _Sequence:
+    index: int
+    prompt: list[int]
+    new: list[int] = field(default_factory=list)
+
+    @property
+    def held(self) -> int:
+        """Tokens whose keys and values are computed before the next step, which computes the last one."""
+        return len(self.prompt) + len(self.new) - 1
+
+
+def can_decode(model: Any, longest: int) -> bool:
+    """Whether :func:`decode` knows this model's attention, for sequences of at most ``longest`` tokens."""
+    model = plain(model)
+    takes = inspect.signature(type(model).forward).parameters.keys()
+    known = getattr(model.config, "_attn_implementation", None) in ("sdpa", "eager")
+    return known and {"position_ids", "past_key_values"} <= takes and rows_for(model.config, longest) is not None
+
+
+def plain(model: Any) -> Any:
+    """The transformers model within a peft wrapper; its adapter's layers are part of it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def decode(
+    model: Any,
+    prompts: Sequence[list[int]],
+    sampler: Sampler,
+    ends: Collection[int],
+    max_new_tokens: int,
+    size: BatchSize,
+) -> Iterator[list[tuple[int, list[int]]]]:
+    """Continue each prompt (a list of token ids) until one of ``ends`` or ``max_new_tokens``.
+
+    Yields finished ones as ``(number of the prompt, new ids with the end)``, as they come. Equal prompts that follow
+    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
+
+    Raises:
+        TooLargeError: memory does not hold one sequence.
+    """
+    yield from _Decoding(plain(model), prompts, sampler, frozenset(ends), max_new_tokens, size).run()
+
+
+class _Decoding:
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[list[int]],
+        sampler: Sampler,
+        ends: frozenset[int],
+        max_new_tokens: int,
+        size: BatchSize,
+    ) -> None:
+        self.model, self.sampler, self.ends, self.max_new_tokens, self.size = model, sampler, ends, max_new_tokens, size
+        self.waiting = deque(_Sequence(index, prompt) for index, prompt in enumerate(prompts))
+        self.active: list[_Sequence] = []
+        self.longest = max(map(len, prompts), default=0) + max_new_tokens
+        self.dtype, self.device = model.dtype, model.device
+        self.adds_mask = model.config._attn_implementation == "eager"
+        self.keeps_logits = "logits_to_keep" in inspect.signature(type(model).forward).parameters
+        self.prefix_ids = _common_beginning(prompts)
+        self._forget()
+
+    def run(self) -> Iterator[list[tuple[int, list[int]]]]:
+        while self.waiting or self.active:
+            try:
+                if self.waiting and self._has_room():
+                    self._admit()
+                started = time.perf_counter()
+                tokens = self._step()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                tokens = None
+            if tokens is None:  # outside of the handler, whose traceback keeps the step's tensors alive
+                self._retreat()
+                continue
+            self.size.observe(len(self.active), time.perf_counter() - started, waiting=len(self.waiting))
+            if done := self._take(tokens):
+                yield done
+
+    def _has_room(self) -> bool:
+        """Whether enough rows are free: computing prompts a few at a time costs more than rows that wait a little."""
+        free = self.size.limit - len(self.active)
+        return not self.active or free >= min(len(self.waiting), max(1, self.size.limit // 8))
+
+    def _forget(self) -> None:
+        rows = rows_for(self.model.config, self.longest)
+        assert rows is not None, "can_decode says which models this works for"
+        self.rows: Rows = rows
+        self.prefix: DynamicCache | None = None
+
+    def _retreat(self) -> None:
+        """Memory ran out: halve the batch, and start what was under way again from where it stood."""
+        first = (self.active or self.waiting)[0]
+        tried = max(1, min(self.size.limit, len(self.active)))
+        self.waiting.extendleft(reversed(self.active))
+        self.active = []
+        self._forget()
+        release_memory()
+        if not self.size.shrink(tried):
+            raise TooLargeError(first.index)
+
+    @torch.no_grad()
+    def _admit(self) -> None:
+        """Fill free rows: compute waiting prompts, all but their last token, which the next step takes."""
+        while self.waiting and len(self.active) < self.size.limit:
+            batch = [self.waiting[0]]
+            distinct, widest = 1, self.waiting[0].held
+            for sequence in itertools.islice(self.waiting, 1, self.size.limit - len(self.active)):
+                new = bool(sequence.new) or sequence.prompt != batch[-1].prompt
+                widest = max(widest, sequence.held)
+                if new and (distinct + 1) * widest > _PREFILL_TOKENS:
+                    break
+                distinct += new
+                batch.append(sequence)
+            self._load(batch)
+            for _ in batch:
+                self.active.append(self.waiting.popleft())
+            per_row = self.rows.bytes_per_token * self.longest
+            if per_row:
+                self.size.fit(int(free_memory(self.device) // per_row) + len(self.active))
+
+    def _load(self, batch: Sequence[_Sequence]) -> None:
+        contents: list[list[int]] = []
+        source: list[int] = []
+        for sequence in batch:
+            ids = (sequence.prompt + sequence.new)[:-1]
+            if not contents or contents[-1] != ids:
+                contents.append(ids)
+            source.append(len(contents) - 1)
+        if max(map(len, contents)) == 0:
+            return
+        filled = self._computed(contents)
+        self.rows.load(filled, torch.tensor(source, device=self.device), at=len(self.active))
+
+    def _computed(self, contents: Sequence[list[int]]) -> DynamicCache:
+        """Keys and values of token lists, one a row, filled up on the right: causal attention never looks there."""
+        shared = len(self.prefix_ids) if all(len(ids) > len(self.prefix_ids) for ids in contents) else 0
+        cache = DynamicCache()
+        if shared:
+            for number, layer in enumerate(self._beginning().layers):
+                cache.update(
+                    layer.keys.expand(len(contents), -1, -1, -1), layer.values.expand(len(contents), -1, -1, -1), number
+                )
+        width = max(map(len, contents)) - shared
+        rest = [ids[shared:] + [0] * (width + shared - len(ids)) for ids in contents]
+        self._forward(rest, shared, cache)
+        return cache
+
+    def _beginning(self) -> DynamicCache:
+        if self.prefix is None:
+            self.prefix = DynamicCache()
+            self._forward([self.prefix_ids], 0, self.prefix)
+        return self.prefix
+
+    def _forward(self, ids: list[list[int]], first: int, cache: Any) -> None:
+        tokens = torch.tensor(ids, device=self.device)
+        positions = torch.arange(first, first + tokens.shape[1], device=self.device).expand(len(ids), -1)
+        self.model(
+            input_ids=tokens,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            **({"logits_to_keep": 1} if self.keeps_logits else {}),
+        )
+
+    @torch.no_grad()
+    def _step(self) -> list[int]:
+        """One token more for every active sequence."""
+        lengths = [sequence.held for sequence in self.active]
+        longest = max(lengths)
+        positions = torch.tensor(lengths, device=self.device)
+        last = [[(sequence.new or sequence.prompt)[-1]] for sequence in self.active]
+        columns = torch.arange(longest + 1, device=self.device)
+        mask = columns <= positions[:, None]
+        if self.adds_mask:
+            mask = torch.zeros(mask.shape, device=self.device).masked_fill_(~mask, torch.finfo(self.dtype).min)
+        self.rows.advance(positions, longest)
+        scores = self.model(
+            input_ids=torch.tensor(last, device=self.device),
+            attention_mask=mask[:, None, None],
+            position_ids=positions[:, None],
+            past_key_values=self.rows,
+            use_cache=True,
+        ).logits[:, -1]
+        tokens: list[int] = self.sampler(scores, [sequence.index for sequence in self.active]).tolist()
+        return tokens
+
+    def _take(self, tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
+        """Append the new tokens; finished sequences leave, and the last row moves into the place of each."""
+        done = []
+        for row in reversed(range(len(self.active))):
+            sequence, token = self.active[row], tokens[row]
+            sequence.new.append(token)
+            if token in self.ends or len(sequence.new) == self.max_new_tokens:
+                done.append((sequence.index, sequence.new))
+                last = self.active.pop()
+                if last is not sequence:
+                    self.active[row] = last
+                    self.rows.move(len(self.active), row, last.held)
+        return done[::-1]
+
+
+def _common_beginning(prompts: Sequence[list[int]]) -> list[int]:
+    """What all prompts begin with; empty where that is too little to bother, or where there is but one prompt."""
+    first, last = min(prompts, default=[]), max(prompts, default=[])
+    if first == last:
+        return []
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first[:-1], last, strict=False)))
+    return first[:same] if same >= _SHARED_PREFIX else []
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """A model that is being trained is in training mode, with dropout; answers are given without."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

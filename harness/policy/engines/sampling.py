@@ -1,0 +1,83 @@
+"""Which token comes next: from scores of shape (rows, vocabulary) to one token id a row.
+
+A sampled answer of an evaluation depends on (seed, question id, sample) and the model alone: every row draws from a
+stream of its own, so batch size, order, and what was answered before do not matter (but for rounding, which differs
+between batch shapes). Training draws from torch's generator, as its trainer does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from transformers import LogitsProcessorList
+from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from harness.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.policy.engines.requests import Request
+
+
+class Sampler(Protocol):
+    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """``scores`` (rows, vocabulary) of the sequences numbered ``rows`` to their next token ids (rows,)."""
+        ...
+
+
+def greedy(scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """The token of the highest score."""
+    return scores.argmax(dim=-1)
+
+
+def warpers(temperature: float, top_p: float, top_k: int) -> LogitsProcessorList:
+    """Temperature, top-k and top-p in transformers' order; what cuts nothing is left out."""
+    processors = LogitsProcessorList()
+    if temperature != 1:
+        processors.append(TemperatureLogitsWarper(temperature))
+    if top_k > 0:
+        processors.append(TopKLogitsWarper(top_k))
+    if top_p < 1:
+        processors.append(TopPLogitsWarper(top_p))
+    return processors
+
+
+class Drawn:
+    """Draws with torch's own generator, as ``model.generate(do_sample=True)`` does."""
+
+    def __init__(self, processors: LogitsProcessorList) -> None:
+        self._processors = processors
+
+    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        shares = self._processors(None, scores.float()).softmax(dim=-1)
+        return torch.multinomial(shares, num_samples=1).squeeze(1)
+
+
+class Streams:
+    """Draws each row from a stream of its own, by inverse CDF with one uniform number per row and step."""
+
+    def __init__(self, processors: LogitsProcessorList, seed: int, requests: Sequence[Request]) -> None:
+        self._processors = processors
+        self._streams = [stream(seed, request.question.id, request.sample) for request in requests]
+
+    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        wide = self._processors(None, scores.float())
+        wide = wide.cpu() if wide.device.type == "mps" else wide  # Apple's GPUs have no float64
+        steps = wide.double().softmax(dim=-1).cumsum(dim=-1)
+        if not steps[:, -1].isfinite().all():
+            raise ModelError("the model's scores are not numbers; its weights are damaged, or its dtype is too narrow")
+        heights = torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
+        # The last step may be a rounding error short of 1; scaling keeps every height below it.
+        drawn = torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True)
+        return drawn.squeeze(1).to(scores.device)
+
+
+def stream(seed: int, question_id: str, sample: int) -> random.Random:
+    """The stream of one answer."""
+    key = json.dumps([seed, question_id, sample])
+    return random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest()))

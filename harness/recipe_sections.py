@@ -1,0 +1,223 @@
+"""The tables of a recipe, a class each; :class:`~harness.recipe.Recipe` holds them under their names.
+
+A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe.
+What its keys may not say together belongs in :mod:`harness.recipe_checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from harness.errors import RecipeError
+from harness.recipe_messages import explain
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+SYSTEM_PROMPT = r"Reason step by step, then put the final answer in \boxed{}."
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Explained(ModelMetaclass):
+    """Models whose construction raises :class:`RecipeError`; pydantic makes those inside a recipe without it."""
+
+    def __call__(cls, **fields: Any) -> Any:  # noqa: N805 (a metaclass)
+        try:
+            return super().__call__(**fields)
+        except ValidationError as error:
+            source = fields.get("source")
+            section = (cls.__name__.removesuffix("Section").lower(),) if cls.__name__.endswith("Section") else ()
+            raise RecipeError(explain(error, section, source if isinstance(source, Path) else None)) from None
+
+
+class Table(BaseModel, metaclass=_Explained):
+    """One TOML table: frozen, with no keys but its own and no values of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def gathered(section: type[Table], table: Any, rest: str) -> Any:
+    """A table as it stands in a file, with the keys that ``section`` does not know put under ``rest``."""
+    if not isinstance(table, dict):
+        return table
+    if isinstance(table.get(rest), Mapping) and table.keys() <= section.model_fields.keys():
+        return table  # built in Python
+    own = {key: value for key, value in table.items() if key in section.model_fields and key != rest}
+    return {**own, rest: {key: value for key, value in table.items() if key not in own}}
+
+
+def _batch_size(given: Any) -> Any:
+    if given != "auto" and not (type(given) is int and given >= 1):
+        raise PydanticCustomError("batch_size", 'must be a whole number of 1 or more, or "auto"')
+    return given
+
+
+class ModelSection(Table):
+    """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file.
+
+    ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
+    """
+
+    from_recipe: str | None = None
+    name: str = Field(default="", validate_default=True)
+    revision: str = "main"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _say_which(cls, name: str, info: ValidationInfo) -> str:
+        if not name and info.data.get("from_recipe") is None:
+            raise PydanticCustomError("missing", "no model is named")
+        return name
+
+
+class TaskSection(Table):
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`."""
+
+    name: str
+    train_questions: Positive
+    test_questions: Positive
+    system_prompt: str = SYSTEM_PROMPT
+    few_shot: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+    fields: Mapping[str, str] = Field(default_factory=dict)
+    operations: list[Literal["add", "subtract", "multiply"]] = ["add", "subtract", "multiply"]
+    largest: Positive = 12
+
+
+class TrainSection(Table):
+    """``[train]``: the method; every other key goes to TRL's config of that method unchanged."""
+
+    method: Literal["grpo", "sft", "dpo"] = "grpo"
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_arguments(cls, table: Any) -> Any:
+        return gathered(cls, table, "arguments")
+
+
+class DataSection(Table):
+    """``[data]``: what SFT and DPO learn from.
+
+    ``source`` is ``"completions"`` (the policy's own graded answers to the training questions), ``"solutions"`` (the
+    task's worked ones, SFT only) or the path of a ``.jsonl`` file; see :mod:`harness.training.given`. All other keys
+    are about completions: the answers sampled a question, at most ``per_question`` examples (SFT: different correct
+    answers; DPO: pairs of a correct and a wrong one) made of them, and how they are sampled. ``max_new_tokens`` is
+    that of ``[evaluate]`` unless given.
+    """
+
+    source: str = "completions"
+    samples_per_question: Positive = 8
+    per_question: Positive = 4
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    max_new_tokens: Positive | None = None
+
+
+class LoraSection(Table):
+    """``[lora]``: train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) through peft instead of all weights.
+
+    ``alpha / r`` scales the adapter. ``target_modules`` is ``"all-linear"`` (all but the output layer) or a list of
+    module names. ``merge`` saves the final policy as plain weights; without it, as an adapter beside its base's name.
+    """
+
+    r: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Annotated[
+        list[str], Field(min_length=1), BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+    ] = ["all-linear"]
+    merge: bool = True
+
+
+class EvaluateSection(Table):
+    """``[evaluate]``: how answers are decoded. Temperature 0 is greedy; ``top_k = 0`` and ``top_p = 1`` cut nothing.
+
+    ``batch_size`` is how many answers are written at once: ``"auto"`` takes what memory holds and what is quickest.
+    """
+
+    max_new_tokens: Positive = 512
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    samples_per_question: Positive = 1
+    seed: int = 0
+    batch_size: Annotated[int | str, BeforeValidator(_batch_size)] = "auto"
+    # During training: see harness.training.during.
+    every_steps: Positive | None = None
+    during_questions: Positive = 64
+    keep_best: bool = False
+
+
+class EngineSection(Table):
+    """``[engine]``: what answers questions; see :mod:`harness.policy.engines`. Every other key goes to that engine.
+
+    ``sampling`` is who samples in GRPO: ``"shared"`` computes a group's prompt once, as the default engine does
+    (:mod:`harness.training.sampling`); ``"trl"`` leaves it to the trainer.
+    """
+
+    name: Literal["transformers", "continuous", "vllm"] = "transformers"
+    sampling: Literal["shared", "trl"] = "shared"
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_arguments(cls, table: Any) -> Any:
+        return gathered(cls, table, "arguments")
+
+
+class HealthSection(Table):
+    """``[health]``: see :mod:`harness.training.health` and :mod:`harness.signal_check`.
+
+    A check's name with a number sets its limit, with ``false`` switches it off; ``signal`` is one of them: the share of
+    groups with a gradient under which nothing is trained, as found on ``signal_questions`` training questions (four
+    times as many before it refuses). Findings of checks in ``stop_on`` end the training. A job that shows no progress
+    for ``stall_seconds`` at the least is ended.
+    """
+
+    stop_on: list[str] = []
+    signal_questions: Positive = 16
+    stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    limits: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_limits(cls, table: Any) -> Any:
+        return gathered(cls, table, "limits")
+
+    @property
+    def signal(self) -> float | None:
+        """The signal check's limit; ``None`` where it is switched off."""
+        limit = self.limits.get("signal", 0.05)
+        return None if limit is False else float(limit)
+
+
+class GateSection(Table):
+    """``[gate]``: what is asked of the trained policy; see :mod:`harness.gate`. Shares, not percent."""
+
+    min_accuracy: Share | None = None
+    min_improvement: Share | None = None
+    margin: Annotated[float, Field(gt=0, le=1)] = 0.05
+    stop_early: bool = False
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    power: Annotated[float, Field(gt=0, lt=1)] = 0.80

@@ -1,0 +1,230 @@
+"""The engine's loop against ``model.generate``, over architectures and in every order of coming and going."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from harness.policy.engines.batch_size import BatchSize
+from harness.policy.engines.decode import _common_beginning, can_decode, decode
+from harness.policy.engines.sampling import Drawn, greedy, warpers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = {
+    "vocab_size": 101,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+KNOWN = {
+    "llama": {},
+    "qwen2": {"use_sliding_window": False},
+    "qwen3": {},
+    "mistral": {"sliding_window": 128},
+    "gemma2": {"sliding_window": 128, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "phi3": {"pad_token_id": 0},
+    "olmo2": {},
+    "granite": {},
+}
+ENDS = [2, 7, 30]
+
+
+def model_of(kind: str, **more: Any) -> Any:
+    torch.manual_seed(3)
+    config = CONFIG_MAPPING[kind](**{**SMALL, **KNOWN.get(kind, {}), **more})
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def prompts_of(*lengths: int, beginning: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(11)
+    start = torch.randint(8, 100, (beginning,), generator=generator).tolist()
+    return [start + torch.randint(8, 100, (length,), generator=generator).tolist() for length in lengths]
+
+
+def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
+    ids = torch.tensor([prompt])
+    settings = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=ENDS, pad_token_id=0)
+    output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+    found: list[int] = output[0, len(prompt) :].tolist()
+    return found
+
+
+def ours(
+    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
+) -> list[list[int]]:
+    found: dict[int, list[int]] = {}
+    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
+        for index, new_ids in batch:
+            assert index not in found
+            found[index] = new_ids
+    return [found[index] for index in range(len(prompts))]
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+@pytest.mark.parametrize("size", [1, 3, None])
+def test_greedy_tokens_are_those_of_generate(kind: str, size: int | None) -> None:
+    model = model_of(kind)
+    prompts = prompts_of(5, 1, 23, 9, 9, 2)
+    assert can_decode(model, 23 + 40)
+    assert ours(model, prompts, 40, size) == [theirs(model, prompt, 40) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "longest"),
+    [
+        ("mistral", {"sliding_window": 16}, 17),
+        ("gemma3_text", {"sliding_window": 16}, 17),
+        ("mamba", {"state_size": 4}, 10),
+        ("bloom", {"n_layer": 2, "n_head": 4}, 10),
+    ],
+)
+def test_models_that_are_left_to_generate(kind: str, more: dict[str, Any], longest: int) -> None:
+    assert not can_decode(model_of(kind, **more), longest)
+
+
+def test_a_window_that_no_sequence_fills_is_no_hindrance() -> None:
+    assert can_decode(model_of("mistral", sliding_window=16), 16)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=9),
+    copies=st.integers(1, 4),
+    beginning=st.sampled_from([0, 20]),
+    size=st.integers(1, 12),
+    new=st.integers(1, 30),
+)
+def test_every_prompt_is_continued_once_whatever_the_batch(
+    lengths: list[int], copies: int, beginning: int, size: int, new: int
+) -> None:
+    prompts = [prompt for prompt in prompts_of(*lengths, beginning=beginning) for _ in range(copies)]
+    model = LLAMA
+    alone = {tuple(prompt): ours(model, [prompt], new)[0] for prompt in prompts}
+    assert ours(model, prompts, new, size) == [alone[tuple(prompt)] for prompt in prompts]
+
+
+LLAMA = model_of("llama")
+
+
+def count_tokens(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The shapes (rows, tokens) that the model is called with."""
+    shapes: list[tuple[int, int]] = []
+    forward = type(model).forward
+
+    def counting(self: Any, input_ids: Any = None, **more: Any) -> Any:
+        shapes.append(tuple(input_ids.shape))
+        return forward(self, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(model, "forward", counting.__get__(model))
+    return shapes
+
+
+def test_a_prompt_is_computed_once_for_all_its_completions(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama")
+    shapes = count_tokens(model, monkeypatch)
+    ours(model, [prompt for prompt in prompts_of(30, 20) for _ in range(8)], 4, sampler=Drawn(warpers(1.0, 1.0, 0)))
+    assert shapes[:2] == [(2, 29), (16, 1)]
+
+
+def test_a_common_beginning_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama")
+    prompts = prompts_of(3, 5, 4, beginning=40)
+    expected = [theirs(model, prompt, 6) for prompt in prompts]
+    shapes = count_tokens(model, monkeypatch)
+    assert ours(model, prompts, 6) == expected
+    assert shapes[:2] == [(1, 40), (3, 4)]
+
+
+def test_finished_sequences_leave_and_others_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama")
+    prompts = prompts_of(*range(3, 23))
+    lengths = [len(theirs(model, prompt, 40)) for prompt in prompts]
+    assert len(set(lengths)) > 3, "the model should not end all answers at once"
+    shapes = count_tokens(model, monkeypatch)
+    ours(model, prompts, 40, 8)
+    steps = [rows for rows, tokens in shapes if tokens == 1]
+    assert sum(steps) == sum(lengths), "no row is computed that is not needed"
+    assert max(steps) == 8
+
+
+def test_sampling_draws_what_generate_draws() -> None:
+    """One prompt, the same generator: the very tokens of ``model.generate(do_sample=True)``."""
+    model, (prompt,) = model_of("qwen2"), prompts_of(12)
+    asked = {"temperature": 0.7, "top_p": 0.9, "top_k": 20}
+    torch.manual_seed(5)
+    ids = torch.tensor([prompt])
+    config = GenerationConfig(max_new_tokens=25, do_sample=True, eos_token_id=ENDS, pad_token_id=0, **asked)
+    expected = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)[0, 12:].tolist()
+    torch.manual_seed(5)
+    assert ours(model, [prompt], 25, sampler=Drawn(warpers(0.7, 0.9, 20))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ([], []),
+        ([[1] * 20], []),
+        ([[1] * 20, [1] * 20], []),
+        ([[1] * 20 + [2], [1] * 20 + [3, 4]], [1] * 20),
+        ([[1] * 15 + [2], [1] * 15 + [3]], []),
+        ([[1] * 20, [1] * 20 + [3]], [1] * 19),  # a token of each prompt is left for the first step
+    ],
+)
+def test_the_beginning_that_prompts_share(prompts: list[list[int]], expected: list[int]) -> None:
+    assert _common_beginning(prompts) == expected
+
+
+class TestBatchSize:
+    def test_a_fixed_size_never_grows(self) -> None:
+        size = BatchSize(8, "cpu")
+        for _ in range(100):
+            size.observe(8, 1.0, waiting=1000)
+        assert size.limit == 8
+
+    @pytest.mark.parametrize(
+        ("seconds_per_step", "expected"),
+        [
+            (lambda rows: 1.0, 4096),  # a step costs the same, however many rows
+            (lambda rows: rows / 100, 64),  # twice the rows take twice as long
+            (lambda rows: max(1.0, rows / 256), 256),
+        ],
+    )
+    def test_it_grows_as_long_as_that_pays(self, seconds_per_step: Any, expected: int) -> None:
+        size = BatchSize(None, "cpu")
+        for _ in range(500):
+            size.observe(size.limit, seconds_per_step(size.limit), waiting=10_000)
+        assert size.limit == expected
+
+    def test_it_does_not_grow_for_nothing(self) -> None:
+        size = BatchSize(None, "cpu")
+        for _ in range(100):
+            size.observe(64, 1.0, waiting=0)
+            size.observe(10, 1.0, waiting=1000)
+        assert size.limit == 64
+
+    def test_memory_sets_the_ceiling(self) -> None:
+        size = BatchSize(None, "cpu")
+        size.fit(100)
+        for _ in range(500):
+            size.observe(size.limit, 1.0, waiting=10_000)
+        assert size.limit == 100
+        assert size.shrink(100)
+        assert size.limit == 50
+        assert not BatchSize(1, "cpu").shrink(1)
