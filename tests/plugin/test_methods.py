@@ -93,7 +93,7 @@ def test_a_plan_says_what_is_learnt_from(mixed):
 USES = "def test_x(trained, before):\n    pass\n"
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", [("--rl-in-process",), ("-n", "2")], ids=["alone", "two workers"])
 def test_a_recipe_starts_from_what_another_trained(mixed, workers):
     """Its parent is trained once, whoever asks first; its base answers as the parent's policy does after."""
     mixed.write(**{"suites/recipes/warmed.toml": WARMED, "test_x": USES + "def test_y(after):\n    pass\n"})
@@ -125,7 +125,7 @@ def test_a_cycle_is_an_error_of_collection(mixed):
 
 def test_the_comparison_is_kept_and_shown(mixed):
     mixed.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text())
-    result = mixed.pytest("--rl-recipe", "sft", "--rl-recipe", "dpo")
+    result = mixed.pytest("--rl-recipe", "sft", "--rl-recipe", "dpo", "--rl-in-process")
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         [
