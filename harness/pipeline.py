@@ -135,9 +135,11 @@ class Run:
         return (
             self.generation(self.base, self.recipe.evaluate, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
-            training_identity(self.recipe, self.questions, self.seed)
-            | data_identity(self)
-            | launch_identity(self.recipe),
+            {
+                **training_identity(self.recipe, self.questions, self.seed),
+                **data_identity(self),
+                **launch_identity(self.recipe),
+            },
         )
 
     @cached_property
@@ -153,6 +155,10 @@ class Run:
     def policy(self) -> Policy:
         """The base policy, loaded."""
         return self._open(self.base)
+
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self._engine(self.base)
 
     def before(self) -> Evaluation:
         """The base policy on the test questions."""

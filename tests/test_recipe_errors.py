@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import RecipeError
 from harness.recipe import EvaluateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
+from tests.wrong_recipes import told
 
 RIGHT = """description = "right"
 seeds = [0]
@@ -146,12 +147,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=[f"{new!r}"[:48] for _, new, _ in WRONG])
 def test_wrong_recipes(tmp_path: Path, old: str, new: str, message: str) -> None:
-    assert RIGHT.count(old) == 1
-    path = tmp_path / "wrong.toml"
-    path.write_text(RIGHT.replace(old, new))
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(path)
-    assert str(caught.value) == f"{path}:{message}"
+    assert told(tmp_path, RIGHT, old, new) == message
 
 
 def test_the_recipe_that_they_are_made_from_is_right(tmp_path: Path) -> None:

@@ -141,8 +141,19 @@ class Session:
         if get_option(self.config, "data") is not None and not asked and not reads_data(recipe.task):
             return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
         if "request" in recipe.requires and not asked and get_option(self.config, "data") is None:
-            return f"recipe {recipe.name} runs when asked for: --rl-recipe {recipe.name}"
+            return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
+
+    def _asked_as(self, recipe: Recipe) -> str:
+        """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
+        from harness.catalog import recipe_files
+
+        if (
+            recipe.source is None
+            or recipe_files(get_path(self.config, "recipes-dir")).get(recipe.name) == recipe.source
+        ):
+            return recipe.name
+        return os.path.relpath(recipe.source, self.config.invocation_params.dir)
 
     def untrainable(self, recipe: Recipe, fixtures: Collection[str]) -> str | None:
         """Why a test with these fixtures cannot run with a recipe whose model is served elsewhere, or ``None``.

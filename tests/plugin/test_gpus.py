@@ -109,7 +109,7 @@ def test_note(number):
     ],
 )
 def test_workers_of_a_session(project, uses_device, workers, seen):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(
         **{"suites/recipes/small.toml": f'requires = ["gpu"]\n{recipe}', "conftest.py": MACHINE, "test_note.py": TESTS}
     )

@@ -105,7 +105,7 @@ def test_files_that_options_name(project, from_ini):
     project.write(test_show=SETTINGS)
     (project.path / "sub").mkdir()
     (home / "model").mkdir()
-    (home / "mine.toml").write_text((project.path / "suites/recipes/small.toml").read_text())
+    (home / "mine.toml").write_text(project.small)
     if from_ini:
         project.write(**{"pytest.ini": "[pytest]\nrl_recipe = mine.toml\nrl_data = d.jsonl\nrl_model = model\n"})
         options = []
