@@ -189,7 +189,7 @@ class Answers:
             "seconds": self.cost.get("seconds", 0.0) + time.monotonic() - started,
             "device": engine.device,
             "model": engine.model,
-            "peak_memory_bytes": peak_memory(engine.device),
+            "peak_memory_bytes": getattr(engine, "peak_memory_bytes", None) or peak_memory(engine.device),
         }
 
 

@@ -30,6 +30,7 @@ from harness.identity import (
 )
 from harness.judging import GATES, RECIPE, decided, judge
 from harness.kept_training import adopt_training
+from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
 from harness.policy.device import choose_device, choose_dtype, release_memory
@@ -134,7 +135,11 @@ class Run:
         return (
             self.generation(self.base, self.recipe.evaluate, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
-            {**training_identity(self.recipe, self.questions, self.seed), **data_identity(self)},
+            {
+                **training_identity(self.recipe, self.questions, self.seed),
+                **data_identity(self),
+                **launch_identity(self.recipe),
+            },
         )
 
     @cached_property
@@ -150,6 +155,10 @@ class Run:
     def policy(self) -> Policy:
         """The base policy, loaded."""
         return self._open(self.base)
+
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self._engine(self.base)
 
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
@@ -296,22 +305,23 @@ class Run:
 
     def _engine(self, source: ModelSource) -> Engine:
         calm_threads()
-        from harness.policy.engines.opening import open_engine
-
         key = str(source.path)
         if self._asked is None or self._asked[0] != key:
             self.release()
-            if source.kind == "endpoint":
-                self._asked = key, open_endpoint(self.recipe)
-            else:
-                dtype = choose_dtype(self.recipe.model.dtype, self.device)
-                self._asked = (
-                    key,
-                    open_engine(
-                        self.recipe.engine, lambda: self._open(source), source, device=self.device, dtype=dtype
-                    ),
-                )
+            self._asked = key, self._opened(source)
         return self._asked[1]
+
+    def _opened(self, source: ModelSource) -> Engine:
+        from harness.policy.engines.opening import open_engine
+        from harness.policy.engines.shards import open_shards
+
+        if source.kind == "endpoint":
+            return open_endpoint(self.recipe)
+        engine, device = self.recipe.engine, self.device
+        dtype = choose_dtype(self.recipe.model.dtype, device)
+        if self.recipe.launch.nproc_per_node > 1:
+            return open_shards(self.recipe, source, device=device, dtype=dtype, say=partial(self.settings.say, self.id))
+        return open_engine(engine, lambda: self._open(source), source, device=device, dtype=dtype)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""

@@ -43,12 +43,13 @@ def _model(recipe: Recipe) -> str:
 
 
 def _training(recipe: Recipe) -> list[str]:
-    method, questions = recipe.train.method, recipe.task.train_questions
+    method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
     arguments = {**argument_defaults(method), **recipe.train.arguments}
     how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
-    data, per_step = recipe.data, completions_per_step(arguments)
+    how += f" in {processes} processes" if processes > 1 else ""
+    data, per_step = recipe.data, completions_per_step(arguments, processes)
     if data is None:
-        steps = optimizer_steps(arguments, questions)
+        steps = optimizer_steps(arguments, questions, processes)
         return [
             f"train: {method}{how}, {steps} optimizer steps of {per_step} completions "
             f"({steps * per_step} to sample) over {questions} questions"
@@ -62,7 +63,7 @@ def _training(recipe: Recipe) -> list[str]:
     else:
         counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
         return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
-    steps = supervised_steps(arguments, most)
+    steps = supervised_steps(arguments, most, processes)
     return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
 
 

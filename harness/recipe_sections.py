@@ -216,6 +216,31 @@ class HealthSection(Table):
         return None if limit is False else float(limit)
 
 
+class LaunchSection(Table):
+    """``[launch]``: the processes that train and answer together, in the words of ``torch.distributed.run``.
+
+    ``nproc_per_node`` processes on each of ``nnodes`` machines train; an evaluation is shared out among those of the
+    machine that it runs on. ``prefix`` is put before the command that starts a machine's processes and has to start it
+    on every machine, as ``["srun", "--nodes=2", "--ntasks-per-node=1"]`` does; without one, ``rl-harness join`` does so
+    on the others. ``rdzv_endpoint`` (``host:port``) is where machines find each other: this machine and a free port
+    unless given. When a process dies, all are started again from the last checkpoint, at most ``max_restarts`` times:
+    once unless said otherwise, since a crash that comes back is no accident.
+    """
+
+    nproc_per_node: Positive = 1
+    nnodes: Positive = 1
+    rdzv_backend: Literal["c10d", "etcd-v2"] = "c10d"
+    rdzv_endpoint: str | None = None
+    rdzv_id: str | None = None
+    prefix: list[str] = []
+    max_restarts: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def processes(self) -> int:
+        """All processes that train together."""
+        return self.nproc_per_node * self.nnodes
+
+
 class GateSection(Table):
     """``[gate]``: what is asked of the trained policy; see :mod:`harness.gate`. Shares, not percent."""
 

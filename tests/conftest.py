@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.policy.device import visible_gpus
 from harness.policy.threads import calm_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 calm_threads()  # inner pytests and training jobs inherit it
@@ -18,3 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu") and not visible_gpus():
             item.add_marker(missing)
+
+
+@pytest.fixture
+def user() -> Iterator[ModuleType]:
+    """An importable, empty module ``users_own``; tests put a user's reward functions into it."""
+    module = ModuleType("users_own")
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]

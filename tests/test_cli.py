@@ -11,34 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from tests.small_recipes import small_recipe
 
 REPOSITORY = Path(__file__).parents[1]
 
-SMALL = """\
-description = "Two steps."
-
-[model]
-name = "tiny"
-
-[task]
-name = "arithmetic"
-train_questions = 24
-test_questions = 8
-
-[train]
-method = "grpo"
-per_device_train_batch_size = 16
-num_generations = 4
-max_steps = 2
-max_completion_length = 24
-logging_steps = 1
-
-[evaluate]
-max_new_tokens = 24
-
-[gate]
-min_accuracy = 0.0
-"""
+SMALL = small_recipe() + "\n[gate]\nmin_accuracy = 0.0\n"
 
 
 def run_cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +47,7 @@ def test_run_trains_judges_and_reports(finished, folder):
     assert finished.returncode == 0, finished.stderr
     assert re.search(r"^small-0: INCONCLUSIVE  improvement: ", finished.stdout, re.MULTILINE)
     assert re.search(r"^small-0: OK            accuracy: ", finished.stdout, re.MULTILINE)
-    assert re.search(r"^small-0: OK            training: 2 steps", finished.stdout, re.MULTILINE)
+    assert re.search(r"^small-0: OK            training: 4 steps", finished.stdout, re.MULTILINE)
     assert finished.stdout.splitlines()[-1] == "report: rl-report/index.html"
     assert (folder / "rl-report/index.html").is_file()
     (run,) = (folder / "rl-runs").glob("small-0-*")
@@ -104,7 +81,7 @@ def test_report_of_kept_runs(finished, folder):
 def test_recipes_lists_the_shipped_and_the_users_own(folder, capsys):
     assert cli.main(["recipes", "--recipes-dir", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "small: Two steps." in lines
+    assert "small: A recipe of four steps." in lines
     assert any(line.startswith("tiny-arithmetic: ") for line in lines)
     assert any(line.startswith("gsm8k-qwen2.5-0.5b (requires gpu): ") for line in lines)
 

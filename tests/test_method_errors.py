@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
+from tests.wrong_recipes import told
 
 RIGHT = """description = "right"
 
@@ -86,12 +87,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("old", "new", "message"), WRONG, ids=[f"{new!r}"[:48] for _, new, _ in WRONG])
 def test_wrong_recipes(folder: Path, old: str, new: str, message: str) -> None:
-    assert RIGHT.count(old) == 1
-    path = folder / "wrong.toml"
-    path.write_text(RIGHT.replace(old, new))
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(path)
-    assert str(caught.value).startswith(f"{path}:{message}")
+    assert told(folder, RIGHT, old, new).startswith(message)
 
 
 def test_a_wrong_parent_is_named_with_its_own_place(folder: Path) -> None:

@@ -15,19 +15,9 @@ from harness.gate.baseline import Baseline
 from harness.pipeline import Run, Settings
 from harness.recipe import Recipe, load_recipe
 from harness.what_ran import keep_held_against, overrides, recipe_text
+from tests.small_recipes import small_recipe
 
-SMALL = """\
-[model]
-name = "tiny"
-[task]
-name = "arithmetic"
-train_questions = 24
-test_questions = 8
-[train]
-method = "grpo"
-per_device_train_batch_size = 16
-num_generations = 4
-"""
+SMALL = small_recipe()
 BASELINE = Baseline(
     recipe="small",
     seed=3,
@@ -62,13 +52,13 @@ def test_an_unchanged_recipe_has_no_overrides(recipe: Recipe) -> None:
 
 
 def test_overrides_name_both_values(recipe: Recipe) -> None:
-    changed = recipe.override({"train.max_steps": 2, "task.test_questions": 4, "gate.min_accuracy": 0.5})
+    changed = recipe.override({"train.beta": 0.1, "task.test_questions": 4, "gate.min_accuracy": 0.5})
     assert overrides(changed) == {
         "format": 1,
         "file": "small.toml",
         "changed": [
             {"key": "task.test_questions", "file": 8, "run": 4},
-            {"key": "train.max_steps", "run": 2},
+            {"key": "train.beta", "run": 0.1},
             {"key": "gate.min_accuracy", "run": 0.5},
         ],
     }

@@ -72,11 +72,24 @@ def run(options: argparse.Namespace) -> int:
     return int(failed)
 
 
+def join(options: argparse.Namespace) -> int:
+    """Work on the jobs of several machines that sessions elsewhere start in a shared runs directory."""
+    from harness.training.join import join as work
+
+    jobs = work(
+        options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs
+    )
+    print(f"joined {jobs} job{'' if jobs == 1 else 's'}")
+    return 0
+
+
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe that was named, with ``--set``, ``--model`` and ``--limit`` applied."""
+    """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
         changes |= {"model.name": options.model, "model.from_recipe": None}
+    if options.nproc is not None:
+        changes["launch.nproc_per_node"] = options.nproc
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
     recipe = recipe.override(changes) if changes else recipe
     return recipe if options.limit is None else recipe.limited(options.limit)

@@ -119,7 +119,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
     _refuse_underpowered(session_of(config), heavy)
     if uses_device and hasattr(config, "workerinput"):
-        take_one_gpu(config.workerinput["workerid"])
+        processes = max((recipe.launch.nproc_per_node for _, recipe, _ in heavy), default=1)
+        take_gpus(config.workerinput["workerid"], processes)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -174,16 +175,16 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
 
 
-def take_one_gpu(worker: str) -> None:
-    """Leave an xdist worker (``"gw3"``) one GPU of those that its caller may see, before CUDA looks."""
-    from harness.policy.device import gpu_for_worker, visible_gpus
+def take_gpus(worker: str, count: int = 1) -> None:
+    """Leave an xdist worker (``"gw3"``) one GPU of those that its caller may see, or as many as its recipes ask for
+    (``[launch] nproc_per_node``), before CUDA looks."""
+    from harness.policy.device import gpus_for_worker, visible_gpus
 
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return
-    gpu = gpu_for_worker(int(worker.removeprefix("gw")), visible_gpus())
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if gpus := gpus_for_worker(int(worker.removeprefix("gw")), visible_gpus(), count):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
 
 @pytest.hookimpl(tryfirst=True)

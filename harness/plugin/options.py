@@ -16,6 +16,7 @@ OPTIONS = (
     ("limit", "ask at most N training and N test questions", "int"),
     ("set", "override a recipe's key: --rl-set train.max_steps=2 (repeatable; the value is TOML)", "list"),
     ("device", "cpu, cuda or mps; default: the best there is", "value"),
+    ("nproc", "train and answer in N processes of this machine, on a GPU each or on the CPU's cores", "int"),
     ("runs-dir", "where run directories are kept (default: rl-runs in the root directory)", "value"),
     ("report-dir", "where the HTML report is written (default: rl-report in the root directory)", "value"),
     ("recipes-dir", "a folder of recipes (default: suites/recipes in the root directory)", "value"),
@@ -43,6 +44,7 @@ METAVARS = {
     "endpoint": "URL",
     "data": "PATH",
     "limit": "N",
+    "nproc": "N",
     "set": "KEY=VALUE",
     "pr-comment": "FILE",
 }

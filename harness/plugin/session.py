@@ -59,7 +59,7 @@ class Session:
         return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe under this session's ``--rl-endpoint``, ``--rl-model``, ``--rl-limit`` and ``--rl-set``."""
+        """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
 
         assignments = get_option(self.config, "set") or []
@@ -71,11 +71,14 @@ class Session:
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
+        if (processes := get_option(self.config, "nproc")) is not None:
+            changes["launch.nproc_per_node"] = processes
         if changes:
             try:
                 recipe = recipe.override(changes)
             except RecipeError as error:
-                given = " ".join(f"--rl-set {assignment}" for assignment in assignments)
+                options = [f"--rl-set {assignment}" for assignment in assignments]
+                given = " ".join([*options, *([] if processes is None else [f"--rl-nproc {processes}"])])
                 raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
@@ -138,8 +141,19 @@ class Session:
         if get_option(self.config, "data") is not None and not asked and not reads_data(recipe.task):
             return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
         if "request" in recipe.requires and not asked and get_option(self.config, "data") is None:
-            return f"recipe {recipe.name} runs when asked for: --rl-recipe {recipe.name}"
+            return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
+
+    def _asked_as(self, recipe: Recipe) -> str:
+        """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
+        from harness.catalog import recipe_files
+
+        if (
+            recipe.source is None
+            or recipe_files(get_path(self.config, "recipes-dir")).get(recipe.name) == recipe.source
+        ):
+            return recipe.name
+        return os.path.relpath(recipe.source, self.config.invocation_params.dir)
 
     def untrainable(self, recipe: Recipe, fixtures: Collection[str]) -> str | None:
         """Why a test with these fixtures cannot run with a recipe whose model is served elsewhere, or ``None``.

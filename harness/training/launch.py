@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.identity import Keys, engine_identity, grading_identity, training_dtype
+from harness.launching import located_arguments, require_processes, shares_weights
 from harness.learning import learning_of, rows_of
 from harness.policy.adapter import base_json
 from harness.recipe import EngineSection, EvaluateSection
@@ -32,6 +33,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     recipe = run.recipe
     if recipe.lora is not None:
         require_peft()
+    require_processes(recipe, run.device, in_process=run.settings.in_process)
     learning = learning_of(run)
     if recipe.data is not None:
         write_lines(directory / "data.jsonl", learning.rows)
@@ -43,7 +45,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         dtype=training_dtype(run.recipe.model.dtype),
         seed=run.seed,
         rewards=run.recipe.rewards,
-        arguments=dict(run.recipe.train.arguments),
+        arguments=located_arguments(recipe),
         rows=learning.rows,
         lora=None if recipe.lora is None else recipe.lora.model_dump(),
         base=None if recipe.lora is None else base_json(run.base, run.fingerprint(run.base)),
@@ -53,6 +55,8 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         during=_during(run),
         key=run.training_key,
         sampling=run.recipe.engine.sampling,
+        launch=recipe.launch.model_dump(),
+        shares_weights=shares_weights(recipe) is not None,
     )
 
     run.settings.announce(f"{run.id} train", "starting")

@@ -46,8 +46,8 @@ def check_signal(job: Job, policy: Policy, directory: Path) -> dict[str, Any] | 
         found = summarise_signal(
             _answers(job, policy, directory, count),
             generations=generations,
-            groups_per_step=max(1, completions_per_step(asked) // generations),
-            steps=optimizer_steps(asked, len(job.rows)),
+            groups_per_step=max(1, completions_per_step(asked, job.processes) // generations),
+            steps=optimizer_steps(asked, len(job.rows), job.processes),
             limit=limit,
         )
     write_json(directory.parent / "signal.json", found)

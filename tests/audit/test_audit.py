@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,18 +21,7 @@ from harness.recipe import TaskSection
 from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text
 from harness.tasks import Question, load_questions
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}})
-
-
-@pytest.fixture
-def user() -> Iterator[ModuleType]:
-    module = ModuleType("audited_here")
-    sys.modules[module.__name__] = module
-    yield module
-    del sys.modules[module.__name__]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -73,7 +61,7 @@ def first_number(prompts: list[Any], completions: list[Any], ground_truth: list[
 
 def test_a_reward_that_pays_for_the_truth_anywhere_is_found_out(user: ModuleType) -> None:
     user.lenient = first_number  # type: ignore[attr-defined]
-    audit = audit_reward("audited_here:lenient")
+    audit = audit_reward("users_own:lenient")
     assert audit.promise == "unknown"
     found = " ".join(audit.findings)
     assert "pays near miss 'factorial': '42!' for '42'" in found
@@ -83,7 +71,7 @@ def test_a_reward_that_pays_for_the_truth_anywhere_is_found_out(user: ModuleType
 
 def test_a_reward_that_judges_no_answers_is_held_to_nothing(user: ModuleType) -> None:
     user.always = always  # type: ignore[attr-defined]
-    audit = audit_reward("audited_here:always")
+    audit = audit_reward("users_own:always")
     assert (audit.promise, audit.findings) == ("free", ())
 
 
@@ -93,8 +81,8 @@ def test_a_reward_that_refuses_gold_answers_is_found_out(user: ModuleType) -> No
         return [value if truth.isdecimal() else 0.0 for value, truth in zip(values, ground_truth, strict=True)]
 
     user.whole_numbers = whole_numbers  # type: ignore[attr-defined]
-    audit = audit_reward("audited_here:whole_numbers")
-    assert "audited_here:whole_numbers refuses gold 'negative': '-3' for '-3'" in audit.findings
+    audit = audit_reward("users_own:whole_numbers")
+    assert "users_own:whole_numbers refuses gold 'negative': '-3' for '-3'" in audit.findings
 
 
 def test_a_reward_that_is_not_repeatable_is_found_out(user: ModuleType) -> None:
@@ -106,7 +94,7 @@ def test_a_reward_that_is_not_repeatable_is_found_out(user: ModuleType) -> None:
         return [float(count)] * len(completions)
 
     user.drifting = drifting  # type: ignore[attr-defined]
-    audit = audit_reward("audited_here:drifting")
+    audit = audit_reward("users_own:drifting")
     assert not audit.deterministic
     assert any("does not give the same twice" in finding for finding in audit.findings)
 
@@ -120,7 +108,7 @@ def test_the_form_that_a_reward_reads_is_found(user: ModuleType, form: str) -> N
         return [float(want in completion_text(each)) for want, each in zip(wanted, completions, strict=True)]
 
     user.reads = reads  # type: ignore[attr-defined]
-    assert audit_reward("audited_here:reads").form == form
+    assert audit_reward("users_own:reads").form == form
 
 
 def test_the_total_prices_a_hack() -> None:
@@ -143,9 +131,10 @@ def test_golds_of_the_task_are_checked() -> None:
 
 
 def test_strict_and_flexible_disagree_where_they_should() -> None:
-    for each in disagreements():
+    found = list(disagreements())
+    assert {each.family for each in found} == {"invariance", "hack"}
+    for each in found:
         assert each.strict != each.flexible
-        assert each.family in ("invariance", "hack")
         assert not (each.strict and each.family == "invariance")
 
 

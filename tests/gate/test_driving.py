@@ -70,7 +70,7 @@ def test_no_margin_rules_nothing_out() -> None:
 def test_asking_after_every_look_is_quick() -> None:
     rng = np.random.default_rng(6)
     differences = rng.choice([-1, 0, 1], size=1319, p=[0.17, 0.66, 0.17]).tolist()
-    started = time.perf_counter()
+    started = time.process_time()
     for asked in range(64, 1320, 64):
         walk(differences[:asked], margin=1e-6, alpha=1e-9, total=1319)
-    assert time.perf_counter() - started < 2  # 0.03 s on a quiet core
+    assert time.process_time() - started < 2  # 0.03 s on a quiet core

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.gate.seeds import judge_recipe
@@ -39,6 +39,10 @@ def test_recipe(differences: list[float], word: str, says: str) -> None:
 
 
 @given(st.lists(st.floats(-1, 1), max_size=8))
+@example([-0.05, -0.06, -0.07])  # each word at least once
+@example([0.05, 0.06, 0.07])
+@example([0.01, -0.01, 0.01, -0.01])
+@example([0.2])
 def test_red_is_a_loss_and_green_is_none(differences: list[float]) -> None:
     verdict = judge_recipe(differences, margin=0.05, alpha=0.05)
     if verdict.verdict == "REGRESSED":

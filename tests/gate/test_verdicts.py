@@ -9,7 +9,7 @@ import math
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training
@@ -161,6 +161,8 @@ def test_several_answers_a_question(runs: list[Any], min_improvement: float | No
 
 
 @given(st.lists(st.sampled_from([GAINED, LOST, KEPT, MISSED]), max_size=80), st.sampled_from([None, 0.05, 0.3]))
+@example([GAINED] * 5, None)  # each word at least once
+@example([LOST] * 5, None)
 @settings(deadline=None)
 def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], min_improvement: float | None) -> None:
     verdict = judged(*((1, pair) for pair in outcomes), min_improvement=min_improvement)

@@ -68,8 +68,7 @@ def test_cells_are_means_over_questions():
     assert lines[0].split()[:4] == ["add", "all", "sizes", "75.0"]
 
 
-def test_from_the_command_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_from_the_command_line(tmp_path, capsys):
     asked = ["calibrate", "tiny-arithmetic", "--limit", "12", "--samples", "2", "--runs-dir", str(tmp_path)]
     assert main(asked) == 0
     said = capsys.readouterr().out

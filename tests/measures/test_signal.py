@@ -17,6 +17,7 @@ from harness.errors import NoSignal
 from harness.pipeline import Run, Settings
 from harness.runs import read_json, read_lines
 from harness.signal_check import concentration, signal_share, summarise_signal
+from tests.small_recipes import GRPO
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=7), st.integers(2, 7))
@@ -91,21 +92,7 @@ def test_what_is_trained():
     assert "about 12 of 50 steps without any" in said["sentence"]
 
 
-SMALL = {
-    "task.train_questions": 24,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
-    "train.max_steps": 1,
-    "train.max_completion_length": 24,
-    "evaluate.max_new_tokens": 24,
-    "health.signal_questions": 4,
-}
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+SMALL = GRPO | {"train.max_steps": 1, "health.signal_questions": 4}
 
 
 @pytest.fixture

@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-# A real training that takes seconds: the embedded model, 4 optimizer steps of 16 completions.
-SMALL = """\
-description = "A recipe of four steps."
+from tests.plugin.inner_pytest import COMMAND, HEAVY, calm_environment
+from tests.small_recipes import small_recipe
 
-[model]
-name = "tiny"
-
-[task]
-name = "arithmetic"
-train_questions = 24
-test_questions = 8
-
-[train]
-method = "grpo"
-per_device_train_batch_size = 16
-num_generations = 4
-max_steps = 4
-max_completion_length = 24
-logging_steps = 1
-
-[evaluate]
-max_new_tokens = 24
-"""
+SMALL = "suites/recipes/small.toml"
 
 # Tells which heavy packages a process has imported, when tests are collected and when the session ends.
-SPY = """\
+SPY = f"""\
 import json, os, pathlib, sys
 
-HEAVY = ("torch", "transformers", "trl", "datasets", "pandas", "scipy.stats", "accelerate", "tokenizers")
+WATCHED = {(*sorted(HEAVY), "pydantic", "filelock", "jinja2")}
 
 def tell(when):
-    name = f"{when}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}.json"
-    found = [name for name in (*HEAVY, "pydantic", "filelock", "jinja2") if name in sys.modules]
+    name = when + "-" + os.environ.get("PYTEST_XDIST_WORKER", "main") + ".json"
+    found = [name for name in WATCHED if name in sys.modules]
     (pathlib.Path(__file__).parent / name).write_text(json.dumps(found))
 
 def pytest_collection_finish():
@@ -60,6 +39,11 @@ class Project:
     """A folder with recipes and tests; ``pytest(...)`` runs in it."""
 
     path: Path
+
+    @property
+    def small(self) -> str:
+        """The text of its recipe."""
+        return (self.path / SMALL).read_text(encoding="utf-8")
 
     def write(self, **files: str) -> None:
         """``write(**{"small.toml": text})``; a name without a suffix is a Python file."""
@@ -88,20 +72,9 @@ class Project:
         return found
 
 
-# Other people's plugins cost more to import than all that is tested here.
-LEFT_OUT = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "timeout")
-COMMAND = [sys.executable, "-m", "pytest", *(part for name in LEFT_OUT for part in ("-p", f"no:{name}"))]
-
-
-def calm_environment() -> dict[str, str]:
-    """The environment without what an outer pytest, or its workers, left there."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    return kept | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": ""}
-
-
 def make_project(path: Path) -> Project:
     project = Project(path)
-    project.write(**{"pytest.ini": "[pytest]\n", "suites/recipes/small.toml": SMALL, "conftest": SPY})
+    project.write(**{"pytest.ini": "[pytest]\n", SMALL: small_recipe(), "conftest": SPY})
     return project
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 import pytest
 
 IDS = "def test_x(recipe):\n    pass\n"
@@ -12,7 +14,7 @@ def collected(result: pytest.RunResult) -> list[str]:
 
 
 def test_ids_name_recipe_and_seed(project):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(**{"suites/recipes/other.toml": f"seeds = [3, 14]\n{recipe}", "test_ids": IDS})
     result = project.pytest("--collect-only", "-q")
     assert collected(result) == [
@@ -34,7 +36,7 @@ def test_shipped_recipes_where_a_project_has_none(project):
 
 def test_tests_of_a_recipe_stand_together(project):
     """So that one policy is in memory at a time: tests are ordered by recipe and seed, across modules."""
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(**{"suites/recipes/other.toml": recipe, "test_a": IDS, "test_b": IDS})
     assert [line.split("[")[1] for line in collected(project.pytest("--collect-only", "-q"))] == [
         "other-seed0]",
@@ -45,12 +47,14 @@ def test_tests_of_a_recipe_stand_together(project):
 
 
 def test_marker_with_names_files_and_objects(project):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(
         **{
             "suites/recipes/other.toml": recipe,
             "mine.toml": recipe,
             "test_marked.py": """
+from textwrap import dedent
+
 import pytest
 from harness.recipe import ModelSection, Recipe, TaskSection, TrainSection
 
@@ -97,6 +101,8 @@ def test_own_fixtures_come_first(project):
         **{
             "suites/recipes/wrong.toml": "this is not TOML",
             "test_own.py": """
+from textwrap import dedent
+
 import pytest
 
 @pytest.fixture
@@ -136,7 +142,7 @@ WRONG = {
 @pytest.mark.parametrize(("wrong", "workers"), [*((wrong, 0) for wrong in WRONG), ("unknown key", 2)])
 def test_a_wrong_recipe_is_a_collection_error_in_words(project, wrong, workers):
     old, new, said = WRONG[wrong]
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     assert recipe.count(old) == 1
     project.write(**{"suites/recipes/small.toml": recipe.replace(old, new), "test_ids": IDS})
     result = project.pytest(f"-n{workers}", "suites", "test_ids.py")
@@ -153,7 +159,7 @@ def test_a_wrong_recipe_is_a_collection_error_in_words(project, wrong, workers):
 @pytest.mark.parametrize("options", [[], ["-n2"], ["--continue-on-collection-errors"]])
 def test_a_wrong_recipe_is_told_once_a_session(project, options):
     """However many files have tests of it; a file without any is collected as ever."""
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(**{"suites/recipes/small.toml": recipe.replace("max_steps", "max_step")})
     project.write(test_a=IDS, test_b=IDS, test_c=IDS.replace("recipe", ""))
     result = project.pytest(*options)
@@ -166,7 +172,7 @@ def test_a_wrong_recipe_is_told_once_a_session(project, options):
 
 
 def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(
         **{
             "suites/recipes/big.toml": f'requires = ["gpu"]\n{recipe}',
@@ -181,6 +187,23 @@ def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
     )
     result = project.pytest("-rs", "--rl-recipe=slow", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
     result.assert_outcomes(passed=3, skipped=1)
+
+
+def test_a_recipe_beside_its_tests_is_asked_for_by_its_file(project):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    tests = """\
+    import pathlib, pytest
+
+    @pytest.mark.rl_recipe(str(pathlib.Path(__file__).with_name("far.toml")))
+    def test_needs_device(device):
+        pass
+    """
+    project.write(**{"apart/far.toml": f'requires = ["request"]\n{recipe}', "apart/test_far": dedent(tests)})
+    result = project.pytest("-rs", "apart")
+    result.assert_outcomes(skipped=1)
+    asked = ["--rl-recipe", "apart/far.toml"]
+    result.stdout.fnmatch_lines([f"*recipe far runs when asked for: {' '.join(asked)}"])
+    project.pytest("apart", *asked).assert_outcomes(passed=1)
 
 
 def test_strict_markers_without_xdist(project):

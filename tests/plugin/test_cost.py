@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-HEAVY = {"torch", "transformers", "trl", "datasets", "pandas", "scipy.stats", "accelerate", "tokenizers"}
+from tests.plugin.inner_pytest import HEAVY, REPOSITORY
 
 
 def seconds(project, *command: str, cwd: Path) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.small_recipes import small_recipe
+
 REWARDS = '''
 import asyncio, os, time
 
@@ -44,10 +46,9 @@ def test_every_answer_has_its_grade(before, after):
 """
 
 
-def with_rewards(project, rewards: str, timeout: float = 1) -> None:
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
-    recipe += f"\n[rewards]\ntimeout_seconds = {timeout}\nboxed_numeric = 1.0\n{rewards}"
-    project.write(**{"suites/recipes/small.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
+def with_rewards(project, rewards: str, timeout: float = 1, name: str = "small") -> None:
+    recipe = small_recipe() + f"\n[rewards]\ntimeout_seconds = {timeout}\nboxed_numeric = 1.0\n{rewards}"
+    project.write(**{f"suites/recipes/{name}.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
 
 
 def run_of(project) -> Path:
@@ -78,7 +79,7 @@ def test_an_async_reward_that_raises_on_every_tenth_call(project):
 def test_rewards_that_fail_all_through_training(project):
     """One hangs and is given up, one returns too few values: both are named, and the rest of the reward trains."""
     with_rewards(project, '"my_rewards:hangs_in_training" = 0.1\n"my_rewards:short_list_in_training" = 0.1\n')
-    result = project.pytest()
+    result = project.pytest("--rl-in-process")
     result.assert_outcomes(passed=1, failed=1)
     text = result.stdout.str()
     assert "UNSOUND small-0: " in text
@@ -95,16 +96,16 @@ def test_rewards_that_fail_all_through_training(project):
 
 
 def test_contracts_broken_from_the_first_call_are_refused_before_training(project):
-    for name, reason in (
-        ("short_list", "returned a list of 1 values for 2 completions"),
-        ("hangs", "took longer than 1 s (timeout_seconds)"),
-    ):
-        with_rewards(project, f'"my_rewards:{name}" = 0.1\n')
-        result = project.pytest("-k", "soundness")
-        result.assert_outcomes(failed=1)
+    broken = {
+        "short_list": "returned a list of 1 values for 2 completions",
+        "hangs": "took longer than 1 s (timeout_seconds)",
+    }
+    (project.path / "suites/recipes/small.toml").unlink()
+    for name in broken:
+        with_rewards(project, f'"my_rewards:{name}" = 0.1\n', name=name)
+    result = project.pytest("-k", "soundness", "--rl-in-process")
+    result.assert_outcomes(failed=2)
+    for name, reason in broken.items():
         assert f'reward function "my_rewards:{name}" {reason}' in result.stdout.str()
-        for run in (project.path / "rl-runs").glob("small-0-*"):
-            assert not (run / "train" / "completions.jsonl").exists()
-        (project.path / "suites/recipes/small.toml").write_text(
-            (project.path / "suites/recipes/small.toml").read_text().partition("\n[rewards]")[0]
-        )
+        (run,) = (project.path / "rl-runs").glob(f"{name}-0-*")
+        assert not (run / "train" / "completions.jsonl").exists()

@@ -22,7 +22,7 @@ def asked(project):
     """``asked(changes)``: the project's recipe with lines replaced, and the tests of a suite."""
 
     def change(changes: dict[str, str], more: str = ""):
-        text = (project.path / RECIPE).read_text()
+        text = project.small
         for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)
@@ -42,7 +42,7 @@ def the_run(project):
 
 def test_nothing_to_learn_from_is_refused_and_said(asked):
     project = asked(CUT)
-    result = project.pytest()
+    result = project.pytest("--rl-in-process")
     text = result.stdout.str()
     assert result.ret == 1
     assert "small-0 signal: not trained: only 0 % of groups of 4 are expected to carry a gradient" in text
@@ -68,7 +68,7 @@ def test_a_warning_is_said_live_and_at_the_end_and_fails_nothing(asked, options)
 def test_stop_on_makes_it_fatal_and_red(asked):
     more = '\n[health]\nsignal = false\ngradient_zero = false\nstop_on = ["truncation"]\n'
     project = asked(CUT | {"max_steps = 4": "max_steps = 9"}, more)
-    result = project.pytest()
+    result = project.pytest("--rl-in-process")
     text = result.stdout.str()
     assert result.ret == 1
     assert "truncation at step 5: 100 % of completions were cut off" in text

@@ -6,49 +6,11 @@ import json
 
 import pytest
 
-SFT = """\
-description = "Worked answers first."
+from tests.plugin.inner_pytest import HEAVY, REPOSITORY
+from tests.small_recipes import small_recipe
 
-[model]
-name = "tiny"
-
-[task]
-name = "arithmetic"
-train_questions = 24
-test_questions = 8
-
-[train]
-method = "sft"
-per_device_train_batch_size = 8
-max_steps = 4
-logging_steps = 1
-
-[data]
-samples_per_question = 4
-
-[evaluate]
-max_new_tokens = 24
-"""
-DPO = SFT.replace('"sft"', '"dpo"')
-WARMED = """\
-[model]
-from_recipe = "sft"
-
-[task]
-name = "arithmetic"
-train_questions = 24
-test_questions = 8
-
-[train]
-method = "grpo"
-per_device_train_batch_size = 16
-num_generations = 4
-max_steps = 2
-max_completion_length = 24
-
-[evaluate]
-max_new_tokens = 24
-"""
+SFT = small_recipe("sft")
+WARMED = small_recipe(model='from_recipe = "sft"').replace("max_steps = 4", "max_steps = 2")
 MARKED = """\
 import pytest
 
@@ -70,7 +32,7 @@ def test_none():
 
 @pytest.fixture
 def mixed(project):
-    project.write(**{"suites/recipes/sft.toml": SFT, "suites/recipes/dpo.toml": DPO})
+    project.write(**{"suites/recipes/sft.toml": SFT, "suites/recipes/dpo.toml": small_recipe("dpo")})
     return project
 
 
@@ -102,8 +64,6 @@ def test_the_marker_is_documented(project):
 
 
 def test_collecting_the_suites_of_all_methods_imports_nothing_heavy(mixed):
-    from tests.plugin.test_cost import HEAVY, REPOSITORY
-
     mixed.write(**{"suites/recipes/warmed.toml": WARMED})
     for name in ("test_sft.py", "test_dpo.py", "test_methods.py"):
         mixed.write(**{name: (REPOSITORY / "suites" / name).read_text()})
@@ -133,7 +93,7 @@ def test_a_plan_says_what_is_learnt_from(mixed):
 USES = "def test_x(trained, before):\n    pass\n"
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
+@pytest.mark.parametrize("workers", [("--rl-in-process",), ("-n", "2")], ids=["alone", "two workers"])
 def test_a_recipe_starts_from_what_another_trained(mixed, workers):
     """Its parent is trained once, whoever asks first; its base answers as the parent's policy does after."""
     mixed.write(**{"suites/recipes/warmed.toml": WARMED, "test_x": USES + "def test_y(after):\n    pass\n"})
@@ -160,14 +120,12 @@ def test_a_cycle_is_an_error_of_collection(mixed):
     mixed.write(**{"suites/recipes/warmed.toml": WARMED.replace('"sft"', '"warmed"'), "test_x": USES})
     result = mixed.pytest("--rl-recipe", "warmed")
     assert result.ret != 0
-    assert "warmed.toml:2: [model] from_recipe: warmed starts from warmed: no recipe" in result.stdout.str()
+    assert "warmed.toml:4: [model] from_recipe: warmed starts from warmed: no recipe" in result.stdout.str()
 
 
 def test_the_comparison_is_kept_and_shown(mixed):
-    from tests.plugin.test_cost import REPOSITORY
-
     mixed.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text())
-    result = mixed.pytest("--rl-recipe", "sft", "--rl-recipe", "dpo")
+    result = mixed.pytest("--rl-recipe", "sft", "--rl-recipe", "dpo", "--rl-in-process")
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         [

@@ -30,7 +30,7 @@ def with_rows(path: Path, count: int, wrong: int, row: dict) -> str:
 
 
 def test_each_is_one_sentence(project):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     (project.path / "suites/recipes/small.toml").unlink()
     plain = project.path / "no-template"
     shutil.copytree(TINY, plain, ignore=shutil.ignore_patterns("*.py", "chat_template*", "__pycache__"))
@@ -67,7 +67,7 @@ def test_each_is_one_sentence(project):
 
 
 def test_gsm8k_without_a_parsable_answer(project):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(**{"suites/recipes/small.toml": recipe.replace('"arithmetic"', '"gsm8k"'), "test_asks.py": ASKS})
     good = "1 + 2 = <<1+2=3>>3\n#### 3"
     for split, answer in (("train", good), ("test", "It is three.")):
@@ -108,7 +108,7 @@ def test_bystander():
 
 def test_a_crashing_job_fails_its_tests_and_is_tried_once(project):
     """Two workers ask for the same training; it crashes once, both say so, and pytest goes on to its end."""
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     rewards = '\n[rewards]\n"crashing:reward" = 1.0\n'
     project.write(**{"suites/recipes/small.toml": recipe + rewards, "crashing.py": CRASHING, "test_crash.py": TRAINS})
     result = project.pytest("-n2", "--junitxml=junit.xml")

@@ -45,6 +45,7 @@ CASES = {
     "endpoint": ("http://one/v1", "http://two/v1", "http://one/v1", "http://two/v1"),
     "data": ("one.jsonl", "two.jsonl", "one.jsonl", "two.jsonl"),
     "limit": ("7", "8", "7", "8"),
+    "nproc": ("2", "4", "2", "4"),
     "set": ("x.y=1\n  x.z=2", "x.y=3", "['x.y=1', 'x.z=2']", "['x.y=3']"),
     "device": ("cpu", "mps", "cpu", "mps"),
     "runs-dir": ("kept", "elsewhere", "{root}/kept", "{root}/sub/elsewhere"),
@@ -104,7 +105,7 @@ def test_files_that_options_name(project, from_ini):
     project.write(test_show=SETTINGS)
     (project.path / "sub").mkdir()
     (home / "model").mkdir()
-    (home / "mine.toml").write_text((project.path / "suites/recipes/small.toml").read_text())
+    (home / "mine.toml").write_text(project.small)
     if from_ini:
         project.write(**{"pytest.ini": "[pytest]\nrl_recipe = mine.toml\nrl_data = d.jsonl\nrl_model = model\n"})
         options = []
@@ -136,6 +137,8 @@ MISTAKES = {
     ),
     "ini limit is not a number": ([], "rl_limit = few", "ini key rl_limit must be a whole number, not 'few'"),
     "ini flag is not a flag": ([], "rl_plan = perhaps", "ini key rl_plan: invalid truth value 'perhaps'"),
+    "nproc is not a number": (["--rl-nproc=all"], "", "argument --rl-nproc: invalid int value: 'all'"),
+    "nproc 0": (["--rl-nproc=0"], "", "nproc_per_node: must be 1 or more, not 0 (under --rl-nproc 0)"),
     "limit 0": (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
     "set without =": (["--rl-set=train.max_steps"], "", "an override is written key=value"),
     "set an unknown key": (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),

@@ -41,7 +41,7 @@ def test_the_classic_recipe_is_50_steps_of_8():
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_nothing_is_run(project, workers):
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     project.write(
         **{
             "suites/recipes/big.toml": f'requires = ["gpu"]\nseeds = [0, 1]\n{recipe}',

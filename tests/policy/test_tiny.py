@@ -15,15 +15,6 @@ QUESTIONS = arithmetic_questions("test", 100, seed=7)
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """More threads gain nothing at this size, and where other processes run they wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
 def tokenizer():
     return AutoTokenizer.from_pretrained(FOLDER)
 

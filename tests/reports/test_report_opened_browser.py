@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from made_up_training import completions_of
+from questions_app import App
 from report_pages import run_page_of, words_of
 
 from reports import render_session
@@ -101,3 +102,19 @@ def test_the_reward_chart_says_why_it_is_no_accuracy(tmp_path: Path) -> None:
     words = figure[: figure.index("Across")]
     assert "Reward 0.3 → 0.7 means of the first and last 2" in words
     assert "while accuracy is asked as [evaluate] says, greedily by default: the two need not be equal" in words
+
+
+def test_differences_are_marked_on_both_sides(chromium: Any, tmp_path: Path) -> None:
+    texts = {"before": "We add 3 and 4, so it is \\boxed{7}.", "after": "We add 3 and 5 quickly, so it is \\boxed{8}."}
+    run = write_run(
+        tmp_path, MadeUp(questions=2, speech=lambda side, index, sample: texts[side] if not index else None)
+    )
+    app = App(chromium, run_page_of(render_session([run], tmp_path / "report")), "#q1")
+    answers = app.page.locator("tr.detail .answer")
+    assert answers.nth(0).locator(".completion del").all_text_contents() == ["4", "7"]
+    assert answers.nth(1).locator(".completion ins").all_text_contents() == ["5 quickly", "8"]
+    styles = "(e) => getComputedStyle(e).textDecorationStyle"
+    assert answers.locator(".completion del").first.evaluate(styles) != answers.locator(
+        ".completion ins"
+    ).first.evaluate(styles)
+    assert "only before" in app.page.locator("tr.detail").inner_text()

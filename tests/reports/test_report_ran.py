@@ -132,6 +132,7 @@ def test_odd_files_do_no_harm(tmp_path: Path, value: dict[str, Any]) -> None:
     page = page_of(run, output=tmp_path)
     for harm in ("<img", "<b></th>", "hf_a1a1"):
         assert harm not in page
+    assert "2001-02-03 04:05 UTC" in words_of(page), "what can be read is shown"
 
 
 def test_recipes_of_any_depth_are_held_against_each_other() -> None:

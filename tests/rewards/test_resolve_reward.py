@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -75,9 +78,14 @@ def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -
 
 
 def test_shipped_fingerprints_are_stable() -> None:
-    for name in SHIPPED:
-        assert reward_source(name) == reward_source(name)
-        assert len(reward_source(name)) == 64
+    """Another process, with another order of sets, gives the same; and no two rewards share one."""
+    fingerprints = {name: reward_source(name) for name in SHIPPED}
+    code = "import json, harness.rewards as r; print(json.dumps({n: r.reward_source(n) for n in r.SHIPPED}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert json.loads(done.stdout) == fingerprints
+    assert {len(each) for each in fingerprints.values()} == {64}
+    assert len(set(fingerprints.values())) == len(SHIPPED)
 
 
 def test_math_equivalent_depends_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,58 +1,23 @@
-"""Functions that fail: what is asked again, what is left without a value, and that nothing is waited for long."""
+"""Functions that fail: what is asked again, what is left without a value, and what is told of it."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import signal
-import sys
 import threading
-import time
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RewardError
 from harness.rewards import RewardCalls, Rewards
 from harness.rewards.faults import Faults
-from harness.rewards.limits import limited
+from tests.rewards.calling import NAME, TEXTS, calls_of, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-TEXTS = ["a", "b", "bad", "d"]
-IDS = ["q0", "q1", "q2", "q3"]
-
-
-@pytest.fixture
-def user() -> Iterator[ModuleType]:
-    """An importable, empty module ``calls_here``; tests put functions into it."""
-    module = ModuleType("calls_here")
-    sys.modules[module.__name__] = module
-    yield module
-    del sys.modules[module.__name__]
-
-
-def calls_of(module: ModuleType, function: Callable[..., Any], timeout: float = 30, **parameters: Any) -> RewardCalls:
-    module.reward = function  # type: ignore[attr-defined]
-    return RewardCalls(Rewards({"calls_here:reward": 1.0}, {"calls_here:reward": parameters}, {}, timeout))
-
-
-def values_of(calls: RewardCalls, texts: list[str] = TEXTS) -> list[float | None]:
-    columns = {"ground_truth": ["7"] * len(texts), "question_id": IDS[: len(texts)]}
-    return calls(["?"] * len(texts), texts, columns)["calls_here:reward"]
-
-
-def in_thread(call: Callable[[], Any]) -> Any:
-    """The same off the main thread, where no alarm rings."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(call()))
-    thread.start()
-    thread.join(60)
-    return found[0]
+    from collections.abc import Callable
+    from types import ModuleType
 
 
 def test_sync_and_async_give_the_same(user: ModuleType) -> None:
@@ -87,8 +52,8 @@ def test_async_functions_run_at_the_same_time(user: ModuleType) -> None:
         return reward
 
     user.one, user.other = waits("one", "other"), waits("other", "one")  # type: ignore[attr-defined]
-    calls = RewardCalls(Rewards({"calls_here:one": 1.0, "calls_here:other": 1.0}, timeout_seconds=20))
-    assert calls(["?"], ["x"], {}) == {"calls_here:one": [1.0], "calls_here:other": [1.0]}
+    calls = RewardCalls(Rewards({"users_own:one": 1.0, "users_own:other": 1.0}, timeout_seconds=20))
+    assert calls(["?"], ["x"], {}) == {"users_own:one": [1.0], "users_own:other": [1.0]}
     assert not calls.faults
 
 
@@ -105,7 +70,7 @@ def test_a_parameter_that_the_function_does_not_take(user: ModuleType) -> None:
     ) -> list[float]:
         return []
 
-    with pytest.raises(RewardError, match=r'"calls_here:reward": unknown parameter \'limt\'; did you mean \'limit\''):
+    with pytest.raises(RewardError, match=r'"users_own:reward": unknown parameter \'limt\'; did you mean \'limit\''):
         calls_of(user, strict, limt=2)
 
 
@@ -122,12 +87,12 @@ def test_one_bad_answer_costs_one_value(user: ModuleType, kind: str) -> None:
 
     calls = calls_of(user, reward if kind == "sync" else later)
     assert values_of(calls) == [1.0, 1.0, None, 1.0]
-    assert calls.failed == {"calls_here:reward": {2}}
-    assert calls.faults.to_json()["functions"]["calls_here:reward"]["reasons"] == [
+    assert calls.failed == {NAME: {2}}
+    assert calls.faults.to_json()["functions"][NAME]["reasons"] == [
         {"reason": "raised ValueError: cannot read it", "completions": 1, "question_id": "q2"}
     ]
     assert values_of(calls, ["a", "b"]) == [1.0, 1.0]
-    assert calls.faults.share("calls_here:reward") == 1 / 6
+    assert calls.faults.share(NAME) == 1 / 6
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -148,99 +113,10 @@ def test_a_call_that_raises_now_and_then_costs_nothing(user: ModuleType, kind: s
     calls = calls_of(user, reward if kind == "sync" else later)
     values = [value for _ in range(100) for value in values_of(calls, TEXTS[:3])]
     assert values.count(0.5) + values.count(None) == 300
-    kept = calls.faults.to_json()["functions"]["calls_here:reward"]
+    kept = calls.faults.to_json()["functions"][NAME]
     assert values.count(None) == kept["unscored"] < 20
     assert 5 <= kept["retried"] <= 20
     assert "raised ConnectionError: no reply" in kept["sentence"]
-
-
-def sleeps(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    if "bad" in completions:
-        time.sleep(3600)
-    return [1.0] * len(completions)
-
-
-def loops(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    while "bad" in completions:
-        try:
-            sum(range(1000))
-        except Exception:
-            continue
-    return [1.0] * len(completions)
-
-
-def backtracks(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    for text in completions:
-        re.match(r"(a+)+$", "a" * 60 + "!" if text == "bad" else text)
-    return [1.0] * len(completions)
-
-
-async def awaits(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    if "bad" in completions:
-        await asyncio.sleep(3600)
-    return [1.0] * len(completions)
-
-
-async def blocks(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    if "bad" in completions:
-        time.sleep(5)
-    return [1.0] * len(completions)
-
-
-async def refuses_to_end(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-    for _ in range(50 if "bad" in completions else 0):
-        try:
-            await asyncio.sleep(0.1)
-        except asyncio.CancelledError:
-            continue
-    return [1.0] * len(completions)
-
-
-@pytest.mark.parametrize("function", [sleeps, loops, backtracks, awaits, refuses_to_end])
-def test_a_hanging_answer_costs_one_value(user: ModuleType, function: Callable[..., Any]) -> None:
-    calls = calls_of(user, function, timeout=1.0)
-    started = time.monotonic()
-    assert values_of(calls) == [1.0, 1.0, None, 1.0]
-    assert time.monotonic() - started < 20
-    (sentence,) = calls.faults.sentences()
-    assert "no value for 1 of 4 completions: took longer than 1 s (timeout_seconds) (1)" in sentence
-
-
-def test_a_blocked_loop_is_left_behind(user: ModuleType) -> None:
-    calls = calls_of(user, blocks, timeout=0.5)
-    started = time.monotonic()
-    assert values_of(calls)[2] is None
-    assert time.monotonic() - started < 10
-    assert values_of(calls, ["a", "b"]) == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("function", [sleeps, awaits])
-def test_off_the_main_thread_too(user: ModuleType, function: Callable[..., Any]) -> None:
-    calls = calls_of(user, function, timeout=1.0)
-    assert in_thread(lambda: values_of(calls)) == [1.0, 1.0, None, 1.0]
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_function_that_always_hangs_is_given_up(user: ModuleType, kind: str) -> None:
-    asked = []
-
-    def hangs(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-        asked.append(len(completions))
-        time.sleep(3600)
-        return []
-
-    async def later(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-        asked.append(len(completions))
-        await asyncio.sleep(3600)
-        return []
-
-    calls = calls_of(user, hangs if kind == "sync" else later, timeout=0.2)
-    for _ in range(5):
-        assert values_of(calls, ["x"]) == [None]
-    assert len(asked) == 6  # three batches, each asked again
-    (sentence,) = calls.faults.sentences()
-    assert "no value for 5 of 5 completions" in sentence
-    assert "not called any more after 3 time-outs in a row (2)" in sentence
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -263,24 +139,9 @@ def test_a_list_of_the_wrong_length_is_not_asked_for_again(user: ModuleType, kin
 def test_one_value_that_is_no_number(user: ModuleType) -> None:
     calls = calls_of(user, lambda prompts, completions, **columns: [1, float("inf"), None, "x"])
     assert values_of(calls) == [1.0, None, None, None]
-    reasons = calls.faults.to_json()["functions"]["calls_here:reward"]
+    reasons = calls.faults.to_json()["functions"][NAME]
     assert reasons["unscored"] == 2  # None is what it said itself
     assert [row["question_id"] for row in reasons["reasons"]] == ["q1", "q3"]
-
-
-def test_a_grader_that_hangs_decides_nothing(user: ModuleType) -> None:
-    from harness.rewards import score_all
-
-    def reward(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
-        return [1.0] * len(completions)
-
-    reward.grade = lambda completion, ground_truth: time.sleep(3600)  # type: ignore[attr-defined]
-    calls = calls_of(user, reward, timeout=0.2)
-    columns = {"ground_truth": ["7"] * 5}
-    started = time.monotonic()
-    results = score_all(["?"] * 5, ["x"] * 5, columns, calls.rewards, calls)
-    assert time.monotonic() - started < 10
-    assert {result.status for result in results} == {"unscored"}
 
 
 def test_a_missing_column_is_said_at_once(user: ModuleType) -> None:
@@ -302,29 +163,14 @@ def test_hooks_of_the_trainer_are_called_for_batches_only(user: ModuleType) -> N
 
     calls = calls_of(user, reward)
     columns = {"log_extra": lambda name, values: logged.append(len(values))}
-    assert calls(["?"] * 4, TEXTS, columns)["calls_here:reward"] == [1.0] * 4
+    assert calls(["?"] * 4, TEXTS, columns)[NAME] == [1.0] * 4
     assert logged == [4]
 
 
-def test_someone_elses_timer_goes_on() -> None:
-    rung = []
-    handler = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(TimeoutError):
-            limited(lambda: time.sleep(60), 0.1)
-        time.sleep(0.6)
-        assert rung == [signal.SIGALRM]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.lists(st.sampled_from(["fine", "raises", "none", "inf", "text"]), min_size=1, max_size=8))
-def test_each_completion_fares_by_itself(fates: list[str]) -> None:
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fates=st.lists(st.sampled_from(["fine", "raises", "none", "inf", "text"]), min_size=1, max_size=8))
+def test_each_completion_fares_by_itself(user: ModuleType, fates: list[str]) -> None:
     """Whatever the others do: a value where it is fine, None where not, and one count for each fault."""
-    module = ModuleType("fates_here")
     values: dict[str, Any] = {"fine": 0.25, "none": None, "inf": float("inf"), "text": "x"}
 
     def reward(prompts: list[str], completions: list[str], **columns: Any) -> list[Any]:
@@ -332,16 +178,11 @@ def test_each_completion_fares_by_itself(fates: list[str]) -> None:
             raise ValueError("no")
         return [values[text] for text in completions]
 
-    module.reward = reward  # type: ignore[attr-defined]
-    sys.modules["fates_here"] = module
-    try:
-        calls = RewardCalls({"fates_here:reward": 1.0})
-        found = calls(["?"] * len(fates), fates, {})["fates_here:reward"]
-    finally:
-        del sys.modules["fates_here"]
+    calls = calls_of(user, reward)
+    found = calls(["?"] * len(fates), fates, {})[NAME]
     assert found == [0.25 if fate == "fine" else None for fate in fates]
     faulty = sum(fate in ("raises", "inf", "text") for fate in fates)
-    assert calls.faults.share("fates_here:reward") == faulty / len(fates)
+    assert calls.faults.share(NAME) == faulty / len(fates)
 
 
 def test_counts_go_on_from_what_was_kept() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 from decimal import Decimal
 from fractions import Fraction
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,19 +18,7 @@ from harness.rewards import Grade, RewardCalls, reward_function, score_all
 from harness.rewards.score import weighted_total
 from harness.rewards.values import listed, number
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 COMPLETIONS = [r"\boxed{7}", r"\boxed{7.0}", r"\boxed{8}", "7"]
-
-
-@pytest.fixture
-def user() -> Iterator[ModuleType]:
-    """An importable, empty module ``scoring_functions_here``; tests put functions into it."""
-    module = ModuleType("scoring_functions_here")
-    sys.modules[module.__name__] = module
-    yield module
-    del sys.modules[module.__name__]
 
 
 def score(rewards: dict[str, float], completions: list[Any] = COMPLETIONS, truth: str | None = "7") -> list[Any]:
@@ -60,7 +47,7 @@ def test_a_grader_of_the_users_decides(user: ModuleType) -> None:
         return Grade(extracted="seven", correct=None if "8" in completion else True)
 
     user.seven = reward_function(seven)  # type: ignore[attr-defined]
-    results = score({"scoring_functions_here:seven": 2.0})
+    results = score({"users_own:seven": 2.0})
     assert [result.status for result in results] == ["correct", "correct", "unscored", "correct"]
     assert [result.reward for result in results] == [2.0, 2.0, None, 2.0]
 
@@ -82,7 +69,7 @@ def test_every_column_reaches_the_function(user: ModuleType) -> None:
 
     user.levels = levels  # type: ignore[attr-defined]
     columns: dict[str, list[Any]] = {"ground_truth": ["7", "7"], "level": [3, 4]}
-    results = score_all(["?", "?"], COMPLETIONS[:2], columns, {"scoring_functions_here:levels": 0.5})
+    results = score_all(["?", "?"], COMPLETIONS[:2], columns, {"users_own:levels": 0.5})
     assert [result.reward for result in results] == [1.5, 2.0]
 
 
@@ -165,7 +152,7 @@ def test_a_grader_that_breaks_its_contract_decides_nothing(user: ModuleType, gra
 
     fine.grade = grader  # type: ignore[attr-defined]
     user.fine = fine  # type: ignore[attr-defined]
-    rewards = {"scoring_functions_here:fine": 1.0}
+    rewards = {"users_own:fine": 1.0}
     calls = RewardCalls(rewards)
     results = score_all(["?"] * 2, COMPLETIONS[:2], {"ground_truth": ["7", "7"]}, rewards, calls)
     assert [(result.status, result.reward) for result in results] == [("unscored", 1.0)] * 2
@@ -180,9 +167,9 @@ def test_faults_are_never_silent(user: ModuleType) -> None:
 
     user.fails = fails  # type: ignore[attr-defined]
     with pytest.warns(RuntimeWarning, match="no value for 4 of 4 completions: raised KeyError: 'level'"):
-        results = score({"boxed_numeric": 1.0, "scoring_functions_here:fails": 1.0})
+        results = score({"boxed_numeric": 1.0, "users_own:fails": 1.0})
     assert [result.status for result in results] == ["correct", "correct", "wrong", "no_answer"]
-    assert {result.rewards["scoring_functions_here:fails"] for result in results} == {None}
+    assert {result.rewards["users_own:fails"] for result in results} == {None}
 
 
 def test_columns_of_the_wrong_length() -> None:

@@ -7,21 +7,11 @@ import pytest
 from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
 from harness.policy import load_policy
-
-SUPERVISED = {
-    "task.train_questions": 16,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 4,
-    "train.max_steps": 6,
-    "train.save_steps": 2,
-    "evaluate.max_new_tokens": 24,
-    "data.samples_per_question": 8,
-}
+from tests.small_recipes import SUPERVISED
 
 
 @pytest.fixture(autouse=True)
 def _calm(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

@@ -1,20 +1,15 @@
-"""GRPO's variants by TRL's own keys: each runs, and says in its metrics that it is that variant."""
+"""GRPO's variants by TRL's own keys: each runs, with the advantages and the loss that its paper gives it."""
 
 from __future__ import annotations
+
+from statistics import fmean, stdev
 
 import pytest
 
 from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
+from tests.small_recipes import GRPO
 
-SMALL = {
-    "task.train_questions": 16,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
-    "train.max_steps": 2,
-    "train.max_completion_length": 24,
-}
 VARIANTS = [
     {"loss_type": "grpo"},
     {"loss_type": "bnpo"},  # Hu 2025
@@ -27,10 +22,29 @@ VARIANTS = [
 ]
 
 
+def group_advantages(rows, scale):
+    """Reward less the group's mean, in units of the group's spread, of the batch's, or as it is."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(row["group"], []).append(row["reward"])
+    spread = {"none": lambda _: 1.0, "batch": lambda _: stdev([row["reward"] for row in rows]) + 1e-4}
+    found = spread.get(scale, lambda rewards: stdev(rewards) + 1e-4)
+    return [(row["reward"] - fmean(groups[row["group"]])) / found(groups[row["group"]]) for row in rows]
+
+
+def first_loss(rows, loss_type):
+    """Before the first update every ratio is 1: what is left is how the tokens of the completions are averaged."""
+    if loss_type == "grpo":  # every completion weighs the same
+        return -fmean(row["advantage"] for row in rows)
+    tokens = sum(row["completion_tokens"] for row in rows)
+    size = len(rows) * GRPO["train.max_completion_length"] if loss_type == "dr_grpo" else tokens
+    return -sum(row["advantage"] * row["completion_tokens"] for row in rows) / size
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: "-".join(map(str, each.values())))
 def test_a_variant_trains(variant, tmp_path):
     keys = {f"train.{key}": value for key, value in variant.items()}
-    recipe = find_recipe("tiny-arithmetic").override({**SMALL, **keys})
+    recipe = find_recipe("tiny-arithmetic").override(GRPO | {"train.max_steps": 2} | keys)
     trained = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
     logged = [row for row in trained.metrics if "loss" in row]
     assert [row["step"] for row in logged] == [1, 2]
@@ -38,6 +52,8 @@ def test_a_variant_trains(variant, tmp_path):
     assert all(("kl" in row) == ("beta" in variant) for row in logged)
     # With two iterations the second step learns from the first one's completions.
     assert len(trained.completions) == (16 if "num_iterations" in variant else 32)
-    advantages = [row["advantage"] for row in trained.completions]
-    if variant.get("scale_rewards") == "none":
-        assert all(-1 <= each <= 1 for each in advantages), "unscaled advantages of 0-1 rewards lie within one"
+    rows = trained.completions[:16]
+    assert len({row["reward"] for row in rows}) > 1, "all were paid the same: nothing was compared"
+    advantages = group_advantages(rows, variant.get("scale_rewards"))
+    assert [row["advantage"] for row in rows] == pytest.approx(advantages, abs=1e-4)
+    assert logged[0]["loss"] == pytest.approx(first_loss(rows, variant.get("loss_type")), abs=1e-4)

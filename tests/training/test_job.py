@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 
 from harness.catalog import find_recipe
 from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
-from harness.runs import read_json, read_lines
+from harness.training.spec import Job
+from tests.small_recipes import GRPO
+from tests.training.interrupted import kill_after_checkpoint_2, training_until
 
-SMALL = {
-    "task.train_questions": 24,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
-    "train.max_steps": 6,
-    "train.save_steps": 2,
-    "train.max_completion_length": 24,
-    "evaluate.max_new_tokens": 24,
-}
-
-
-@pytest.fixture(autouse=True)
-def _calm(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+SMALL = GRPO | {"train.max_steps": 6, "train.save_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +27,12 @@ def finished(small, tmp_path_factory):
     run = Run(small, 0, Settings(runs_dir=tmp_path_factory.mktemp("runs")))
     run.trained()
     return run
+
+
+@pytest.fixture(scope="module")
+def again(small, tmp_path_factory):
+    """The same job once more, trained in this process."""
+    return Run(small, 0, Settings(runs_dir=tmp_path_factory.mktemp("again"), in_process=True)).trained()
 
 
 def steps(trained):
@@ -100,34 +86,14 @@ def test_final_policy_is_safetensors_and_loads_back(finished):
     assert load_policy(str(folder), device="cpu").model.num_parameters() > 0
 
 
-def test_same_seed_same_completions(small, finished, tmp_path):
-    again = Run(small, 0, Settings(runs_dir=tmp_path)).trained()
+def test_same_seed_same_completions(finished, again):
     first = [row["completion"] for row in finished.trained().completions]
     assert [row["completion"] for row in again.completions] == first
 
 
 def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finished, tmp_path):
     """SIGKILL to the training process after a checkpoint: a failure in words, then the rest and nothing twice."""
-    script = (
-        "import json, sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
-        "from pathlib import Path\n"
-        f"recipe = find_recipe('tiny-arithmetic').override({SMALL!r})\n"
-        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
-    )
-    with (tmp_path / "stderr").open("wb") as stderr:
-        parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "runs")], stderr=stderr)
-    deadline = time.monotonic() + 240
-    while not (found := list((tmp_path / "runs").glob("*/train/checkpoint-2/trainer_state.json"))):
-        assert parent.poll() is None, (tmp_path / "stderr").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    (child,) = psutil.Process(parent.pid).children()
-    child.send_signal(signal.SIGKILL)
-    assert parent.wait(60) != 0
-    assert "killed by SIGKILL" in (tmp_path / "stderr").read_text()
-    train = found[0].parent.parent
-    assert not (train / "summary.json").exists()
-
+    kill_after_checkpoint_2("tiny-arithmetic", SMALL, tmp_path / "runs")
     trained = Run(small, 0, Settings(runs_dir=tmp_path / "runs")).trained()
     assert trained.summary["resumed_from"] in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
@@ -137,23 +103,11 @@ def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finishe
     ]
 
 
-def test_job_ends_when_the_process_that_asked_is_killed(small, tmp_path):
-    script = (
-        "import sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
-        "from pathlib import Path\n"
-        f"recipe = find_recipe('tiny-arithmetic').override({ {**SMALL, 'train.max_steps': 500}!r})\n"
-        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)])
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("*/train/progress.json")):
-        assert parent.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    (child,) = psutil.Process(parent.pid).children()
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait(10)
-    child.wait(20)  # raises TimeoutExpired if it trains on alone
+def test_job_ends_when_the_process_that_asked_is_killed(tmp_path):
+    training = training_until("progress.json", "tiny-arithmetic", SMALL | {"train.max_steps": 500}, tmp_path)
+    training.asker.kill()
+    training.asker.wait(10)
+    training.job.wait(20)  # raises TimeoutExpired if it trains on alone
 
 
 def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small, tmp_path, monkeypatch):
@@ -185,8 +139,9 @@ def test_reward_sees_the_same_in_training_as_in_evaluation(small, tmp_path, monk
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = small.override({"rewards": {"chat_reward:reward": 1.0}, "train.max_steps": 1})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs"))
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
     assert {record.reward for record in run.after().records} <= {0.0, 1.0}
+    assert {row["reward"] for row in run.trained().completions} <= {0.0, 1.0}
     assert len(run.trained().completions) == 16
 
 
@@ -202,7 +157,7 @@ def test_reward_that_raises_ends_the_job_with_one_sentence(small, tmp_path, monk
 def copied(small, finished, tmp_path):
     """The finished run's directory, copied: same inputs find it under the same name."""
     shutil.copytree(finished.directory, tmp_path / finished.directory.name)
-    run = Run(small, 0, Settings(runs_dir=tmp_path))
+    run = Run(small, 0, Settings(runs_dir=tmp_path, in_process=True))
     assert run.directory.name == finished.directory.name
     return run, run.directory / "train"
 
@@ -238,27 +193,26 @@ def test_killed_while_saving_it_trains_no_further_step(small, finished, tmp_path
 def test_a_checkpoint_within_a_generation_batch_is_not_resumed(small, tmp_path):
     """With num_iterations = 2 a batch feeds two steps; from between them the trainer would sample it again."""
     recipe = small.override({"train.num_iterations": 2, "train.save_steps": 1, "train.max_steps": 4})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path))
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True))
     whole = run.trained()
     train = run.directory / "train"
     (train / "summary.json").unlink()
     shutil.rmtree(train / "checkpoint-4")
     assert (train / "checkpoint-3").is_dir()
-    again = Run(recipe, 0, Settings(runs_dir=tmp_path)).trained()
+    again = Run(recipe, 0, run.settings).trained()
     assert again.summary["resumed_from"] is None
     assert [row["completion"] for row in again.completions] == [row["completion"] for row in whole.completions]
     assert len(again.completions) == 2 * 16
 
 
-def test_in_process_is_the_same_job(small, finished, tmp_path):
-    trained = Run(small, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
-    assert [row["reward"] for row in trained.completions] == [row["reward"] for row in finished.trained().completions]
+def test_in_process_is_the_same_job(finished, again):
+    assert [row["reward"] for row in again.completions] == [row["reward"] for row in finished.trained().completions]
+    assert steps(again) == steps(finished.trained())
 
 
-def test_job_json_is_plain_data(finished):
-    job = read_json(finished.directory / "train" / "job.json")
-    assert job is not None
-    assert json.dumps(job)
-    assert job["seed"] == 0
-    assert len(job["rows"]) == 24
-    assert list(read_lines(finished.directory / "train" / "metrics.jsonl"))
+def test_what_the_job_is_asked_stands_in_its_folder(small, finished):
+    job = Job.read(finished.directory / "train")
+    assert (job.method, job.seed, job.rewards) == ("grpo", 0, small.rewards)
+    assert small.train.arguments.items() <= job.arguments.items()
+    assert [row["question_id"] for row in job.rows] == [each.id for each in finished.questions.train]
+    assert [row["prompt"] for row in job.rows] == [list(each.prompt) for each in finished.questions.train]

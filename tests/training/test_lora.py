@@ -7,9 +7,11 @@ import shutil
 
 import pytest
 
+from harness.catalog import find_recipe
 from harness.errors import ModelError, TrainingError
 from harness.pipeline import Run, Settings
 from harness.policy import fingerprint, generate, load_policy, resolve_model
+from tests.small_recipes import GRPO
 
 LORA = {"lora.r": 8, "train.learning_rate": 5e-3}
 
@@ -95,11 +97,7 @@ def test_resumed_from_a_checkpoint_it_ends_where_it_would_have(supervised, tmp_p
 def test_every_method_trains_an_adapter(supervised, method, tmp_path):
     overrides = {**LORA, "lora.merge": False, "train.max_steps": 2, "lora.target_modules": ["q_proj", "v_proj"]}
     if method == "grpo":
-        from harness.catalog import find_recipe
-
-        small = {"task.train_questions": 16, "task.test_questions": 8, "train.per_device_train_batch_size": 16}
-        small |= {"train.num_generations": 4, "train.beta": 0.1}
-        recipe = find_recipe("tiny-arithmetic").override({**small, **overrides})
+        recipe = find_recipe("tiny-arithmetic").override(GRPO | {"train.beta": 0.1} | overrides)
         run = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True))
     else:
         run = supervised("dpo", **overrides)
@@ -189,18 +187,8 @@ def test_without_peft_a_sentence_says_what_to_install(unmerged, supervised, tmp_
 def test_the_reference_of_grpo_on_an_adapter_is_that_adapter(unmerged, tmp_path):
     """TRL would load the model that the adapter belongs to, which is not what training started from: kl would not be
     0 before the first step."""
-    from harness.catalog import find_recipe
-
-    overrides = {
-        "model.name": str(unmerged.trained().model),
-        "task.train_questions": 16,
-        "task.test_questions": 8,
-        "train.per_device_train_batch_size": 16,
-        "train.num_generations": 4,
-        "train.max_steps": 1,
-        "train.beta": 0.1,
-    }
-    run = Run(find_recipe("tiny-arithmetic").override(overrides), 0, Settings(runs_dir=tmp_path, in_process=True))
+    changes = GRPO | {"model.name": str(unmerged.trained().model), "train.max_steps": 1, "train.beta": 0.1}
+    run = Run(find_recipe("tiny-arithmetic").override(changes), 0, Settings(runs_dir=tmp_path, in_process=True))
     (step,) = [row for row in run.trained().metrics if "loss" in row]
     assert step["kl"] == pytest.approx(0, abs=1e-5)
     assert not (run.directory / "train" / "reference").exists()

@@ -22,10 +22,17 @@ def test_plain_grpo_trainer_takes_them(tmp_path, conversational):
         }
         for question in arithmetic_questions("train", 8)
     ]
+    functions = [boxed_numeric, boxed_exact, format_boxed]
+    kept: list[tuple] = []
+
+    def keeps(prompts, completions, ground_truth, **columns):
+        kept.append((prompts, completions, ground_truth))
+        return [0.0] * len(completions)
+
     trainer = GRPOTrainer(
         model=policy.model,
         processing_class=policy.tokenizer,
-        reward_funcs=[boxed_numeric, boxed_exact, format_boxed],
+        reward_funcs=[*functions, keeps],
         train_dataset=Dataset.from_list(rows),
         args=GRPOConfig(
             output_dir=str(tmp_path),
@@ -42,5 +49,8 @@ def test_plain_grpo_trainer_takes_them(tmp_path, conversational):
     )
     trainer.train()
     (logged,) = [row for row in trainer.state.log_history if "loss" in row]
-    for name in ("boxed_numeric", "boxed_exact", "format_boxed"):
-        assert 0 <= logged[f"rewards/{name}/mean"] <= 1
+    ((prompts, completions, truths),) = kept
+    for function in functions:
+        values = function(prompts, completions, ground_truth=truths)
+        assert logged[f"rewards/{function.__name__}/mean"] == pytest.approx(sum(values) / 8)
+    assert logged["rewards/format_boxed/mean"] > 0, "nothing is in a box: nothing was compared"

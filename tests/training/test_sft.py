@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 
-import psutil
 import pytest
 
 from harness.catalog import find_recipe
@@ -16,7 +11,8 @@ from harness.errors import TaskError, TrainingError
 from harness.pipeline import Run, Settings
 from harness.runs import read_json
 from harness.training.spec import Job
-from tests.training.conftest import SUPERVISED
+from tests.small_recipes import SUPERVISED
+from tests.training.interrupted import kill_after_checkpoint_2
 
 
 @pytest.fixture(scope="module")
@@ -113,26 +109,9 @@ def test_answers_end_by_themselves_after_training(supervised, tmp_path):
 
 def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(finished, tmp_path):
     """SIGKILL after a checkpoint; the rest is then exactly what the uninterrupted job did."""
-    script = (
-        "import sys; from harness.catalog import find_recipe; from harness.pipeline import Run, Settings\n"
-        "from pathlib import Path\n"
-        f"recipe = find_recipe('tiny-arithmetic-sft').override({SUPERVISED!r})\n"
-        "Run(recipe, 0, Settings(runs_dir=Path(sys.argv[1]))).trained()\n"
-    )
-    with (tmp_path / "stderr").open("wb") as stderr:
-        parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "runs")], stderr=stderr)
-    deadline = time.monotonic() + 240
-    while not (found := list((tmp_path / "runs").glob("*/train/checkpoint-2/trainer_state.json"))):
-        assert parent.poll() is None, (tmp_path / "stderr").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    for child in psutil.Process(parent.pid).children():
-        child.send_signal(signal.SIGKILL)
-    assert parent.wait(60) != 0
-    assert not (found[0].parent.parent / "summary.json").exists()
-
+    kill_after_checkpoint_2("tiny-arithmetic-sft", SUPERVISED, tmp_path / "runs")
     recipe = find_recipe("tiny-arithmetic-sft").override(SUPERVISED)
-    trained = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs")).trained()
+    trained = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True)).trained()
     assert trained.summary["resumed_from"] in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     losses = [[row["loss"] for row in each.metrics if "loss" in row] for each in (trained, finished.trained())]

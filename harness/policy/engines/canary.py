@@ -121,14 +121,20 @@ def _compare(policy: Policy | None, question: Question, alone: Generation, toget
     if policy is None:
         return {**texts, "outcome": "different"}
     prompt = policy.encode(question.prompt)
-    first, second = (_ids(policy, each.completion) for each in (alone, together))
-    at = next((at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), None)
-    at = min(len(first), len(second)) if at is None else at
-    if at == len(first) and alone.finish_reason == "length":
+    at, gap = parting(policy, prompt, alone.completion, together.completion)
+    if at == len(_ids(policy, alone.completion)) and alone.finish_reason == "length":
         return {"question_id": question.id, "outcome": "same"}  # cut within a word
-    gap = _gap(policy, [*prompt, *first[:at]], _token(first, at), _token(second, at))
     outcome = "tie" if gap <= TIES[policy.dtype] else "different"
     return {**texts, "outcome": outcome, "token": at, "gap": gap}
+
+
+def parting(policy: Policy, prompt: Sequence[int], first: str, second: str) -> tuple[int, float]:
+    """Where two answers to a prompt (token ids) part: after how many tokens, and how far apart the log-probabilities of
+    the two next tokens are, by a forward pass over that one sequence. Under :data:`TIES` it is a tie."""
+    one, other = _ids(policy, first), _ids(policy, second)
+    at = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    at = min(len(one), len(other)) if at is None else at
+    return at, _gap(policy, [*prompt, *one[:at]], _token(one, at), _token(other, at))
 
 
 def _same(alone: Generation, together: Generation) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.plugin.inner_pytest import COMMAND, REPOSITORY, calm_environment
+
 MADE_UP = '''
 """Replaces the model and the training job of a process; answers.txt and trainings.txt say what was done."""
 
@@ -129,9 +131,7 @@ def test_baseline(verdicts):
 def test_recipe(verdicts):
     verdicts.require("recipe")
 """
-LEFT_OUT = ("cacheprovider", "hypothesispytest", "anyio", "benchmark", "timeout")
-PYTEST = ["-m", "pytest", *(part for name in LEFT_OUT for part in ("-p", f"no:{name}"))]
-CLI = ["-c", "import sys, made_up; from harness import cli; sys.exit(cli.main())"]
+CLI = [sys.executable, "-c", "import sys, made_up; from harness import cli; sys.exit(cli.main())"]
 GIT = {f"GIT_{who}_{what}": "made@up" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -189,7 +189,7 @@ class MadeUp:
 
     def pytest(self, *arguments: str, folder: str = ".", **environment: str) -> Session:
         self.write("policies.json", json.dumps(self.policies))
-        return Session(self._run([*PYTEST, "--junitxml=junit.xml", *arguments], folder, environment))
+        return Session(self._run([*COMMAND, "--junitxml=junit.xml", *arguments], folder, environment))
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         self.write("policies.json", json.dumps(self.policies))
@@ -232,14 +232,12 @@ class MadeUp:
         return self.path / "suites/baselines" / f"{name}.toml"
 
     def _run(self, command: list[str], folder: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "GITHUB_"))}
         # The checkout that these tests stand in, wherever an installed package points.
-        path = os.pathsep.join([str(self.path), str(Path(__file__).parents[3])])
-        calm = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "200", "PYTHONPATH": path}
+        path = os.pathsep.join([str(self.path), str(REPOSITORY)])
         return subprocess.run(
-            [sys.executable, *command],
+            command,
             cwd=self.path / folder,
-            env=kept | calm | more,
+            env=calm_environment() | {"PYTHONPATH": path} | more,
             capture_output=True,
             text=True,
             timeout=120,

@@ -59,9 +59,9 @@ def test_a_place_that_cannot_be_written_is_a_line(handed_on):
 @pytest.mark.parametrize(("limit", "most"), [(SUMMARY_BYTES, 2**20), (COMMENT_BYTES, 65_536)])
 def test_thousands_of_rows_stay_within_githubs_limit(tmp_path, limit, most):
     weak = [f"recipe-{n}, seed 0: ein Satz über {n} Fragen — zu wenige" for n in range(30_000)]
-    started = time.perf_counter()
+    started = time.process_time()  # other processes cost it nothing
     write_markdown(tmp_path / "all.md", [], weak, limit=limit)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     text = (tmp_path / "all.md").read_text()
     assert limit - 500 < len(text.encode()) <= limit < most
     assert text.endswith("zu wenige |\n\nMore rows than fit here; the report has them all.\n")

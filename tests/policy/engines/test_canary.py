@@ -10,7 +10,7 @@ import torch
 
 from harness.errors import ModelError
 from harness.policy.engines import canary
-from harness.policy.engines.canary import canary_key, chosen, keep_canary, run_canary
+from harness.policy.engines.canary import canary_key, chosen, keep_canary, parting, run_canary
 from harness.policy.engines.local import TransformersEngine
 from harness.recipe import EvaluateSection
 from harness.tasks.question import Question
@@ -51,6 +51,15 @@ def test_sampled_evaluations_are_asked_greedily_both_ways(policy, questions):
     sampled = DECODING.model_copy(update={"temperature": 1.0, "samples_per_question": 4})
     assert run_canary(TransformersEngine(policy), policy, questions, sampled, {})["same"] == 7
     assert run_canary(Spoilt(policy), policy, questions, sampled, {})["different"] == 1
+
+
+def test_two_answers_part_at_a_token_or_at_an_end(policy, questions):
+    (answer,) = answered(TransformersEngine(policy), questions[:1]).values()
+    prompt, ids = policy.encode(questions[0].prompt), policy.tokenizer(answer.completion)["input_ids"]
+    place, gap = parting(policy, prompt, answer.completion, policy.decode(ids[:-1]))
+    assert place == len(ids) - 1
+    assert gap > canary.TIES["float32"]
+    assert parting(policy, prompt, policy.decode(ids[:-1]), answer.completion) == (place, gap)
 
 
 def test_a_difference_beyond_a_tie_is_found_with_token_and_gap(policy, questions):

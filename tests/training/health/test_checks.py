@@ -134,11 +134,11 @@ def test_the_table_has_both_sides_of_every_check():
         }
 
 
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", [name for name, check in CHECKS.items() if check.function])
 def test_nothing_is_found_in_nothing(name):
-    function = CHECKS[name].function
-    assert function is None or function(History([]), CHECKS[name].limit) is None
-    assert function is None or function(history(step=[1]), CHECKS[name].limit) is None
+    check = CHECKS[name]
+    assert check.function(History([]), check.limit) is None
+    assert check.function(history(step=[1]), check.limit) is None
 
 
 def test_limits_change_and_switch_off():

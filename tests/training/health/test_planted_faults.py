@@ -13,16 +13,12 @@ from harness.pipeline import Run, Settings
 from harness.runs import read_json, read_lines
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.training.health import CHECKS
+from tests.small_recipes import GRPO
 
-SMALL = {
+SMALL = GRPO | {
     "task.train_questions": 96,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
     "train.max_steps": 14,
     "train.save_strategy": "no",
-    "train.max_completion_length": 24,
-    "evaluate.max_new_tokens": 24,
     "health.signal": False,
 }
 # The changes that plant a fault, and the checks that must see it.
@@ -67,8 +63,7 @@ PLANTED = {
 
 
 @pytest.fixture(autouse=True)
-def _calm(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def _faults(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
@@ -104,7 +99,7 @@ def test_planted_fault_is_named(train, fault):
 
 
 def test_every_check_has_a_planted_fault():
-    assert {name for _, checks in PLANTED.values() for name in checks} | {"stall"} == set(CHECKS)
+    assert {name for _, checks in PLANTED.values() for name in checks} | {"stall", "restart"} == set(CHECKS)
 
 
 def test_a_hung_job_is_ended_and_says_where(train):

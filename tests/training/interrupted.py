@@ -1,0 +1,59 @@
+"""Trainings in a process of their own, for tests that kill one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from harness.catalog import find_recipe
+from harness.pipeline import Run, Settings
+
+name, changes, runs_dir = sys.argv[1:]
+Run(find_recipe(name).override(json.loads(changes)), 0, Settings(runs_dir=Path(runs_dir))).trained()
+"""
+
+
+@dataclass
+class Training:
+    """The process that asked for a training, the job's own, and the run's folder ``train``."""
+
+    asker: subprocess.Popen[bytes]
+    job: psutil.Process
+    folder: Path
+
+
+def training_until(file: str, recipe: str, changes: dict[str, Any], runs_dir: Path) -> Training:
+    """Start to train and wait until ``file`` is in the run's folder ``train``; what is told goes to ``told.txt``."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    told = runs_dir / "told.txt"
+    command = [sys.executable, "-c", TRAIN, recipe, json.dumps(changes), str(runs_dir)]
+    with told.open("wb") as stderr:
+        asker = subprocess.Popen(command, stderr=stderr)
+    deadline = time.monotonic() + 240
+    while not (found := list(runs_dir.glob(f"*/train/{file}"))):
+        assert asker.poll() is None, told.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (job,) = psutil.Process(asker.pid).children()
+    (folder,) = (path.parents[file.count("/")] for path in found)
+    return Training(asker, job, folder)
+
+
+def kill_after_checkpoint_2(recipe: str, changes: dict[str, Any], runs_dir: Path) -> None:
+    """SIGKILL to a job that has left a checkpoint: the process that asked fails in words, and nothing is finished."""
+    training = training_until("checkpoint-2/trainer_state.json", recipe, changes, runs_dir)
+    training.job.send_signal(signal.SIGKILL)
+    assert training.asker.wait(60) != 0
+    assert "killed by SIGKILL" in (runs_dir / "told.txt").read_text()
+    assert not (training.folder / "summary.json").exists()
