@@ -197,7 +197,7 @@ class Run:
                     summary = adopt_training(directory, self.training_key, self.others())
                     if summary is None:
                         summary = self._train(directory)
-                        self.saved["train"] = saved_steps(summary, summary["resumed_from"] or 0)
+                        self.saved["train"] = saved_steps(summary, summary.get("resumed_from") or 0)
         self.saved.setdefault("train", saved_steps(summary, summary["steps"]))
         return Trained(directory, summary)
 

@@ -23,11 +23,13 @@ from tests.plugin.inner_pytest import COMMAND, REPOSITORY, calm_environment
 MADE_UP = '''
 """Replaces the model and the training job of a process; answers.txt and trainings.txt say what was done."""
 
+import functools
 import json
 import pathlib
 from types import SimpleNamespace
 
 import harness.policy
+import harness.policy.engines.opening
 import harness.training.job
 import reports
 from harness.records import Generation
@@ -81,7 +83,14 @@ def render_session(directories, folder):
     return folder / "index.html"
 
 
-harness.policy.load_policy, harness.policy.generate = load_policy, generate
+def open_engine(engine, policy, source, **settings):
+    loaded = policy()
+    answer = functools.partial(generate, loaded)
+    return SimpleNamespace(name="made-up", model=loaded.name, device="cpu", answer=answer, close=lambda: None)
+
+
+harness.policy.load_policy = load_policy
+harness.policy.engines.opening.open_engine = open_engine
 reports.render_session = render_session
 harness.training.job.run_job = run_job
 '''
@@ -110,6 +119,9 @@ max_steps = 2
 [evaluate]
 max_new_tokens = {max_new_tokens}
 temperature = {temperature}
+
+[engine]
+canary = false
 
 [gate]
 margin = 0.10
