@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import TaskError
 from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.metrics import at_k
-from harness.records import Generation, Record, Summary, question_means
+from harness.records import Generation, Record, Summary
 from harness.rewards import RewardCalls, score_all
 from harness.tasks import Question
 
-# Kept answers are graded in batches, since a time limit holds for a batch.
-_GRADED_AT_ONCE = 64
+GRADED_AT_ONCE = 64  # kept answers are graded in batches, since a time limit holds for a batch
 
 
 def grade(
@@ -25,12 +28,29 @@ def grade(
 ) -> list[Record]:
     """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
 
-    ``calls`` are those functions, where they are called batch after batch: it counts their faults.
+    ``calls`` are those functions, where they are called batch after batch: it counts their faults. They never see an
+    answer that could not be had.
     """
-    try:
-        asked = [questions[generation.question_id] for generation in generations]
-    except KeyError as error:
-        raise TaskError(f"an answer belongs to question {error}, which is not among the questions") from None
+    for generation in generations:
+        if generation.question_id not in questions:
+            name = repr(generation.question_id)
+            raise TaskError(f"an answer belongs to question {name}, which is not among the questions")
+    graded = iter(_graded([each for each in generations if each.error is None], questions, rewards, calls))
+    return [
+        next(graded) if each.error is None else _without_answer(each, questions[each.question_id], rewards)
+        for each in generations
+    ]
+
+
+def _graded(
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None,
+) -> list[Record]:
+    if not generations:
+        return []
+    asked = [questions[generation.question_id] for generation in generations]
     scores = score_all(
         [[dict(message) for message in question.prompt] for question in asked],
         [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
@@ -54,11 +74,23 @@ def grade(
     ]
 
 
-def grade_kept(records: Sequence[Record], questions: Mapping[str, Question], calls: RewardCalls) -> list[Record]:
-    """Kept answers with the grades that a recipe's reward functions give them now."""
-    starts = range(0, len(records), _GRADED_AT_ONCE)
-    batches = (records[start : start + _GRADED_AT_ONCE] for start in starts)
-    return [record for batch in batches for record in grade(batch, questions, calls.rewards, calls)]
+def _without_answer(generation: Generation, question: Question, rewards: Mapping[str, float]) -> Record:
+    return Record(
+        **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+        ground_truth=question.ground_truth,
+        extracted=None,
+        status="unscored",
+        reward=None,
+        rewards=dict.fromkeys(rewards),
+        grades={name: {"extracted": None, "correct": None} for name in ("boxed_exact", "boxed_numeric")},
+    )
+
+
+def grade_kept(records: Iterable[Record], questions: Mapping[str, Question], calls: RewardCalls) -> Iterator[Record]:
+    """Kept answers with the grades that a recipe's reward functions give them now, in batches as they are taken."""
+    left = iter(records)
+    while batch := list(itertools.islice(left, GRADED_AT_ONCE)):
+        yield from grade(batch, questions, calls.rewards, calls)
 
 
 def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
@@ -71,38 +103,94 @@ def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
 
 
 def summarise(
-    records: Sequence[Record], order: Sequence[str], samples_per_question: int, *, in_looks: bool = False
+    records: Iterable[Record], order: Sequence[str], samples_per_question: int, *, in_looks: bool = False
 ) -> Summary:
     """The numbers of an evaluation; see :class:`~harness.records.Summary`.
 
-    ``in_looks`` says that the number of questions may depend on their outcome: the interval is then anytime-valid.
+    Records are taken one at a time, in any order, and what is kept of each does not hold its texts. ``order`` is that
+    of the questions. ``in_looks`` says that their number may depend on their outcome: the interval is then
+    anytime-valid.
     """
-    means = question_means(records)
-    statuses = [record.status for record in records]
-    names = list(records[0].rewards) if records else []
+    tally = _Tally()
+    passing = tally.seen(records)
+    found = at_k(passing, samples_per_question, in_looks=in_looks, order=order)
+    for _ in passing:  # for one answer a question at_k takes none
+        pass
+    means = [each for question in order if (each := tally.mean(question)) is not None]
     return Summary(
         questions=len(order),
         samples_per_question=samples_per_question,
-        accuracy=_mean(list(means.values())) or 0.0,
-        interval=(anytime_interval if in_looks else accuracy_interval)(list(means.values())),
+        accuracy=_mean(means) or 0.0,
+        interval=(anytime_interval if in_looks else accuracy_interval)(means),
         interval_kind="anytime" if in_looks else "fixed",
-        strict_accuracy=_grader_accuracy(records, "boxed_exact"),
-        flexible_accuracy=_grader_accuracy(records, "boxed_numeric"),
-        counts={status: statuses.count(status) for status in ("correct", "wrong", "no_answer", "unscored")},
-        truncated=sum(record.finish_reason == "length" for record in records),
-        mean_reward=_mean([record.reward for record in records]),
-        rewards={name: _mean([record.rewards[name] for record in records]) for name in names},
-        prompt_tokens=sum(record.prompt_tokens for record in records),
-        completion_tokens=sum(record.completion_tokens for record in records),
-        at_k=at_k(records, samples_per_question, in_looks=in_looks),
+        strict_accuracy=_mean(tally.graded["boxed_exact"]) or 0.0,
+        flexible_accuracy=_mean(tally.graded["boxed_numeric"]) or 0.0,
+        counts={status: tally.statuses[status] for status in ("correct", "wrong", "no_answer", "unscored")},
+        truncated=tally.truncated,
+        mean_reward=_mean(tally.total),
+        rewards={name: _mean(values) for name, values in tally.rewards.items()},
+        prompt_tokens=tally.prompt_tokens,
+        completion_tokens=tally.completion_tokens,
+        at_k=found,
+        unanswered=tally.unanswered(),
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return sum(numbers) / len(numbers) if numbers else None
+class _Tally:
+    """What is counted of records that pass by: a few bytes of each."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.truncated = self.prompt_tokens = self.completion_tokens = 0
+        self.total = array("d")
+        self.rewards: dict[str, array[float]] = {}
+        self.graded = {"boxed_exact": array("d"), "boxed_numeric": array("d")}
+        self._scored: dict[str, tuple[int, int]] = {}  # right and all, by question
+        self._reasons: Counter[str] = Counter()  # why an engine could not have an answer
+
+    def seen(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self._add(record)
+            yield record
+
+    def mean(self, question: str) -> float | None:
+        """The share correct of a question; ``None`` where no answer to it was scored."""
+        right, asked = self._scored.get(question, (0, 0))
+        return right / asked if asked else None
+
+    def unanswered(self) -> dict[str, Any] | None:
+        """Answers that an engine could not have: ``{"answers", "of", "reasons": {reason: answers}, "sentence"}``;
+        ``None`` where it had them all."""
+        if not self._reasons:
+            return None
+        reasons, of = self._reasons, self.statuses.total()
+        missing = reasons.total()
+        told = ", ".join(f"{reason} ({answers})" for reason, answers in reasons.most_common(3))
+        rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+        which = f"{missing} of {of} answers could not be had: {told}{rest}"
+        sentence = f"{which}; they are unscored, and the next run asks for them again"
+        return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
+
+    def _add(self, record: Record) -> None:
+        self.statuses[record.status] += 1
+        self.truncated += record.finish_reason == "length"
+        self.prompt_tokens += record.prompt_tokens
+        self.completion_tokens += record.completion_tokens
+        if record.error is not None:
+            self._reasons[record.error] += 1
+        if record.status != "unscored":
+            right, asked = self._scored.get(record.question_id, (0, 0))
+            self._scored[record.question_id] = right + (record.status == "correct"), asked + 1
+        if record.reward is not None:
+            self.total.append(record.reward)
+        for name, value in record.rewards.items():
+            values = self.rewards.setdefault(name, array("d"))
+            if value is not None:
+                values.append(value)
+        for name, values in self.graded.items():
+            if (correct := record.grades[name]["correct"]) is not None:
+                values.append(correct)
 
 
-def _grader_accuracy(records: Sequence[Record], grader: str) -> float:
-    decided = [record.grades[grader]["correct"] for record in records]
-    return _mean([None if correct is None else float(correct) for correct in decided]) or 0.0
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None  # the same in any order

@@ -1,12 +1,15 @@
 """What decides a result, as plain JSON: hashes of it name run directories and find what is kept.
 
 Answers, grades and training have parts of their own. A changed grader leaves the answers' part as it was, so kept
-answers are graded again and nothing is generated.
+answers are graded again and nothing is generated. Each part has a core that does not know the questions: two
+evaluations with the same core share the answers to the questions that both ask, and two recipes that train the same
+thing share the trained policy, whatever else they ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.environment import versions
@@ -18,6 +21,30 @@ from harness.training.health import limits
 
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
 COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Content hashes: ``generation`` of all that decides the answers, ``grading`` of all that decides their grades.
+
+    ``answer`` and ``grader`` are of their cores: answers to the same question and prompt, with the same ``sample`` and
+    ``answer``, are the same; so are grades of the same answer and ground truth with the same ``grader``. Without them
+    (``""``) only whole evaluations are found again.
+    """
+
+    generation: str
+    grading: str
+    answer: str = ""
+    grader: str = ""
+
+    @classmethod
+    def of(cls, generation: Mapping[str, Any], grading: Mapping[str, Any]) -> Keys:
+        """The keys of a :func:`generation_identity` and a :func:`grading_identity`."""
+        answer = {key: value for key, value in generation.items() if key not in ("questions", "prompts")}
+        decoding = generation["decoding"].items()
+        answer["decoding"] = {key: value for key, value in decoding if key != "samples_per_question"}
+        grader = {key: value for key, value in grading.items() if key != "ground_truths"}
+        return cls(digest(generation), digest(grading), digest(answer), digest(grader))
 
 
 def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
@@ -37,12 +64,19 @@ def generation_identity(
     """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
     return {
         "model": model,
-        "questions": digest([[each.id, each.text] for each in questions]),
-        "prompts": digest([each.prompt for each in questions]),
-        "decoding": effective_decoding(decoding),
+        **questions_identity(questions, decoding),
         "engine": engine_identity(engine),
         "device": device,
         "dtype": dtype,
+    }
+
+
+def questions_identity(questions: Sequence[Question], decoding: EvaluateSection) -> dict[str, Any]:
+    """What was asked, and how."""
+    return {
+        "questions": digest([[each.id, each.text] for each in questions]),
+        "prompts": digest([each.prompt for each in questions]),
+        "decoding": effective_decoding(decoding),
     }
 
 
@@ -105,4 +139,27 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         "dtype": training_dtype(recipe.model.dtype),
         "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),
         **({"lora": recipe.lora.model_dump()} if recipe.lora else {}),
+    }
+
+
+def policy_identity(
+    generation: Mapping[str, Any], grading: Mapping[str, Any], training: Mapping[str, Any], recipe: Recipe
+) -> dict[str, Any]:
+    """What decides a trained policy and what is told of its training, whatever it is asked before and after.
+
+    Args:
+        generation: a :func:`generation_identity` of the base; its questions and its decoding have no say.
+        grading: a :func:`grading_identity`; the test questions' ground truths have no say.
+        training: :func:`training_identity`, with what decides the rows.
+    """
+    sampled = recipe.data is not None and recipe.data.source == "completions"
+    return {
+        "base": generation["model"],
+        "device": generation["device"],
+        "sampled_by": {key: generation[key] for key in ("engine", "dtype")} if sampled else None,
+        "libraries": versions("rl-harness", "transformers", "torch"),
+        "grader": {key: value for key, value in grading.items() if key != "ground_truths"},
+        "training": training,
+        # Limits that only watch change no weight, but they decide what health.jsonl says.
+        "health": limits(recipe.health.limits),
     }

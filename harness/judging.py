@@ -46,13 +46,21 @@ def judge(run: Run, gate: str) -> Verdict | None:
     verdict = _selected(run, _judged(run, gate))
     if verdict is None or not verdict.passed or gate == "training":
         return verdict
-    counts = run.after().summary["counts"]
+    return with_ungraded(verdict, run.after().summary)
+
+
+def with_ungraded(verdict: Verdict, summary: Mapping[str, Any]) -> Verdict:
+    """The verdict on an evaluation with this ``summary.json``: INCONCLUSIVE instead of a pass where more than 2 % of
+    the answers have no grade. A policy can learn answers that break a grader, and a server can lose the long ones: they
+    must not help it pass."""
+    counts = summary["counts"]
     ungraded, answers = counts["unscored"], sum(counts.values())
-    if ungraded <= UNGRADED * answers:
+    if not verdict.passed or ungraded <= UNGRADED * answers:
         return verdict
-    # A policy can learn answers that break a grader: they must not help it pass.
-    sentence = f"{ungraded} of {answers} answers could not be graded; of the others: {verdict.sentence}"
-    return Verdict(gate, "INCONCLUSIVE", sentence, verdict.numbers)
+    lost = (summary.get("unanswered") or {}).get("answers", 0)
+    why = "had" if lost == ungraded else "had or graded" if lost else "graded"
+    sentence = f"{ungraded} of {answers} answers could not be {why}; of the others: {verdict.sentence}"
+    return Verdict(verdict.gate, "INCONCLUSIVE", sentence, verdict.numbers)
 
 
 def _selected(run: Run, verdict: Verdict | None) -> Verdict | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.records import question_means, read_records
+from harness.records import iter_records, question_means
 from harness.runs import read_json, read_lines
 
 
@@ -61,8 +61,8 @@ def read_kept(directory: Path) -> Kept:
         method=str(training["method"]),
         seed=int(environment["seed"]),
         order=tuple(row["id"] for row in read_lines(directory / "questions.jsonl")),
-        before=question_means(read_records(directory / "before")),
-        after=question_means(read_records(directory / "after")),
+        before=question_means(iter_records(directory / "before")),
+        after=question_means(iter_records(directory / "after")),
         completions=int(trained["completions"]),
         sampled_tokens=int(trained["sampled_tokens"]),
         seconds=None if sampling is None else seconds + sampling,

@@ -12,8 +12,9 @@ from harness.errors import TaskError, TrainingError
 from harness.evaluation import Evaluation
 from harness.grading import columns
 from harness.identity import effective_decoding
+from harness.kept_answers import Taken
 from harness.recipe import EvaluateSection
-from harness.runs import digest, read_json
+from harness.runs import digest
 from harness.training.given import read_examples
 from harness.training.made import correct_examples, preference_pairs
 
@@ -119,22 +120,14 @@ def data_identity(run: Run) -> dict[str, Any]:
 
 
 def _cost(samples: Evaluation) -> dict[str, Any]:
-    summary = samples.summary
+    summary, taken = samples.summary, Taken.of(samples.summary.get("kept"))
+    known = summary.get("seconds") is not None or taken.seconds > 0
     return {
         "completions": sum(summary["counts"].values()),
         "sampled_tokens": summary["completion_tokens"],
-        "sampling_seconds": _seconds(samples.directory),
+        # What all of them took, also where they were found in another run.
+        "sampling_seconds": (summary.get("seconds") or 0.0) + taken.seconds if known else None,
     }
-
-
-def _seconds(stage: Path) -> float | None:
-    """How long the answers of a stage took where they were generated: here, or in the run that they are copied from."""
-    for _ in range(100):
-        summary = read_json(stage / "summary.json") or {}
-        if summary.get("seconds") is not None or not summary.get("source"):
-            return summary.get("seconds")
-        stage = stage.parent.parent / str(summary["source"]) / stage.name
-    return None
 
 
 def _nothing(recipe: Recipe, samples: Evaluation) -> str:

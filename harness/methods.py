@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import HarnessError
-from harness.gate.intervals import accuracy_interval
+from harness.gate.intervals import accuracy_interval, t_interval
 from harness.gate.plan import share_alpha
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_improvement, percent
@@ -279,12 +279,7 @@ def _over(runs: Sequence[Kept], by_question: Sequence[Mapping[str, float]]) -> l
 def _t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
     """Student's t over seeds; ``None`` where they do not differ at all, as at 100 %: an interval of no width would
     claim a certainty that no one has."""
-    if max(values) - min(values) < 1e-12:
-        return None
-    from scipy import stats  # takes a second to import
-
-    low, high = stats.ttest_1samp(list(values), 0.0).confidence_interval(confidence)
-    return float(low), float(high)
+    return None if max(values) - min(values) < 1e-12 else t_interval(values, confidence)
 
 
 def _mean(values: Sequence[float]) -> float:

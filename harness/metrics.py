@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.gate.confidence import anytime_interval
@@ -56,25 +56,31 @@ def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int
     return math.fsum(map(_elected, groups)) / len(groups)
 
 
-def at_k(records: Sequence[Record], samples: int, *, in_looks: bool = False) -> dict[str, Any] | None:
+def at_k(
+    records: Iterable[Record], samples: int, *, in_looks: bool = False, order: Sequence[str] = ()
+) -> dict[str, Any] | None:
     """``at_k`` of ``summary.json``: ``{"samples", "pass", "majority", "mean"}``; ``None`` for one answer a question.
 
     Each metric maps k (as text; powers of two and ``samples``) to ``value``, its 95 % ``interval`` and the number of
     ``questions``. Answers that no grader could decide are left out, and a question with fewer than k others too.
-    ``in_looks`` says that the number of questions may depend on their outcome.
+    ``in_looks`` says that the number of questions may depend on their outcome; their ``order`` then matters, and is
+    that of the records unless given. Records are taken one at a time, and their texts are not held.
     """
     if samples < 2:
         return None
-    by_question: dict[str, list[Record]] = {}
+    by_question: dict[str, list[tuple[int, str | None, bool]]] = {question: [] for question in order}
     for record in records:
         if record.status != "unscored":
-            by_question.setdefault(record.question_id, []).append(record)
+            marks = by_question.setdefault(record.question_id, [])
+            marks.append((record.sample, record.extracted, record.status == "correct"))
+    for marks in by_question.values():
+        marks.sort(key=lambda mark: mark[0])
     ks = sorted({1 << power for power in range(samples.bit_length()) if 1 << power <= samples} | {samples})
     found: dict[str, Any] = {"samples": samples, "pass": {}, "majority": {}, "mean": {}}
     for k in ks:
         asked = [each for each in by_question.values() if len(each) >= k]
-        right = [[record.status == "correct" for record in each] for each in asked]
-        answers = [[record.extracted for record in each] for each in asked]
+        right = [[correct for _, _, correct in each] for each in asked]
+        answers = [[extracted for _, extracted, _ in each] for each in asked]
         values = {
             "pass": [pass_at_k(len(each), sum(each), k) for each in right],
             "majority": [majority_at_k(*pair, k=k) for pair in zip(answers, right, strict=True)],

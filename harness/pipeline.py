@@ -11,37 +11,52 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.environment import git_state, without_secrets
-from harness.errors import NoSignal, TrainingError
-from harness.evaluation import Decided, Evaluation, Keys, evaluate
+from harness.errors import ModelError, NoSignal, TrainingError
+from harness.evaluation import Decided, Evaluation, evaluate
 from harness.gate import Verdict
-from harness.identity import generation_identity, grading_identity, run_identity, training_identity
+from harness.identity import (
+    Keys,
+    generation_identity,
+    grading_identity,
+    policy_identity,
+    questions_identity,
+    run_identity,
+    training_identity,
+)
 from harness.judging import GATES, RECIPE, decided, judge
+from harness.kept_training import adopt_training
+from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
 from harness.policy.device import choose_device, choose_dtype, release_memory
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.policy.threads import calm_threads
+from harness.records import iter_records
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
+from harness.saved import Saved, saved_answers, saved_steps
+from harness.served import endpoint_identity, open_endpoint, refusal, served_identity
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
 from harness.training.launch import train
-from harness.what_ran import held_by_another, write_what_runs
+from harness.what_ran import held_by_another, opened_by, write_what_runs
 
 if TYPE_CHECKING:
     from harness.audit import Audit
     from harness.policy import Policy
     from harness.policy.engines import Engine
+    from harness.policy.engines.chat_server import Served
     from harness.recipe import EvaluateSection, Recipe
 
 
 __all__ = ["Run", "Settings", "Trained"]
 
-STAGES = ("before", "after", "samples")  # where other runs may have kept the same answers
+STAGES = ("before", "after", "samples", "signal")  # where other runs may have kept the same answers
 
 
 class Run:
@@ -51,6 +66,8 @@ class Run:
         self.recipe = recipe
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
+        self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
+        self._made: dict[str, Evaluation] = {}
         self._policy: tuple[str, Policy] | None = None
         self._asked: tuple[str, Engine] | None = None
         # Reward functions of the user's are found beside the recipe and in the working directory.
@@ -88,16 +105,23 @@ class Run:
                 return run.final()
             finally:
                 run.release()
+        if self.served is not None:
+            return ModelSource(self.served.model, "endpoint", Path(self.served.url))
         return resolve_model(self._model_name, self.recipe.model.revision)
+
+    @cached_property
+    def served(self) -> Served | None:
+        """What a server says of the model that it serves, asked now; ``None`` for a model that is here."""
+        if self.recipe.model.endpoint is None:
+            return None
+        engine = open_endpoint(self.recipe)
+        engine.close()
+        return engine.served
 
     @cached_property
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
-        identity = run_identity(
-            self.generation(self.base, self.recipe.evaluate, self.questions.test),
-            grading_identity(self.recipe, self.questions.test),
-            {**training_identity(self.recipe, self.questions, self.seed), **data_identity(self)},
-        )
+        identity = run_identity(*self._identities)
         path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
         with locked(path):
             if self.settings.fresh and held_by_another(path, self.settings.session):
@@ -105,13 +129,42 @@ class Run:
             write_what_runs(self, path, identity)
         return path
 
+    @cached_property
+    def _identities(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """What decides the first evaluation's answers, its grades, and the training."""
+        return (
+            self.generation(self.base, self.recipe.evaluate, self.questions.test),
+            grading_identity(self.recipe, self.questions.test),
+            {
+                **training_identity(self.recipe, self.questions, self.seed),
+                **data_identity(self),
+                **launch_identity(self.recipe),
+            },
+        )
+
+    @cached_property
+    def training_key(self) -> str:
+        """The same for all recipes that train the same thing, whatever they ask of it."""
+        return digest(policy_identity(*self._identities, self.recipe))
+
+    def others(self) -> list[Path]:
+        """Run directories that may have what this one needs, oldest first; ``fresh`` allows this session's only."""
+        found = run_directories(self.settings.runs_dir)
+        return [each for each in found if opened_by(each, self.settings.session)] if self.settings.fresh else found
+
     def policy(self) -> Policy:
         """The base policy, loaded."""
         return self._open(self.base)
 
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self._engine(self.base)
+
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
-        return self._evaluate("before", self.base)
+        if "before" not in self._made:
+            self._made["before"] = self._evaluate("before", self.base)
+        return self._made["before"]
 
     def samples(self) -> Evaluation:
         """The base policy's own answers to the training questions, which SFT and DPO learn from.
@@ -131,6 +184,8 @@ class Run:
             NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """
+        if self.recipe.model.endpoint is not None:
+            raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
         with locked(directory):
             summary = read_json(directory / "summary.json")
@@ -138,25 +193,34 @@ class Run:
                 failed = read_json(directory / "failed.json") or {}
                 if failed.get("session") == self.settings.session:
                     raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
-                self.release()
-                try:
-                    summary = train(self, directory)
-                except TrainingError as error:
-                    refused, said = isinstance(error, NoSignal), without_secrets(str(error))
-                    known = {"session": self.settings.session, "error": said, "no_signal": refused}
-                    write_json(directory / "failed.json", known)
-                    if refused:
-                        self.keep(Verdict("training", "UNSOUND", said))
-                    raise
+                with locked(self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"):
+                    summary = adopt_training(directory, self.training_key, self.others())
+                    if summary is None:
+                        summary = self._train(directory)
+                        self.saved["train"] = saved_steps(summary, summary["resumed_from"] or 0)
+        self.saved.setdefault("train", saved_steps(summary, summary["steps"]))
         return Trained(directory, summary)
+
+    def _train(self, directory: Path) -> dict[str, Any]:
+        self.release()
+        try:
+            return train(self, directory)
+        except TrainingError as error:
+            refused, said = isinstance(error, NoSignal), without_secrets(str(error))
+            known = {"session": self.settings.session, "error": said, "no_signal": refused}
+            write_json(directory / "failed.json", known)
+            if refused:
+                self.keep(Verdict("training", "UNSOUND", said))
+            raise
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
-        source = self.final()
-        if not (self.recipe.gate.stop_early or self.settings.stop_early):
-            return self._evaluate("after", source)
-        self.before()  # what the answers are held against is there before the first look
-        return self._evaluate("after", source, decided=partial(decided, self))
+        if "after" not in self._made:
+            source, early = self.final(), self.recipe.gate.stop_early or self.settings.stop_early
+            if early:
+                self.before()  # what the answers are held against is there before the first look
+            self._made["after"] = self._evaluate("after", source, decided=partial(decided, self) if early else None)
+        return self._made["after"]
 
     def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
@@ -176,24 +240,29 @@ class Run:
     def audit(self) -> Audit:
         """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
         fetch or train a model for it."""
-        made = self._audit
+        made, key = self._audit
         name = self._model_name  # "" where another recipe trains the model
         if "directory" in self.__dict__ or (name and (name == "tiny" or Path(name).exists())):
-            write_json(self.directory / "audit.json", made.to_json())
+            write_json(self.directory / "audit.json", {**made.to_json(), "key": key})
         return made
 
     @cached_property
-    def _audit(self) -> Audit:
-        from harness.audit import audit_rewards
+    def _audit(self) -> tuple[Audit, str]:
+        from harness.audit import audit_key, audit_rewards, find_audit
 
-        return audit_rewards(self.recipe.rewards, (*self.questions.train, *self.questions.test))
+        questions = (*self.questions.train, *self.questions.test)
+        key = audit_key(self.recipe.rewards, questions)
+        own = [self.directory] if "directory" in self.__dict__ else []
+        return find_audit(key, chain(own, self.others())) or audit_rewards(self.recipe.rewards, questions), key
 
     @property
     def _model_name(self) -> str:
         return self.located(self.recipe.model.name)
 
     def release(self) -> None:
-        """Let go of the loaded model and its memory."""
+        """Let go of the loaded model and its memory, and of the records that were read."""
+        for made in self._made.values():
+            made.forget()
         asked, policy = self._asked, self._policy
         self._asked = self._policy = None
         if asked is not None:
@@ -223,6 +292,8 @@ class Run:
         return name
 
     def _open(self, source: ModelSource) -> Policy:
+        if source.kind == "endpoint":
+            raise ModelError(refusal(self.recipe))
         calm_threads()
         from harness.policy import load_policy
 
@@ -234,13 +305,23 @@ class Run:
 
     def _engine(self, source: ModelSource) -> Engine:
         calm_threads()
-        from harness.policy.engines.opening import open_engine
-
         key = str(source.path)
         if self._asked is None or self._asked[0] != key:
             self.release()
-            self._asked = key, open_engine(self.recipe.engine, lambda: self._open(source))
+            self._asked = key, self._opened(source)
         return self._asked[1]
+
+    def _opened(self, source: ModelSource) -> Engine:
+        from harness.policy.engines.opening import open_engine
+        from harness.policy.engines.shards import open_shards
+
+        if source.kind == "endpoint":
+            return open_endpoint(self.recipe)
+        engine, device = self.recipe.engine, self.device
+        dtype = choose_dtype(self.recipe.model.dtype, device)
+        if self.recipe.launch.nproc_per_node > 1:
+            return open_shards(self.recipe, source, device=device, dtype=dtype, say=partial(self.settings.say, self.id))
+        return open_engine(engine, lambda: self._open(source), source, device=device, dtype=dtype)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
@@ -250,6 +331,14 @@ class Run:
         self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
     ) -> dict[str, Any]:
         """What decides the answers of a policy to these questions, on this run's device."""
+        if self.served is not None:
+            return {
+                **questions_identity(questions, decoding),
+                "model": served_identity(self.served),
+                "engine": endpoint_identity(),
+                "device": "endpoint",
+                "dtype": "unknown",
+            }
         return generation_identity(
             self.fingerprint(source),
             questions,
@@ -274,22 +363,46 @@ class Run:
         decided: Decided | None = None,
     ) -> Evaluation:
         decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
-        keys = Keys(
-            digest(self.generation(source, decoding, questions)), digest(grading_identity(self.recipe, questions))
-        )
+        keys = Keys.of(self.generation(source, decoding, questions), grading_identity(self.recipe, questions))
         directory = self.directory
-        with locked(self.settings.runs_dir / ".locks" / keys.generation[:12]):
-            kept = []
-            if keep and not self.settings.fresh:
-                kept = [other / each for other in run_directories(self.settings.runs_dir) for each in STAGES]
-            return evaluate(
+        # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
+        # others do, a question is at worst asked twice.
+        first = digest([keys.answer, questions[0].id, questions[0].prompt])
+        with locked(self.settings.runs_dir / ".locks" / first[:12]):
+            made = evaluate(
                 directory / stage,
                 questions,
                 self.recipe.rewards,
                 decoding,
                 keys,
                 open_engine=lambda: self._engine(source),
-                kept_stages=kept,
+                kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,
+                session=self.settings.session,
             )
+            if keep and self.recipe.engine.canary:
+                self._watch(made, source, decoding, questions)
+        self.saved.setdefault(stage, saved_answers(made))
+        return made
+
+    def _watch(
+        self, evaluation: Evaluation, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
+    ) -> None:
+        """Leave ``canary.json`` beside the answers; questions are asked for it only where they just were."""
+        from harness.policy.engines.canary import canary_key, keep_canary, run_canary
+
+        identity = self.generation(source, decoding, questions)
+        what = {part: identity[part] for part in ("model", "engine", "device", "dtype")}
+        key = canary_key(what, decoding.batch_size)
+
+        def ask() -> dict[str, Any]:
+            scored = source.kind != "endpoint" and self.recipe.engine.name != "vllm"
+            greedy = () if decoding.temperature else iter_records(evaluation.directory)
+            answered = {each.question_id: each for each in greedy if each.error is None}
+            engine = self._engine(source)
+            self.settings.announce(f"{self.id} canary", "8 questions one at a time")
+            return run_canary(engine, self._open(source) if scored else None, questions, decoding, answered)
+
+        loaded = self._asked is not None and self._asked[0] == str(source.path)
+        keep_canary(evaluation.directory, self.settings.runs_dir / ".canary", key, ask if loaded else None)

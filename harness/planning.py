@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.judging import plans
 from harness.lineage import base_name
+from harness.policy.engines.address import server_url
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 def plan_lines(recipe: Recipe) -> list[str]:
     """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask."""
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
+    if recipe.model.endpoint is not None:
+        url, most = server_url(recipe.model.endpoint), recipe.evaluate.max_new_tokens
+        return [
+            f"model: {recipe.model.name or 'what is served'} at {url}; task: {recipe.task.name}",
+            f"evaluation: {asked} answers, at most {most} tokens an answer; nothing is trained",
+        ]
     gate = ", ".join(
         f"{key} {value:g}"
         for key in ("min_accuracy", "min_improvement", "alpha")
@@ -36,12 +43,13 @@ def _model(recipe: Recipe) -> str:
 
 
 def _training(recipe: Recipe) -> list[str]:
-    method, questions = recipe.train.method, recipe.task.train_questions
+    method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
     arguments = {**argument_defaults(method), **recipe.train.arguments}
     how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
-    data, per_step = recipe.data, completions_per_step(arguments)
+    how += f" in {processes} processes" if processes > 1 else ""
+    data, per_step = recipe.data, completions_per_step(arguments, processes)
     if data is None:
-        steps = optimizer_steps(arguments, questions)
+        steps = optimizer_steps(arguments, questions, processes)
         return [
             f"train: {method}{how}, {steps} optimizer steps of {per_step} completions "
             f"({steps * per_step} to sample) over {questions} questions"
@@ -55,12 +63,14 @@ def _training(recipe: Recipe) -> list[str]:
     else:
         counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
         return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
-    steps = supervised_steps(arguments, most)
+    steps = supervised_steps(arguments, most, processes)
     return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
 
 
 def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:
     """One line a gate that is planned: whether its questions are enough, and for what. ``gates`` share alpha."""
+    if recipe.model.endpoint is not None:
+        return []
     return [
         f"{gate} gate: {'' if each.enough else 'UNDERPOWERED: '}{each.sentence}"
         for gate, each in plans(recipe, seed, baselines_dir, gates).items()

@@ -27,6 +27,7 @@ from harness.recipe_sections import (
     EvaluateSection,
     GateSection,
     HealthSection,
+    LaunchSection,
     LoraSection,
     ModelSection,
     Table,
@@ -41,6 +42,7 @@ __all__ = [
     "EvaluateSection",
     "GateSection",
     "HealthSection",
+    "LaunchSection",
     "LoraSection",
     "ModelSection",
     "Recipe",
@@ -74,6 +76,7 @@ class Recipe(Table):
     engine: EngineSection = EngineSection()
     gate: GateSection = GateSection()
     health: HealthSection = HealthSection()
+    launch: LaunchSection = LaunchSection()
     source: Path | None = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, **fields: Any) -> None:
@@ -124,6 +127,8 @@ class Recipe(Table):
         tables["train"] = {"method": self.train.method, **tables["train"]["arguments"]}
         tables["engine"] |= tables["engine"].pop("arguments")
         tables["health"] |= tables["health"].pop("limits")
+        if self.launch == LaunchSection():  # a recipe of one process reads as it always did
+            del tables["launch"]
         return tables
 
 

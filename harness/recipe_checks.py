@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
+from harness.engine_checks import check_engine
 from harness.errors import RecipeError, RewardError
+from harness.launching import check_launch
 from harness.method_checks import OWNED_BY, check_method
 from harness.recipe_messages import nearest, where
 from harness.rewards.settings import Rewards
@@ -78,9 +80,11 @@ def check(recipe: Recipe) -> None:
         except TypeError:
             refuse(("train", key), f"{recipe.train.arguments[key]!r} cannot be written in TOML; use plain values")
     check_method(recipe, refuse)
+    check_engine(recipe, refuse)
     _check_counts(recipe, defaults, refuse)
     if recipe.train.method == "grpo":
         _check_grpo_batch(recipe, defaults, refuse)
+    check_launch(recipe, refuse)
     _check_health(recipe, refuse)
 
 
@@ -108,6 +112,8 @@ def _check_health(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]
     for name in recipe.health.stop_on:
         if name not in CHECKS:
             refuse(("health", "stop_on"), f"{name!r} is no health check; {nearest(name, list(CHECKS))}")
+        if name == "restart":
+            refuse(("health", "stop_on"), "a job that is not to be started again has max_restarts = 0 under [launch]")
         if recipe.health.limits.get(name) is False:
             refuse(("health", "stop_on"), f"{name} is switched off below; drop it here or give it a limit")
     if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:
@@ -144,8 +150,8 @@ def _check_counts(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tu
 
 
 def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    """TRL's rules (GRPOConfig.__post_init__), for one process."""
-    arguments = {**defaults, **recipe.train.arguments}
+    """TRL's rules (GRPOConfig.__post_init__)."""
+    arguments, processes = {**defaults, **recipe.train.arguments}, recipe.launch.processes
     generations = arguments["num_generations"]
     per_device = arguments["per_device_train_batch_size"]
     whole, steps = arguments["generation_batch_size"], arguments["steps_per_generation"]
@@ -153,20 +159,21 @@ def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable
         refuse(("train", "num_generations"), f"GRPO compares answers in a group: give 2 or more, not {generations}")
     if whole and steps:
         refuse(("train", "generation_batch_size"), "steps_per_generation says the same; give one of the two")
-    if whole and whole % per_device:
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    if whole and whole % (per_device * processes):
         refuse(
             ("train", "generation_batch_size"),
-            f"{whole} completions cannot be split into batches of {per_device} (per_device_train_batch_size); "
+            f"{whole} completions cannot be split into batches of {per_device} (per_device_train_batch_size){each}; "
             "make it a multiple",
         )
-    batch = completions_per_batch(arguments)
+    batch = completions_per_batch(arguments, processes)
     if batch % generations:
         key = "generation_batch_size" if whole else "steps_per_generation" if steps else "gradient_accumulation_steps"
         refuse(
             ("train", "num_generations"),
             f"a generation batch of {batch} completions (per_device_train_batch_size {per_device} x "
-            f"{batch // per_device} accumulated) cannot be split into groups of {generations}; make it a multiple, "
-            f"as with {key} = {generations * per_device if whole else generations}",
+            f"{batch // per_device // processes} accumulated{each}) cannot be split into groups of {generations}; "
+            f"make it a multiple, as with {key} = {generations * per_device * processes if whole else generations}",
         )
     if recipe.task.train_questions < batch // generations:
         refuse(
@@ -181,4 +188,4 @@ def fewest_questions(recipe: Recipe) -> int:
     if recipe.train.method != "grpo":
         return 1
     arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
-    return max(1, completions_per_batch(arguments) // int(arguments["num_generations"]))
+    return max(1, completions_per_batch(arguments, recipe.launch.processes) // int(arguments["num_generations"]))

@@ -74,9 +74,12 @@ class ModelSection(Table):
     """``[model]``: ``"tiny"`` (embedded), a Hub id, a local folder or a ``.gguf`` file.
 
     ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
+    ``endpoint`` is the address of an OpenAI-compatible server that answers instead; ``name`` is then the served model's
+    id, and may be left out where one is served. What is served can be evaluated and not trained.
     """
 
     from_recipe: str | None = None
+    endpoint: str | None = None
     name: str = Field(default="", validate_default=True)
     revision: str = "main"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -84,7 +87,7 @@ class ModelSection(Table):
     @field_validator("name")
     @classmethod
     def _say_which(cls, name: str, info: ValidationInfo) -> str:
-        if not name and info.data.get("from_recipe") is None:
+        if not name and info.data.get("from_recipe") is None and info.data.get("endpoint") is None:
             raise PydanticCustomError("missing", "no model is named")
         return name
 
@@ -178,6 +181,7 @@ class EngineSection(Table):
 
     name: Literal["transformers", "continuous", "vllm"] = "transformers"
     sampling: Literal["shared", "trl"] = "shared"
+    canary: bool = True  # see harness.policy.engines.canary
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -210,6 +214,31 @@ class HealthSection(Table):
         """The signal check's limit; ``None`` where it is switched off."""
         limit = self.limits.get("signal", 0.05)
         return None if limit is False else float(limit)
+
+
+class LaunchSection(Table):
+    """``[launch]``: the processes that train and answer together, in the words of ``torch.distributed.run``.
+
+    ``nproc_per_node`` processes on each of ``nnodes`` machines train; an evaluation is shared out among those of the
+    machine that it runs on. ``prefix`` is put before the command that starts a machine's processes and has to start it
+    on every machine, as ``["srun", "--nodes=2", "--ntasks-per-node=1"]`` does; without one, ``rl-harness join`` does so
+    on the others. ``rdzv_endpoint`` (``host:port``) is where machines find each other: this machine and a free port
+    unless given. When a process dies, all are started again from the last checkpoint, at most ``max_restarts`` times:
+    once unless said otherwise, since a crash that comes back is no accident.
+    """
+
+    nproc_per_node: Positive = 1
+    nnodes: Positive = 1
+    rdzv_backend: Literal["c10d", "etcd-v2"] = "c10d"
+    rdzv_endpoint: str | None = None
+    rdzv_id: str | None = None
+    prefix: list[str] = []
+    max_restarts: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def processes(self) -> int:
+        """All processes that train together."""
+        return self.nproc_per_node * self.nnodes
 
 
 class GateSection(Table):

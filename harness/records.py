@@ -11,8 +11,8 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from harness.runs import read_lines
 from harness.tasks.question import Message
 
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Generation:
 
     ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
     ``max_new_tokens``. ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample).
+    ``error`` says why there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it
+    is unscored, and asked for again when the evaluation is asked for again.
     """
 
     question_id: str
@@ -39,9 +41,10 @@ class Generation:
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+    error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Generation):
     """A generation with its grades. ``rewards`` maps each of the recipe's functions to its value before weighting,
     ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the strict and the flexible
@@ -60,8 +63,11 @@ class Record(Generation):
         return cls(**{**row, "prompt": tuple(row["prompt"])})
 
     def to_json(self) -> dict[str, Any]:
-        """A dict that ``json.dumps`` takes."""
-        return asdict(self)
+        """A dict that ``json.dumps`` takes. ``error`` is left out where there is none."""
+        row = asdict(self)
+        if self.error is None:
+            del row["error"]
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class Summary:
     """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
-    Unscored completions are counted, and belong to no accuracy. ``at_k`` is :func:`harness.metrics.at_k`."""
+    Unscored completions are counted, and belong to no accuracy. ``unanswered`` is about those of them that no answer
+    could be had for (:func:`harness.grading.summarise`). ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
@@ -85,21 +92,47 @@ class Summary:
     prompt_tokens: int
     completion_tokens: int
     at_k: Mapping[str, Any] | None = None
+    unanswered: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict that ``json.dumps`` takes. ``unanswered`` is left out where there is none."""
+        table = asdict(self)
+        if self.unanswered is None:
+            del table["unanswered"]
+        return table
 
 
-def read_records(stage: Path) -> list[Record]:
-    """The records of a stage in the order they came; a line of another shape is passed over, as a torn one is."""
-    records: dict[tuple[str, int], Record] = {}
+def iter_records(stage: Path) -> Iterator[Record]:
+    """The records of a stage in the order they came, one at a time; a line of another shape is passed over, as a torn
+    one is, and so is a sample that was met before."""
+    seen: dict[int, set[str]] = {}  # questions by sample
     for row in read_lines(stage / "records.jsonl"):
         try:
             record = Record.from_json(row)
         except (KeyError, TypeError):
             continue
-        records.setdefault((record.question_id, record.sample), record)
-    return list(records.values())
+        questions = seen.setdefault(record.sample, set())
+        if record.question_id not in questions:
+            questions.add(record.question_id)
+            yield record
 
 
-def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str, int]:
+def read_records(stage: Path) -> list[Record]:
+    """All records of a stage in the order they came. Turns that many prompts share are held once."""
+    turns: dict[tuple[tuple[str, str], ...], Message] = {}
+    prompts: dict[tuple[int, ...], tuple[Message, ...]] = {}
+
+    def shared(prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+        try:
+            once = tuple(turns.setdefault(tuple(turn.items()), turn) for turn in prompt)
+        except (AttributeError, TypeError):  # no chat turns
+            return prompt
+        return prompts.setdefault(tuple(map(id, once)), once)
+
+    return [replace(record, prompt=shared(record.prompt)) for record in iter_records(stage)]
+
+
+def correct_counts(records: Iterable[Record], order: Iterable[str]) -> dict[str, int]:
     """Correct completions by question id, in this order; an unscored one is not correct."""
     counts = dict.fromkeys(order, 0)
     for record in records:
@@ -107,7 +140,7 @@ def correct_counts(records: Sequence[Record], order: Iterable[str]) -> dict[str,
     return counts
 
 
-def question_means(records: Sequence[Record]) -> dict[str, float]:
+def question_means(records: Iterable[Record]) -> dict[str, float]:
     """Share of correct completions per question, over its scored ones; questions without any are left out."""
     scored: dict[str, list[bool]] = {}
     for record in records:

@@ -44,11 +44,15 @@ def plain(value: Any) -> Any:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all (temporary name, then rename)."""
+    _write(path, (text,))
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
     try:
         with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -87,22 +91,30 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a whole JSONL file at once."""
-    write_text(path, "".join(_line(row) for row in rows))
+    """Write a whole JSONL file at once; the rows may come one by one, from the file itself too."""
+    _write(path, (_line(row) for row in rows))
+
+
+def count_lines(path: Path) -> int:
+    """Line ends in a file; 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
 
 
 class LineWriter:
     """Appends JSON lines and flushes each, so that a kill loses at most the line being written.
 
-    Opening it drops torn lines that an earlier kill left, since an append after one would spoil both.
+    Opening it drops torn lines that an earlier kill left, since an append after one would spoil both. Closing it puts
+    the lines on the disk itself: what is written next may say that they are there.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            kept = "".join(_line(row) for row in read_lines(path))
-            if kept != path.read_text(encoding="utf-8", errors="replace"):
-                write_text(path, kept)
+        if path.exists() and _is_torn(path):
+            write_lines(path, read_lines(path))
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -110,6 +122,8 @@ class LineWriter:
         self._file.flush()
 
     def close(self) -> None:
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
         self._file.close()
 
     def __enter__(self) -> LineWriter:
@@ -117,6 +131,19 @@ class LineWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether some line of a file is no object, or has no end."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
+            except ValueError:
+                whole = False
+            if not whole:
+                return True
+    return False
 
 
 def _line(row: Mapping[str, Any]) -> str:

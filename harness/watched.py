@@ -1,4 +1,5 @@
-"""What a run directory holds beside its verdicts, in lines for a terminal: signal, health, selection, answers at k."""
+"""What a run directory holds beside its verdicts, in lines for a terminal: what it has from other runs, signal, health,
+selection, answers at k."""
 
 from __future__ import annotations
 
@@ -8,11 +9,25 @@ from typing import Any
 from harness.gate.verdicts import percent
 from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
+from harness.saved import taken_lines
+
+
+def doubts(directory: Path) -> list[str]:
+    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch."""
+    found = []
+    for stage in ("before", "samples", "after"):
+        unanswered = (read_json(directory / stage / "summary.json") or {}).get("unanswered")
+        if unanswered:
+            found.append(f"{stage}: {unanswered['sentence']}")
+        canary = read_json(directory / stage / "canary.json") or {}
+        if canary.get("level", "ok") != "ok":
+            found.append(f"{stage}: canary: {canary['sentence']}")
+    return found
 
 
 def watched_lines(directory: Path) -> list[str]:
-    """One line each, in the order in which they came to be."""
-    lines = []
+    """One line each, in the order in which they came to be; first what was found in other runs."""
+    lines = taken_lines(directory)
     signal = read_json(directory / "signal.json")
     if signal is not None and not signal.get("refused"):  # a refusal is the training verdict
         lines.append(f"signal: {signal['sentence']}")

@@ -14,6 +14,7 @@ from harness.environment import describe, without_secrets
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
 from harness.runs import read_json, read_lines, write_json, write_lines, write_text
+from harness.served import served_environment
 from harness.tasks import Question
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ def held_by_another(directory: Path, session: str) -> bool:
     return bool(environment) and environment.get("session") != session
 
 
+def opened_by(directory: Path, session: str) -> bool:
+    """Whether a run directory was made by this session."""
+    return (read_json(directory / "environment.json") or {}).get("session") == session
+
+
 def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> None:
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
     if not read_json(directory / "environment.json"):
@@ -44,7 +50,8 @@ def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> N
         )
         write_json(directory / "identity.json", without_secrets(identity))
         environment = {"recipe": run.recipe.name, "seed": run.seed, "session": run.settings.session}
-        write_json(directory / "environment.json", {**describe(run.device), **environment})
+        served = {} if run.served is None else served_environment(run.served)
+        write_json(directory / "environment.json", {**describe(run.device), **served, **environment})
     write_text(directory / "recipe.toml", recipe_text(run.recipe))
     if (changed := overrides(run.recipe)) is not None:
         write_json(directory / OVERRIDES, changed)

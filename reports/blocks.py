@@ -41,13 +41,15 @@ def blocks_of(page: Page) -> Blocks:
     shared = _shared_turns(questions)
     places = {turn: place for place, turn in enumerate(shared)}
     size = _block_size(questions)
-    texts = [[_text(question, places) for question in part] for part in parts(questions, size)]
-    stride = max(1, len(texts) * BLOCK_CHARACTERS // _SAMPLE_CHARACTERS)
-    words = Words.of(json.dumps(block, separators=(",", ":")) for block in texts[::stride])
-    index = _index(page, shared) | {"size": size, "blocks": len(texts)}
+    blocks = list(parts(questions, size))
+    stride = max(1, len(blocks) * BLOCK_CHARACTERS // _SAMPLE_CHARACTERS)
+    texts = ([_text(question, places) for question in part] for part in blocks[::stride])  # one block at a time
+    words = Words.of(json.dumps(block, separators=(",", ":")) for block in texts)
+    index = _index(page, shared) | {"size": size, "blocks": len(blocks)}
     packed: Blocks = [("words", "", pack({"single": words.single, "listed": words.listed}))]
     packed.append(("questions-index", "words", pack(index, words)))
-    packed += [(f"questions-text-{place}", "words", pack(block, words)) for place, block in enumerate(texts)]
+    for place, part in enumerate(blocks):
+        packed.append((f"questions-text-{place}", "words", pack([_text(question, places) for question in part], words)))
     return packed
 
 

@@ -65,7 +65,8 @@ class Page:
     def light(self) -> Page:
         """The page without questions, steps and charts: what a session page needs, in little memory."""
         training = None if self.run.training is None else replace(self.run.training, steps=())
-        return replace(self, run=replace(self.run, questions=(), training=training), training=None, groups=None)
+        run = replace(self.run, questions=(), training=training)
+        return replace(self, run=run, training=None, groups=None, distributions=[])
 
 
 def page_of(
@@ -75,9 +76,13 @@ def page_of(
     differs: Sequence[tuple[str, str]] = (),
     words: Mapping[str, str] | None = None,
     records: Mapping[str, str] | None = None,
+    drawn: bool = True,
 ) -> Page:
-    """The page of the ``index``-th run, its charts drawn. ``words`` are other names for the two evaluations."""
-    sampled = completions.scan(run.path / "train" / "completions.jsonl")
+    """The page of the ``index``-th run, its charts drawn unless ``drawn`` is false: a page of all runs shows none.
+
+    ``words`` are other names for the two evaluations.
+    """
+    sampled = completions.scan(run.path / "train" / "completions.jsonl") if drawn else None
     trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
     answers: list[tuple[str, Answer]] = []
     for question in run.questions:
@@ -113,9 +118,9 @@ def page_of(
         common=_common_turns(run.questions),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),
-        training=None if run.training is None else training_page(run, run.training, sampled),
+        training=training_page(run, run.training, sampled) if drawn and run.training is not None else None,
         groups=None if sampled is None else groups_page(sampled),
-        distributions=distributions_page(run, words),
+        distributions=distributions_page(run, words) if drawn else [],
         threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
         records=records or {},
     )

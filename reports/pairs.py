@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.loose import number, string, turns
+from reports.once import Once
 from reports.views import FLIPS, Answer, Evaluation, Flip, Question, Turn
 
 Answers = Mapping[str, Sequence[Answer]]
@@ -37,16 +38,22 @@ def flip_of(before: Sequence[Answer], after: Sequence[Answer], two_sided: bool) 
     return "gained" if last else "lost"
 
 
-def pair(rows: Sequence[Mapping[str, Any]], before: Answers, after: Answers) -> tuple[Question, ...]:
+def pair(
+    rows: Iterable[Mapping[str, Any]], before: Answers, after: Answers, once: Once | None = None
+) -> tuple[Question, ...]:
     """Every question with its answers, flips first, then in the fixed order of ``questions.jsonl``.
 
-    A question that was answered but is not listed (the list is missing or torn) comes after the listed ones.
+    A question that was answered but is not listed (the list is missing or torn) comes after the listed ones. ``once``
+    holds what the answers share with the questions.
     """
+    once = once or Once()
     listed: dict[str, tuple[str, str, tuple[Turn, ...]]] = {}
     for row in rows:
         truth = row.get("ground_truth")
-        prompt = turns(row.get("prompt"))
-        listed[str(row.get("id", ""))] = (str(row.get("text") or _last_user(prompt)), string(truth), prompt)
+        prompt = once.prompt(turns(row.get("prompt")))
+        asked = _last_user(prompt)
+        text = str(row.get("text") or asked)
+        listed[once(str(row.get("id", "")))] = (asked if text == asked else text, once(string(truth)), prompt)
     for question, answers in (*before.items(), *after.items()):
         if question not in listed:
             prompt = answers[0].prompt

@@ -19,7 +19,11 @@ NONE = "\N{EN DASH}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
 KINDS: Mapping[str, str] = {"correct": "good", "wrong": "bad", "no_answer": "bad"}
 STATUS_WORDS: Mapping[str, str] = {"no_answer": "no answer", "unscored": "not scored"}
-FINISH_WORDS: Mapping[str, str] = {"stop": "ended by itself", "length": "cut off at the token limit"}
+FINISH_WORDS: Mapping[str, str] = {
+    "stop": "ended by itself",
+    "length": "cut off at the token limit",
+    "error": "could not be had",
+}
 GRADER_WORDS: Mapping[str, str] = {"boxed_exact": "strict grader", "boxed_numeric": "flexible grader"}
 GRADED: Mapping[bool | None, tuple[str, str]] = {
     True: ("good", "✓ correct"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports.loose import dicts, number, string
-from reports.present import leaves, percent, plain
+from reports.present import count, leaves, percent, plain, plural
+from reports.present import seconds as duration
 from reports.views import Change
 
 if TYPE_CHECKING:
@@ -118,17 +119,31 @@ def _stages(run: Run) -> tuple[Stage, ...]:
 
 
 def _asked(name: str, side: Evaluation) -> Stage:
-    seconds = number(side.summary.get("seconds"))
-    source = side.summary.get("source")
+    seconds, summary = number(side.summary.get("seconds")), side.summary
+    source, kept = summary.get("source"), summary.get("kept")
+    taken = number(kept.get("tokens")) or 0.0 if isinstance(kept, dict) else 0.0
     return Stage(
         name,
         tokens_in=side.prompt_tokens,
         tokens_out=side.completion_tokens,
         seconds=seconds,
-        rate=_rate(side.completion_tokens, seconds) if not source else None,
-        memory=number(side.summary.get("peak_memory_bytes")),
-        note=f"answers kept from {string(source)}" if source else "",
+        rate=_rate(side.completion_tokens - taken, seconds) if not source else None,
+        memory=number(summary.get("peak_memory_bytes")),
+        note=_taken(kept, side.answers) or (f"answers kept from {string(source)}" if source else ""),
     )
+
+
+def _taken(kept: Any, answers: int) -> str:
+    """What was found in other runs instead of being asked for."""
+    if not isinstance(kept, dict) or not isinstance(kept.get("runs"), dict) or not kept["runs"]:
+        return ""
+    first, *others = map(string, kept["runs"])
+    where = first + (f" and {plural(len(others), 'more run')}" if others else "")
+    saved = number(kept.get("seconds"))
+    spared = f", which saved about {duration(saved)}" if saved and saved >= 1 else ""
+    taken = number(kept.get("answers")) or 0
+    some = "answers" if taken >= answers else f"{count(taken)} of {plural(answers, 'answer')}"
+    return f"{some} kept from {where}{spared}"
 
 
 def _trained(run: Run) -> Stage:
@@ -144,7 +159,14 @@ def _trained(run: Run) -> Stage:
         seconds=seconds,
         rate=None if resumed else _rate(tokens, seconds),
         memory=number(summary.get("peak_memory_bytes")),
-        note=f"time since step {resumed:.0f}, where it was resumed" if resumed else "",
+        note="; ".join(
+            note
+            for note in (
+                f"trained in {string(summary.get('source'))}, which trains the same" if summary.get("source") else "",
+                f"time since step {resumed:.0f}, where it was resumed" if resumed else "",
+            )
+            if note
+        ),
     )
 
 

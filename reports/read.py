@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from reports.audit import audit_of
 from reports.loose import dicts, number, string, turns, whole
+from reports.once import Once
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
-from reports.views import Answer, Finding, Grade, HeldOut, Run, Training, Turn, Verdict
+from reports.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,12 @@ def read_run(path: Path) -> Run:
     audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
     for stage in ("before", "train", "after"):
         notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
-    before = _answers(path / "before" / "records.jsonl", notes)
-    after = _answers(path / "after" / "records.jsonl", notes)
+        notes += _answer_notes(
+            stage, _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
+        )
+    once = Once()
+    before = _answers(path / "before" / "records.jsonl", notes, once)
+    after = _answers(path / "after" / "records.jsonl", notes, once)
     return Run(
         path=path,
         name=str(judged.get("recipe") or environment.get("recipe") or name),
@@ -45,7 +50,7 @@ def read_run(path: Path) -> Run:
         before=evaluation("before", before, _json(path / "before" / "summary.json", notes)),
         after=evaluation("after", after, _json(path / "after" / "summary.json", notes)),
         training=_training(path / "train", notes),
-        questions=pair(_lines(path / "questions.jsonl", notes), before, after),
+        questions=pair(_rows(path / "questions.jsonl", notes), before, after, once),
         baseline=redact_tree(_json(path / "baseline.json", notes)),
         overrides=redact_tree(_json(path / "overrides.json", notes)),
         notes=tuple(notes),
@@ -75,6 +80,16 @@ def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
     rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
     where = {"train": "in training"}.get(stage, f"in the evaluation {stage} it")
     return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
+
+
+def _answer_notes(stage: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
+    """What speaks against the answers of an evaluation: some could not be had, or they depend on the batch."""
+    unanswered, found = summary.get("unanswered"), []
+    if isinstance(unanswered, dict) and stage != "train":
+        found.append(f"In the evaluation {stage} it {string(unanswered.get('sentence'))}.")
+    if canary and canary.get("level") != "ok":
+        found.append(f"Canary in the evaluation {stage} it: {string(canary.get('sentence'))}.")
+    return [redact(sentence) for sentence in found]
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:
@@ -120,32 +135,31 @@ def _held_out(row: dict[str, Any]) -> HeldOut:
     )
 
 
-def _answers(path: Path, notes: list[str]) -> dict[str, list[Answer]]:
+def _answers(path: Path, notes: list[str], once: Once) -> dict[str, list[Answer]]:
     """One evaluation's answers by question id, in order of sample. A sample met twice counts once, as last seen."""
     found: dict[str, dict[int, Answer]] = {}
-    known: dict[tuple[Turn, ...], tuple[Turn, ...]] = {}  # the samples of a question have one prompt: held once
     for row in _rows(path, notes):
-        prompt = turns(row.get("prompt"))
-        answer = _answer(row, known.setdefault(prompt, prompt))
-        found.setdefault(str(row.get("question_id", "")), {})[answer.sample] = answer
+        answer = _answer(row, once)
+        found.setdefault(once(str(row.get("question_id", ""))), {})[answer.sample] = answer
     return {question: [samples[index] for index in sorted(samples)] for question, samples in found.items()}
 
 
-def _answer(row: dict[str, Any], prompt: tuple[Turn, ...]) -> Answer:
+def _answer(row: dict[str, Any], once: Once) -> Answer:
     rewards = row.get("rewards")
     grades = row.get("grades")
+    values = tuple((str(k), number(v)) for k, v in rewards.items()) if isinstance(rewards, dict) else ()
     return Answer(
         sample=whole(row.get("sample")) or 0,
         seed=whole(row.get("seed")),
-        prompt=prompt,
+        prompt=once.prompt(turns(row.get("prompt"))),
         completion=string(row.get("completion")),
-        ground_truth=string(row.get("ground_truth")),
-        finish_reason=string(row.get("finish_reason")) or "unknown",
-        status=string(row.get("status")) or "unscored",
-        extracted=None if row.get("extracted") is None else string(row.get("extracted")),
+        ground_truth=once(string(row.get("ground_truth"))),
+        finish_reason=once(string(row.get("finish_reason")) or "unknown"),
+        status=once(string(row.get("status")) or "unscored"),
+        extracted=None if row.get("extracted") is None else once(string(row.get("extracted"))),
         reward=number(row.get("reward")),
-        rewards={str(k): number(v) for k, v in rewards.items()} if isinstance(rewards, dict) else {},
-        grades=tuple(_grade(str(k), v) for k, v in grades.items()) if isinstance(grades, dict) else (),
+        rewards=once.rewards(values),
+        grades=once(tuple(_grade(str(k), v) for k, v in grades.items()) if isinstance(grades, dict) else ()),
         prompt_tokens=whole(row.get("prompt_tokens")),
         completion_tokens=whole(row.get("completion_tokens")),
     )

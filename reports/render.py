@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from reports import cards, files, present, skeleton
+from reports import cards, files, present, skeleton, unchanged
 from reports.blocks import blocks_of
 from reports.comparison import compare_runs
 from reports.document import document
@@ -48,14 +48,20 @@ def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
     """Write ``output_dir/index.html``, a page for each run directory beside it, and return the path of the first.
 
     The pages depend on what lies in the directories alone: the same runs give the same bytes. Each is written under
-    another name and renamed, so a reader never meets half a page. One run is read at a time.
+    another name and renamed, so a reader never meets half a page. One run is read at a time, and a page that shows
+    what its directory holds is left as it is.
     """
     paths = [Path(path) for path in runs]
     stems = files.stems(path.name for path in paths)
     pages: list[Page] = []
     for number, (path, stem, differs) in enumerate(zip(paths, stems, differences(paths), strict=True), 1):
-        page = page_of(number, read_run(path), stem, differs, records=_records(path, output_dir))
-        write_run_pages(page, output_dir)
+        records = _records(path, output_dir)
+        stamp = unchanged.stamp_of(path, path.name, number, stem, differs, records)
+        page = page_of(number, read_run(path), stem, differs, records=records, drawn=False)
+        siblings = [output_dir / stem / question_page_name(part) for part in range(2, len(static_parts(page)) + 1)]
+        if not unchanged.is_drawn(output_dir / f"{stem}.html", stamp, siblings):
+            page = page_of(number, page.run, stem, differs, records=records)
+            write_run_pages(page, output_dir, stamp=stamp)
         pages.append(page.light())
         del page  # its records: the next run's take their place
     target = output_dir / "index.html"
@@ -69,10 +75,10 @@ def render_comparison(a: Path, b: Path, verdict: Mapping[str, Any], output_dir: 
     return write_run_pages(page_of(1, compare_runs(a, b, verdict), stem), output_dir, home="")
 
 
-def write_run_pages(page: Page, folder: Path, home: str = "index.html") -> Path:
+def write_run_pages(page: Page, folder: Path, home: str = "index.html", stamp: str = "") -> Path:
     """Write a run's page and the pages of its further questions; return the path of the first.
 
-    ``home`` is where the page's top leads back to, ``""`` for nowhere.
+    ``home`` is where the page's top leads back to, ``""`` for nowhere. ``stamp`` is put at its end.
     """
     pages = static_parts(page)
     siblings = folder / page.stem
@@ -80,7 +86,7 @@ def write_run_pages(page: Page, folder: Path, home: str = "index.html") -> Path:
         files.write(siblings / question_page_name(number), questions_page(page, part, number, len(pages)))
     files.remove_stale(siblings, [question_page_name(number) for number in range(2, len(pages) + 1)])
     target = folder / f"{page.stem}.html"
-    files.write(target, run_page(page, pages[0], len(pages), home))
+    files.write(target, run_page(page, pages[0], len(pages), home) + stamp)
     return target
 
 

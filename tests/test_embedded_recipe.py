@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from harness.runs import read_lines
 
 REPOSITORY = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -49,6 +52,25 @@ def test_learns_with_any_seed(session, seed):
     assert found["improvement"]["numbers"]["after"] >= 0.85
     # Held against seed 0's baseline: a retrain with another seed is no regression.
     assert found["baseline"]["verdict"] in ("OK", "INCONCLUSIVE", "IMPROVED")
+
+
+def test_two_processes_learn_it_too_and_keep_everything_once(session, tmp_path):
+    """At the same global batch: 40 steps of 2 x 32 completions."""
+    runs = tmp_path / "runs"
+    options = ("--rl-nproc=2", "--rl-set=train.per_device_train_batch_size=32", f"--rl-runs-dir={runs}")
+    code, _ = session(*options)
+    assert code == 0
+    (run,) = (path.parent for path in runs.glob("*/verdicts.json"))
+    found = {each["gate"]: each for each in json.loads((run / "verdicts.json").read_text())["verdicts"]}
+    assert found["improvement"]["verdict"] == "IMPROVED"
+    assert found["improvement"]["numbers"]["after"] >= 0.85
+    for stage in ("before", "after"):
+        ids = [row["question_id"] for row in read_lines(run / stage / "records.jsonl")]
+        assert len(ids) == len(set(ids)) == 400
+    rows = list(read_lines(run / "train" / "completions.jsonl"))
+    assert [row["step"] for row in rows] == [step for step in range(1, 41) for _ in range(64)]
+    assert set(Counter(row["group"] for row in rows).values()) == {8}
+    assert len({row["question_id"] for row in rows}) == 320
 
 
 @pytest.mark.parametrize("line", ["train.learning_rate=1e-2", "rewards.boxed_numeric=-1.0"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness import answers as answers_module
 from harness import evaluation as evaluation_module
 from harness.errors import TaskError
 from harness.evaluation import Evaluation, Keys, evaluate
@@ -139,6 +140,7 @@ def test_summary_numbers(run: Evaluate) -> None:
         "device": "cpu",
         "model": "made-up",
         "source": None,
+        "kept": None,
     }
     assert evaluation.accuracy == 0.5
 
@@ -230,7 +232,7 @@ def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> No
     assert first.accuracy == Evaluation(first.directory, first.order).accuracy == 0.5
 
 
-def test_unfinished_or_other_answers_are_not_adopted(run: Evaluate, model: Model, tmp_path: Path) -> None:
+def test_unfinished_answers_are_adopted_and_other_ones_are_not(run: Evaluate, model: Model, tmp_path: Path) -> None:
     model.fail_after = 2
     with pytest.raises(RuntimeError):
         run("run-a/before")
@@ -238,7 +240,7 @@ def test_unfinished_or_other_answers_are_not_adopted(run: Evaluate, model: Model
     run("run-b/before", keys=Keys("other answers", "grades"))
     model.asked.clear()
     run("run-c/before", kept_stages=[tmp_path / "run-a" / "before", tmp_path / "run-b" / "before"])
-    assert len(model.asked) == 6
+    assert len(model.asked) == 4
 
 
 def test_answers_of_another_policy_are_set_aside(run: Evaluate, model: Model, tmp_path: Path) -> None:
@@ -266,18 +268,20 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
     assert (back.records, back.summary) == (records, summary)
 
 
-@pytest.mark.parametrize("step", ["write_lines", "summarise"])
-def test_a_kill_while_grading_again_is_made_good(step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, done = run(), getattr(evaluation_module, step)
+@pytest.mark.parametrize(("module", "step"), [(answers_module, "write_lines"), (evaluation_module, "summarise")])
+def test_a_kill_while_grading_again_is_made_good(
+    module: ModuleType, step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, done = run(), getattr(module, step)
 
     def kill(*arguments: Any, **named: Any) -> None:
         done(*arguments, **named)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation_module, step, kill)
+    monkeypatch.setattr(module, step, kill)
     with pytest.raises(KeyboardInterrupt):
         run(**EXACT)
-    monkeypatch.setattr(evaluation_module, step, done)
+    monkeypatch.setattr(module, step, done)
     assert run(open_engine=closed).records == first.records
     assert run(**EXACT).accuracy == 2 / 6
 

@@ -39,6 +39,9 @@ temperature = 0.0
 alpha = 0.05
 """
 
+SIZE = "per_device_train_batch_size = 8\n"
+BATCH = f"num_generations = 4\n{SIZE}"
+
 # What is replaced, what stands there instead, and the whole message after the file's name.
 WRONG = [
     ("seeds = [0]", "seed = [0]", "2: seed: unknown key; did you mean 'seeds'?"),
@@ -121,6 +124,21 @@ WRONG = [
     ("alpha = 0.05\n", '[health]\nstop_on = ["truncaton"]\n', "25: [health] stop_on: 'truncaton' is no health check; did you mean 'truncation'?"),
     ("alpha = 0.05\n", '[health]\nstop_on = ["stall"]\nstall = false\n', "25: [health] stop_on: stall is switched off below; drop it here or give it a limit"),
     ("alpha = 0.05\n", "[health]\nstall_seconds = 0\n", "25: [health] stall_seconds: must be more than 0, not 0"),
+    # launch
+    ("alpha = 0.05\n", "[launch]\nnproc_pernode = 2\n", "25: [launch] nproc_pernode: unknown key; did you mean 'nproc_per_node'?"),
+    ("alpha = 0.05\n", "[launch]\nnproc_per_node = 0\n", "25: [launch] nproc_per_node: must be 1 or more, not 0"),
+    ("alpha = 0.05\n", '[launch]\nnnodes = "2"\n', "25: [launch] nnodes: must be a whole number, not '2'"),
+    ("alpha = 0.05\n", '[launch]\nprefix = "srun"\n', "25: [launch] prefix: must be a list in [brackets], not 'srun'"),
+    ("alpha = 0.05\n", '[launch]\nrdzv_backend = "static"\n', "25: [launch] rdzv_backend: must be 'c10d' or 'etcd-v2', not 'static'"),
+    ("alpha = 0.05\n", "[launch]\nmax_restarts = -1\n", "25: [launch] max_restarts: must be 0 or more, not -1"),
+    ("alpha = 0.05\n", '[health]\nstop_on = ["restart"]\n', "25: [health] stop_on: a job that is not to be started again has max_restarts = 0 under [launch]"),
+    (BATCH, f"num_generations = 3\n{SIZE}[launch]\nnproc_per_node = 2\n", "17: [train] num_generations: a generation batch of 16 completions (per_device_train_batch_size 8 x 1 accumulated in each of 2 processes) cannot be split into groups of 3; make it a multiple, as with gradient_accumulation_steps = 3"),
+    (BATCH, f"num_generations = 4\ngeneration_batch_size = 24\n{SIZE}[launch]\nnproc_per_node = 2\n", "18: [train] generation_batch_size: 24 completions cannot be split into batches of 8 (per_device_train_batch_size) in each of 2 processes; make it a multiple"),
+    (BATCH, f"num_generations = 4\n{SIZE}[launch]\nnproc_per_node = 16\n", "9: [task] train_questions: 20 questions do not fill one generation batch of 32 (128 completions, 4 a question); ask for more questions or make the batch smaller"),
+    ('method = "grpo"', 'deepspeed = "zero.json"', "16: [train] deepspeed: 'zero.json' is no JSON file, neither beside the recipe nor in the working directory"),
+    ('method = "grpo"', "fsdp = true\ndeepspeed = { stage = 1 }", "16: [train] fsdp: deepspeed shares out the weights too; give one of the two"),
+    ('method = "grpo"', "fsdp_config = { version = 2 }", "16: [train] fsdp_config: has no say without fsdp; write fsdp = true beside it"),
+    ("temperature = 0.0", "every_steps = 2\n[train.fsdp_config]\nversion = 2", "22: [train] fsdp_config: has no say without fsdp; write fsdp = true beside it"),
     # no TOML
     ("[gate]", "[gate", "23: not valid TOML: Expected ']' at the end of a table declaration (at line 23, column 6)"),
     ("alpha = 0.05\n", 'alpha = "', "24: not valid TOML: Unterminated string (at end of document)"),

@@ -83,6 +83,29 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "findings": self.findings}
 
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Audit:
+        """The way back; raises ``KeyError`` or ``TypeError`` for what is no audit."""
+        return cls(
+            rewards=tuple(RewardAudit.from_json(each) for each in kept["rewards"]),
+            weights=kept["weights"],
+            right=kept["right"],
+            wrong=kept["wrong"],
+            nothing=kept["nothing"],
+            totals=tuple(Total(**each) for each in kept["totals"]),
+            disagreements=tuple(Disagreement(**each) for each in kept["disagreements"]),
+            golds=tuple(
+                GoldCheck(
+                    each["name"],
+                    each["questions"],
+                    tuple(each["refused"]),
+                    each["numbers"],
+                    tuple(each["accepted_one_more"]),
+                )
+                for each in kept["golds"]
+            ),
+        )
+
 
 def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:
     """Audit a recipe's ``rewards`` (name to weight, with their parameters) and, with ``questions``, its golds.

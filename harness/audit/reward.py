@@ -60,6 +60,12 @@ class RewardAudit:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> RewardAudit:
+        """The way back; raises ``KeyError`` or ``TypeError`` for what is no audit."""
+        cases = tuple(Outcome(**each) for each in kept["cases"])
+        return cls(**{**kept, "cases": cases, "findings": tuple(kept["findings"])})
+
 
 def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> RewardAudit:
     """Audit the function called ``name``, with the parameters and limits that ``rewards`` gives it.

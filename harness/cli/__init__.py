@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--stop-early", action="store_true", help="end generation at the first verdict")
     _add_folder(run, "--report-dir", "rl-report")
 
+    join = command("join", "work:join", "be another machine of the jobs that start in a shared runs directory")
+    join.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
+    join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job")
+    join.add_argument("--jobs", type=int, metavar="N", help="leave after N jobs")
+
     compare = command("compare", "judge:compare", "hold B against A; exit code 1 where B REGRESSED")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
@@ -112,6 +117,7 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most N training and N test questions")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     parser.add_argument("--device", help="cpu, cuda or mps")
+    parser.add_argument("--nproc", type=int, help="train and answer in so many processes of this machine")
     _add_folder(parser, "--runs-dir", "rl-runs")
     _add_folder(parser, "--baselines-dir", "suites/baselines")
 

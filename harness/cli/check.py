@@ -118,7 +118,7 @@ def regrade(options: argparse.Namespace) -> int:
         if not records:
             continue
         calls = RewardCalls(recipe.rewards)
-        again = grade_kept(records, questions, calls)
+        again = list(grade_kept(records, questions, calls))
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
         print(f"{stage}: {len(changed)} of {len(records)} grades change, {percent(right[0])} -> {percent(right[1])}")

@@ -16,7 +16,7 @@ from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, plan_lines
-from harness.records import read_records
+from harness.records import iter_records
 from harness.runs import read_json
 from harness.what_ran import read_questions
 
@@ -98,7 +98,7 @@ def _evaluation(path: Path) -> Baseline:
     environment = read_json(path / "environment.json") or {}
     questions = read_questions(path)[: summary["questions"]]
     correct = dict.fromkeys((question.id for question in questions), 0)
-    for record in read_records(stage):
+    for record in iter_records(stage):
         if record.status == "unscored":
             correct.pop(record.question_id, None)  # undecided is not wrong: it makes no pair
         elif record.question_id in correct:

@@ -16,7 +16,8 @@ from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.rewards.faults import stage_sentences
-from harness.watched import watched_lines
+from harness.saved import saved_line
+from harness.watched import doubts, watched_lines
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             progress.clear()
         runs.append(made)
-        for sentence in stage_sentences(made.directory):
+        for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
             print(f"{made.id}: ! {sentence}", flush=True)
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
@@ -65,15 +66,30 @@ def run(options: argparse.Namespace) -> int:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
         failed = failed or over.passed is False
+    if kept := saved_line(saved for made in runs for saved in made.saved.values()):
+        print(kept)
     render([made.directory for made in runs], options.report_dir)
     return int(failed)
 
 
+def join(options: argparse.Namespace) -> int:
+    """Work on the jobs of several machines that sessions elsewhere start in a shared runs directory."""
+    from harness.training.join import join as work
+
+    jobs = work(
+        options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs
+    )
+    print(f"joined {jobs} job{'' if jobs == 1 else 's'}")
+    return 0
+
+
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe that was named, with ``--set``, ``--model`` and ``--limit`` applied."""
+    """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
         changes |= {"model.name": options.model, "model.from_recipe": None}
+    if options.nproc is not None:
+        changes["launch.nproc_per_node"] = options.nproc
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
     recipe = recipe.override(changes) if changes else recipe
     return recipe if options.limit is None else recipe.limited(options.limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 
@@ -23,10 +24,17 @@ def accuracy_interval(question_means: Sequence[float], confidence: float = 0.95)
         return _wilson(int(sum(question_means)), n, confidence)
     if len(set(question_means)) == 1:  # no spread to judge by
         return 0.0, 1.0
-    from scipy import stats  # takes a second to import: only where it is needed
+    low, high = t_interval(question_means, confidence)
+    return max(0.0, low), min(1.0, high)
 
-    low, high = stats.ttest_1samp(list(question_means), 0.0).confidence_interval(confidence)
-    return max(0.0, float(low)), min(1.0, float(high))
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean, from two values or more; ``scipy.stats`` has it, and takes a second to import."""
+    from scipy.special import stdtrit
+
+    mean = math.fsum(values) / len(values)
+    half = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - half, mean + half
 
 
 def _wilson(correct: int, n: int, confidence: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from harness.plugin.fixtures import (
 )
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, opened_directory, session_of
-from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, UNDERPOWERED, Summary
+from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -78,10 +79,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         if "rl_run" in asked:
             parameters = session.parameters(recipes, method)
+            for recipe, _ in parameters:
+                session.untrainable(recipe, metafunc.fixturenames)
             ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
             metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
         if "rl_runs" in asked:
             groups = session.groups(recipes)
+            for recipe, _ in (pair for group in groups for pair in group):
+                session.untrainable(recipe, metafunc.fixturenames)
             ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
@@ -105,14 +110,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(f"{recipe.name}-{seed}"))
         if "device" in getattr(item, "fixturenames", ()) or len(parameters) > 1:
             uses_device = True
-            reasons = [reason for recipe, _ in parameters if (reason := session_of(config).unmet(recipe))]
+            session, fixtures = session_of(config), getattr(item, "fixturenames", ())
+            found = [session.unmet(each) or session.untrainable(each, fixtures) for each, _ in parameters]
+            reasons = [reason for reason in found if reason]
             if reasons:
                 item.add_marker(pytest.mark.skip(reason=reasons[0]))
             else:
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
     _refuse_underpowered(session_of(config), heavy)
     if uses_device and hasattr(config, "workerinput"):
-        take_one_gpu(config.workerinput["workerid"])
+        processes = max((recipe.launch.nproc_per_node for _, recipe, _ in heavy), default=1)
+        take_gpus(config.workerinput["workerid"], processes)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -167,16 +175,16 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
 
 
-def take_one_gpu(worker: str) -> None:
-    """Leave an xdist worker (``"gw3"``) one GPU of those that its caller may see, before CUDA looks."""
-    from harness.policy.device import gpu_for_worker, visible_gpus
+def take_gpus(worker: str, count: int = 1) -> None:
+    """Leave an xdist worker (``"gw3"``) one GPU of those that its caller may see, or as many as its recipes ask for
+    (``[launch] nproc_per_node``), before CUDA looks."""
+    from harness.policy.device import gpus_for_worker, visible_gpus
 
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return
-    gpu = gpu_for_worker(int(worker.removeprefix("gw")), visible_gpus())
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if gpus := gpus_for_worker(int(worker.removeprefix("gw")), visible_gpus(), count):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -225,9 +233,11 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     for parameter in _parameters(item):
         run = session_of(item.config).find_run(*parameter)
-        directory = run and opened_directory(run)
-        if directory:
+        directory = opened_directory(run) if run else None
+        if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
+            for stage, saved in run.saved.items():
+                _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
                 _hand_over(item, METHODS, str(directory))
     report = yield

@@ -11,10 +11,12 @@ import pytest
 OPTIONS = (
     ("recipe", "a recipe's name or .toml file (repeatable); default: every recipe that this machine can run", "list"),
     ("model", "judge or train this model instead of the recipe's: a Hub id, a folder, a .gguf file or 'tiny'", "value"),
+    ("endpoint", "judge what an OpenAI-compatible server at this address serves (under --rl-model's name)", "value"),
     ("data", "a folder with train.jsonl and test.jsonl, or one JSONL file, to read instead of the Hub", "value"),
     ("limit", "ask at most N training and N test questions", "int"),
     ("set", "override a recipe's key: --rl-set train.max_steps=2 (repeatable; the value is TOML)", "list"),
     ("device", "cpu, cuda or mps; default: the best there is", "value"),
+    ("nproc", "train and answer in N processes of this machine, on a GPU each or on the CPU's cores", "int"),
     ("runs-dir", "where run directories are kept (default: rl-runs in the root directory)", "value"),
     ("report-dir", "where the HTML report is written (default: rl-report in the root directory)", "value"),
     ("recipes-dir", "a folder of recipes (default: suites/recipes in the root directory)", "value"),
@@ -37,7 +39,15 @@ PATHS = {
     "baselines-dir": "suites/baselines",
 }
 CHOICES = {"update-baselines": ("new", "all")}
-METAVARS = {"recipe": "NAME|PATH", "data": "PATH", "limit": "N", "set": "KEY=VALUE", "pr-comment": "FILE"}
+METAVARS = {
+    "recipe": "NAME|PATH",
+    "endpoint": "URL",
+    "data": "PATH",
+    "limit": "N",
+    "nproc": "N",
+    "set": "KEY=VALUE",
+    "pr-comment": "FILE",
+}
 
 
 def add_options(parser: pytest.Parser) -> None:

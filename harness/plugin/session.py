@@ -7,7 +7,7 @@ bring pydantic, and the pipeline the rest, when they are first needed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -59,20 +59,26 @@ class Session:
         return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe under this session's ``--rl-model``, ``--rl-limit`` and ``--rl-set``."""
+        """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
 
         assignments = get_option(self.config, "set") or []
         changes = parse_changes(assignments)
-        if model := get_option(self.config, "model"):
+        if endpoint := get_option(self.config, "endpoint"):
+            served = get_option(self.config, "model") or ""
+            changes |= {"model.endpoint": endpoint, "model.name": served, "model.from_recipe": None}
+        elif model := get_option(self.config, "model"):
             local = located(self.config, "model", model)
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
+        if (processes := get_option(self.config, "nproc")) is not None:
+            changes["launch.nproc_per_node"] = processes
         if changes:
             try:
                 recipe = recipe.override(changes)
             except RecipeError as error:
-                given = " ".join(f"--rl-set {assignment}" for assignment in assignments)
+                options = [f"--rl-set {assignment}" for assignment in assignments]
+                given = " ".join([*options, *([] if processes is None else [f"--rl-nproc {processes}"])])
                 raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
@@ -126,7 +132,7 @@ class Session:
         from harness.tasks import reads_data
 
         asked = bool(self.named) or recipe.source is None
-        if "gpu" in recipe.requires:
+        if "gpu" in recipe.requires and recipe.model.endpoint is None:
             try:
                 if choose_device(get_option(self.config, "device")) == "cpu":
                     return f"recipe {recipe.name} requires a GPU and none is visible"
@@ -135,8 +141,33 @@ class Session:
         if get_option(self.config, "data") is not None and not asked and not reads_data(recipe.task):
             return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
         if "request" in recipe.requires and not asked and get_option(self.config, "data") is None:
-            return f"recipe {recipe.name} runs when asked for: --rl-recipe {recipe.name}"
+            return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
+
+    def _asked_as(self, recipe: Recipe) -> str:
+        """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
+        from harness.catalog import recipe_files
+
+        if (
+            recipe.source is None
+            or recipe_files(get_path(self.config, "recipes-dir")).get(recipe.name) == recipe.source
+        ):
+            return recipe.name
+        return os.path.relpath(recipe.source, self.config.invocation_params.dir)
+
+    def untrainable(self, recipe: Recipe, fixtures: Collection[str]) -> str | None:
+        """Why a test with these fixtures cannot run with a recipe whose model is served elsewhere, or ``None``.
+
+        Raises:
+            RecipeError: for a recipe that was asked for: a session that skips all of it would look well.
+        """
+        from harness.served import NEED_WEIGHTS, refusal
+
+        if recipe.model.endpoint is None or not NEED_WEIGHTS & set(fixtures):
+            return None
+        if self.named or get_option(self.config, "endpoint"):
+            raise RecipeError(refusal(recipe))
+        return refusal(recipe)
 
     def plan_gates(self, gated: list[tuple[Recipe, int]]) -> dict[str, str]:
         """Count the gates of these (recipe, seed) pairs, and say of which runs no gate can see what it is asked to.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
-METHODS = "methods"
+METHODS, SAVED = "methods", "saved"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
@@ -30,6 +31,7 @@ class Summary:
         self.memory: dict[str, int] = {}
         self.weak: dict[str, None] = {}
         self.compared: set[Path] = set()
+        self.saved: dict[tuple[str, str], dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in getattr(report, HANDED, ()):
@@ -39,9 +41,17 @@ class Summary:
                 self.compared.add(Path(str(value)))
             elif name == UNDERPOWERED:
                 self.weak[str(value)] = None
+            elif name == SAVED:
+                self._count(*json.loads(str(value)))
             elif name == MEMORY and report.when == "teardown":
                 module = report.nodeid.split("::")[0]
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
+
+    def _count(self, directory: str, stage: str, saved: dict[str, Any]) -> None:
+        """What one worker made, another finds kept: only what every one of them found was there before."""
+        known = self.saved.setdefault((directory, stage), saved)
+        if (saved["answers"], saved["steps"]) < (known["answers"], known["steps"]):
+            self.saved[directory, stage] = saved
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         if reason := self.config.stash.get(NOTHING, None):
@@ -59,6 +69,7 @@ class Summary:
         self._write_methods(terminalreporter)
         if _of_single_models(directories):
             terminalreporter.write_line(ONE_MODEL)
+        self._write_saved(terminalreporter)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
@@ -99,6 +110,14 @@ class Summary:
                 terminal.write_line("methods compared (95 % intervals in brackets):", bold=True)
                 for line in table(comparison):
                     terminal.write_line(f"  {line}")
+
+    def _write_saved(self, terminal: TerminalReporter) -> None:
+        if not self.saved:
+            return
+        from harness.saved import Saved, saved_line
+
+        if line := saved_line(Saved(**each) for each in self.saved.values()):
+            terminal.write_line(line)
 
     def _hand_on(self, directories: list[Path]) -> None:
         """Markdown for GitHub's job summary and for a pull request's comment."""
@@ -168,7 +187,7 @@ def _of_single_models(directories: list[Path]) -> bool:
 def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
-    from harness.watched import watched_lines
+    from harness.watched import doubts, watched_lines
 
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
@@ -177,7 +196,7 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
-    for sentence in stage_sentences(directory):
+    for sentence in [*stage_sentences(directory), *doubts(directory)]:
         terminal.write_line(f"  ! {sentence}", yellow=True)
     for line in watched_lines(directory):
         fatal, warning = line.startswith("health, fatal"), line.startswith("health, warning")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,9 @@ def base_of(name: str, folder: Path) -> tuple[str, str]:
     if not (folder / WEIGHTS).is_file():
         raise ModelError(f"{name}: has no {WEIGHTS} in {folder}, and no other format is loaded")
     config, base = read_json(folder / CONFIG) or {}, read_json(folder / BASE) or {}
+    beside = folder / str(base.get("beside") or "")
+    if base.get("beside") and beside.exists():
+        return str(beside.resolve()), "main"
     found = base.get("name") or config.get("base_model_name_or_path")
     if not found:
         place = folder / CONFIG
@@ -76,8 +80,13 @@ def base_json(source: ModelSource, fingerprint: dict[str, str]) -> dict[str, Any
 
 
 def write_base(folder: Path, base: dict[str, Any]) -> None:
-    """Put ``base.json`` into an adapter's folder, and the same name into peft's own configuration."""
-    write_json(folder / BASE, base)
+    """Put ``base.json`` into an adapter's folder, and the same name into peft's own configuration.
+
+    A base that another run trained is also named as it lies from here: both are found where their folder was copied to.
+    """
+    runs, path = folder.resolve().parents[2], Path(base["name"])
+    beside = {"beside": os.path.relpath(path, folder.resolve())} if path.is_relative_to(runs) else {}
+    write_json(folder / BASE, {**base, **beside})
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     write_json(folder / CONFIG, {**config, "base_model_name_or_path": base["name"], "revision": base["revision"]})
 

@@ -48,12 +48,15 @@ def visible_gpus() -> list[str]:
     return visible
 
 
-def gpu_for_worker(worker_index: int, visible: Sequence[str]) -> str | None:
-    """The one GPU of an xdist worker, an entry of ``visible``: round robin, so it is shared where workers are more.
+def gpus_for_worker(worker_index: int, visible: Sequence[str], count: int = 1) -> list[str]:
+    """The GPUs of an xdist worker, ``count`` entries of ``visible``: round robin, so they are shared where workers are
+    more. Empty where there are no GPUs.
 
-    ``worker_index`` counts from 0 (``gw0``). ``None`` where there are no GPUs.
+    ``worker_index`` counts from 0 (``gw0``).
     """
-    return visible[worker_index % len(visible)] if visible else None
+    count = min(count, len(visible))
+    start = worker_index % max(1, len(visible) // max(1, count)) * count
+    return list(visible[start : start + count])
 
 
 def choose_device(requested: str | None = None) -> Device:

@@ -48,10 +48,10 @@ _PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_loca
 class ModelSource:
     """Where a model lies. ``path`` is a folder, or the file of a ``"gguf"``; ``revision`` is the commit that a Hub
     revision stands for, and ``None`` for everything that is not from the Hub. ``base`` is what an ``"adapter"`` (a
-    folder) was trained on."""
+    folder) was trained on. An ``"endpoint"`` is served elsewhere; its ``path`` is the address and no file."""
 
     name: str
-    kind: Literal["embedded", "folder", "gguf", "hub", "adapter"]
+    kind: Literal["embedded", "folder", "gguf", "hub", "adapter", "endpoint"]
     path: Path
     revision: str | None = None
     base: ModelSource | None = None

@@ -45,46 +45,50 @@ def argument_defaults(method: str) -> dict[str, Any]:
     return defaults
 
 
-def completions_per_batch(arguments: dict[str, Any]) -> int:
-    """Completions that TRL samples at once in one process, by its own keys."""
+def completions_per_batch(arguments: dict[str, Any], processes: int = 1) -> int:
+    """Completions that TRL samples at once in all processes together, by its own keys."""
     if arguments.get("generation_batch_size"):
         return int(arguments["generation_batch_size"])
     steps = arguments.get("steps_per_generation") or arguments["gradient_accumulation_steps"]
-    return int(arguments["per_device_train_batch_size"] * steps)
+    return int(arguments["per_device_train_batch_size"] * steps) * processes
 
 
-def completions_per_step(arguments: dict[str, Any]) -> int:
-    """Completions that one optimizer step learns from, in one process."""
-    return int(arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"])
+def completions_per_step(arguments: dict[str, Any], processes: int = 1) -> int:
+    """Completions (in SFT examples, in DPO pairs) that one optimizer step learns from, in all processes together."""
+    return int(arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"]) * processes
 
 
-def steps_per_batch(arguments: dict[str, Any]) -> int:
+def steps_per_batch(arguments: dict[str, Any], processes: int = 1) -> int:
     """Optimizer steps between two generation batches: only there can a job be resumed without asking anything twice."""
-    uses = completions_per_batch(arguments) * arguments["num_iterations"]
-    return max(1, math.ceil(int(uses) / completions_per_step(arguments)))
+    uses = completions_per_batch(arguments, processes) * arguments["num_iterations"]
+    return max(1, math.ceil(int(uses) / completions_per_step(arguments, processes)))
 
 
-def optimizer_steps(arguments: dict[str, Any], questions: int) -> int:
-    """Optimizer steps of a GRPO job over so many training questions, by TRL's keys, in one process."""
+def optimizer_steps(arguments: dict[str, Any], questions: int, processes: int = 1) -> int:
+    """Optimizer steps of a GRPO job over so many training questions, by TRL's keys."""
     max_steps = arguments.get("max_steps")
     if max_steps is not None and max_steps > 0:
         return int(max_steps)
-    batch = completions_per_batch(arguments)
+    batch = completions_per_batch(arguments, processes)
     batches = questions // (batch // arguments["num_generations"])
     uses = batches * arguments["num_train_epochs"] * arguments["num_iterations"]
-    return int(uses * batch // completions_per_step(arguments))
+    return int(uses * batch // completions_per_step(arguments, processes))
 
 
-def supervised_steps(arguments: dict[str, Any], rows: int) -> int:
-    """Optimizer steps of an SFT or DPO job over so many examples or pairs, in one process and without packing.
+def supervised_steps(arguments: dict[str, Any], rows: int, processes: int = 1) -> int:
+    """Optimizer steps of an SFT or DPO job over so many examples or pairs, without packing.
 
-    As ``transformers.Trainer.set_initial_training_values`` counts them.
+    As ``transformers.Trainer.set_initial_training_values`` counts them, and accelerate's ``BatchSamplerShard`` deals
+    the batches of an epoch to the processes.
     """
     max_steps = arguments.get("max_steps")
     if max_steps is not None and max_steps > 0:
         return int(max_steps)
     size = int(arguments["per_device_train_batch_size"])
-    batches = rows // size if arguments["dataloader_drop_last"] else math.ceil(rows / size)
+    if arguments["dataloader_drop_last"]:
+        batches = rows // size // processes
+    else:
+        batches = math.ceil(math.ceil(rows / size) / processes)
     an_epoch: int = max(1, math.ceil(batches / arguments["gradient_accumulation_steps"]))
     return math.ceil(float(arguments["num_train_epochs"]) * an_epoch)
 

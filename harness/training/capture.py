@@ -16,8 +16,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from harness.rewards import RewardCalls, completion_text, weighted_total
 from harness.rewards.faults import FILE as FAULTS
+from harness.rewards.faults import Faults
 from harness.rewards.score import primary_grader
 from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
+from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
 if TYPE_CHECKING:
@@ -28,13 +30,13 @@ class CompletionLog:
     """Collects one generation batch while TRL scores it, then appends it to ``completions.jsonl``.
 
     ``step`` is the 1-based optimizer step that the batch feeds first; a ``group`` is the completions to one question
-    within it.
+    within it. Each process of a job collects its share, and the main one writes all of them in their order.
     """
 
     def __init__(self, directory: Path, eos_token_ids: frozenset[int], rewards: Mapping[str, float]) -> None:
-        self._writer = LineWriter(directory / COMPLETIONS)
+        self._writer = LineWriter(directory / COMPLETIONS) if ranks.is_main() else None
         self._faults = directory / FAULTS
-        self._calls = RewardCalls(rewards, kept=read_json(self._faults))
+        self._calls = RewardCalls(rewards, kept=read_json(self._faults) if ranks.is_main() else None)
         self._eos = eos_token_ids
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
@@ -49,36 +51,43 @@ class CompletionLog:
                 columns = {**columns, "completion_tokens": tokens}  # as in an evaluation, which has no ids
                 self._rewards = self._calls(prompts, completions, columns)
                 self._seen = {"prompts": prompts, "completions": completions, **columns}
-                if self._calls.faults:
-                    write_json(self._faults, self._calls.faults.to_json())
             return self._rewards[name]
 
         noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
         return noted
 
     def write(self, step: int, advantages: Sequence[float], weights: Mapping[str, float]) -> None:
-        """Append the batch that was just scored; ``advantages`` in the order of its completions."""
-        seen, rewards = self._seen, self._rewards
+        """Append the batch that was just scored; ``advantages`` in the order of its completions. Every process of a
+        job has to call it."""
+        rows = [self._row(step, index, advantage, weights) for index, advantage in enumerate(advantages)]
         self._seen, self._rewards = {}, {}
-        for index, advantage in enumerate(advantages):
-            values = {name: rewards[name][index] for name in rewards}
-            ids, text = seen["completion_ids"][index], completion_text(seen["completions"][index])
-            self._writer.append(
-                {
-                    "step": step,
-                    "group": f"{step}/{seen['question_id'][index]}",
-                    "question_id": seen["question_id"][index],
-                    "prompt": seen["prompts"][index],
-                    "completion": text,
-                    "ground_truth": seen["ground_truth"][index],
-                    "status": self._status(text, seen["ground_truth"][index], values, index),
-                    "rewards": values,
-                    "reward": weighted_total(values, weights),
-                    "advantage": advantage,
-                    "completion_tokens": len(ids),
-                    "finish_reason": "stop" if len(ids) and ids[-1] in self._eos else "length",
-                }
-            )
+        shares = ranks.gathered((rows, self._calls.faults))
+        if shares is None or self._writer is None:
+            return
+        for each, _ in shares:
+            for row in each:
+                self._writer.append(row)
+        if faults := _together([each for _, each in shares]):
+            write_json(self._faults, faults.to_json())
+
+    def _row(self, step: int, index: int, advantage: float, weights: Mapping[str, float]) -> dict[str, Any]:
+        seen = self._seen
+        values = {name: self._rewards[name][index] for name in self._rewards}
+        ids, text = seen["completion_ids"][index], completion_text(seen["completions"][index])
+        return {
+            "step": step,
+            "group": f"{step}/{seen['question_id'][index]}",
+            "question_id": seen["question_id"][index],
+            "prompt": seen["prompts"][index],
+            "completion": text,
+            "ground_truth": seen["ground_truth"][index],
+            "status": self._status(text, seen["ground_truth"][index], values, index),
+            "rewards": values,
+            "reward": weighted_total(values, weights),
+            "advantage": advantage,
+            "completion_tokens": len(ids),
+            "finish_reason": "stop" if len(ids) and ids[-1] in self._eos else "length",
+        }
 
     def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:
         """As in a record. What the grader's own reward says already is not judged a second time."""
@@ -88,11 +97,30 @@ class CompletionLog:
         return self._calls.grade(name, grader, completion, str(truth), row).status
 
 
+def _together(several: Sequence[Faults]) -> Faults:
+    """The counts of several processes as one. It is no method of theirs: a change of the rewards' package is one of the
+    graders, and every baseline would have to be recorded anew."""
+    total = Faults()
+    for each in several:
+        for name, asked in each.asked.items():
+            total.ask(name, asked)
+        for name, reasons in each.reasons.items():
+            for reason, (count, first) in reasons.items():
+                total.add(name, reason, count, first)
+        for name, (count, reason) in each.retried.items():
+            known, first_reason = total.retried.get(name, (0, reason))
+            total.retried[name] = known + count, first_reason
+    return total
+
+
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
-    """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches."""
+    """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches.
+
+    In a job of several processes the main one writes.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._writer = LineWriter(directory / METRICS)
+        self._writer = LineWriter(directory / METRICS) if ranks.is_main() else None
         self._progress = directory / PROGRESS
         self._started = time.time()
         self._first_step: int | None = None
@@ -103,6 +131,8 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing
+        if self._writer is None:
+            return
         rewards = [row["reward"] for row in state.log_history if "reward" in row]
         write_json(
             self._progress,
@@ -118,7 +148,8 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
-        self._writer.append({"step": state.global_step, "time": time.time(), **logs})
+        if self._writer is not None:
+            self._writer.append({"step": state.global_step, "time": time.time(), **logs})
 
 
 def forget_after(directory: Path, step: int) -> None:

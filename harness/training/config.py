@@ -34,7 +34,7 @@ def arguments(job: Job, directory: Path, **defaults: Any) -> dict[str, Any]:
 def checkpoint_period(job: Job) -> int:
     """A job can be resumed at steps that are multiples of this: in GRPO where a generation batch is used up, since a
     resumed job starts a new one; anywhere else in SFT and DPO, which sample nothing while they train."""
-    return steps_per_batch(_all(job)) if job.method == "grpo" else 1
+    return steps_per_batch(_all(job), job.processes) if job.method == "grpo" else 1
 
 
 def _a_quarter(job: Job) -> int | float:
@@ -42,9 +42,9 @@ def _a_quarter(job: Job) -> int | float:
     if job.method != "grpo":
         if job.arguments.get("packing"):
             return 0.25  # how many rows there will be only the trainer knows
-        return max(1, round(supervised_steps(_all(job), len(job.rows)) / 4))
+        return max(1, round(supervised_steps(_all(job), len(job.rows), job.processes) / 4))
     period = checkpoint_period(job)
-    return period * max(1, round(optimizer_steps(_all(job), len(job.rows)) / 4 / period))
+    return period * max(1, round(optimizer_steps(_all(job), len(job.rows), job.processes) / 4 / period))
 
 
 def _all(job: Job) -> dict[str, Any]:

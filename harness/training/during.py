@@ -20,6 +20,7 @@ from harness.grading import grade
 from harness.recipe import EvaluateSection
 from harness.records import Record, question_means
 from harness.runs import LineWriter, read_lines
+from harness.training import ranks
 from harness.training.files import EVALUATIONS, report_activity
 from harness.training.spec import as_question
 
@@ -32,7 +33,8 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
     """Appends a line to ``evaluations.jsonl`` before the first step, every ``every_steps``, and after the last one.
 
     With ``keep_best`` the policy of the best line lies in ``best-<step>``. The base policy (step 0) is never chosen,
-    and of equals the earliest is.
+    and of equals the earliest is. The processes of a job share the questions out among them, and the main one
+    saves and writes.
     """
 
     def __init__(self, job: Job, policy: Policy, directory: Path) -> None:
@@ -44,7 +46,7 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
         lines = list(read_lines(directory / EVALUATIONS))
         self._done = {int(line["step"]) for line in lines}
         self._best = max((float(line["accuracy"]) for line in lines if line["step"] > 0), default=-1.0)
-        self._writer = LineWriter(directory / EVALUATIONS)
+        self._writer = LineWriter(directory / EVALUATIONS) if ranks.is_main() else None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
@@ -63,6 +65,8 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint makes the evaluations before it final: weights of an overtaken one are not needed any more."""
+        if self._writer is None:
+            return
         chosen = selected_step(self._directory)
         for folder in best_folders(self._directory):
             if folder != chosen:
@@ -71,14 +75,12 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, step: int) -> None:
         if step in self._done:
             return
-        from harness.policy import generate
-
-        total, records = len(self._questions) * self._decoding.samples_per_question, list[Record]()
-        report_activity(self._directory, f"evaluation, 0/{total} answers")
-        for batch in generate(self._policy, list(self._questions.values()), self._decoding):
-            records += grade(batch, self._questions, self._job.rewards)
-            report_activity(self._directory, f"evaluation, {len(records)}/{total} answers")
+        self._done.add(step)
+        shares = ranks.gathered(self._own_records())
+        if shares is None or self._writer is None:
+            return
         report_activity(self._directory, None)
+        records = [record for share in shares for record in share]
         means = list(question_means(records).values())
         accuracy = sum(means) / len(means) if means else 0.0
         best = step > 0 and accuracy > self._best
@@ -87,7 +89,6 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
             if self._keep_best:
                 self._policy.save(self._directory / ".best")
                 (self._directory / ".best").rename(self._directory / f"best-{step}")
-        self._done.add(step)
         self._writer.append(
             {
                 "step": step,
@@ -97,6 +98,23 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
                 "best": best,
             }
         )
+
+    def _own_records(self) -> list[Record]:
+        """The graded answers to this process's share of the questions."""
+        from harness.policy import generate
+
+        processes = ranks.count()
+        mine = list(self._questions.values())[ranks.rank() :: processes]
+        total, records = len(self._questions) * self._decoding.samples_per_question, list[Record]()
+        self._report(0, total)
+        for batch in generate(self._policy, mine, self._decoding) if mine else ():
+            records += grade(batch, self._questions, self._job.rewards)
+            self._report(min(total, len(records) * processes), total)
+        return records
+
+    def _report(self, answers: int, total: int) -> None:
+        if self._writer is not None:
+            report_activity(self._directory, f"evaluation, {answers}/{total} answers")
 
 
 def best_folders(directory: Path) -> list[int]:

@@ -11,6 +11,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 from trl.extras.profiling import profiling_context
 
+from harness.training import ranks
 from harness.training.callbacks import callbacks
 from harness.training.capture import CompletionLog
 from harness.training.config import arguments
@@ -55,7 +56,8 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         peft_config=adapter(job),
     )
     if reference is not None:
-        shutil.rmtree(reference)  # it is loaded
+        ranks.wait()
+        shutil.rmtree(reference, ignore_errors=True)  # every process has loaded it
     trainer.completion_log, trainer.weights = log, job.rewards
     trainer.shares_prompts = job.sampling == "shared" and can_sample(trainer)
     return trainer
@@ -68,6 +70,6 @@ def _reference(job: Job, policy: Policy, directory: Path) -> Path | None:
     if not job.arguments.get("beta") or job.lora is not None or kind not in ("adapter", "gguf"):
         return None
     folder = directory / "reference"
-    policy.save(folder)
+    ranks.from_main(lambda: policy.save(folder))
     policy.model.config._name_or_path = str(folder)
     return folder

@@ -6,7 +6,6 @@ and the process that asked goes on.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,10 @@ from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal, TrainingError
 from harness.policy.device import visible_gpus
 from harness.policy.threads import calm_threads
+from harness.processes import environment, python_path
 from harness.runs import read_json, write_text
+from harness.training.files import report_activity
+from harness.training.nodes import FAILURES, LAUNCH, Launch, beat, failure_of
 from harness.training.spec import Job
 from harness.training.watch import Watch
 
@@ -68,25 +70,29 @@ def run_job(
 
 def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) -> None:
     calm_threads()
-    # Reward functions of the user's are imported there as here, wherever pytest or the user put them.
-    path = os.pathsep.join([*(entry for entry in sys.path if entry), str(Path.cwd())])
-    environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    environment.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # the log's last lines are for what went wrong
-    if job.device == "cuda":  # the trainer would spread one process over all GPUs that it sees, and GRPO refuses that
-        environment["CUDA_VISIBLE_DEVICES"] = visible_gpus()[0]
+    launch = _start_of(job, directory)
+    around = environment(python_path(), job.device, job.processes)
+    if job.device == "cuda" and launch is None:  # the trainer would spread one process over all GPUs that it sees
+        around["CUDA_VISIBLE_DEVICES"] = visible_gpus()[0]
     command = [sys.executable, "-m", "harness.training.worker", str(directory)]
+    command = [*job.launch.get("prefix", ()), *(command if launch is None else launch.command(directory))]
     watch, hung = Watch(job, directory), None
     with (directory / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
-        )
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=around)
+        except OSError as error:
+            raise TrainingError(f"[launch] prefix: {command[0]!r} cannot be run ({error.strerror})") from None
         try:
             while process.poll() is None:
                 time.sleep(0.2)
+                beat(directory)
                 if state := read_json(directory / "progress.json"):
                     progress(state)
                 for each in watch.findings():
                     finding(each)
+                if launch is not None and (directory / "error.txt").is_file():
+                    process.terminate()  # one process said why it cannot go on: no other try would tell more
+                    process.wait()
                 if (seconds := watch.stalled()) is not None and process.poll() is None:
                     hung = watch.end(process, seconds)
         finally:
@@ -95,6 +101,7 @@ def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) ->
                 process.wait()
             if process.stdin:
                 process.stdin.close()
+            (directory / LAUNCH).unlink(missing_ok=True)
     for each in watch.findings():
         finding(each)
     if hung is not None:
@@ -102,10 +109,26 @@ def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) ->
         write_text(directory / "error.txt", f"{text}\n")
         raise TrainingError(text)
     if process.returncode:
-        raise _failure(directory, process.returncode)
+        raise _failure(job, directory, process.returncode)
 
 
-def _failure(directory: Path, code: int) -> HarnessError:
+def _start_of(job: Job, directory: Path) -> Launch | None:
+    """What the agents of a job of several processes are told; ``None`` for a job of one."""
+    for left in directory.glob(FAILURES):
+        left.unlink()
+    (directory / LAUNCH).unlink(missing_ok=True)
+    if job.processes == 1:
+        return None
+    launch = Launch.of(job)
+    launch.write(directory)
+    if launch.nnodes > 1:
+        others = launch.nnodes - 1
+        how = "the prefix starts them" if launch.prefix else f"run there: rl-harness join {directory.parent.parent}"
+        report_activity(directory, f"waiting for {others} other machine{'s' if others > 1 else ''} ({how})")
+    return launch
+
+
+def _failure(job: Job, directory: Path, code: int) -> HarnessError:
     explained = directory / "error.txt"
     if explained.is_file():
         sentence = explained.read_text(encoding="utf-8").strip()
@@ -114,6 +137,11 @@ def _failure(directory: Path, code: int) -> HarnessError:
     lines = (directory / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
     reached = (read_json(directory / "progress.json") or {}).get("step", 0)
+    first = failure_of(directory)
+    who = "the training job"
+    if first is not None:
+        where = f" on {first['host']}" if job.launch["nnodes"] > 1 else ""
+        who, code = f"process {first['rank']} of the {job.processes} of the training job{where}", first["exitcode"]
     if code < 0:
         how = f"was killed by {signal.Signals(-code).name}"
         if -code == signal.SIGKILL:
@@ -122,8 +150,10 @@ def _failure(directory: Path, code: int) -> HarnessError:
         how = f"ended with exit code {code}"
     if "out of memory" in tail.lower():
         how += ": out of memory; lower per_device_train_batch_size and raise gradient_accumulation_steps"
+    tries = int(job.launch.get("max_restarts", 0)) if first is not None else 0
+    again = f", and all had been started again {tries} time{'s' if tries > 1 else ''}" if tries else ""
     text = (
-        f"the training job {how} after step {reached}; run again to go on from its last checkpoint. "
+        f"{who} {how} after step {reached}{again}; run again to go on from its last checkpoint. "
         f"Last lines of {directory / 'log.txt'}:\n{tail}"
     )
     write_text(explained, without_secrets(text + "\n"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.identity import grading_identity, training_dtype
+from harness.identity import Keys, engine_identity, grading_identity, training_dtype
+from harness.launching import located_arguments, require_processes, shares_weights
 from harness.learning import learning_of, rows_of
 from harness.policy.adapter import base_json
-from harness.recipe import EvaluateSection
-from harness.runs import digest, read_json, run_directories, write_lines
+from harness.recipe import EngineSection, EvaluateSection
+from harness.runs import read_json, write_lines
 from harness.training.arguments import argument_defaults
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     recipe = run.recipe
     if recipe.lora is not None:
         require_peft()
+    require_processes(recipe, run.device, in_process=run.settings.in_process)
     learning = learning_of(run)
     if recipe.data is not None:
         write_lines(directory / "data.jsonl", learning.rows)
@@ -42,7 +45,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         dtype=training_dtype(run.recipe.model.dtype),
         seed=run.seed,
         rewards=run.recipe.rewards,
-        arguments=dict(run.recipe.train.arguments),
+        arguments=located_arguments(recipe),
         rows=learning.rows,
         lora=None if recipe.lora is None else recipe.lora.model_dump(),
         base=None if recipe.lora is None else base_json(run.base, run.fingerprint(run.base)),
@@ -50,7 +53,10 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         health=recipe.health.model_dump(),
         signal=_signal(run),
         during=_during(run),
+        key=run.training_key,
         sampling=run.recipe.engine.sampling,
+        launch=recipe.launch.model_dump(),
+        shares_weights=shares_weights(recipe) is not None,
     )
 
     run.settings.announce(f"{run.id} train", "starting")
@@ -99,20 +105,16 @@ def _signal(run: Run) -> dict[str, Any] | None:
         samples_per_question=int(arguments["num_generations"]),
         batch_size=run.recipe.evaluate.batch_size,
     )
-    key = {
-        "generation": run.generation(run.base, decoding, run.questions.train),
-        "grading": grading_identity(run.recipe, run.questions.train),
-    }
+    # The trainer's weights answer, in its dtype and with the default engine.
+    generation = run.generation(run.base, decoding, run.questions.train)
+    generation |= {"dtype": training_dtype(run.recipe.model.dtype), "engine": engine_identity(EngineSection())}
+    keys = Keys.of(generation, grading_identity(run.recipe, run.questions.train))
     return {
         "limit": limit,
         "questions": run.recipe.health.signal_questions,
         "decoding": decoding.model_dump(),
-        "key": digest(key),
-        "kept": [
-            str((other / "signal").resolve())
-            for other in run_directories(run.settings.runs_dir)
-            if not run.settings.fresh and other != run.directory
-        ],
+        "keys": asdict(keys),
+        "kept": [str((other / stage).resolve()) for other in run.others() for stage in ("signal", "samples")],
     }
 
 

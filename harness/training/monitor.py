@@ -11,15 +11,17 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from harness.rewards import resolve_reward
 from harness.runs import LineWriter, read_json, read_lines
+from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, Tail
-from harness.training.health import Group, History, groups_of, limits, look
+from harness.training.health import CHECKS, Finding, Group, History, groups_of, limits, look
 from harness.training.spec import Job
 
 
 class HealthMonitor(TrainerCallback):  # type: ignore[misc]
     """Looks at the job's own files, so that a resumed job sees what came before. It says each finding once.
 
-    A finding of a check in ``stop_on`` ends the training after its step.
+    A finding of a check in ``stop_on`` ends the training after its step. The main process of a job looks; the others
+    are told whether to stop.
     """
 
     def __init__(self, job: Job, directory: Path) -> None:
@@ -31,7 +33,7 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         self._concentration = signal.get("concentration")
         self._rows = [row for row in read_lines(directory / METRICS) if "loss" in row]
         self._told = {row["check"] for row in read_lines(directory / HEALTH)}
-        self._writer = LineWriter(directory / HEALTH)
+        self._writer = LineWriter(directory / HEALTH) if ranks.is_main() else None
         self._completions = Tail(directory / COMPLETIONS)
         self._groups: list[Group] = []
 
@@ -40,7 +42,15 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if "loss" not in logs:  # the summary after the last step
             return
-        self._rows.append({"step": state.global_step, **logs})
+        found = self._look(state.global_step, logs)
+        if self._stop_on:  # all processes have to stop after the same step
+            control.should_training_stop |= ranks.from_main(lambda: bool(found & self._stop_on))
+
+    def _look(self, step: int, logs: dict[str, Any]) -> set[str]:
+        """Note what the checks find after a step; returns the checks that found something."""
+        if self._writer is None:
+            return set()
+        self._rows.append({"step": step, **logs})
         self._groups += groups_of(self._completions.read())
         history = History(
             rows=self._rows,
@@ -49,10 +59,22 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
             formats=self._formats,
             concentration=float("inf") if self._concentration is None else float(self._concentration),
         )
-        for finding in look(history, self._limits, told=self._told, stop_on=self._stop_on):
+        findings = list(look(history, self._limits, told=self._told, stop_on=self._stop_on))
+        for finding in findings:
             self._writer.append(asdict(finding))
-            self._told.add(finding.check)
-            control.should_training_stop |= finding.check in self._stop_on
+        found = {finding.check for finding in findings}
+        self._told |= found
+        return found
+
+
+def note_restart(job: Job, directory: Path, step: int, restarts: int) -> None:
+    """Say in ``health.jsonl`` that a process died and all of them go on from a checkpoint's step."""
+    check, limit = CHECKS["restart"], limits(job.health.get("limits", {})).get("restart")
+    if limit is None or restarts < limit:
+        return
+    sentence = f"a process of the job died; all {job.processes} go on from step {step} (restart {restarts})"
+    with LineWriter(directory / HEALTH) as writer:
+        writer.append(asdict(Finding("restart", check.key, step, check.level, restarts, limit, sentence)))
 
 
 def stopped_by(job: Job, directory: Path) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """The signal check's work in the training process: sample answers to training questions as GRPO will, and judge them.
 
-The answers are kept in ``signal/`` of the run directory, and found again by content, there or in another run.
+The answers are kept in ``signal/`` of the run directory, and found again by content, there or in another run, where
+the same policy may have sampled them to learn from.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.answers import Answers
 from harness.errors import NoSignal
-from harness.grading import grade
+from harness.identity import Keys
 from harness.recipe import EvaluateSection
-from harness.records import read_records
-from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
+from harness.records import iter_records
+from harness.runs import write_json
 from harness.signal_check import summarise_signal
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
 from harness.training.files import report_activity
@@ -42,10 +44,10 @@ def check_signal(job: Job, policy: Policy, directory: Path) -> dict[str, Any] | 
         if found and (not found["refused"] or count <= found["questions"] or len(job.rows) <= first):
             break
         found = summarise_signal(
-            _answers(job, policy, directory, job.rows[:count]),
+            _answers(job, policy, directory, count),
             generations=generations,
-            groups_per_step=max(1, completions_per_step(asked) // generations),
-            steps=optimizer_steps(asked, len(job.rows)),
+            groups_per_step=max(1, completions_per_step(asked, job.processes) // generations),
+            steps=optimizer_steps(asked, len(job.rows), job.processes),
             limit=limit,
         )
     write_json(directory.parent / "signal.json", found)
@@ -54,24 +56,19 @@ def check_signal(job: Job, policy: Policy, directory: Path) -> dict[str, Any] | 
     return found
 
 
-def _answers(job: Job, policy: Policy, directory: Path, rows: list[dict[str, Any]]) -> list[Record]:
-    from harness.policy import generate
+def _answers(job: Job, policy: Policy, directory: Path, count: int) -> list[Record]:
+    """Graded answers to the first ``count`` training questions."""
+    from harness.policy.engines.local import TransformersEngine
 
     assert job.signal is not None
-    stage, key = directory.parent / "signal", {"key": job.signal["key"]}
-    if read_json(stage / "key.json") != key:
-        others = (Path(other) for other in job.signal["kept"])
-        kept = next((other for other in others if read_json(other / "key.json") == key), None)
-        write_lines(stage / "records.jsonl", [] if kept is None else read_lines(kept / "records.jsonl"))
-        write_json(stage / "key.json", key)
-    decoding = EvaluateSection(**job.signal["decoding"])
-    questions = {row["question_id"]: as_question(row) for row in rows}
-    done = {(record.question_id, record.sample) for record in read_records(stage)}
-    total = len(questions) * decoding.samples_per_question
-    with LineWriter(stage / "records.jsonl") as writer:
-        for batch in generate(policy, list(questions.values()), decoding, skip=done):
-            for record in grade(batch, questions, job.rewards):
-                writer.append(record.to_json())
-                done.add((record.question_id, record.sample))
-            report_activity(directory, f"signal check, {len(done)}/{total} answers")
-    return [record for record in read_records(stage) if record.question_id in questions]
+    stage, decoding = directory.parent / "signal", EvaluateSection(**job.signal["decoding"])
+    questions = [as_question(row) for row in job.rows]
+    asked, keys = questions[:count], Keys(**job.signal["keys"])
+
+    def progress(done: int, total: int) -> None:
+        report_activity(directory, f"signal check, {done}/{total} answers")
+
+    with Answers(stage, questions, job.rewards, decoding, keys, map(Path, job.signal["kept"])) as answers:
+        answers.fill(asked, lambda: TransformersEngine(policy), progress)
+    counted = {question.id for question in asked}
+    return [record for record in iter_records(stage) if record.question_id in counted]

@@ -22,8 +22,9 @@ class Job:
     what its adapter's folder says of the model (:func:`harness.policy.adapter.base_json`). ``sampled`` says what
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
     ``signal`` is the signal check's work and ``during`` that of the evaluation during training
-    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted.
-    ``sampling`` is the recipe's ``[engine] sampling``.
+    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
+    content hash by which other recipes find what is trained. ``sampling`` is the recipe's ``[engine] sampling`` and
+    ``launch`` its ``[launch]``. ``shares_weights`` says that no process holds all weights (FSDP, ZeRO 3).
     """
 
     method: str
@@ -40,7 +41,15 @@ class Job:
     health: dict[str, Any] = field(default_factory=dict)
     signal: dict[str, Any] | None = None
     during: dict[str, Any] | None = None
+    key: str = ""
     sampling: str = "shared"
+    launch: dict[str, Any] = field(default_factory=dict)
+    shares_weights: bool = False
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return int(self.launch.get("nproc_per_node", 1)) * int(self.launch.get("nnodes", 1))
 
     def write(self, directory: Path) -> None:
         write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})

@@ -7,14 +7,18 @@ have to start), it asks the process for its stack and ends it. The finding goes 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
 import sysconfig
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
 
 from harness.runs import LineWriter, read_json, read_lines
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
@@ -62,12 +66,7 @@ class Watch:
 
     def end(self, process: subprocess.Popen[bytes], seconds: float) -> str:
         """End a hung process; the sentence that says where it hung, which is in ``health.jsonl`` too."""
-        log = self._directory / "log.txt"
-        start = log.stat().st_size
-        if hasattr(signal, "SIGUSR1"):
-            process.send_signal(signal.SIGUSR1)
-            time.sleep(STACK_SECONDS)
-        stack = log.read_bytes()[start:].decode("utf-8", errors="replace")
+        stacks = self._stacks(process.pid)
         process.terminate()
         try:
             process.wait(END_SECONDS)
@@ -79,7 +78,7 @@ class Watch:
         sentence = (
             f"no progress for {seconds:.0f} s after step {step}"
             + ("" if usual is None else f", where a step takes {usual:.1f} s")
-            + where_it_hangs(stack)
+            + where_it_hangs(_culprit(stacks))
         )
         check = CHECKS["stall"]
         finding = Finding("stall", check.key, step, check.level, seconds, self._limit or check.limit, sentence)
@@ -87,10 +86,43 @@ class Watch:
             writer.append(asdict(finding))
         return sentence
 
+    def _stacks(self, launched: int) -> list[str]:
+        """What each process of the job says of where it stands, one after another: they share a log."""
+        if not hasattr(signal, "SIGUSR1"):
+            return []
+        log, stacks = self._directory / "log.txt", []
+        for process in _workers(launched):
+            start = log.stat().st_size
+            try:
+                process.send_signal(signal.SIGUSR1)
+            except psutil.Error:
+                continue
+            time.sleep(STACK_SECONDS)
+            stacks.append(log.read_bytes()[start:].decode("utf-8", errors="replace"))
+        return stacks
+
     def _usual_step(self) -> float | None:
         state = read_json(self._directory / PROGRESS) or {}
         steps = (state.get("step") or 0) - (state.get("first_step") or 0)
         return float(state["seconds"]) / steps if steps > 0 else None
+
+
+def _workers(launched: int) -> list[psutil.Process]:
+    """The training processes: the one that was launched, or those that it launched for itself."""
+    with contextlib.suppress(psutil.Error):
+        family = [process := psutil.Process(launched), *process.children(recursive=True)]
+        return [each for each in family if "harness.training.worker" in each.cmdline()[:4]]
+    return []
+
+
+def _culprit(stacks: Sequence[str]) -> str:
+    """The stack of the process that hangs; those that wait for it stand in ``torch.distributed``."""
+    waits = ("torch/distributed/", "harness/training/ranks.py")
+    for stack in stacks:
+        frames = _training_frames(stack)
+        if frames and not any(part in frames[0]["file"] for part in waits):
+            return stack
+    return stacks[0] if stacks else ""
 
 
 def where_it_hangs(stack: str) -> str:
@@ -98,8 +130,7 @@ def where_it_hangs(stack: str) -> str:
 
     Innermost frames come first. Frames of Python itself and of installed packages are no one's mistake.
     """
-    threads = [[found for line in part.splitlines() if (found := _FRAME.match(line))] for part in stack.split("\n\n")]
-    training = next((frames for frames in threads if any(_is_worker(frame) for frame in frames)), [])
+    training = _training_frames(stack)
     if not training:
         return "; it did not say where it hung"
     lines = [f"{frame['file']}:{frame['line']} in {frame['function']}" for frame in training]
@@ -111,6 +142,12 @@ def where_it_hangs(stack: str) -> str:
     ]
     called = f", called from {own[0]}" if own and own[0] != lines[0] else ""
     return f"; it hung in {lines[0]}{called}"
+
+
+def _training_frames(stack: str) -> list[re.Match[str]]:
+    """The frames of the thread that trains, innermost first."""
+    threads = [[found for line in part.splitlines() if (found := _FRAME.match(line))] for part in stack.split("\n\n")]
+    return next((frames for frames in threads if any(_is_worker(frame) for frame in frames)), [])
 
 
 def _is_worker(frame: re.Match[str]) -> bool:

@@ -8,88 +8,145 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.environment import without_secrets
 from harness.errors import HarnessError
+from harness.processes import end_with_parent
 from harness.runs import read_json, read_lines, write_json, write_text
 from harness.training.config import checkpoint_period
+from harness.training.files import report_activity
 from harness.training.spec import Job, as_question
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a job begins: its last whole checkpoint with that one's step, and whether that was the last step."""
+
+    checkpoint: str | None
+    step: int | None
+    finished: bool
 
 
 def train(directory: Path) -> None:
-    """Run the job of a train directory from its last whole checkpoint on, and save the policy to ``final/``."""
+    """Run the job of a train directory from its last whole checkpoint on, and save the policy to ``final/``.
+
+    In a job of several processes each of them calls this; the main one alone writes, and the others wait for it.
+    """
     from transformers import set_seed
-    from transformers.trainer_utils import get_last_checkpoint
 
     from harness.policy import load_policy
     from harness.policy.device import peak_memory
-    from harness.training.capture import forget_after
-    from harness.training.during import selection
-    from harness.training.lora import load_adapter, save_final
+    from harness.training import ranks
+    from harness.training.lora import load_adapter
     from harness.training.monitor import stopped_by
     from harness.training.signal import check_signal
 
     job = Job.read(directory)
-    _drop_unusable_checkpoints(directory, checkpoint_period(job))
+    ranks.start(job)
+    restarts = max(ranks.gathered(_restarts()) or [0])
+    start = ranks.from_main(lambda: _prepare(job, directory, restarts))
+    set_seed(job.seed)
+    started, trainer = time.monotonic(), None
+    whole = start.finished and job.lora is None
+    # What is trained starts as plain weights, also where the base is an adapter.
+    policy = load_policy(str(start.checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
+    if start.finished:
+        steps = start.step or 0
+        if job.lora is not None:
+            load_adapter(policy, Path(str(start.checkpoint)))
+    else:
+        if start.checkpoint is None:
+            ranks.from_main(lambda: check_signal(job, policy, directory))
+        trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
+        started = time.monotonic()
+        trainer.train(resume_from_checkpoint=start.checkpoint)
+        policy.model, steps = trainer.model, trainer.state.global_step
+    seconds = time.monotonic() - started
+    if trainer is not None and job.shares_weights:
+        trainer.save_model(str(directory / ".whole"))  # every process gives its part
+    memory = ranks.gathered(peak_memory(job.device))
+    ranks.from_main(lambda: _save(job, policy, directory, steps))
+    if memory is not None:
+        from harness.training.during import selection
+
+        write_json(
+            directory / "summary.json",
+            {
+                "steps": steps,
+                "resumed_from": start.step,
+                "seconds": seconds,
+                "seconds_per_step": seconds / max(1, steps - (start.step or 0)),
+                **_cost(job, directory),
+                "peak_memory_bytes": max(memory),
+                "stopped": stopped_by(job, directory),
+                "selected": selection(job, directory, steps),
+                "training_key": job.key,
+                **({"processes": job.processes, "restarts": restarts} if job.processes > 1 else {}),
+            },
+        )
+        for kept in (*directory.glob("best-*"), directory / ".whole"):
+            shutil.rmtree(kept, ignore_errors=True)
+    ranks.wait()
+
+
+def _prepare(job: Job, directory: Path, restarts: int) -> _Start:
+    """Make the directory one that a job can begin or go on in. ``restarts``: how often it was started again by now."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    from harness.training.capture import forget_after
+    from harness.training.monitor import note_restart, stopped_by
+
+    shutil.rmtree(directory / ".whole", ignore_errors=True)
+    _drop_unusable_checkpoints(directory, checkpoint_period(job), job.processes)
     checkpoint = get_last_checkpoint(str(directory))
     state = read_json(Path(checkpoint) / "trainer_state.json") if checkpoint else None
-    resumed_from = int(state["global_step"]) if state else None
-    forget_after(directory, resumed_from or 0)
+    step = int(state["global_step"]) if state else None
+    forget_after(directory, step or 0)
+    if restarts:
+        report_activity(directory, f"started again from step {step or 0}")
+        note_restart(job, directory, step or 0, restarts)
     if job.method == "grpo":
         _try_rewards(job)
-    set_seed(job.seed)
-    started = time.monotonic()
     finished = state is not None and (  # killed while the final policy was being saved
         state["global_step"] >= state["max_steps"] or stopped_by(job, directory) is not None
     )
-    whole = finished and job.lora is None
-    # What is trained starts as plain weights, also where the base is an adapter.
-    policy = load_policy(str(checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
-    if finished:
-        steps = resumed_from or 0
-        if job.lora is not None:
-            load_adapter(policy, Path(str(checkpoint)))
-    else:
-        if checkpoint is None:
-            check_signal(job, policy, directory)
-        trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
-        started = time.monotonic()
-        trainer.train(resume_from_checkpoint=checkpoint)
-        policy.model, steps = trainer.model, trainer.state.global_step
-    seconds = time.monotonic() - started
+    return _Start(checkpoint, step, finished)
+
+
+def _restarts() -> int:
+    """How often this machine's agent has started its processes again because one of them died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
+    """Put the trained policy, or the one that was selected, into ``final/``."""
+    from harness.policy import load_policy
+    from harness.training.during import selection
+    from harness.training.lora import load_adapter, save_final
+
     unfinished, final = directory / ".final", directory / "final"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
     selected = selection(job, directory, steps)
     best = None if selected is None else directory / f"best-{selected['step']}"
-    if best is not None and job.lora is not None:
+    parts = directory / ".whole" if (directory / ".whole").is_dir() else None
+    adapter = (best or parts) if job.lora is not None else None
+    if adapter is not None:
         policy = load_policy(job.model, device=job.device, dtype=job.dtype).merged()
-        load_adapter(policy, best)
-    if best is None or job.lora is not None:
+        load_adapter(policy, adapter)
+    if job.lora is not None or (best or parts) is None:
         save_final(job, policy, unfinished)
     else:
-        shutil.copytree(best, unfinished)
+        shutil.copytree(str(best or parts), unfinished)
     unfinished.rename(final)
     (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
-    write_json(
-        directory / "summary.json",
-        {
-            "steps": steps,
-            "resumed_from": resumed_from,
-            "seconds": seconds,
-            "seconds_per_step": seconds / max(1, steps - (resumed_from or 0)),
-            **_cost(job, directory),
-            "peak_memory_bytes": peak_memory(job.device),
-            "stopped": stopped_by(job, directory),
-            "selected": selected,
-        },
-    )
-    for kept in directory.glob("best-*"):
-        shutil.rmtree(kept)
 
 
 def _cost(job: Job, directory: Path) -> dict[str, Any]:
@@ -120,36 +177,30 @@ def _try_rewards(job: Job) -> None:
             raise RewardError(f'reward function "{name}" {reason}')
 
 
-def _drop_unusable_checkpoints(directory: Path, period: int) -> None:
-    """Drop checkpoints that a kill tore (``trainer_state.json`` is written last) or that lie within a generation batch:
-    the trainer would sample that batch's questions again."""
+def _drop_unusable_checkpoints(directory: Path, period: int, processes: int) -> None:
+    """Drop checkpoints that a kill tore (``trainer_state.json`` is written last, but for the random states of other
+    processes) or that lie within a generation batch: the trainer would sample that batch's questions again."""
     for checkpoint in directory.glob("checkpoint-*"):
         state = read_json(checkpoint / "trainer_state.json")
-        if state is None or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
+        torn = processes > 1 and len(list(checkpoint.glob("rng_state_*.pth"))) < processes
+        if state is None or torn or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
             shutil.rmtree(checkpoint)
-
-
-def _end_with_parent() -> None:
-    """The parent holds our standard input open; when it dies, however it dies, the pipe closes and so do we."""
-
-    def watch() -> None:
-        while os.read(0, 1024):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    _end_with_parent()
+    end_with_parent(lambda: os._exit(1))
     if hasattr(signal, "SIGUSR1"):  # the launcher asks a hung job where it stands; the answer goes to the log
         faulthandler.register(signal.SIGUSR1, all_threads=True)
+    explained = directory / "error.txt"
+    if explained.is_file():  # what cannot work is not tried again by an agent that starts us a second time
+        raise SystemExit(2)
     try:
         train(directory)
     except HarnessError as error:
-        # The parent shows this sentence instead of the log.
-        write_text(directory / "error.txt", without_secrets(f"{error}\n"))
+        # The parent shows this sentence instead of the log. The first process to fail knows why.
+        if not explained.is_file():
+            write_text(explained, without_secrets(f"{error}\n"))
         raise SystemExit(2) from None
     sys.stdout.flush()
     sys.stderr.flush()

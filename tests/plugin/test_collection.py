@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 import pytest
 
 IDS = "def test_x(recipe):\n    pass\n"
@@ -51,6 +53,8 @@ def test_marker_with_names_files_and_objects(project):
             "suites/recipes/other.toml": recipe,
             "mine.toml": recipe,
             "test_marked.py": """
+from textwrap import dedent
+
 import pytest
 from harness.recipe import ModelSection, Recipe, TaskSection, TrainSection
 
@@ -97,6 +101,8 @@ def test_own_fixtures_come_first(project):
         **{
             "suites/recipes/wrong.toml": "this is not TOML",
             "test_own.py": """
+from textwrap import dedent
+
 import pytest
 
 @pytest.fixture
@@ -181,6 +187,23 @@ def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
     )
     result = project.pytest("-rs", "--rl-recipe=slow", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
     result.assert_outcomes(passed=3, skipped=1)
+
+
+def test_a_recipe_beside_its_tests_is_asked_for_by_its_file(project):
+    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    tests = """\
+    import pathlib, pytest
+
+    @pytest.mark.rl_recipe(str(pathlib.Path(__file__).with_name("far.toml")))
+    def test_needs_device(device):
+        pass
+    """
+    project.write(**{"apart/far.toml": f'requires = ["request"]\n{recipe}', "apart/test_far": dedent(tests)})
+    result = project.pytest("-rs", "apart")
+    result.assert_outcomes(skipped=1)
+    asked = ["--rl-recipe", "apart/far.toml"]
+    result.stdout.fnmatch_lines([f"*recipe far runs when asked for: {' '.join(asked)}"])
+    project.pytest("apart", *asked).assert_outcomes(passed=1)
 
 
 def test_strict_markers_without_xdist(project):

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from harness.plugin import take_one_gpu
+from harness.plugin import take_gpus
 from harness.policy import device
 
 GPUS = [("GPU-aaaa", None), ("GPU-bbbb", None), ("GPU-cccc", None)]
@@ -41,14 +41,31 @@ def test_a_worker_takes_one(monkeypatch, visible, worker, left):
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    take_one_gpu(worker)
+    take_gpus(worker)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+
+
+@pytest.mark.parametrize(
+    ("worker", "count", "left"),
+    [
+        ("gw0", 2, "GPU-aaaa,GPU-bbbb"),
+        ("gw1", 2, "GPU-aaaa,GPU-bbbb"),  # a third GPU alone is not two
+        ("gw0", 3, "GPU-aaaa,GPU-bbbb,GPU-cccc"),
+        ("gw1", 8, "GPU-aaaa,GPU-bbbb,GPU-cccc"),  # too few: said when they are needed
+        ("gw2", 1, "GPU-cccc"),
+    ],
+)
+def test_a_worker_takes_as_many_as_its_recipes_have_processes(monkeypatch, worker, count, left):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "set so that it is put back")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    take_gpus(worker, count)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == left
 
 
 def test_no_gpu_changes_nothing(monkeypatch):
     monkeypatch.setattr(device, "_nvml_gpus", list)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    take_one_gpu("gw0")
+    take_gpus("gw0")
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
@@ -58,7 +75,7 @@ def test_a_torch_that_has_looked_already_is_left_alone(monkeypatch, initialized,
     torch = types.SimpleNamespace(cuda=types.SimpleNamespace(is_initialized=lambda: initialized))
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    take_one_gpu("gw1")
+    take_gpus("gw1")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == left
 
 

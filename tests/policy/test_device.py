@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import ModelError
 from harness.policy import device
-from harness.policy.device import choose_device, choose_dtype, gpu_for_worker, visible_gpus
+from harness.policy.device import choose_device, choose_dtype, gpus_for_worker, visible_gpus
 
 PLAIN = [("GPU-aaaa-1", None), ("GPU-bbbb-2", None), ("GPU-bbbc-3", None)]
 SPLIT = [("GPU-aaaa-1", ["MIG-1111", "MIG-2222"]), ("GPU-bbbb-2", None)]
@@ -109,18 +109,23 @@ def test_no_nvml_library_is_no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("worker", "visible", "expected"),
+    ("worker", "visible", "count", "expected"),
     [
-        (0, [], None),
-        (5, [], None),
-        (0, ["3", "5"], "3"),
-        (1, ["3", "5"], "5"),
-        (2, ["3", "5"], "3"),
-        (7, ["3", "5"], "5"),
+        (0, "", 1, ""),
+        (5, "", 2, ""),
+        (0, "35", 1, "3"),
+        (1, "35", 1, "5"),
+        (2, "35", 1, "3"),
+        (7, "35", 1, "5"),
+        (0, "3579", 2, "35"),
+        (1, "3579", 2, "79"),
+        (2, "3579", 2, "35"),
+        (1, "357", 2, "35"),  # the last one alone is not two
+        (1, "35", 8, "35"),
     ],
 )
-def test_gpu_for_worker(worker, visible, expected):
-    assert gpu_for_worker(worker, visible) == expected
+def test_gpus_for_worker(worker, visible, count, expected):
+    assert "".join(gpus_for_worker(worker, visible, count)) == expected
 
 
 @pytest.mark.parametrize(

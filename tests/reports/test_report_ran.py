@@ -95,7 +95,26 @@ def test_no_rate_is_made_of_what_was_not_done_here(tmp_path: Path) -> None:
     assert (training.rate, training.note) == (None, "time since step 5, where it was resumed")
 
 
+def test_what_other_runs_gave_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    kept = {"answers": 5, "tokens": 40, "seconds": 72.4, "runs": {"other-0-0": 3, "third-0-0": 2}}
+    for name, more in (("before", {"kept": kept}), ("train", {"source": "other-0-0"})):
+        told = json.loads((run / name / "summary.json").read_text())
+        (run / name / "summary.json").write_text(json.dumps(told | more))
+    before, training, after = ran(read_run(run)).stages
+    note = "5 of 12 answers kept from other-0-0 and 1 more run, which saved about 1\u00a0min 12\u00a0s"
+    assert (before.note, after.note) == (note, "")
+    told = json.loads((run / "before" / "summary.json").read_text())
+    assert before.rate == pytest.approx((told["completion_tokens"] - 40) / 7.25)
+    assert training.note == "trained in other-0-0, which trains the same"
+    assert "trained in other-0-0" in words_of(page_of(run, output=tmp_path))
+
+
 HOSTILE = [
+    {
+        "kept": {"runs": {"<img src=x onerror=alert(1)>": {}}, "answers": "x", "seconds": [], "tokens": None},
+        "source": 3,
+    },
     {"path": 3, "accuracy": "x", "commit": ["a"], "recipe_toml": "torn = [", "versions": 7},
     {"recipe_toml": 4, "accuracy": 1e999, "questions": None},
     {"recipe_toml": "a = 1", "changed": "no", "file": {}},
@@ -106,7 +125,11 @@ HOSTILE = [
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_odd_files_do_no_harm(tmp_path: Path, value: dict[str, Any]) -> None:
-    page = page_of(run_with(tmp_path, baseline=value, overrides=value), output=tmp_path)
+    run = run_with(tmp_path, baseline=value, overrides=value)
+    for name in ("before", "train"):
+        told = json.loads((run / name / "summary.json").read_text())
+        (run / name / "summary.json").write_text(json.dumps(told | value))
+    page = page_of(run, output=tmp_path)
     for harm in ("<img", "<b></th>", "hf_a1a1"):
         assert harm not in page
     assert "2001-02-03 04:05 UTC" in words_of(page), "what can be read is shown"

@@ -123,6 +123,22 @@ def test_an_adapter_is_a_model_to_judge_and_to_train(unmerged, supervised):
     assert run.after().summary["questions"] == 8
 
 
+def test_an_adapter_on_what_another_run_trained_is_found_where_both_were_copied(unmerged, supervised, tmp_path):
+    first = unmerged.trained().model
+    run = supervised("sft", **LORA, **{"model.name": str(first), "lora.merge": False})
+    second = run.trained().model
+    runs = tmp_path / "elsewhere"
+    for model in (first, second):
+        shutil.copytree(model, runs / model.relative_to(run.settings.runs_dir))
+    copied = resolve_model(str(runs / second.relative_to(run.settings.runs_dir)))
+    assert copied.base is not None
+    assert copied.base.path == (runs / first.relative_to(run.settings.runs_dir)).resolve()
+    assert fingerprint(copied) == fingerprint(resolve_model(str(second)))
+    # Alone, it still finds its base by its full name.
+    shutil.rmtree(copied.base.path)
+    assert resolve_model(str(copied.path)).base.path == first.resolve()
+
+
 def test_identity_is_of_base_and_adapter(unmerged, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(unmerged.trained().model, folder)

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.policy.engines import Engine
     from harness.policy.policy import Policy
+    from harness.policy.source import ModelSource
     from harness.recipe import EngineSection
 
 
-def open_engine(engine: EngineSection, policy: Callable[[], Policy]) -> Engine:
-    """The engine of a recipe; ``policy`` loads the model, where the engine wants it loaded by us.
+def open_engine(
+    engine: EngineSection, policy: Callable[[], Policy], source: ModelSource, *, device: str, dtype: str
+) -> Engine:
+    """The engine of a recipe; ``policy`` loads the model ``source``, where the engine wants it loaded by us.
 
     Raises:
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or the engine is not installed.
     """
+    if engine.name == "vllm":
+        from harness.policy.engines.vllm import VllmEngine
+
+        return VllmEngine(source, device=device, dtype=dtype, arguments=engine.arguments)
+    if engine.name == "continuous":
+        from harness.policy.engines.continuous import ContinuousEngine
+
+        return ContinuousEngine(policy(), engine.arguments)
     from harness.policy.engines.local import TransformersEngine
 
     return TransformersEngine(policy())

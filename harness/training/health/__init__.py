@@ -34,7 +34,8 @@ class Check:
     """``key`` is the TRL metric that it reads (``status`` is our own grader's, in ``completions.jsonl``); ``source``
     says where the default limit comes from.
 
-    ``stall`` has no function: a hung process cannot look at itself, so :mod:`harness.training.watch` does.
+    ``stall`` has no function: a hung process cannot look at itself, so :mod:`harness.training.watch` does. Nor has
+    ``restart``: it counts how often a job of several processes was started again, and speaks when one is.
     """
 
     name: str
@@ -157,6 +158,14 @@ CHECKS: Mapping[str, Check] = {
             "fatal",
             "chosen here: 20 times the usual step, and never under stall_seconds: checkpoints and long answers take "
             "less",
+        ),
+        Check(
+            "restart",
+            None,
+            "step",
+            1,
+            "warning",
+            "chosen here: a machine that loses a process once may do so again, so the first is said already",
         ),
     )
 }

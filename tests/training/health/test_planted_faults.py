@@ -99,7 +99,7 @@ def test_planted_fault_is_named(train, fault):
 
 
 def test_every_check_has_a_planted_fault():
-    assert {name for _, checks in PLANTED.values() for name in checks} | {"stall"} == set(CHECKS)
+    assert {name for _, checks in PLANTED.values() for name in checks} | {"stall", "restart"} == set(CHECKS)
 
 
 def test_a_hung_job_is_ended_and_says_where(train):

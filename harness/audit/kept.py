@@ -1,0 +1,50 @@
+"""Audits that were made before, found by content in ``audit.json`` of any run directory.
+
+What decides an audit: the rewards with their parameters and limits, their source, the cases, and the questions whose
+gold answers are tried. One with findings is made again each time, since a busy machine makes some of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.audit.recipe import Audit
+from harness.rewards import Rewards, reward_source
+from harness.runs import digest, read_json
+from harness.tasks import Question
+
+FILE = "audit.json"
+
+
+def audit_key(rewards: Rewards, questions: Sequence[Question]) -> str:
+    """Content hash of everything that decides an audit of these rewards.
+
+    Raises:
+        RewardError: a name does not resolve.
+    """
+    own = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        own.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest(
+        {
+            "audit": own.hexdigest(),
+            "rewards": list(rewards.items()),
+            "settings": rewards.settings(),
+            "sources": {name: reward_source(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},
+            "questions": [[each.id, each.ground_truth] for each in questions],
+        }
+    )
+
+
+def find_audit(key: str, runs: Iterable[Path]) -> Audit | None:
+    """The audit with this key that one of these run directories keeps, if it found nothing wrong."""
+    for run in runs:
+        kept = read_json(run / FILE) or {}
+        if kept.get("key") == key and not kept.get("findings"):
+            try:
+                return Audit.from_json(kept)
+            except (KeyError, TypeError):
+                continue
+    return None

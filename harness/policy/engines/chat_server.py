@@ -1,0 +1,225 @@
+"""An OpenAI-compatible server over HTTP: what it serves, and one answer at a time, asked for again while that may help.
+
+    server = ChatServer("http://localhost:8000/v1")
+    server.model                                                    # "Qwen/Qwen2.5-0.5B-Instruct"
+    server.complete({"messages": [...], "max_tokens": 64})          # {"choices": [...], "usage": {...}}
+
+429, 5xx, cut connections, timeouts and answers that are no JSON are tried again, later each time, or when the server
+says (Retry-After). What cannot get better (a wrong key, an unknown model) is a :class:`~harness.errors.ModelError`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from harness.errors import ModelError
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds before another try; doubled each time
+_LATER = frozenset({408, 409, 425, 429})  # and every 5xx
+_CONNECT_SECONDS = 10.0
+
+
+class Unanswered(Exception):  # noqa: N818 (what became of a request)
+    """One answer could not be had; the text is the reason, in one line and without secrets. ``refused`` says that the
+    server is there and will not answer this one request."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server says of a model under ``/v1/models``; ``None`` where it says nothing. None of it can be checked
+    against weights. ``created`` is the time of the question on some servers, so it identifies nothing."""
+
+    url: str
+    model: str
+    root: str | None = None
+    owned_by: str | None = None
+    created: int | None = None
+    context_length: int | None = None
+
+
+class ChatServer:
+    """A client that many threads may use at once.
+
+    Args:
+        url: base address (:func:`~harness.policy.engines.address.server_url`).
+        model: the served model's id; may be left out where the server serves one.
+        key_env: environment variable that holds the API key. It is sent, and never written down.
+        timeout_seconds: how long the server may be silent before an answer is asked for again.
+        tries: how often one answer is asked for in all.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        *,
+        key_env: str = "OPENAI_API_KEY",
+        timeout_seconds: float = 600.0,
+        tries: int = 5,
+        connections: int = 16,
+    ) -> None:
+        self.url, self._asked_for, self._key_env, self._tries = url, model, key_env, tries
+        self._key = os.environ.get(key_env, "").strip()
+        self._stopped = threading.Event()
+        self._http = httpx2.Client(
+            base_url=url + "/",
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+        )
+
+    def served(self) -> Served:
+        """What the server says of the model.
+
+        Raises:
+            ModelError: the server cannot be reached, refuses the key, or does not serve one model where none is named.
+        """
+        try:
+            listed = self._try("GET", "models")
+        except Unanswered as reason:
+            # Not every server can list what it serves; one that cannot be reached serves nothing.
+            if self._asked_for and str(reason).startswith("HTTP "):
+                return Served(self.url, self._asked_for)
+            raise ModelError(f"{self.url}: {reason}; is it the address of an OpenAI-compatible server?") from None
+        rows = listed.get("data")
+        models = {str(row["id"]): row for row in rows or () if isinstance(row, dict) and "id" in row}
+        if self._asked_for is None and len(models) != 1:
+            some = f"several models ({', '.join(sorted(models)[:10])})" if models else "no model that it would name"
+            raise ModelError(f"{self.url}: serves {some}; name one by [model] name or --rl-model")
+        name = self._asked_for or next(iter(models))
+        row = models.get(name, {})
+        return Served(
+            self.url,
+            name,
+            root=_text(row.get("root")),
+            owned_by=_text(row.get("owned_by")),
+            created=_count(row.get("created")),
+            # vLLM and SGLang say max_model_len; llama.cpp says it under meta
+            context_length=_count(row.get("max_model_len")) or _count((row.get("meta") or {}).get("n_ctx_train")),
+        )
+
+    def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The server's answer to one ``/chat/completions`` request; it has a choice with a message.
+
+        Raises:
+            Unanswered: not after all tries, or the server refuses this one request.
+            ModelError: the server refuses every such request: wrong key, address or model.
+        """
+        return self._try("POST", "chat/completions", body)
+
+    def stop(self) -> None:
+        """End all waiting; requests under way are given up by whoever waits for them."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        self.stop()
+        self._http.close()
+
+    def _try(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        reason = "not asked"
+        for attempt in range(self._tries):
+            wait: float | None = None
+            try:
+                response = self._http.request(method, path, json=body)
+            except httpx2.RequestError as error:
+                reason = self._clean(f"{type(error).__name__}: {error}")
+            else:
+                if response.is_success:
+                    answer = _json(response)
+                    if answer is not None and (body is None or _has_choice(answer)):
+                        return answer
+                    reason = f"no chat completion in the answer: {self._clean(response.text) or 'empty'}"
+                else:
+                    reason, wait = self._refused(response)
+                    if body is None and self._asked_for:
+                        raise Unanswered(reason, refused=True)
+            if attempt + 1 < self._tries:
+                self._wait(attempt, wait, reason)
+        times = "once" if self._tries == 1 else f"{self._tries} times"
+        raise Unanswered(f"{reason} (asked {times})")
+
+    def _refused(self, response: httpx2.Response) -> tuple[str, float | None]:
+        """The reason, and how many seconds the server asks to wait; raises where another try is no use."""
+        status = response.status_code
+        said = self._clean(_message(response))
+        reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if status in (401, 403):
+            state = f"the key in {self._key_env} is refused" if self._key else f"{self._key_env} is not set"
+            raise ModelError(f"{self.url}: {reason}; {state}")
+        if status == 404 and response.request.method == "POST":
+            raise ModelError(f"{self.url}: {reason}; is the model's name as the server knows it?")
+        if status not in _LATER and status < 500:
+            raise Unanswered(reason, refused=True)
+        return reason, _retry_after(response.headers.get("retry-after"))
+
+    def _wait(self, attempt: int, asked: float | None, reason: str) -> None:
+        if asked is not None and asked > LONGEST_WAIT:
+            raise Unanswered(f"{reason}; the server asks to come back in {asked:.0f} s")
+        longest = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
+        # Jitter, so that requests refused together do not come back together.
+        if self._stopped.wait(random.uniform(longest / 2, longest) if asked is None else asked):
+            raise Unanswered(f"{reason}; given up")
+
+    def _clean(self, text: str) -> str:
+        """One line without the key, which some servers repeat."""
+        line = " ".join(text.split())
+        line = line.replace(self._key, "***") if self._key else line
+        return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+def _json(response: httpx2.Response) -> dict[str, Any] | None:
+    try:
+        value = response.json()
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _has_choice(answer: Mapping[str, Any]) -> bool:
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return isinstance(first, dict) and isinstance(first.get("message"), dict)
+
+
+def _message(response: httpx2.Response) -> str:
+    """What an error says: OpenAI's ``error.message``, FastAPI's ``detail``, else the text."""
+    value = _json(response) or {}
+    error = value.get("error", value.get("detail", value.get("message")))
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error) if error else response.text
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None

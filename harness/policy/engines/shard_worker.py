@@ -1,0 +1,67 @@
+"""A process that answers for another: ``python -m harness.policy.engines.shard_worker``.
+
+One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine"}``; each further line is a
+request ``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded,
+and for each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the
+user can mend something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+from harness.processes import end_with_parent
+
+if TYPE_CHECKING:
+    from harness.policy.engines import Engine
+
+
+def main() -> None:
+    end_with_parent(lambda: os._exit(1), reads_input=True)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def tell(message: dict[str, Any]) -> None:
+        output.write(json.dumps(message) + "\n")
+        output.flush()
+
+    try:
+        engine = _open(json.loads(sys.stdin.readline()))
+        tell({"ready": True})
+        for line in sys.stdin:
+            _answer(engine, json.loads(line), tell)
+    except HarnessError as error:
+        tell({"error": str(error), "kind": type(error).__name__})
+        sys.stdin.read()  # until we are closed
+
+
+def _open(opening: dict[str, Any]) -> Engine:
+    from harness.policy import load_policy, resolve_model
+    from harness.policy.engines.opening import open_engine
+    from harness.recipe import EngineSection
+
+    source = replace(resolve_model(opening["model"]), name=opening["name"])
+    where = {"device": opening["device"], "dtype": opening["dtype"]}
+    return open_engine(EngineSection(**opening["engine"]), lambda: load_policy(source, **where), source, **where)
+
+
+def _answer(engine: Engine, asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+    from harness.policy.device import peak_memory
+    from harness.recipe import EvaluateSection
+    from harness.tasks.question import Question
+
+    questions = [Question(**{**row, "prompt": tuple(row["prompt"])}) for row in asked["questions"]]
+    skip = {(question, sample) for question, sample in asked["skip"]}
+    for answers in engine.answer(questions, EvaluateSection(**asked["decoding"]), skip):
+        tell({"answers": [asdict(answer) for answer in answers]})
+    tell({"peak_memory_bytes": peak_memory(engine.device)})
+
+
+if __name__ == "__main__":
+    main()

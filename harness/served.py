@@ -1,0 +1,63 @@
+"""Recipes whose model is served elsewhere (``[model] endpoint``): what is known of it, and what cannot be done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.environment import versions
+from harness.policy.engines.address import server_url
+
+if TYPE_CHECKING:
+    from harness.policy.engines.chat_server import Served
+    from harness.policy.engines.endpoint import EndpointEngine
+    from harness.recipe import Recipe
+
+# Fixtures of the plugin that need weights, or a trained model.
+NEED_WEIGHTS = frozenset({"policy", "trained", "after", "verdicts", "methods"})
+
+
+def refusal(recipe: Recipe) -> str:
+    """What to say where weights are needed."""
+    return (
+        f"recipe {recipe.name}: what {server_url(str(recipe.model.endpoint))} serves cannot be trained or loaded here, "
+        "only asked; evaluate it with suites/test_evaluation.py"
+    )
+
+
+def open_endpoint(recipe: Recipe) -> EndpointEngine:
+    """The engine of such a recipe; keys of ``[engine]`` are its settings.
+
+    Raises:
+        ModelError: the server cannot be reached, refuses the key, or does not serve one model where none is named.
+    """
+    from harness.policy.engines.endpoint import EndpointEngine
+
+    url = server_url(str(recipe.model.endpoint))
+    return EndpointEngine(url, recipe.model.name or None, **recipe.engine.arguments)
+
+
+def served_identity(served: Served) -> dict[str, str]:
+    """What stands for the weights, which nobody here can see: the address and the server's word. Not ``created``: some
+    servers say the time of the question there."""
+    found = {"endpoint": served.url, "served": served.model, "root": served.root, "owned_by": served.owned_by}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def endpoint_identity() -> dict[str, Any]:
+    """The engine's part: how fast it asks and how often it tries again decide nothing."""
+    return {"name": "endpoint", "format": 1, **versions("rl-harness")}
+
+
+def served_environment(served: Served) -> dict[str, Any]:
+    """Rows for a reader of ``environment.json``."""
+    known = {
+        "device": "endpoint",
+        "endpoint": served.url,
+        "served_model": served.model,
+        "served_root": served.root,
+        "served_owned_by": served.owned_by,
+        "served_created": served.created,
+        "served_context_length": served.context_length,
+        "weights": "unknown: the server's word is all there is, and it may serve others under the same name",
+    }
+    return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,96 @@
+"""Contestants get the same weights, threads and memory; what they made of it is written where the report is.
+
+The helpers beside the tests are plain modules; with importlib import mode nobody else makes them importable.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from comparison import Table
+
+    from harness.training.spec import Job
+
+# Before anything here has set a variable: a peer starts as its own users would start it.
+ENVIRONMENT = dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """What every contestant's process starts with: as many threads as this process may use cores, or as the user says.
+
+    How idle threads wait (``OMP_WAIT_POLICY``) is left to each: this project chooses, others keep the default.
+    """
+    from harness.policy.threads import cores
+
+    threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores()))
+    path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    return {**ENVIRONMENT, **quiet, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
+
+
+@pytest.fixture(scope="module")
+def weights(policy, tmp_path_factory) -> Path:
+    """The base model as a plain folder that every contestant loads.
+
+    Its generation config has no more than the ends of an answer: a model's own habits, such as a repetition penalty,
+    would be followed by some and not by others.
+    """
+    from transformers import GenerationConfig
+
+    folder = tmp_path_factory.mktemp("weights")
+    own = policy.model.generation_config
+    ends, pad = sorted(policy.eos_token_ids), policy.tokenizer.pad_token_id
+    policy.model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=pad)
+    try:
+        policy.save(folder)
+    finally:
+        policy.model.generation_config = own
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(rl_run, policy, weights) -> Job:
+    """The recipe's training job on the plain weights, without what comes before the first step."""
+    from harness.identity import training_dtype
+    from harness.learning import learning_of
+    from harness.training.spec import Job
+
+    recipe = rl_run.recipe
+    if recipe.lora is not None:
+        pytest.skip(f"recipe {recipe.name} trains an adapter; these contests are of whole weights")
+    rows = [{**row, "prompt": policy.adapt(row["prompt"])} for row in learning_of(rl_run).rows]
+    return Job(
+        method="grpo",
+        model=str(weights),
+        device=rl_run.device,
+        dtype=training_dtype(recipe.model.dtype),
+        seed=rl_run.seed,
+        rewards=recipe.rewards,
+        arguments={**recipe.train.arguments, "logging_steps": 1},
+        rows=rows,
+        health=recipe.health.model_dump(),
+        sampling=recipe.engine.sampling,
+    )
+
+
+@pytest.fixture
+def publish(pytestconfig, tell) -> Callable[[Table], None]:
+    """Write a table to the terminal, and as Markdown and JSON to ``peers/`` in the report directory."""
+
+    def written(table: Table) -> None:
+        from harness.plugin.options import get_path
+
+        paths = table.write(get_path(pytestconfig, "report-dir") / "peers")
+        tell(table.title, *table.lines(), f"written to {paths[0]} and {paths[1]}")
+
+    return written

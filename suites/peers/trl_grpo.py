@@ -1,0 +1,45 @@
+"""``python trl_grpo.py JOB OUT``: GRPO as a user of TRL alone would write it, with a job's own arguments and questions.
+
+``OUT/metrics.jsonl`` gets a line a logged step, as the harness's job leaves one: TRL's metrics, the step and the time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
+from trl import GRPOConfig, GRPOTrainer
+
+from harness.rewards import resolve_reward
+
+
+class Log(TrainerCallback):
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        with self.file.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": state.global_step, "time": time.time(), **logs}) + "\n")
+
+
+def main() -> None:
+    job, out = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
+    set_seed(job["arguments"]["seed"])
+    trainer = GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=job["dtype"]).to(job["device"]),
+        processing_class=AutoTokenizer.from_pretrained(job["model"]),
+        reward_funcs=[resolve_reward(name) for name in job["rewards"]],
+        args=GRPOConfig(**job["arguments"], output_dir=str(out), reward_weights=list(job["rewards"].values())),
+        train_dataset=Dataset.from_list(job["rows"]),
+        callbacks=[Log(out / "metrics.jsonl")],
+    )
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main()

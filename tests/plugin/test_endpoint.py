@@ -1,0 +1,180 @@
+"""``--rl-endpoint`` as a user meets it: evaluated, never trained; lost answers said and asked again; no key kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.chat_double import Reply, answer, chat_double, models
+
+EVALUATION = (Path(__file__).parents[2] / "suites" / "test_evaluation.py").read_text()
+KEY = "sk-entirely-secret-key"
+
+
+def right(number, body):
+    """Sums are what the recipe asks; a server that always says the same is wrong most of the time."""
+    return answer(r"\boxed{7}")
+
+
+@pytest.fixture
+def served(project):
+    project.write(test_evaluation=EVALUATION)
+    return project
+
+
+def runs(project) -> list[Path]:
+    return sorted((project.path / "rl-runs").glob("*-0-*"))
+
+
+def everything_written(project) -> str:
+    kept = [path for path in project.path.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in kept)
+
+
+def test_a_served_model_is_evaluated_under_its_own_name(served):
+    with chat_double(chat=right, listing=lambda: models("org/served", root="/weights", created=5)) as double:
+        result = served.pytest("--rl-endpoint", double.url, OPENAI_API_KEY=KEY)
+        result.assert_outcomes(passed=1, skipped=1)
+        (run,) = runs(served)
+        again = served.pytest("--rl-endpoint", double.url, "--rl-model", "org/served", OPENAI_API_KEY=KEY)
+        again.assert_outcomes(passed=1, skipped=1)
+        assert set(double.keys) == {f"Bearer {KEY}"}
+        asked = len(double.bodies)
+    identity = json.loads((run / "identity.json").read_text())["generation"]
+    assert identity["model"] == {"endpoint": double.url, "served": "org/served", "root": "/weights"}
+    assert identity["engine"]["name"] == "endpoint"
+    environment = json.loads((run / "environment.json").read_text())
+    assert (environment["served_model"], environment["served_created"]) == ("org/served", 5)
+    assert environment["device"] == "endpoint"
+    assert "unknown" in environment["weights"]
+    records = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
+    assert len(records) == 8
+    assert {each["prompt_tokens"] for each in records} == {11}
+    assert asked == 16, "8 questions and 8 of the canary, and nothing again for the kept run"
+    assert json.loads((run / "before" / "canary.json").read_text())["level"] == "ok"
+    assert KEY not in everything_written(served)
+    assert KEY not in result.stdout.str() + result.stderr.str()
+    page = (served.path / "rl-report").glob("**/*.html")
+    assert any("the server&#39;s word is all there is" in each.read_text() for each in page)
+
+
+def test_a_threshold_judges_the_served_model(served):
+    with chat_double(chat=right) as double:
+        result = served.pytest("--rl-endpoint", double.url, "--rl-set", "gate.min_accuracy=0.9", "-k", "threshold")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*TOO_LOW small-0: *"])
+
+
+def test_a_recipe_may_name_the_server(served):
+    with chat_double(chat=right, listing=lambda: models("a", "b")) as double:
+        recipe = (served.path / "suites/recipes/small.toml").read_text()
+        named = recipe.replace('name = "tiny"', f'name = "b"\nendpoint = "{double.url}"')
+        served.write(**{"suites/recipes/small.toml": f"{named}[engine]\nconcurrency = 3\n"})
+        served.pytest("--rl-recipe", "small").assert_outcomes(passed=1, skipped=1)
+        assert {body["model"] for body in double.bodies} == {"b"}
+        assert double.most_at_once <= 3
+
+
+def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
+    lost = iter(range(2))
+    broken: set[str] = set()
+
+    def chat(number, body):
+        text = body["messages"][-1]["content"]
+        if text in broken or next(lost, None) is not None:
+            broken.add(text)
+            return Reply(400, {"error": {"message": "the prompt is not to my taste"}})
+        return answer(r"\boxed{7}")
+
+    with chat_double(chat=chat) as double:
+        changes = ("--rl-set", "engine.canary=false", "--rl-set", "gate.min_accuracy=0.0")
+        arguments = ("-rs", "--rl-endpoint", double.url, *changes)
+        first = served.pytest(*arguments)
+        first.assert_outcomes(failed=1, skipped=1)
+        said = "2 of 8 answers could not be had: HTTP 400: the prompt is not to my taste (2)"
+        first.stdout.fnmatch_lines([f"*AssertionError: {said}; they are unscored*"])
+        first.stdout.fnmatch_lines([f"*! before: {said}; they are unscored, and the next run asks for them again"])
+        first.stdout.fnmatch_lines(["*INCONCLUSIVE small-0: 2 of 8 answers could not be had; of the others: *"])
+        (run,) = runs(served)
+        summary = json.loads((run / "before" / "summary.json").read_text())
+        assert summary["counts"]["unscored"] == 2
+        assert summary["questions"] == 8
+        pages = [each.read_text() for each in (served.path / "rl-report").glob("**/*.html")]
+        assert any(said in page for page in pages)
+        asked = len(double.bodies)
+        assert asked == 8, "two tests of one session ask once"
+        double.chat = right
+        second = served.pytest(*arguments)
+        second.assert_outcomes(passed=2)
+        assert len(double.bodies) == asked + 2
+    summary = json.loads((run / "before" / "summary.json").read_text())
+    assert (summary["counts"]["unscored"], "unanswered" in summary) == (0, False)
+    rows = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
+    assert len({row["question_id"] for row in rows}) == len(rows) == 8
+    assert not any("error" in row for row in rows)
+
+
+def test_a_server_whose_answers_depend_on_the_batch_is_a_warning(served):
+    """The canary asks again, one at a time; this server then says something else."""
+    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
+        result = served.pytest("--rl-endpoint", double.url)
+    result.assert_outcomes(passed=1, skipped=1)
+    said = "8 of 8 answers differ between one at a time and a batch; only texts can be compared here"
+    result.stdout.fnmatch_lines([f"*! before: canary: {said}*"])
+    pages = [each.read_text() for each in (served.path / "rl-report").glob("**/*.html")]
+    assert any(said in page for page in pages)
+
+
+def test_a_dead_server_is_named(served):
+    with chat_double() as double:
+        url = double.url
+    result = served.pytest("--rl-endpoint", url, "--rl-set", "engine.tries=1")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines([f"*{url}: ConnectError*is it the address of an OpenAI-compatible server?*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize("fixture", ["trained", "after", "policy", "verdicts"])
+def test_what_is_served_is_not_trained(served, fixture):
+    served.write(test_it=f"def test_it({fixture}):\n    assert {fixture}\n")
+    result = served.pytest("--rl-endpoint", "http://localhost:9", "test_it.py")
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(["*recipe small: what http://localhost:9/v1 serves cannot be trained or loaded here*"])
+    result.stdout.fnmatch_lines(["*suites/test_evaluation.py*"])
+
+
+def test_a_served_recipe_among_others_is_skipped_where_it_would_be_trained(served):
+    recipe = (served.path / "suites/recipes/small.toml").read_text()
+    other = recipe.replace('name = "tiny"', 'endpoint = "http://localhost:9"')
+    served.write(**{"suites/recipes/other.toml": other, "test_it": "def test_it(policy):\n    assert policy\n"})
+    result = served.pytest("test_it.py", "-rs")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*recipe other: what http://localhost:9/v1 serves cannot be trained*"])
+
+
+def test_a_plan_asks_nobody(served):
+    result = served.pytest("--rl-endpoint", "http://localhost:9", "--rl-plan")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*model: what is served at http://localhost:9/v1; task: arithmetic"])
+    result.stdout.fnmatch_lines(["*nothing is trained*"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["model.endpoint=localhost:8000"], "*model] endpoint: is no address of a server; write one such as http*"),
+        (["model.endpoint=http://me:hidden@host/v1"], "*endpoint: must hold no user, password or query*"),
+        (["engine.concurency=3"], "*engine] concurency: unknown key of the transformers engine*"),
+        (["model.endpoint=http://h", "engine.concurency=3"], "*concurency: unknown key of an endpoint; did you mean*"),
+        (["model.endpoint=http://h", "engine.concurrency=0"], "*must be a whole number of requests, 1 or more, not 0*"),
+        (["model.endpoint=http://h", "engine.tries=true"], "*tries: must be a whole number, 1 or more, not True*"),
+        (["model.endpoint=http://h", "engine.name=vllm"], "*the server of ?model] endpoint answers, not vllm*"),
+        (["engine.tries=3"], "*unknown key of the transformers engine; it is for ?model] endpoint*"),
+    ],
+)
+def test_mistakes_are_told_at_collection(served, changes, said):
+    result = served.pytest(*(part for each in changes for part in ("--rl-set", each)))
+    assert result.ret == 2
+    result.stdout.fnmatch_lines([said])

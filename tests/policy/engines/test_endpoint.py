@@ -1,0 +1,346 @@
+"""The endpoint engine against a server of ours that misbehaves."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from typing import Any
+
+import pytest
+
+from harness.catalog import find_recipe
+from harness.errors import ModelError, TaskError, TrainingError
+from harness.pipeline import Run, Settings
+from harness.policy.engines import chat_server
+from harness.policy.engines.endpoint import EndpointEngine
+from harness.policy.engines.seeds import answer_seed
+from harness.recipe import EvaluateSection
+from harness.tasks.question import Question
+from tests.chat_double import CUT, HANG, ChatDouble, Reply, answer, chat_double, models
+
+DECODING = EvaluateSection(max_new_tokens=32)
+SAMPLED = EvaluateSection(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _no_key_and_no_patience(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(chat_server, "FIRST_WAIT", 0.01)
+
+
+def some(count: int) -> list[Question]:
+    return [
+        Question(f"t/{n}", f"What is {n}?", "7", "test", prompt=({"role": "user", "content": f"What is {n}?"},))
+        for n in range(count)
+    ]
+
+
+def ask(double: ChatDouble, questions: Any, decoding: EvaluateSection = DECODING, skip: Any = (), **options: Any):
+    engine = EndpointEngine(double.url, **{"timeout_seconds": 1.0, **options})
+    try:
+        return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding, skip) for a in batch}
+    finally:
+        engine.close()
+
+
+def test_an_answer_is_what_the_server_says():
+    with chat_double(chat=lambda number, body: answer("So \\boxed{7}", "length", 40, 32)) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.completion, found.finish_reason) == ("So \\boxed{7}", "length")
+    assert (found.prompt_tokens, found.completion_tokens, found.error) == (40, 32, None)
+    assert found.prompt == some(1)[0].prompt
+
+
+def test_every_setting_is_sent_and_nothing_else():
+    with chat_double() as double:
+        found = ask(double, some(2), SAMPLED)
+    assert set(found) == {("t/0", 0), ("t/0", 1), ("t/1", 0), ("t/1", 1)}
+    body = next(each for each in double.bodies if each["seed"] == answer_seed(3, "t/1", 1))
+    assert body == {
+        "model": "served-model",
+        "messages": [{"role": "user", "content": "What is 1?"}],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "seed": answer_seed(3, "t/1", 1),
+        "max_tokens": 32,
+    }
+    assert len({each["seed"] for each in double.bodies}) == 4
+
+
+def test_what_is_skipped_is_not_asked():
+    with chat_double() as double:
+        assert set(ask(double, some(3), skip=[("t/0", 0), ("t/2", 0)])) == {("t/1", 0)}
+        assert ask(double, some(1), skip=[("t/0", 0)]) == {}
+    assert len(double.bodies) == 1
+
+
+def later(seconds: float) -> str:
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+# What the first requests get; a good answer comes after.
+TROUBLE = {
+    "too many requests": [Reply(429, {"error": {"message": "slow down"}})],
+    "too many requests, with a time to wait": [Reply(429, {}, {"Retry-After": "0.2"})],
+    "a date to wait for": [Reply(503, "", {"Retry-After": later(0)})],
+    "a header that says nothing": [Reply(429, "", {"Retry-After": "soon"})],
+    "server errors": [Reply(500, "oops"), Reply(502, "<html>bad gateway</html>"), Reply(503, {"detail": "loading"})],
+    "cut connections": [CUT, CUT],
+    "silence": [HANG],
+    "no JSON": [Reply(200, "<html>hello</html>")],
+    "torn JSON": [Reply(200, '{"choices": [')],
+    "JSON of another kind": [Reply(200, [1, 2]), Reply(200, {"object": "error"}), Reply(200, {"choices": []})],
+    "everything in turn": [Reply(500, ""), CUT, Reply(200, "?"), Reply(429, "")],
+}
+
+
+@pytest.mark.parametrize("replies", TROUBLE.values(), ids=TROUBLE)
+def test_trouble_that_passes_costs_no_answer(replies):
+    with chat_double(chat=lambda number, body: replies[number] if number < len(replies) else answer()) as double:
+        found = ask(double, some(3))
+    assert {each.completion for each in found.values()} == {r"\boxed{7}"}
+    assert len(double.bodies) == 3 * (len(replies) + 1)
+
+
+def test_the_server_says_how_long_to_wait():
+    at: list[float] = []
+
+    def chat(number: int, body: Any) -> Reply:
+        at.append(time.monotonic())
+        return Reply(429, "", {"Retry-After": "0.4"}) if number == 0 else answer()
+
+    with chat_double(chat=chat) as double:
+        ask(double, some(1))
+    assert at[1] - at[0] >= 0.4
+
+
+LASTING = {
+    "5xx": (
+        lambda: Reply(503, {"error": {"message": "no GPU is free"}}),
+        "HTTP 503: no GPU is free (asked 3 times)",
+        3,
+    ),
+    "refused": (lambda: Reply(400, {"error": {"message": "too long for me"}}), "HTTP 400: too long for me", 1),
+    "detail": (lambda: Reply(422, {"detail": "Unexpected fields"}), "HTTP 422: Unexpected fields", 1),
+    "cut": (lambda: CUT, "RemoteProtocolError", 3),
+    "silent": (lambda: HANG, "ReadTimeout", 3),
+    "no chat": (lambda: Reply(200, {"object": "list"}), "no chat completion in the answer", 3),
+    "withheld": (lambda: answer("", "content_filter"), "finish_reason 'content_filter'", 1),
+    "waits too long": (
+        lambda: Reply(429, "", {"Retry-After": "86400"}),
+        "HTTP 429; the server asks to come back in 86400 s",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "reason", "times"), LASTING.values(), ids=LASTING)
+def test_an_answer_that_cannot_be_had_says_why_and_the_others_are_had(reply, reason, times):
+    def chat(number: int, body: Any) -> Reply | str:
+        return reply() if "1?" in body["messages"][0]["content"] else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(4), tries=3, timeout_seconds=0.3)
+    lost = found["t/1", 0]
+    assert (lost.finish_reason, lost.completion, lost.completion_tokens) == ("error", "", 0)
+    assert reason in (lost.error or "")
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert sum("1?" in body["messages"][0]["content"] for body in double.bodies) == times
+
+
+def test_none_at_all_is_an_error_with_address_and_reason():
+    with chat_double(chat=lambda number, body: Reply(500, "out of memory")) as double:
+        with pytest.raises(
+            ModelError, match=r"served-model.*3 answers in a row could not be had.*500: out of memory"
+        ) as no:
+            ask(double, some(3), tries=2)
+        assert double.url in str(no.value)
+        # with earlier answers kept, it is these few that cannot be had
+        lost = ask(double, some(3), tries=2, skip=[("t/0", 0)])
+    assert [each.finish_reason for each in lost.values()] == ["error", "error"]
+
+
+def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
+    had: list[Any] = []
+    with chat_double(chat=lambda number, body: answer() if len(double.bodies) <= 10 else Reply(500, "gone")) as double:
+        batches = EndpointEngine(double.url, tries=1, concurrency=2).answer(some(500), DECODING)
+        with pytest.raises(ModelError, match=r"8 answers in a row.*500: gone.*10 answers before were had and are kept"):
+            had.extend(each for batch in batches for each in batch)
+        assert len(double.bodies) < 40
+    assert len(had) == 10
+    assert not any(each.error for each in had)
+
+
+def test_a_server_that_refuses_some_is_not_gone():
+    refusal = Reply(400, {"error": {"message": "too long"}})
+    with chat_double(chat=lambda number, body: refusal) as double:
+        lost = ask(double, some(40), concurrency=2, skip=[("t/0", 0)])
+        assert [each.error for each in lost.values()] == ["HTTP 400: too long"] * 39
+        del double.bodies[:]
+        with pytest.raises(ModelError, match=r"in a row could not be had: HTTP 400: too long$"):
+            ask(double, some(400), concurrency=2)
+        assert len(double.bodies) < 20, "nothing was ever had: the others need not be tried"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "OPENAI_API_KEY is not set"),
+        (403, "OPENAI_API_KEY is not set"),
+        (404, "is the model's name as the server"),
+    ],
+)
+def test_what_cannot_get_better_ends_at_once(status, said):
+    with chat_double(chat=lambda number, body: Reply(status, {"error": {"message": "no"}})) as double:
+        with pytest.raises(ModelError, match=f"HTTP {status}: no; .*{said}"):
+            ask(double, some(50), concurrency=4)
+        assert len(double.bodies) <= 8
+
+
+def test_a_key_is_sent_and_never_said(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    repeat = Reply(401, {"error": {"message": "Incorrect API key provided: sk-very-secret"}})
+    with chat_double() as double:
+        ask(double, some(1), key_env="MY_KEY")
+        assert set(double.keys) == {"Bearer sk-very-secret"}
+        double.chat = lambda number, body: repeat
+        with pytest.raises(ModelError, match="the key in MY_KEY is refused") as refused:
+            ask(double, some(1), key_env="MY_KEY")
+    assert "sk-very-secret" not in str(refused.value)
+
+
+def test_without_a_key_none_is_sent():
+    with chat_double() as double:
+        ask(double, some(1))
+    assert set(double.keys) == {None}
+
+
+@pytest.mark.parametrize(
+    ("listing", "name", "said"),
+    [
+        (lambda: models(), None, "serves no model that it would name; name one"),
+        (lambda: models("a", "b"), None, r"serves several models \(a, b\); name one"),
+        (lambda: Reply(404, {}), None, "HTTP 404"),
+        (lambda: Reply(401, {"error": {"message": "who?"}}), "a", "OPENAI_API_KEY is not set"),
+        (lambda: CUT, "a", "is it the address of an OpenAI-compatible server"),
+        (lambda: Reply(200, "<html>"), "a", "is it the address of an OpenAI-compatible server"),
+    ],
+)
+def test_a_server_without_the_model_is_told_before_anything_is_asked(listing, name, said):
+    with chat_double(listing=listing) as double:
+        with pytest.raises(ModelError, match=said) as no:
+            EndpointEngine(double.url, name, tries=2)
+        assert double.url in str(no.value)
+        assert not double.bodies
+
+
+def test_nothing_there_names_the_address():
+    with chat_double() as double:
+        url = double.url
+    with pytest.raises(ModelError, match=f"{url}: ConnectError"):
+        EndpointEngine(url, tries=2)
+
+
+@pytest.mark.parametrize(
+    "listing", [lambda: models("a", "b"), lambda: Reply(404, {}), lambda: models(), lambda: Reply(500, "no cache")]
+)
+def test_a_named_model_needs_no_listing(listing):
+    with chat_double(listing=listing) as double:
+        assert EndpointEngine(double.url, "b").model == "b"
+    assert len(double.keys) == 1
+
+
+def test_what_is_listed_is_kept():
+    more = {"root": "/models/b", "owned_by": "me", "created": 17, "max_model_len": 512}
+    with chat_double(listing=lambda: models("b", **more)) as double:
+        served = EndpointEngine(double.url).served
+    assert (served.model, served.root, served.owned_by, served.created) == ("b", "/models/b", "me", 17)
+    assert served.context_length == 512
+
+
+def test_servers_that_want_max_completion_tokens_get_it():
+    def chat(number: int, body: Any) -> Reply:
+        if "max_tokens" in body:
+            return Reply(400, {"error": {"message": "Unsupported 'max_tokens'. Use 'max_completion_tokens' instead."}})
+        return answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(5), concurrency=1)
+    assert not any(each.error for each in found.values())
+    assert sum("max_tokens" in body for body in double.bodies) == 1
+
+
+def test_top_k_is_sent_where_asked_for_and_a_refusal_says_what_to_write():
+    decoding = SAMPLED.model_copy(update={"top_k": 20})
+    with chat_double() as double:
+        ask(double, some(1), decoding)
+        assert {body["top_k"] for body in double.bodies} == {20}
+        double.chat = lambda number, body: Reply(422, {"detail": "Unexpected fields in the request: {'top_k'}"})
+        with pytest.raises(ModelError, match=r"does not take top_k .*set \[evaluate\] top_k = 0"):
+            ask(double, some(1), decoding)
+
+
+def test_a_server_that_does_not_keep_to_the_length_is_refused():
+    refused = pytest.raises(ModelError, match="gave 200 tokens where 32 at most were asked for")
+    with chat_double(chat=lambda number, body: answer(tokens=200)) as double, refused:
+        ask(double, some(1))
+
+
+@pytest.mark.parametrize(
+    ("content", "completion"),
+    [(None, ""), ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"), ("  x ", "  x ")],
+)
+def test_content_may_have_other_shapes(content, completion):
+    message = {"choices": [{"message": {"content": content}, "finish_reason": None}]}
+    with chat_double(chat=lambda number, body: Reply(200, message)) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.completion, found.finish_reason, found.completion_tokens) == (completion, "stop", 0)
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [("auto", 4), (2, 2), (1, 1)])
+def test_so_many_are_asked_at_once(batch_size, most):
+    def chat(number: int, body: Any) -> Reply:
+        time.sleep(0.05)
+        return answer()
+
+    with chat_double(chat=chat) as double:
+        ask(double, some(12), DECODING.model_copy(update={"batch_size": batch_size}), concurrency=4)
+    assert double.most_at_once == most
+
+
+def test_answers_come_as_they_are_had_and_an_end_does_not_wait():
+    with chat_double(chat=lambda number, body: HANG if "9?" in body["messages"][0]["content"] else answer()) as double:
+        engine = EndpointEngine(double.url, concurrency=2, timeout_seconds=20.0)
+        started = time.monotonic()
+        batches = engine.answer(some(10), DECODING)
+        first = next(batches)
+        batches.close()
+        engine.close()
+        assert time.monotonic() - started < 10
+    assert first
+
+
+def test_a_question_without_a_prompt_is_refused():
+    with chat_double() as double, pytest.raises(TaskError, match="'t/9' has no prompt"):
+        ask(double, [Question("t/9", "", "7", "test")])
+
+
+def test_seeds_are_31_bits_and_one_an_answer():
+    seeds = {answer_seed(seed, f"q/{n}", sample) for seed in range(3) for n in range(50) for sample in range(4)}
+    assert len(seeds) == 600
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_without_pytest_what_is_served_is_not_trained_either(tmp_path):
+    changes = {"model.endpoint": "http://localhost:9", "model.name": "served-model"}
+    run = Run(find_recipe("tiny-arithmetic").override(changes), 0, Settings(runs_dir=tmp_path))
+    for stage in (run.trained, run.after, run.verdicts):
+        with pytest.raises(TrainingError, match="what http://localhost:9/v1 serves cannot be trained"):
+            stage()
+    with chat_double() as double:
+        served = Run(find_recipe("tiny-arithmetic").override({**changes, "model.endpoint": double.url}), 0)
+        with pytest.raises(ModelError, match="cannot be trained or loaded here"):
+            served.policy()
+    assert not list(tmp_path.iterdir())

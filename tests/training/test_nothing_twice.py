@@ -1,0 +1,217 @@
+"""What was trained or answered once is found by what decides it: by other recipes, and where it was copied to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import pipeline
+from harness.catalog import find_recipe
+from harness.pipeline import Run, Settings
+from harness.policy.engines import local
+from harness.runs import read_json, write_json
+from harness.saved import saved_line
+
+SMALL = {
+    "task.train_questions": 24,
+    "task.test_questions": 8,
+    "train.per_device_train_batch_size": 16,
+    "train.num_generations": 4,
+    "train.max_steps": 2,
+    "train.max_completion_length": 24,
+    "evaluate.max_new_tokens": 24,
+    "health.signal_questions": 4,
+    "engine.canary": False,
+    "health.signal": 0.001,
+    "gate.min_improvement": None,  # eight questions could not show it, and would not be asked
+}
+
+
+def make(folder: Path, name: str = "first", fresh: bool = False, session: str = "s", **changes: Any) -> Run:
+    overrides = {**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}}
+    recipe = find_recipe("tiny-arithmetic").override(overrides).model_copy(update={"name": name})
+    return Run(recipe, 0, Settings(runs_dir=folder, in_process=True, fresh=fresh, session=session))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A run with every stage made."""
+    run = make(tmp_path_factory.mktemp("first"))
+    run.verdicts()
+    run.release()
+    return run
+
+
+@pytest.fixture
+def runs(first, tmp_path):
+    """A copy of its runs directory: another path, other inodes, other times."""
+    shutil.copytree(first.settings.runs_dir, tmp_path / "runs", copy_function=shutil.copyfile)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """Training and generating fail the test."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("something was done again")
+
+    def allow(name: str) -> None:
+        monkeypatch.setattr(*{"train": (pipeline, "train"), "generate": (local, "generate")}[name], refuse)
+
+    allow("train")
+    allow("generate")
+
+
+def test_a_copied_directory_has_everything(first, runs, idle):
+    again = make(runs)
+    assert again.directory.name == first.directory.name
+    assert [each.to_json() for each in again.verdicts()] == [each.to_json() for each in first.verdicts()]
+    assert again.trained().metrics == first.trained().metrics
+    assert saved_line(again.saved.values()).startswith("kept: 16 answers of ")
+    assert "2 training steps" in saved_line(again.saved.values())
+    assert saved_line(first.saved.values()) is None
+
+
+def test_keys_hold_no_path(first):
+    keys = [path for path in first.directory.rglob("*.json") if path.name in ("identity.json", "key.json")]
+    assert len(keys) == 4
+    for path in keys:
+        assert str(first.settings.runs_dir) not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other", "gate__min_accuracy": 0.1, "description": "Another description."},
+        {"name": "other", "gate__min_improvement": 0.1, "gate__margin": 0.2},
+        {"name": "other", "evaluate__temperature": 0.5},
+        {"evaluate__max_new_tokens": 30},
+        {"task__test_questions": 12},
+    ],
+)
+def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch, changes):
+    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.fail("trained again"))
+    other = make(runs, **changes)
+    trained = other.trained()
+    assert other.directory.name != first.directory.name
+    assert trained.summary["source"] == first.directory.name
+    assert trained.directory == other.directory / "train"
+    weights = [run.trained().model / "model.safetensors" for run in (first, other)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    for kept in ("metrics", "completions", "health"):
+        assert getattr(trained, kept) == getattr(first.trained(), kept)
+    assert (other.directory / "signal.json").read_bytes() == (first.directory / "signal.json").read_bytes()
+    assert other.saved["train"].steps == 2
+
+
+def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch):
+    asked: list[str] = []
+    generate = local.generate
+
+    def noting(policy, questions, decoding, skip=()):
+        asked.extend(each.id for each in questions if (each.id, 0) not in skip)
+        return generate(policy, questions, decoding, skip)
+
+    monkeypatch.setattr(local, "generate", noting)
+    larger = make(runs, task__test_questions=12)
+    evaluations = larger.before(), larger.after()
+    assert asked == [each.id for each in larger.questions.test[8:]] * 2
+    for stage, made in zip(("before", "after"), evaluations, strict=True):
+        assert made.summary["kept"]["runs"] == {first.directory.name: 8}
+        assert made.records[:8] == getattr(first, stage)().records
+        assert larger.saved[stage].answers == 8
+
+
+@pytest.mark.parametrize("changes", [{"train__learning_rate": 5e-5}, {"task__train_questions": 20}, {"seed": 1}])
+def test_another_training_is_trained(runs, monkeypatch, changes):
+    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    run = make(runs, **{key: value for key, value in changes.items() if key != "seed"})
+    run.seed = changes.get("seed", 0)
+    with pytest.raises(pytest.exit.Exception, match="trained"):
+        run.trained()
+
+
+def test_fresh_uses_what_its_own_session_made(first, runs, monkeypatch):
+    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    with pytest.raises(pytest.exit.Exception):
+        make(runs, "other", fresh=True, session="later").trained()
+    path = runs / first.directory.name / "environment.json"
+    write_json(path, {**read_json(path), "session": "later"})
+    assert make(runs, "other", fresh=True, session="later").trained().summary["source"] == first.directory.name
+
+
+def test_a_kill_while_copying_leaves_nothing_that_counts(first, runs, monkeypatch):
+    other = make(runs, "other")
+    train = other.directory / "train"
+    train.mkdir()
+    (train / "metrics.jsonl").write_text('{"step": 1, "time": 0}\n{"step": 9')
+    (train / "error.txt").write_text("it was killed")
+    copy = shutil.copytree
+
+    def killed(*arguments, **named):
+        copy(*arguments, **named)
+        (train / ".final" / "model.safetensors").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            other.trained()
+    assert not (train / "summary.json").exists()
+    assert not (train / "final").exists()
+    again = make(runs, "other").trained()
+    assert (again.model / "model.safetensors").is_file()
+    assert again.metrics == first.trained().metrics
+    assert not (train / "error.txt").exists()
+
+
+def test_weights_are_not_stored_twice_where_the_file_system_can(runs):
+    other = make(runs, "other")
+    source = runs / other.trained().summary["source"] / "train" / "final" / "model.safetensors"
+    assert (other.trained().model / "model.safetensors").stat().st_ino == source.stat().st_ino
+    assert not list((other.directory / "train").glob("checkpoint-*"))
+
+
+def test_a_policy_that_was_deleted_is_trained_anew(first, runs, monkeypatch):
+    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    shutil.rmtree(runs / first.directory.name / "train" / "final")
+    with pytest.raises(pytest.exit.Exception):
+        make(runs, "other").trained()
+
+
+def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch):
+    """SFT samples the training questions as GRPO's check did, and finds the answers to those that it asked."""
+    changes = {**{key: value for key, value in SMALL.items() if not key.startswith(("train.", "health."))}}
+    changes |= {"data.samples_per_question": 4, "data.max_new_tokens": 24, "train.max_steps": 1}
+    sft = Run(find_recipe("tiny-arithmetic-sft").override(changes), 0, Settings(runs_dir=runs, in_process=True))
+    samples = sft.samples()
+    assert samples.summary["kept"]["runs"] == {first.directory.name: 16}
+    assert samples.generated == 24 * 4 - 16
+    monkeypatch.setattr(local, "generate", lambda *_, **__: pytest.fail("asked again"))
+    check = make(runs, "third", train__learning_rate=5e-5, health__signal_questions=6)
+    assert check.trained().summary["steps"] == 2
+    kept = read_json(check.directory / "signal" / "key.json")["kept"]
+    assert kept["answers"] == 24
+    assert len((check.directory / "signal" / "records.jsonl").read_text().splitlines()) == 24
+
+
+def test_audits_are_kept_by_content(first, runs, monkeypatch):
+    import harness.audit
+
+    made = make(runs)
+    audit = made.audit()
+    monkeypatch.setattr(harness.audit, "audit_rewards", lambda *_: pytest.fail("audited again"))
+    again = make(runs, "other", gate__margin=0.2)
+    assert again.audit() == audit
+    assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")
+    with pytest.raises(pytest.fail.Exception):
+        make(runs, task__test_questions=9).audit()
+    path = made.directory / "audit.json"
+    write_json(path, {**read_json(path), "findings": ["slow"]})
+    (again.directory / "audit.json").unlink()
+    with pytest.raises(pytest.fail.Exception):
+        make(runs).audit()
