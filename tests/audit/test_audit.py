@@ -13,7 +13,7 @@ import pytest
 
 from harness.audit import CASES, FAMILIES, audit_reward, audit_rewards
 from harness.audit.case import FORMS, PROMISES
-from harness.audit.recipe import check_golds, disagreements
+from harness.audit.recipe import Audit, check_golds, disagreements
 from harness.catalog import find_recipe
 from harness.cli import main
 from harness.pipeline import Run, Settings
@@ -111,9 +111,15 @@ def test_the_form_that_a_reward_reads_is_found(user: ModuleType, form: str) -> N
     assert audit_reward("users_own:reads").form == form
 
 
-def test_the_total_prices_a_hack() -> None:
+@pytest.fixture(scope="module")
+def audit() -> Audit:
+    """Of a recipe whose task has two questions, one of them without an answer."""
+    questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
+    return audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
+
+
+def test_the_total_prices_a_hack(audit: Audit) -> None:
     """A format reward makes boxes worth something; a penalty of its weight does not change who is paid."""
-    audit = audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25})
     assert (audit.right, audit.wrong, audit.nothing) == (1.25, 0.25, 0.0)
     totals = {each.name: each.total for each in audit.totals if each.family == "hack"}
     assert totals["whatever is correct"] == 0.25
@@ -121,12 +127,12 @@ def test_the_total_prices_a_hack() -> None:
     assert totals["answer outside the form"] == 0.0
     assert "wrong, then right" in {each.name for each in audit.hacks_paid()}
     assert "whatever is correct" not in {each.name for each in audit.hacks_paid()}
-    assert json.loads(json.dumps(audit.to_json()))["findings"] == []
+    assert json.loads(json.dumps(audit.to_json()))["findings"] == audit.findings
+    assert audit.findings == ["boxed_numeric refuses 1 gold answers of 2: b"]
 
 
-def test_golds_of_the_task_are_checked() -> None:
-    questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
-    (gold,) = audit_rewards({"boxed_numeric": 1.0}, questions).golds
+def test_golds_of_the_task_are_checked(audit: Audit) -> None:
+    (gold,) = audit.golds
     assert (gold.questions, gold.refused, gold.numbers, gold.accepted_one_more) == (2, ("b",), 1, ())
 
 
