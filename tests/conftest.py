@@ -33,3 +33,11 @@ def user() -> Iterator[ModuleType]:
     sys.modules[module.__name__] = module
     yield module
     del sys.modules[module.__name__]
+
+
+@pytest.fixture(scope="module")
+def one_core() -> Iterator[None]:
+    """Processes that tests start compute on one core each: at this size more of them gain nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield

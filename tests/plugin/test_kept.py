@@ -24,7 +24,7 @@ HEAVY = {"torch", "transformers", "trl", "datasets", "accelerate"}
 def first(shared_project):
     """A session of two recipes that differ in their gate and in how many questions they ask."""
     project = shared_project
-    recipe = (project.path / "suites/recipes/small.toml").read_text()
+    recipe = project.small
     other = recipe.replace("test_questions = 8", "test_questions = 12").replace("four steps", "the same steps")
     project.write(**{"suites/recipes/other.toml": other + "\n[gate]\nmin_accuracy = 0.0\n", "test_suite": TESTS})
     return project, project.pytest("-n2", "--dist", "load")

@@ -21,12 +21,7 @@ from harness.tasks.question import Question
 DECODING = EvaluateSection(max_new_tokens=24, temperature=1.0, samples_per_question=2, seed=5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _calm():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from harness.policy import load_policy
 from tests.small_recipes import SUPERVISED
 
 
-@pytest.fixture(autouse=True)
-def _calm(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture(scope="module", autouse=True)
+def _calm(one_core):
+    """For every training here."""
 
 
 @pytest.fixture(scope="session")

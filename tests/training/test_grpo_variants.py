@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from statistics import fmean, stdev
+from statistics import fmean
 
 import pytest
 
 from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
 from tests.small_recipes import GRPO
+from tests.training.advantages import advantages_of
 
 VARIANTS = [
     {"loss_type": "grpo"},
@@ -20,16 +21,6 @@ VARIANTS = [
     {"beta": 0.04},
     {"importance_sampling_level": "sequence"},  # GSPO, Zheng et al. 2025, arXiv:2507.18071
 ]
-
-
-def group_advantages(rows, scale):
-    """Reward less the group's mean, in units of the group's spread, of the batch's, or as it is."""
-    groups = {}
-    for row in rows:
-        groups.setdefault(row["group"], []).append(row["reward"])
-    spread = {"none": lambda _: 1.0, "batch": lambda _: stdev([row["reward"] for row in rows]) + 1e-4}
-    found = spread.get(scale, lambda rewards: stdev(rewards) + 1e-4)
-    return [(row["reward"] - fmean(groups[row["group"]])) / found(groups[row["group"]]) for row in rows]
 
 
 def first_loss(rows, loss_type):
@@ -54,6 +45,6 @@ def test_a_variant_trains(variant, tmp_path):
     assert len(trained.completions) == (16 if "num_iterations" in variant else 32)
     rows = trained.completions[:16]
     assert len({row["reward"] for row in rows}) > 1, "all were paid the same: nothing was compared"
-    advantages = group_advantages(rows, variant.get("scale_rewards"))
+    advantages = advantages_of(rows, variant.get("scale_rewards", "group"))
     assert [row["advantage"] for row in rows] == pytest.approx(advantages, abs=1e-4)
     assert logged[0]["loss"] == pytest.approx(first_loss(rows, variant.get("loss_type")), abs=1e-4)

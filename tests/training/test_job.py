@@ -11,6 +11,7 @@ from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
 from harness.training.spec import Job
 from tests.small_recipes import GRPO
+from tests.training.advantages import advantages_of, by_group
 from tests.training.interrupted import kill_after_checkpoint_2, training_until
 
 SMALL = GRPO | {"train.max_steps": 6, "train.save_steps": 2}
@@ -53,20 +54,11 @@ def test_every_step_and_completion_is_kept(finished):
 
 
 def test_advantages_are_those_of_grpo(finished):
-    """TRL's group advantage, (r - mean) / (std + 1e-4), recomputed from the kept rewards (arXiv:2402.03300, eq. 3)."""
-    groups: dict[str, list[dict]] = {}
-    for row in finished.trained().completions:
-        groups.setdefault(row["group"], []).append(row)
-    assert all(len(group) == 4 for group in groups.values())
-    varied = 0
-    for group in groups.values():
-        rewards = [row["reward"] for row in group]
-        mean = sum(rewards) / 4
-        std = (sum((reward - mean) ** 2 for reward in rewards) / 3) ** 0.5
-        varied += std > 0
-        for row in group:
-            assert row["advantage"] == pytest.approx((row["reward"] - mean) / (std + 1e-4), abs=1e-4)
-    assert varied, "no group had different rewards: nothing was compared"
+    rows = finished.trained().completions
+    groups = by_group(rows).values()
+    assert {len(rewards) for rewards in groups} == {4}
+    assert any(len(set(rewards)) > 1 for rewards in groups), "no group had different rewards: nothing was compared"
+    assert [row["advantage"] for row in rows] == pytest.approx(advantages_of(rows), abs=1e-4)
 
 
 def test_logged_reward_is_the_mean_of_the_kept_ones(finished):

@@ -14,15 +14,10 @@ from harness.pipeline import Run, Settings
 from harness.policy.engines import local
 from harness.runs import read_json, write_json
 from harness.saved import saved_line
+from tests.small_recipes import GRPO
 
-SMALL = {
-    "task.train_questions": 24,
-    "task.test_questions": 8,
-    "train.per_device_train_batch_size": 16,
-    "train.num_generations": 4,
+SMALL = GRPO | {
     "train.max_steps": 2,
-    "train.max_completion_length": 24,
-    "evaluate.max_new_tokens": 24,
     "health.signal_questions": 4,
     "engine.canary": False,
     "health.signal": 0.001,
