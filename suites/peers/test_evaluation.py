@@ -3,8 +3,8 @@
 pytest suites/peers/test_evaluation.py --rl-model SmolLM2-135M-Instruct.Q4_1.gguf --rl-data path/to/gsm8k
 
 All answer the same chat prompts greedily with the same weights, threads and memory, each in a process of its own,
-taking turns. What answers one question at a time is asked a share of the questions each round, since its time is a
-sum over questions; the others are asked all of them.
+taking turns. What answers one question at a time is asked every fourth question, a third of those each round: its time
+is a sum over questions, so that of all is estimated from it by the number of tokens. The others are asked all of them.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from contestant import Contestant
 pytestmark = [pytest.mark.peer, pytest.mark.rl_recipe(str(Path(__file__).with_name("peers-gsm8k.toml")))]
 
 ROUNDS = 3
+ALONE = 4  # one of so many questions is asked one at a time
 SIZES = (8, 16, 32, 64)
 OURS, LOOP, DEFAULT = "rl-harness", "one at a time", "lm-eval, batch size 1 (default)"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``seconds`` by contestant: what each round took, for all questions; ``texts``: each one's answers."""
+    """By contestant: ``seconds``, what each round took, for all questions; ``texts``, its answers by the question's
+    place; ``threads``."""
 
     seconds: dict[str, list[float]]
-    texts: dict[str, list[str]]
+    texts: dict[str, dict[int, str]]
     threads: dict[str, int]
 
 
@@ -61,17 +63,23 @@ def contest(policy, questions, recipe, device, weights, environment, tmp_path_fa
             entries |= {DEFAULT: (theirs, 1), f"lm-eval, batch size {best} (best)": (theirs, best)}
         for number in range(ROUNDS):
             for name, (contestant, size) in entries.items():
-                asked = every[number::ROUNDS] if size == 1 else every
+                asked = every[::ALONE][number::ROUNDS] if size == 1 else every
                 if not asked:
                     continue
                 found = contestant.ask(questions=asked, batch_size=size)
                 took = seconds.setdefault(name, [])
                 took[:] = [sum(took) + found["seconds"]] if size == 1 else [*took, found["seconds"]]
-                known = texts.setdefault(name, [""] * len(every))
-                for place, text in zip(asked, found["texts"], strict=True):
-                    known[place] = text
+                texts.setdefault(name, {}).update(zip(asked, found["texts"], strict=True))
                 threads[name] = found["threads"]
+    for name in (each for each, (_, size) in entries.items() if size == 1):
+        whole, part = (sum(lengths(policy, texts[each])) for each in (OURS, name))
+        seconds[name] = [took * whole / part for took in seconds[name]]
     return Measured({name: seconds[name] for name in dict.fromkeys([*entries, *seconds])}, texts, threads)
+
+
+def lengths(policy, texts):
+    """Tokens of each answer."""
+    return [len(policy.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts.values()]
 
 
 def sizes(questions):
@@ -120,7 +128,8 @@ def differing(contest, policy, questions):
     for number, question in enumerate(questions.test):
         ours = contest.texts[OURS][number]
         for name, differences in found.items():
-            if (theirs := contest.texts[name][number]) != ours:
+            theirs = contest.texts[name].get(number, ours)
+            if theirs != ours:
                 place, gap = parting(policy, policy.encode(question.prompt), ours, theirs)
                 differences.append(Difference(place, gap, gap <= TIES[policy.dtype]))
     return found
@@ -129,17 +138,16 @@ def differing(contest, policy, questions):
 def test_table(contest, differing, policy, questions, recipe, environment, publish):
     """The table of ratios. Nothing is asked of them but that this project is not the slower one."""
     count = len(questions.test)
-    lengths = {
-        name: sum(len(policy.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-        for name, texts in contest.texts.items()
-    }
+    tokens = sum(lengths(policy, contest.texts[OURS]))
     rows = []
     for name, took in contest.seconds.items():
         row = Row(name, [count / seconds for seconds in took])
-        cells = {"tokens/s": f"{lengths[name] / count * row.median:.0f}"} if name in lengths else {}
+        cells = {"tokens/s": f"{tokens / count * row.median:.0f}"} if name in contest.texts else {}
         if name in differing:
             ties = sum(each.tie for each in differing[name])
-            cells["answers that differ"] = f"{len(differing[name])} of {count}, {ties} by a numeric tie"
+            cells["answers that differ"] = (
+                f"{len(differing[name])} of {len(contest.texts[name])}, {ties} by a numeric tie"
+            )
         rows.append(Row(name, row.rounds, cells))
     table = Table(
         title="evaluation beside its peers",
