@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.inner_pytest import REPOSITORY, calm_environment
 
 
 @pytest.mark.parametrize(
@@ -29,6 +28,7 @@ def test_collected(arguments, throughput, peers):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=REPOSITORY,
+        env=calm_environment(),
         capture_output=True,
         text=True,
     )

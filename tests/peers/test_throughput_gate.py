@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.inner_pytest import REPOSITORY, calm_environment
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,9 @@ def session(tmp_path_factory):
     def run(*options):
         places = [f"--benchmark-storage={folder}", f"--rl-runs-dir={folder / 'runs'}", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", "suites/test_throughput.py", "-k", "grading", "--rl-limit=8"]
-        return subprocess.run([*command, *places, *options], cwd=REPOSITORY, capture_output=True, text=True)
+        return subprocess.run(
+            [*command, *places, *options], cwd=REPOSITORY, env=calm_environment(), capture_output=True, text=True
+        )
 
     run.folder = folder
     return run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.inner_pytest import COMMAND, HEAVY, calm_environment
+from tests.inner_pytest import COMMAND, HEAVY, calm_environment
 from tests.small_recipes import small_recipe
 
 SMALL = "suites/recipes/small.toml"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.inner_pytest import HEAVY, REPOSITORY
+from tests.inner_pytest import HEAVY, REPOSITORY
 
 
 def seconds(project, *command: str, cwd: Path) -> float:

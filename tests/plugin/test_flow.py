@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tests.plugin.inner_pytest import REPOSITORY
+from tests.inner_pytest import REPOSITORY
 
 # Beside the reward that counts there is one that notes which process called it, and whether to train.
 COUNTING = """

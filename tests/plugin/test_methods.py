@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.plugin.inner_pytest import HEAVY, REPOSITORY
+from tests.inner_pytest import HEAVY, REPOSITORY
 from tests.small_recipes import small_recipe
 
 SFT = small_recipe("sft")

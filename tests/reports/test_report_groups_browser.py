@@ -166,7 +166,7 @@ def test_without_javascript_the_first_and_last_step_are_there(chromium: Any, run
         line["completion"] for line in lines_at(run, 1)
     ]
     plain.locator("> details > summary").last.click()
-    assert plain.get_by_text(lines_at(run, 12)[0]["completion"], exact=True).first.is_visible()
+    plain.get_by_text(lines_at(run, 12)[0]["completion"], exact=True).locator("visible=true").first.wait_for()
     opened.page.locator(".every-step summary").click()
     assert opened.page.locator(".every-step tbody tr:visible").count() == 12
     assert opened.faults == []

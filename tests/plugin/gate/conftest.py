@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugin.inner_pytest import COMMAND, REPOSITORY, calm_environment
+from tests.inner_pytest import COMMAND, REPOSITORY, calm_environment
 
 MADE_UP = '''
 """Replaces the model and the training job of a process; answers.txt and trainings.txt say what was done."""

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 # What a session that is only collected must not import.
 HEAVY = {"torch", "transformers", "trl", "datasets", "pandas", "scipy.stats", "accelerate", "tokenizers"}
 
