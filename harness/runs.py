@@ -42,27 +42,30 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, bool)) else str(value)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all (temporary name, then rename)."""
-    _write(path, (text,))
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a file whole or not at all (temporary name, then rename). What is not ``durable`` is only for whoever looks
+    on: it need not survive a power cut, and waiting for the disk costs milliseconds."""
+    _write(path, (text,), durable=durable)
 
 
-def _write(path: Path, parts: Iterable[str]) -> None:
+def _write(path: Path, parts: Iterable[str], *, durable: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
     try:
         with temporary.open("x", encoding="utf-8") as file:
             file.writelines(parts)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(plain(value), indent=2) + "\n")
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """``durable`` as in :func:`write_text`."""
+    write_text(path, json.dumps(plain(value), indent=2) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

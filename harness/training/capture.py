@@ -143,6 +143,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
                 "seconds": time.time() - self._started,
                 "reward": rewards[-1] if rewards else None,
             },
+            durable=False,
         )
 
     def on_log(

@@ -16,7 +16,7 @@ PROGRESS = "progress.json"
 def report_activity(directory: Path, text: str | None) -> None:
     """Say in ``progress.json`` what the job does between two steps; it is also what tells that it lives."""
     known = read_json(directory / PROGRESS) or {"step": 0, "first_step": 0, "total": None, "seconds": 0, "reward": None}
-    write_json(directory / PROGRESS, {**known, "activity": text})
+    write_json(directory / PROGRESS, {**known, "activity": text}, durable=False)
 
 
 class Tail:
