@@ -21,7 +21,7 @@ from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, ju
 from harness.recipe_messages import nearest
 from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.faults import Faults
-from harness.runs import read_json
+from harness.runs import read_json, write_json
 from harness.what_ran import keep_held_against
 
 if TYPE_CHECKING:
@@ -47,6 +47,18 @@ def judge(run: Run, gate: str) -> Verdict | None:
     if verdict is None or not verdict.passed or gate == "training":
         return verdict
     return with_ungraded(verdict, run.after().summary)
+
+
+def keep_verdict(run: Run, verdict: Verdict) -> None:
+    """Put a verdict into the run's ``verdicts.json``, in place of an earlier one of its gate."""
+    path = run.directory / "verdicts.json"
+    asked, known = run.recipe.gate.model_dump(), read_json(path) or {}
+    # What was said when the gate asked for something else no longer holds.
+    kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
+    kept[verdict.gate] = verdict.to_json()
+    ordered = [kept[gate] for gate in (*GATES, RECIPE) if gate in kept]
+    own = {"format": 1, "recipe": run.recipe.name, "seed": run.seed, "asked": asked}
+    write_json(path, {**own, "verdicts": ordered})
 
 
 def with_ungraded(verdict: Verdict, summary: Mapping[str, Any]) -> Verdict:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.environment import git_state, without_secrets
-from harness.errors import ModelError, NoSignal, TrainingError
+from harness.errors import NoSignal, TrainingError
 from harness.evaluation import Decided, Evaluation, evaluate
 from harness.gate import Verdict
 from harness.identity import (
@@ -28,14 +28,14 @@ from harness.identity import (
     run_identity,
     training_identity,
 )
-from harness.judging import GATES, RECIPE, decided, judge
+from harness.judging import GATES, decided, judge, keep_verdict
 from harness.kept_training import adopt_training
 from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
-from harness.policy.device import choose_device, choose_dtype, release_memory
+from harness.loaded import Loaded
+from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.policy.threads import calm_threads
 from harness.records import iter_records
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.saved import Saved, saved_answers, saved_steps
@@ -68,8 +68,7 @@ class Run:
         self.settings = settings or Settings()
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
         self._made: dict[str, Evaluation] = {}
-        self._policy: tuple[str, Policy] | None = None
-        self._asked: tuple[str, Engine] | None = None
+        self._loaded = Loaded(recipe, partial(self.settings.say, self.id))
         # Reward functions of the user's are found beside the recipe and in the working directory.
         folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
         sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
@@ -154,11 +153,11 @@ class Run:
 
     def policy(self) -> Policy:
         """The base policy, loaded."""
-        return self._open(self.base)
+        return self._loaded.policy(self.base, self.device)
 
     def engine(self) -> Engine:
         """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
-        return self._engine(self.base)
+        return self._loaded.engine(self.base, self.device)
 
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
@@ -263,25 +262,12 @@ class Run:
         """Let go of the loaded model and its memory, and of the records that were read."""
         for made in self._made.values():
             made.forget()
-        asked, policy = self._asked, self._policy
-        self._asked = self._policy = None
-        if asked is not None:
-            asked[1].close()
-        elif policy is not None:  # collecting garbage costs a twentieth of a second
-            del policy
-            release_memory()
+        self._loaded.release()
 
     def keep(self, verdict: Verdict) -> None:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
-        path = self.directory / "verdicts.json"
         with locked(self.directory):
-            asked, known = self.recipe.gate.model_dump(), read_json(path) or {}
-            # What was said when the gate asked for something else no longer holds.
-            kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
-            kept[verdict.gate] = verdict.to_json()
-            ordered = [kept[gate] for gate in (*GATES, RECIPE) if gate in kept]
-            own = {"format": 1, "recipe": self.recipe.name, "seed": self.seed, "asked": asked}
-            write_json(path, {**own, "verdicts": ordered})
+            keep_verdict(self, verdict)
 
     def located(self, name: str) -> str:
         """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
@@ -290,38 +276,6 @@ class Run:
             if beside.exists():
                 return str(beside.resolve())
         return name
-
-    def _open(self, source: ModelSource) -> Policy:
-        if source.kind == "endpoint":
-            raise ModelError(refusal(self.recipe))
-        calm_threads()
-        from harness.policy import load_policy
-
-        key = str(source.path)
-        if self._policy is None or self._policy[0] != key:
-            self.release()
-            self._policy = key, load_policy(source, device=self.device, dtype=self.recipe.model.dtype)
-        return self._policy[1]
-
-    def _engine(self, source: ModelSource) -> Engine:
-        calm_threads()
-        key = str(source.path)
-        if self._asked is None or self._asked[0] != key:
-            self.release()
-            self._asked = key, self._opened(source)
-        return self._asked[1]
-
-    def _opened(self, source: ModelSource) -> Engine:
-        from harness.policy.engines.opening import open_engine
-        from harness.policy.engines.shards import open_shards
-
-        if source.kind == "endpoint":
-            return open_endpoint(self.recipe)
-        engine, device = self.recipe.engine, self.device
-        dtype = choose_dtype(self.recipe.model.dtype, device)
-        if self.recipe.launch.nproc_per_node > 1:
-            return open_shards(self.recipe, source, device=device, dtype=dtype, say=partial(self.settings.say, self.id))
-        return open_engine(engine, lambda: self._open(source), source, device=device, dtype=dtype)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
@@ -375,7 +329,7 @@ class Run:
                 self.recipe.rewards,
                 decoding,
                 keys,
-                open_engine=lambda: self._engine(source),
+                open_engine=lambda: self._loaded.engine(source, self.device),
                 kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,
@@ -397,15 +351,12 @@ class Run:
         key = canary_key(what, decoding.batch_size)
 
         def ask() -> dict[str, Any]:
-            here = (
-                self.recipe.launch.nproc_per_node == 1
-            )  # else the model is in other processes, on the GPUs that it fills
-            scored = here and source.kind != "endpoint" and self.recipe.engine.name != "vllm"
             greedy = () if decoding.temperature else iter_records(evaluation.directory)
             answered = {each.question_id: each for each in greedy if each.error is None}
-            engine = self._engine(source)
+            engine = self._loaded.engine(source, self.device)
+            policy = self._loaded.policy(source, self.device) if self._loaded.holds_scores(source) else None
             self.settings.announce(f"{self.id} canary", "8 questions one at a time")
-            return run_canary(engine, self._open(source) if scored else None, questions, decoding, answered)
+            return run_canary(engine, policy, questions, decoding, answered)
 
-        loaded = self._asked is not None and self._asked[0] == str(source.path)
-        keep_canary(evaluation.directory, self.settings.runs_dir / ".canary", key, ask if loaded else None)
+        asked = ask if self._loaded.answers(source) else None
+        keep_canary(evaluation.directory, self.settings.runs_dir / ".canary", key, asked)

@@ -351,7 +351,7 @@ def test_evaluations_of_a_run_are_whole(finished):
     assert sorted(row["question_id"] for row in rows) == sorted(each.id for each in finished.questions.test)
     assert before.summary["questions"] == 8
     assert before.summary["peak_memory_bytes"] > 50 * 2**20
-    assert finished._policy is None, "the model was loaded here too, beside the processes that answer"
+    assert finished._loaded._policy is None, "the model was loaded here too, beside the processes that answer"
     canary = read_json(finished.directory / "before" / "canary.json") or {}
     assert canary["questions"] == 8
     assert canary["level"] in ("ok", "texts")
