@@ -24,11 +24,11 @@ from harness.identity import (
     generation_identity,
     grading_identity,
     policy_identity,
-    questions_identity,
     run_identity,
     training_identity,
 )
 from harness.judging import GATES, decided, judge, keep_verdict
+from harness.kept_canary import watch
 from harness.kept_training import adopt_training
 from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
@@ -36,10 +36,9 @@ from harness.lineage import parent_of
 from harness.loaded import Loaded
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
-from harness.records import iter_records
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.saved import Saved, saved_answers, saved_steps
-from harness.served import endpoint_identity, open_endpoint, refusal, served_identity
+from harness.served import open_endpoint, refusal, served_generation
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
@@ -68,7 +67,7 @@ class Run:
         self.settings = settings or Settings()
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
         self._made: dict[str, Evaluation] = {}
-        self._loaded = Loaded(recipe, partial(self.settings.say, self.id))
+        self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
         # Reward functions of the user's are found beside the recipe and in the working directory.
         folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
         sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
@@ -128,6 +127,12 @@ class Run:
             write_what_runs(self, path, identity)
         return path
 
+    @property
+    def opened(self) -> Path | None:
+        """The run directory if it was asked for."""
+        directory: Path | None = self.__dict__.get("directory")
+        return directory
+
     @cached_property
     def _identities(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """What decides the first evaluation's answers, its grades, and the training."""
@@ -153,11 +158,11 @@ class Run:
 
     def policy(self) -> Policy:
         """The base policy, loaded."""
-        return self._loaded.policy(self.base, self.device)
+        return self.loaded.policy(self.base, self.device)
 
     def engine(self) -> Engine:
         """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
-        return self._loaded.engine(self.base, self.device)
+        return self.loaded.engine(self.base, self.device)
 
     def before(self) -> Evaluation:
         """The base policy on the test questions."""
@@ -241,18 +246,16 @@ class Run:
         fetch or train a model for it."""
         made, key = self._audit
         name = self._model_name  # "" where another recipe trains the model
-        if "directory" in self.__dict__ or (name and (name == "tiny" or Path(name).exists())):
+        if self.opened or (name and (name == "tiny" or Path(name).exists())):
             write_json(self.directory / "audit.json", {**made.to_json(), "key": key})
         return made
 
     @cached_property
     def _audit(self) -> tuple[Audit, str]:
-        from harness.audit import audit_key, audit_rewards, find_audit
+        from harness.audit import audit_once
 
         questions = (*self.questions.train, *self.questions.test)
-        key = audit_key(self.recipe.rewards, questions)
-        own = [self.directory] if "directory" in self.__dict__ else []
-        return find_audit(key, chain(own, self.others())) or audit_rewards(self.recipe.rewards, questions), key
+        return audit_once(self.recipe.rewards, questions, chain(filter(None, [self.opened]), self.others()))
 
     @property
     def _model_name(self) -> str:
@@ -262,7 +265,7 @@ class Run:
         """Let go of the loaded model and its memory, and of the records that were read."""
         for made in self._made.values():
             made.forget()
-        self._loaded.release()
+        self.loaded.release()
 
     def keep(self, verdict: Verdict) -> None:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
@@ -286,13 +289,7 @@ class Run:
     ) -> dict[str, Any]:
         """What decides the answers of a policy to these questions, on this run's device."""
         if self.served is not None:
-            return {
-                **questions_identity(questions, decoding),
-                "model": served_identity(self.served),
-                "engine": endpoint_identity(),
-                "device": "endpoint",
-                "dtype": "unknown",
-            }
+            return served_generation(self.served, questions, decoding)
         return generation_identity(
             self.fingerprint(source),
             questions,
@@ -317,7 +314,8 @@ class Run:
         decided: Decided | None = None,
     ) -> Evaluation:
         decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
-        keys = Keys.of(self.generation(source, decoding, questions), grading_identity(self.recipe, questions))
+        identity = self.generation(source, decoding, questions)
+        keys = Keys.of(identity, grading_identity(self.recipe, questions))
         directory = self.directory
         # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
         # others do, a question is at worst asked twice.
@@ -329,34 +327,13 @@ class Run:
                 self.recipe.rewards,
                 decoding,
                 keys,
-                open_engine=lambda: self._loaded.engine(source, self.device),
+                open_engine=lambda: self.loaded.engine(source, self.device),
                 kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 decided=decided,
                 session=self.settings.session,
             )
             if keep and self.recipe.engine.canary:
-                self._watch(made, source, decoding, questions)
+                watch(self, made, source, decoding, questions, identity)
         self.saved.setdefault(stage, saved_answers(made))
         return made
-
-    def _watch(
-        self, evaluation: Evaluation, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
-    ) -> None:
-        """Leave ``canary.json`` beside the answers; questions are asked for it only where they just were."""
-        from harness.policy.engines.canary import canary_key, keep_canary, run_canary
-
-        identity = self.generation(source, decoding, questions)
-        what = {part: identity[part] for part in ("model", "engine", "device", "dtype")}
-        key = canary_key(what, decoding.batch_size)
-
-        def ask() -> dict[str, Any]:
-            greedy = () if decoding.temperature else iter_records(evaluation.directory)
-            answered = {each.question_id: each for each in greedy if each.error is None}
-            engine = self._loaded.engine(source, self.device)
-            policy = self._loaded.policy(source, self.device) if self._loaded.holds_scores(source) else None
-            self.settings.announce(f"{self.id} canary", "8 questions one at a time")
-            return run_canary(engine, policy, questions, decoding, answered)
-
-        asked = ask if self._loaded.answers(source) else None
-        keep_canary(evaluation.directory, self.settings.runs_dir / ".canary", key, asked)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.environment import versions
+from harness.identity import questions_identity
 from harness.policy.engines.address import server_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.policy.engines.chat_server import Served
     from harness.policy.engines.endpoint import EndpointEngine
-    from harness.recipe import Recipe
+    from harness.recipe import EvaluateSection, Recipe
+    from harness.tasks import Question
 
 # Fixtures of the plugin that need weights, or a trained model.
 NEED_WEIGHTS = frozenset({"policy", "trained", "after", "verdicts", "methods"})
@@ -36,16 +40,20 @@ def open_endpoint(recipe: Recipe) -> EndpointEngine:
     return EndpointEngine(url, recipe.model.name or None, **recipe.engine.arguments)
 
 
-def served_identity(served: Served) -> dict[str, str]:
-    """What stands for the weights, which nobody here can see: the address and the server's word. Not ``created``: some
-    servers say the time of the question there."""
-    found = {"endpoint": served.url, "served": served.model, "root": served.root, "owned_by": served.owned_by}
-    return {key: value for key, value in found.items() if value is not None}
+def served_generation(served: Served, questions: Sequence[Question], decoding: EvaluateSection) -> dict[str, Any]:
+    """What decides a served model's answers, as :func:`~harness.identity.generation_identity` says it of one here.
 
-
-def endpoint_identity() -> dict[str, Any]:
-    """The engine's part: how fast it asks and how often it tries again decide nothing."""
-    return {"name": "endpoint", "format": 1, **versions("rl-harness")}
+    The address and the server's word stand for the weights, which nobody here can see; not ``created``: some servers
+    say the time of the question there. How fast the engine asks and how often it tries again decide nothing.
+    """
+    word = {"endpoint": served.url, "served": served.model, "root": served.root, "owned_by": served.owned_by}
+    return {
+        **questions_identity(questions, decoding),
+        "model": {key: value for key, value in word.items() if value is not None},
+        "engine": {"name": "endpoint", "format": 1, **versions("rl-harness")},
+        "device": "endpoint",
+        "dtype": "unknown",
+    }
 
 
 def served_environment(served: Served) -> dict[str, Any]:

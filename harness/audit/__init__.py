@@ -10,7 +10,7 @@ The cases are tables, a file a family: :mod:`harness.audit.gold`, ``near_misses`
 """
 
 from harness.audit.case import CASES, FAMILIES, Case
-from harness.audit.kept import audit_key, find_audit
+from harness.audit.kept import audit_once
 from harness.audit.recipe import Audit, audit_rewards
 from harness.audit.reward import Outcome, RewardAudit, audit_reward
 
@@ -21,8 +21,7 @@ __all__ = [
     "Case",
     "Outcome",
     "RewardAudit",
-    "audit_key",
+    "audit_once",
     "audit_reward",
     "audit_rewards",
-    "find_audit",
 ]

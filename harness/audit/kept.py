@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.audit.recipe import Audit
+from harness.audit.recipe import Audit, audit_rewards
 from harness.rewards import Rewards, reward_source
 from harness.runs import digest, read_json
 from harness.tasks import Question
@@ -36,6 +36,12 @@ def audit_key(rewards: Rewards, questions: Sequence[Question]) -> str:
             "questions": [[each.id, each.ground_truth] for each in questions],
         }
     )
+
+
+def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[Path]) -> tuple[Audit, str]:
+    """The audit of these rewards, from one of these run directories or made now, and its key."""
+    key = audit_key(rewards, questions)
+    return find_audit(key, runs) or audit_rewards(rewards, questions), key
 
 
 def find_audit(key: str, runs: Iterable[Path]) -> Audit | None:

@@ -27,7 +27,7 @@ from harness.plugin.fixtures import (
     verdicts,
 )
 from harness.plugin.options import add_options, get_option
-from harness.plugin.session import SESSION, Session, opened_directory, session_of
+from harness.plugin.session import SESSION, Session, session_of
 from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     for parameter in _parameters(item):
         run = session_of(item.config).find_run(*parameter)
-        directory = opened_directory(run) if run else None
+        directory = run.opened if run else None
         if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
             for stage, saved in run.saved.items():

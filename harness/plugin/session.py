@@ -10,7 +10,6 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,9 +251,3 @@ class Session:
 
 def session_of(config: pytest.Config) -> Session:
     return config.stash[SESSION]
-
-
-def opened_directory(run: Run) -> Path | None:
-    """A run's directory if some test has opened it."""
-    directory: Path | None = run.__dict__.get("directory")
-    return directory

@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+CHECKPOINT_2 = "checkpoint-2/trainer_state.json"  # the last file of a checkpoint
+
 TRAIN = """
 import json, sys
 from pathlib import Path
@@ -32,17 +34,30 @@ class Training:
     job: psutil.Process
     folder: Path
 
+    def ranks(self) -> dict[int, psutil.Process]:
+        """The processes of a job of several, by rank."""
+        workers = [each for each in self.family() if "harness.training.worker" in each.cmdline()[:5]]
+        return {int(each.environ()["RANK"]): each for each in workers}
+
+    def family(self) -> list[psutil.Process]:
+        """All processes that the asker started, and they in turn."""
+        return psutil.Process(self.asker.pid).children(recursive=True)
+
+
+def start_training(recipe: str, changes: dict[str, Any], runs_dir: Path) -> subprocess.Popen[bytes]:
+    """Start to train; what is told goes to ``told.txt``."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", TRAIN, recipe, json.dumps(changes), str(runs_dir)]
+    with (runs_dir / "told.txt").open("wb") as stderr:
+        return subprocess.Popen(command, stderr=stderr)
+
 
 def training_until(file: str, recipe: str, changes: dict[str, Any], runs_dir: Path) -> Training:
-    """Start to train and wait until ``file`` is in the run's folder ``train``; what is told goes to ``told.txt``."""
-    runs_dir.mkdir(parents=True, exist_ok=True)
-    told = runs_dir / "told.txt"
-    command = [sys.executable, "-c", TRAIN, recipe, json.dumps(changes), str(runs_dir)]
-    with told.open("wb") as stderr:
-        asker = subprocess.Popen(command, stderr=stderr)
+    """Start to train and wait until ``file`` is in the run's folder ``train``."""
+    asker = start_training(recipe, changes, runs_dir)
     deadline = time.monotonic() + 240
     while not (found := list(runs_dir.glob(f"*/train/{file}"))):
-        assert asker.poll() is None, told.read_text()
+        assert asker.poll() is None, told(runs_dir)
         assert time.monotonic() < deadline
         time.sleep(0.01)
     (job,) = psutil.Process(asker.pid).children()
@@ -50,10 +65,15 @@ def training_until(file: str, recipe: str, changes: dict[str, Any], runs_dir: Pa
     return Training(asker, job, folder)
 
 
+def told(runs_dir: Path) -> str:
+    """What the process that asked said on its standard error."""
+    return (runs_dir / "told.txt").read_text()
+
+
 def kill_after_checkpoint_2(recipe: str, changes: dict[str, Any], runs_dir: Path) -> None:
     """SIGKILL to a job that has left a checkpoint: the process that asked fails in words, and nothing is finished."""
-    training = training_until("checkpoint-2/trainer_state.json", recipe, changes, runs_dir)
+    training = training_until(CHECKPOINT_2, recipe, changes, runs_dir)
     training.job.send_signal(signal.SIGKILL)
     assert training.asker.wait(60) != 0
-    assert "killed by SIGKILL" in (runs_dir / "told.txt").read_text()
+    assert "killed by SIGKILL" in told(runs_dir)
     assert not (training.folder / "summary.json").exists()

@@ -13,12 +13,10 @@ the weights. Set ``[engine] canary = false`` to leave it out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.runs import digest, read_json, write_json
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from harness.records import Generation
     from harness.tasks.question import Question
 
-FILE = "canary.json"
 QUESTIONS = 8
 MOST_TOKENS = 24
 _TOGETHER = 64  # questions of a batch where nobody says its size and the evaluation's own answers are sampled ones
@@ -35,27 +32,6 @@ _TOGETHER = 64  # questions of a batch where nobody says its size and the evalua
 # Differences of log-probabilities, by dtype of the weights. Scores of 16 to 32 lie 2e-6, 0.016 and 0.125 apart in
 # these, and each is a sum of sums.
 TIES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
-
-
-def canary_key(identity: Mapping[str, Any], size: int | str) -> str:
-    """What a canary's result holds for: everything about a model but its weights, and what answers how. ``identity``
-    has the parts ``model``, ``engine``, ``device`` and ``dtype`` of an evaluation's."""
-    shape = {key: value for key, value in identity["model"].items() if key != "weights"}
-    return digest([{**identity, "model": shape}, size])[:16]
-
-
-def keep_canary(stage: Path, store: Path, key: str, ask: Callable[[], dict[str, Any]] | None) -> None:
-    """Leave ``canary.json`` in a stage directory: what ``store`` has under ``key``, or what ``ask`` finds now, which is
-    then stored. Without ``ask`` (nothing was generated) only what is known is written."""
-    if (stage / FILE).is_file():
-        return
-    known = read_json(store / f"{key}.json")
-    if known is None and ask is not None:
-        known = ask()
-        if known["level"] != "unknown":
-            write_json(store / f"{key}.json", known)
-    if known is not None:
-        write_json(stage / FILE, known)
 
 
 def chosen(questions: Sequence[Question]) -> list[Question]:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from harness.errors import ModelError
+from harness.kept_canary import canary_key, keep_canary
 from harness.policy.engines import canary
-from harness.policy.engines.canary import canary_key, chosen, keep_canary, parting, run_canary
+from harness.policy.engines.canary import chosen, parting, run_canary
 from harness.policy.engines.local import TransformersEngine
 from harness.recipe import EvaluateSection
 from harness.tasks.question import Question

@@ -11,38 +11,16 @@ import pytest
 from harness.catalog import find_recipe
 from harness.errors import ModelError, TaskError, TrainingError
 from harness.pipeline import Run, Settings
-from harness.policy.engines import chat_server
 from harness.policy.engines.endpoint import EndpointEngine
 from harness.policy.engines.seeds import answer_seed
 from harness.recipe import EvaluateSection
 from harness.tasks.question import Question
-from tests.chat_double import CUT, HANG, ChatDouble, Reply, answer, chat_double, models
+from tests.chat_double import CUT, HANG, Reply, answer, chat_double
+from tests.policy.engines.asking import DECODING, ask, some
 
-DECODING = EvaluateSection(max_new_tokens=32)
+pytestmark = pytest.mark.usefixtures("impatient")
+
 SAMPLED = EvaluateSection(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
-
-
-@pytest.fixture(autouse=True)
-def _no_key_and_no_patience(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(chat_server, "FIRST_WAIT", 0.01)
-
-
-def some(count: int) -> list[Question]:
-    return [
-        Question(f"t/{n}", f"What is {n}?", "7", "test", prompt=({"role": "user", "content": f"What is {n}?"},))
-        for n in range(count)
-    ]
-
-
-def ask(double: ChatDouble, questions: Any, decoding: EvaluateSection = DECODING, skip: Any = (), **options: Any):
-    engine = EndpointEngine(double.url, **{"timeout_seconds": 1.0, **options})
-    try:
-        return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding, skip) for a in batch}
-    finally:
-        engine.close()
 
 
 def test_an_answer_is_what_the_server_says():
@@ -197,67 +175,6 @@ def test_what_cannot_get_better_ends_at_once(status, said):
         with pytest.raises(ModelError, match=f"HTTP {status}: no; .*{said}"):
             ask(double, some(50), concurrency=4)
         assert len(double.bodies) <= 8
-
-
-def test_a_key_is_sent_and_never_said(monkeypatch):
-    monkeypatch.setenv("MY_KEY", "sk-very-secret")
-    repeat = Reply(401, {"error": {"message": "Incorrect API key provided: sk-very-secret"}})
-    with chat_double() as double:
-        ask(double, some(1), key_env="MY_KEY")
-        assert set(double.keys) == {"Bearer sk-very-secret"}
-        double.chat = lambda number, body: repeat
-        with pytest.raises(ModelError, match="the key in MY_KEY is refused") as refused:
-            ask(double, some(1), key_env="MY_KEY")
-    assert "sk-very-secret" not in str(refused.value)
-
-
-def test_without_a_key_none_is_sent():
-    with chat_double() as double:
-        ask(double, some(1))
-    assert set(double.keys) == {None}
-
-
-@pytest.mark.parametrize(
-    ("listing", "name", "said"),
-    [
-        (lambda: models(), None, "serves no model that it would name; name one"),
-        (lambda: models("a", "b"), None, r"serves several models \(a, b\); name one"),
-        (lambda: Reply(404, {}), None, "HTTP 404"),
-        (lambda: Reply(401, {"error": {"message": "who?"}}), "a", "OPENAI_API_KEY is not set"),
-        (lambda: CUT, "a", "is it the address of an OpenAI-compatible server"),
-        (lambda: Reply(200, "<html>"), "a", "is it the address of an OpenAI-compatible server"),
-    ],
-)
-def test_a_server_without_the_model_is_told_before_anything_is_asked(listing, name, said):
-    with chat_double(listing=listing) as double:
-        with pytest.raises(ModelError, match=said) as no:
-            EndpointEngine(double.url, name, tries=2)
-        assert double.url in str(no.value)
-        assert not double.bodies
-
-
-def test_nothing_there_names_the_address():
-    with chat_double() as double:
-        url = double.url
-    with pytest.raises(ModelError, match=f"{url}: ConnectError"):
-        EndpointEngine(url, tries=2)
-
-
-@pytest.mark.parametrize(
-    "listing", [lambda: models("a", "b"), lambda: Reply(404, {}), lambda: models(), lambda: Reply(500, "no cache")]
-)
-def test_a_named_model_needs_no_listing(listing):
-    with chat_double(listing=listing) as double:
-        assert EndpointEngine(double.url, "b").model == "b"
-    assert len(double.keys) == 1
-
-
-def test_what_is_listed_is_kept():
-    more = {"root": "/models/b", "owned_by": "me", "created": 17, "max_model_len": 512}
-    with chat_double(listing=lambda: models("b", **more)) as double:
-        served = EndpointEngine(double.url).served
-    assert (served.model, served.root, served.owned_by, served.created) == ("b", "/models/b", "me", 17)
-    assert served.context_length == 512
 
 
 def test_servers_that_want_max_completion_tokens_get_it():
