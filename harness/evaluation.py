@@ -9,14 +9,13 @@ an evaluation holds no texts unless :attr:`Evaluation.records` is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.answers import Answers
 from harness.errors import TaskError
-from harness.gate.sequential import look_size
 from harness.grading import summarise
 from harness.identity import Keys
 from harness.metrics import at_k
@@ -31,7 +30,14 @@ if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
 
 
-Decided = Callable[[Mapping[str, float], int], bool]
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """When asking may end before every question is asked: after one of ``stops`` questions, where ``decided(share
+    correct by question id, questions asked so far)`` says that the verdict is known. All questions are the last stop.
+    """
+
+    stops: Sequence[int]
+    decided: Callable[[Mapping[str, float], int], bool]
 
 
 class Evaluation:
@@ -108,7 +114,7 @@ def evaluate(
     open_engine: Callable[[], Engine],
     kept_stages: Iterable[Path] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
-    decided: Decided | None = None,
+    early: EarlyStop | None = None,
     session: str | None = None,
 ) -> Evaluation:
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
@@ -118,23 +124,20 @@ def evaluate(
         kept_stages: stage directories of other runs; answers to the same questions with the same keys are copied
             from them, and only the others are asked for.
         progress: called with completions done and in all, after each batch.
-        decided: asks the questions in their order, a look at a time, and stops where ``decided(share correct by
-            question id, questions asked so far)`` says that the verdict is known. ``None`` asks all.
+        early: asks the questions in their order, up to where the verdict is known; ``None`` asks all.
         session: answers that could not be had are asked for again, but not twice by one session.
     """
     order = [question.id for question in questions]
-    if _is_complete(stage, keys, decided, session):
+    if _is_complete(stage, keys, early, session):
         return Evaluation(stage, order)
-    asked = 0
     with Answers(stage, questions, rewards, decoding, keys, kept_stages) as answers:
-        while asked < len(questions):
-            asked = len(questions) if decided is None else min(asked + look_size(len(questions)), len(questions))
+        for asked in early.stops if early else [len(questions)]:
             answers.fill(questions[:asked], open_engine, progress)
-            if decided is not None and decided(answers.means(), asked):
+            if early and early.decided(answers.means(), asked):
                 break
     counted = set(order[:asked])
     records = (record for record in iter_records(stage) if record.question_id in counted)
-    summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=decided is not None)
+    summary = summarise(records, order[:asked], decoding.samples_per_question, in_looks=early is not None)
     if summary.counts["unscored"] == sum(summary.counts.values()):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
     known = read_json(stage / "summary.json") or {}
@@ -175,7 +178,7 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
         write_json(stage / "summary.json", {**known, **summary.to_json(), "grading_key": None})
 
 
-def _is_complete(stage: Path, keys: Keys, decided: Decided | None, session: str | None) -> bool:
+def _is_complete(stage: Path, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
     summary = read_json(stage / "summary.json") or {}
     if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
         return False
@@ -185,6 +188,6 @@ def _is_complete(stage: Path, keys: Keys, decided: Decided | None, session: str 
         return False  # a copy of the directory that was not finished
     asked = int(summary["questions"])
     everything: bool = asked == summary.get("planned_questions")
-    if decided is None:
+    if early is None:
         return everything and bool(summary["interval_kind"] == "fixed")
-    return everything or decided(question_means(iter_records(stage)), asked)
+    return everything or early.decided(question_means(iter_records(stage)), asked)

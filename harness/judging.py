@@ -7,16 +7,20 @@ against a threshold, and ``training`` looks at the job itself. The statistics ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
 from harness.errors import HarnessError, NoSignal
+from harness.evaluation import EarlyStop
 from harness.gate.against_baseline import judge_against_baseline, judge_plan
 from harness.gate.baseline import BaselineError, differences
+from harness.gate.confidence import anytime_interval
 from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
 from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
+from harness.gate.sequential import stops
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
 from harness.recipe_messages import nearest
 from harness.rewards.faults import FILE as FAULTS
@@ -126,13 +130,10 @@ def with_faults(verdict: Verdict, kept: Mapping[str, Any] | None) -> Verdict:
     return Verdict(verdict.gate, verdict.verdict, f"{verdict.sentence}; {sentences}", numbers)
 
 
-def decided(run: Run, means: Mapping[str, float], asked: int) -> bool:
-    """Whether the first ``asked`` questions, with these shares correct, settle every sequential gate of a run."""
-    verdicts = [_improvement(run, means, asked)]
-    kept = _usable_baseline(run)
-    if isinstance(kept, RecordedBaseline):
-        verdicts.append(_against(run, kept, means, asked, plan=None))
-    return all(verdict.verdict != "INCONCLUSIVE" for verdict in verdicts)
+def early_stop(run: Run) -> EarlyStop:
+    """Where asking a run's trained policy may end: as soon as every sequential gate has its verdict, and where
+    these pass, the threshold of the accuracy is clear of its interval."""
+    return EarlyStop(stops(len(run.questions.test), margin=run.recipe.gate.margin), partial(_decided, run))
 
 
 def underpowered(planned: Mapping[str, Plan]) -> dict[str, Verdict]:
@@ -218,6 +219,25 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
         asked=asked,
         samples=run.recipe.evaluate.samples_per_question,
     )
+
+
+def _decided(run: Run, means: Mapping[str, float], asked: int) -> bool:
+    verdicts = [_improvement(run, means, asked)]
+    kept = _usable_baseline(run)
+    if isinstance(kept, RecordedBaseline):
+        verdicts.append(_against(run, kept, means, asked, plan=None))
+    if any(verdict.verdict == "INCONCLUSIVE" for verdict in verdicts):
+        return False
+    return not all(verdict.passed for verdict in verdicts) or _accuracy_settled(run, means, asked)
+
+
+def _accuracy_settled(run: Run, means: Mapping[str, float], asked: int) -> bool:
+    """Whether ``min_accuracy`` lies outside of the interval that an evaluation would have which ended here."""
+    least = run.recipe.gate.min_accuracy
+    if least is None:
+        return True
+    low, high = anytime_interval([means[each.id] for each in run.questions.test[:asked] if each.id in means])
+    return not low < least <= high
 
 
 def _baseline(run: Run) -> Verdict:

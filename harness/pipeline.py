@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.environment import git_state, without_secrets
 from harness.errors import NoSignal, TrainingError
-from harness.evaluation import Decided, Evaluation, evaluate
+from harness.evaluation import EarlyStop, Evaluation, evaluate
 from harness.gate import Verdict
 from harness.identity import (
     Keys,
@@ -27,7 +27,7 @@ from harness.identity import (
     run_identity,
     training_identity,
 )
-from harness.judging import GATES, decided, judge, keep_verdict
+from harness.judging import GATES, early_stop, judge, keep_verdict
 from harness.kept_canary import watch
 from harness.kept_training import adopt_training
 from harness.launching import launch_identity
@@ -220,10 +220,11 @@ class Run:
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
         if "after" not in self._made:
-            source, early = self.final(), self.recipe.gate.stop_early or self.settings.stop_early
-            if early:
+            source, early = self.final(), None
+            if self.recipe.gate.stop_early or self.settings.stop_early:
                 self.before()  # what the answers are held against is there before the first look
-            self._made["after"] = self._evaluate("after", source, decided=partial(decided, self) if early else None)
+                early = early_stop(self)
+            self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]
 
     def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
@@ -311,7 +312,7 @@ class Run:
         decoding: EvaluateSection | None = None,
         questions: Sequence[Question] | None = None,
         keep: bool = True,
-        decided: Decided | None = None,
+        early: EarlyStop | None = None,
     ) -> Evaluation:
         decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
         identity = self.generation(source, decoding, questions)
@@ -330,7 +331,7 @@ class Run:
                 open_engine=lambda: self.loaded.engine(source, self.device),
                 kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
-                decided=decided,
+                early=early,
                 session=self.settings.session,
             )
             if keep and self.recipe.engine.canary:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.evaluation import Keys, evaluate
+from harness.evaluation import EarlyStop, Keys, evaluate
 from harness.gate import accuracy_interval
 from harness.gate.confidence import anytime_interval
 from harness.recipe import EvaluateSection
@@ -38,7 +38,7 @@ def ask(tmp_path):
             EvaluateSection(),
             Keys("answers", "grades"),
             open_engine=lambda: SimpleNamespace(model="made-up", device="cpu", answer=answer),
-            decided=decided,
+            early=decided and EarlyStop([32, 64, 96, 100], decided),
         )
 
     run.asked = asked

@@ -35,6 +35,20 @@ def look_size(total: int) -> int:
     return 32 if total <= 200 else 64
 
 
+def stops(total: int, *, margin: float, beta: float = 0.10) -> list[int]:
+    """After how many of ``total`` questions to see whether the verdict is known, where it ends their asking.
+
+    These are the looks, but that the last one before an effect of ``margin`` can be ruled out at all (no pair differs)
+    waits for it: a policy that did not change is not asked more than that takes.
+    """
+    look = look_size(total)
+    looks = [*range(look, total, look), total]
+    unchanged = walk([0] * total, margin=margin, alpha=0.0, beta=beta)
+    if unchanged.outcome != "ruled_out":
+        return looks
+    return [unchanged.asked if each <= unchanged.asked < each + look else each for each in looks]
+
+
 def walk(
     differences: Sequence[int | None], *, margin: float, alpha: float, beta: float = 0.10, total: int | None = None
 ) -> Walk:

@@ -133,7 +133,6 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
         control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing
         if self._writer is None:
             return
-        rewards = [row["reward"] for row in state.log_history if "reward" in row]
         write_json(
             self._progress,
             {
@@ -141,7 +140,7 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
                 "first_step": self._first_step,
                 "total": state.max_steps,
                 "seconds": time.time() - self._started,
-                "reward": rewards[-1] if rewards else None,
+                "reward": next((row["reward"] for row in reversed(state.log_history) if "reward" in row), None),
             },
             durable=False,
         )

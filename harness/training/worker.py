@@ -65,6 +65,7 @@ def train(directory: Path) -> None:
         if start.checkpoint is None:
             ranks.from_main(lambda: check_signal(job, policy, directory))
         trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
+        ranks.from_main(lambda: report_activity(directory, f"step {(start.step or 0) + 1}"))
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=start.checkpoint)
         policy.model, steps = trainer.model, trainer.state.global_step

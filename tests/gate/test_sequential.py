@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from harness.gate import Walk, sequential, walk
-from harness.gate.sequential import look_size
+from harness.gate.sequential import look_size, stops
 
 NEVER = 1e-300  # a beta that rules nothing out
 signs = st.sampled_from([-1, 0, 1])
@@ -48,6 +48,29 @@ def test_few_questions_are_a_sign_test(differences: list[int], alpha: float, out
 @pytest.mark.parametrize(("total", "look"), [(1, 32), (200, 32), (201, 64), (1319, 64)])
 def test_looks(total: int, look: int) -> None:
     assert look_size(total) == look
+
+
+@pytest.mark.parametrize(
+    ("total", "margin", "expected"),
+    [
+        (400, 0.05, [74, 128, 192, 256, 320, 384, 400]),
+        (400, 0.10, [64, 128, 192, 256, 320, 384, 400]),
+        (150, 0.05, [32, 74, 96, 128, 150]),
+        (50, 0.05, [32, 50]),
+        (20, 0.05, [20]),
+        (64, 0.05, [32, 64]),
+    ],
+)
+def test_where_asking_may_end(total: int, margin: float, expected: list[int]) -> None:
+    assert stops(total, margin=margin) == expected
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.05])
+def test_a_policy_that_did_not_change_is_asked_no_more_than_it_takes(margin: float) -> None:
+    by_stop = [walk([0] * asked, margin=margin, alpha=0.05, total=1319) for asked in stops(1319, margin=margin)]
+    first = next(each for each in by_stop if each.outcome == "ruled_out")
+    assert first.asked == walk([0] * 1319, margin=margin, alpha=0.05).asked
+    assert first.asked in stops(1319, margin=margin)
 
 
 def test_a_first_look_spends_a_share_of_alpha() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 WINDOW = 5  # logged steps that one look averages over: a single step of a few completions is noise
@@ -62,7 +62,7 @@ class History:
         if len(self.rows) < WINDOW:
             return []
         until = int(self.rows[WINDOW - 1]["step"])
-        return [group for group in self.groups if group.step <= until]
+        return list(takewhile(lambda group: group.step <= until, self.groups))
 
     def latest_groups(self) -> list[Group]:
         """The groups that the latest :data:`WINDOW` logged steps learned from."""
