@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import answers as answers_module
-from harness.evaluation import Evaluation, Keys, evaluate
+from harness.evaluation import EarlyStop, Evaluation, Keys, evaluate
 from harness.identity import generation_identity, grading_identity
 from harness.recipe import EngineSection, EvaluateSection, Recipe, TaskSection
 from harness.records import Generation
@@ -250,7 +250,7 @@ def test_an_early_verdict_takes_no_more_than_it_asks(ask: Ask, model: Model) -> 
         seen.append((len(means), asked))
         return asked >= 64
 
-    early = ask("b", QUESTIONS, keys("b"), decided=decided)
+    early = ask("b", QUESTIONS, keys("b"), early=EarlyStop([32, 64, len(QUESTIONS)], decided))
     assert seen == [(32, 32), (64, 64)]
     assert {name for name, _ in model.asked} == {question.id for question in QUESTIONS[:40]}
     assert len(early.records) == early.summary["questions"] == 64

@@ -83,10 +83,9 @@ def lengths(policy, texts):
 
 
 def sizes(questions):
-    """Those of :data:`SIZES` that so many questions can fill, and ``"auto"`` where they can fill the largest: it looks
-    for what memory holds, from 64 down, and takes minutes for it on a CPU."""
-    filled = [size for size in SIZES if size <= questions] or [questions]
-    return [*filled, "auto"] if filled[-1] == SIZES[-1] else filled
+    """Those of :data:`SIZES` that so many questions can fill. Not lm-eval's ``"auto"``: it looks for the largest that
+    memory holds, from 64 down, which on a CPU takes longer than all of these together."""
+    return [size for size in SIZES if size <= questions] or [questions]
 
 
 def job_of(policy, questions, recipe, device, weights):

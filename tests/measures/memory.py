@@ -94,7 +94,7 @@ class Engine:
 
 def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
     """An evaluation as a session makes it: in looks, some answers found in another run, verdict numbers at the end."""
-    from harness.evaluation import evaluate
+    from harness.evaluation import EarlyStop, evaluate
     from harness.identity import Keys
     from harness.recipe import EvaluateSection
     from harness.tasks import Question
@@ -116,7 +116,7 @@ def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
             Keys(f"{name} {count}", f"grades {count}", "policy", "graders"),
             open_engine=Engine,
             kept_stages=others,
-            decided=lambda means, asked: False,
+            early=EarlyStop([*range(64, count, 64), count], lambda means, asked: False),
         )
         assert len(made.means) == count
         return made
