@@ -155,11 +155,12 @@ def test_training_step(clock, small_run, tmp_path):
 
 @pytest.mark.benchmark(group="report")
 def test_report(clock, small_run, tmp_path):
-    """A session's pages drawn from a run directory."""
+    """A session's pages drawn from a run directory; into a new folder, since unchanged pages are left as they are."""
     from reports import render_session
 
+    folders = (tmp_path / str(number) for number in itertools.count())
     records = sum(len((small_run.directory / stage).read_text().splitlines()) for stage in stages_of(small_run))
-    page = clock(lambda: render_session([small_run.directory], tmp_path), lambda _: {"records": records})
+    page = clock(lambda: render_session([small_run.directory], next(folders)), lambda _: {"records": records})
     assert small_run.id in page.read_text(encoding="utf-8")
 
 
