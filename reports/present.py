@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from harness.saved import duration
 from reports.loose import number
 from reports.pairs import share_correct
 
@@ -131,7 +129,12 @@ def seconds(value: Any) -> str:
         return NONE
     if value < 10:
         return f"{value:.1f}\u00a0s"
-    return re.sub(r"(?<=\d) ", "\u00a0", duration(value))
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
 
 
 def size(value: Any) -> str:

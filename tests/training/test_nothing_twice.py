@@ -195,11 +195,11 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
 
 
 def test_audits_are_kept_by_content(first, runs, monkeypatch):
-    import harness.audit
+    from harness.audit import kept
 
     made = make(runs)
     audit = made.audit()
-    monkeypatch.setattr(harness.audit, "audit_rewards", lambda *_: pytest.fail("audited again"))
+    monkeypatch.setattr(kept, "audit_rewards", lambda *_: pytest.fail("audited again"))
     again = make(runs, "other", gate__margin=0.2)
     assert again.audit() == audit
     assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")
