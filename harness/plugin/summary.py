@@ -192,7 +192,8 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
     terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
-    for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
+    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    for verdict in verdicts:
         colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
@@ -206,7 +207,8 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
-        terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
+        if not any(verdict["sentence"] == first for verdict in verdicts):  # as a refusal by the signal check is
+            terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     terminal.write_line(f"  {shown}")
 
 

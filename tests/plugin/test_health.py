@@ -42,11 +42,12 @@ def the_run(project):
 
 def test_nothing_to_learn_from_is_refused_and_said(asked):
     project = asked(CUT)
-    result = project.pytest("--rl-in-process")
+    result = project.pytest()
     text = result.stdout.str()
     assert result.ret == 1
     assert "small-0 signal: not trained: only 0 % of groups of 4 are expected to carry a gradient" in text
     assert "UNSOUND       training: not trained: only 0 % of groups" in text
+    assert "\n  not trained: only" not in text, "what the verdict says stands there twice"
     result.stdout.fnmatch_lines(["*UNSOUND small-0: not trained*raise max_completion_length*"])
     assert not (the_run(project) / "train" / "completions.jsonl").exists()
     assert read_json(the_run(project) / "signal.json")["refused"]
