@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rl-harness", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="rl-harness", description="Post-training recipes without pytest: run, judge, compare, report."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: str, text: str) -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def arguments(job: Job, directory: Path, **defaults: Any) -> dict[str, Any]:
     """The recipe's keys as they are, over ``defaults`` and those that make a job resumable and fit the device."""
     defaults |= {
+        "logging_steps": 1,  # health checks look at logged steps, and TRL would log every tenth
         "save_strategy": "steps",
         "save_steps": _a_quarter(job),
         "save_total_limit": 2,

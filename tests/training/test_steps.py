@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.training.arguments import argument_defaults, supervised_steps
+from harness.training.config import arguments
 from harness.training.spec import Job
 
 CASES = [  # TRL's keys, rows, steps
@@ -32,3 +33,12 @@ def test_steps_are_the_trainers(method, keys, rows, steps, tiny, tmp_path):
     *_, counted = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
     assert counted == steps
     assert supervised_steps({**argument_defaults(method), **keys}, rows) == steps
+
+
+@pytest.mark.parametrize("method", ["grpo", "sft", "dpo"])
+@pytest.mark.parametrize(("keys", "logged"), [({}, 1), ({"logging_steps": 5}, 5)])
+def test_every_step_is_logged_unless_a_recipe_says_otherwise(method, keys, logged, tmp_path):
+    """Health checks see logged steps alone."""
+    keys = {"max_steps": 4, "per_device_train_batch_size": 8, **keys}
+    job = Job(method, "tiny", "cpu", "float32", 0, {}, keys, [{"prompt": []}] * 8)
+    assert arguments(job, tmp_path)["logging_steps"] == logged
