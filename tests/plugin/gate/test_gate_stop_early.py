@@ -101,7 +101,7 @@ def test_the_rest_is_asked_when_all_are_wanted(early):
 
 
 def test_an_accuracy_near_its_threshold_is_asked_for_longer(recorded):
-    """Unchanged is clear after 30 questions; whether 85 % are right where 80 % are asked for is not."""
+    """Unchanged is clear at the first stop; whether 85 % are right where 80 % are asked for is not."""
     recorded.recipe("close", asked=400, gate="min_accuracy = 0.8")
     recorded.policies["close"] = "n % 7"
     recorded.pytest("--rl-recipe=close", "--rl-update-baselines=new", "-k", "baseline")
