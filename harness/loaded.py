@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ModelError
 from harness.policy.device import choose_dtype, release_memory
-from harness.policy.threads import calm_threads
+from harness.policy.threads import settle_threads
 from harness.served import open_endpoint, refusal
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Loaded:
         """
         if source.kind == "endpoint":
             raise ModelError(refusal(self._recipe))
-        calm_threads()
+        settle_threads()
         from harness.policy import load_policy
 
         if self._policy is None or self._policy[0] != str(source.path):
@@ -45,7 +45,7 @@ class Loaded:
 
     def engine(self, source: ModelSource, device: str) -> Engine:
         """What answers with the model, as the recipe's ``[engine]`` and ``[launch]`` say."""
-        calm_threads()
+        settle_threads()
         if not self.answers(source):
             self.release()
             self._engine = str(source.path), self._opened(source, device)

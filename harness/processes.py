@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import TrainingError
 from harness.policy.device import visible_gpus
-from harness.policy.threads import cores
+from harness.policy.threads import cores, sleeping
 
 # What torch.distributed.run, or the platform around us, tells the processes of a job: not those of ours.
 _OUTER = (
@@ -48,6 +48,7 @@ def environment(path: Sequence[str], device: str, processes: int) -> dict[str, s
     if processes > 1:
         workers = int(found.pop("PYTEST_XDIST_WORKER_COUNT", None) or 1)
         found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // (processes * workers))))
+        found = sleeping(found)
     if device == "cpu":
         found["ACCELERATE_USE_CPU"] = "true"
     return found

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.policy.device import visible_gpus
-from harness.policy.threads import calm_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-calm_threads()  # inner pytests and training jobs inherit it
+# Several tests work at once, each with inner pytests and training jobs that inherit it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal, TrainingError
 from harness.policy.device import visible_gpus
-from harness.policy.threads import calm_threads
+from harness.policy.threads import settle_threads
 from harness.processes import environment, python_path
 from harness.runs import read_json, write_text
 from harness.training.files import report_activity
@@ -69,7 +69,7 @@ def run_job(
 
 
 def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) -> None:
-    calm_threads()
+    settle_threads()
     launch = _start_of(job, directory)
     around = environment(python_path(), job.device, job.processes)
     if job.device == "cuda" and launch is None:  # the trainer would spread one process over all GPUs that it sees

@@ -63,9 +63,6 @@ def lm_eval(job: dict[str, Any]) -> Answer:
 
 def rl_harness(job: dict[str, Any]) -> Answer:
     """This project's engine, as an evaluation calls it."""
-    from harness.policy.threads import calm_threads
-
-    calm_threads()
     from harness.policy import generate, load_policy
     from harness.recipe import EvaluateSection
     from harness.tasks import Question

@@ -28,7 +28,7 @@ ENVIRONMENT = dict(os.environ)
 def environment() -> dict[str, str]:
     """What every contestant's process starts with: as many threads as this process may use cores, or as the user says.
 
-    How idle threads wait (``OMP_WAIT_POLICY``) is left to each: this project chooses, others keep the default.
+    How idle threads wait is left to each: others keep the default, this project chooses (:func:`own`).
     """
     from harness.policy.threads import cores
 
@@ -36,6 +36,16 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
     quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
     return {**ENVIRONMENT, **quiet, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
+
+
+@pytest.fixture(scope="session")
+def own(environment) -> dict[str, str]:
+    """``environment`` with this project's word on how idle threads wait. Its contestants have it from the process that
+    starts them and does nothing meanwhile, as a training job has."""
+    from harness.policy.threads import WAITING, settle_threads
+
+    settle_threads()
+    return {**environment, **{name: os.environ[name] for name in WAITING if name in os.environ}}
 
 
 @pytest.fixture(scope="module")

@@ -37,9 +37,6 @@ def trl(folder: Path) -> Any:
 
 
 def rl_harness(folder: Path) -> Any:
-    from harness.policy.threads import calm_threads
-
-    calm_threads()
     from harness.policy import load_policy
     from harness.training.grpo import build
     from harness.training.spec import Job

@@ -38,7 +38,7 @@ class Measured:
 
 
 @pytest.fixture(scope="module")
-def contest(policy, questions, recipe, device, weights, environment, tmp_path_factory):
+def contest(policy, questions, recipe, device, weights, environment, own, tmp_path_factory):
     """Everyone's times and answers; lm-eval's best size of :func:`sizes` is found first."""
     folder = tmp_path_factory.mktemp("contest")
     every = list(range(len(questions.test)))
@@ -48,7 +48,8 @@ def contest(policy, questions, recipe, device, weights, environment, tmp_path_fa
 
         def enter(name):
             log = folder / f"{name}.log"
-            contestant = stack.enter_context(Contestant("answering.py", name, job, environment=environment, log=log))
+            settings = own if name == OURS else environment
+            contestant = stack.enter_context(Contestant("answering.py", name, job, environment=settings, log=log))
             contestant.ask(questions=every[:1])  # the first call of all pays for what is made once
             return contestant
 

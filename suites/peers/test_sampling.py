@@ -46,7 +46,7 @@ class Batch:
 
 
 @pytest.fixture(scope="module")
-def batches(job, environment, tmp_path_factory):
+def batches(job, environment, own, tmp_path_factory):
     """Every batch by contestant, and one more of ours with its log-probabilities."""
     folder = tmp_path_factory.mktemp("sampling")
     found = {OURS: [], PLAIN: []}
@@ -55,7 +55,8 @@ def batches(job, environment, tmp_path_factory):
         for name in found:
             place = folder / name
             job.write(place)
-            contestants[name] = Contestant("sampling.py", name, place, environment=environment, log=place / "log.txt")
+            settings = own if name == OURS else environment
+            contestants[name] = Contestant("sampling.py", name, place, environment=settings, log=place / "log.txt")
             contestants[name].ask(rows=[0], seed=0)  # the first call of all pays for what is made once
         for number in range(ROUNDS):
             rows = [(number * PROMPTS + place) % len(job.rows) for place in range(PROMPTS)]

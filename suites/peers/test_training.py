@@ -29,17 +29,17 @@ pytestmark = [
 
 ROUNDS = 3
 LIMIT = 1.03  # times plain TRL's seconds a step
-OURS, SAME, PLAIN, CALM = "rl-harness", "rl-harness, sampled by TRL", "TRL", "TRL, OMP_WAIT_POLICY=PASSIVE"
+OURS, SAME, PLAIN, CALM = "rl-harness", "rl-harness, sampled by TRL", "TRL", "TRL, its threads wait as ours"
 
 
 @pytest.fixture(scope="module")
-def logged(job, environment, tmp_path_factory):
+def logged(job, environment, own, tmp_path_factory):
     """``metrics.jsonl`` of every run, by contestant."""
     runs = {
-        OURS: lambda folder: run_ours(job, folder, environment),
-        SAME: lambda folder: run_ours(replace(job, sampling="trl"), folder, environment),
+        OURS: lambda folder: run_ours(job, folder, own),
+        SAME: lambda folder: run_ours(replace(job, sampling="trl"), folder, own),
         PLAIN: lambda folder: run_trl(job, folder, environment),
-        CALM: lambda folder: run_trl(job, folder, {**environment, "OMP_WAIT_POLICY": "PASSIVE"}),
+        CALM: lambda folder: run_trl(job, folder, own),
     }
     lines = {name: [] for name in runs}
     for number in range(ROUNDS):
