@@ -8,7 +8,6 @@ The pytest fixtures and the command line are thin calls of this class.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import cached_property, partial
 from itertools import chain
@@ -34,6 +33,7 @@ from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
 from harness.loaded import Loaded
+from harness.needs import check_needs
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
@@ -68,9 +68,7 @@ class Run:
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
         self._made: dict[str, Evaluation] = {}
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
-        # Reward functions of the user's are found beside the recipe and in the working directory.
-        folders = [Path.cwd(), *([recipe.source.parent.resolve()] if recipe.source else [])]
-        sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+        check_needs(recipe)
 
     @property
     def id(self) -> str:

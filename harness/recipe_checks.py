@@ -15,7 +15,7 @@ from harness.method_checks import OWNED_BY, check_method
 from harness.recipe_messages import nearest, where
 from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
-from harness.training.arguments import argument_defaults, completions_per_batch
+from harness.training.arguments import CONFIGS, argument_defaults, completions_per_batch
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -71,7 +71,9 @@ def check(recipe: Recipe) -> None:
         if owner := OWNED.get(key) or OWNED_BY[recipe.train.method].get(key):
             refuse(("train", key), f"not set here: {owner}")
         if key not in defaults:
-            refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {nearest(key, list(defaults))}")
+            homes = [method for method in CONFIGS if key in argument_defaults(method)]
+            hint = f"it is one of {' and '.join(homes)}'s" if homes else nearest(key, list(defaults))
+            refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {hint}")
         if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
             kind = "true or false" if isinstance(defaults[key], bool) else "a number"
             refuse(("train", key), f"must be {kind} without quotes, not {recipe.train.arguments[key]!r}")

@@ -37,14 +37,14 @@ WRONG = [
     # the method
     ('method = "sft"', 'method = "grpo"', "15: data: GRPO learns from what it samples itself; drop this table, or write method = \"sft\" or \"dpo\" under [train]"),
     ('method = "sft"', 'method = "SFT"', "12: [train] method: must be 'grpo', 'sft' or 'dpo', not 'SFT'"),
-    ("learning_rate = 1e-4", "num_generations = 8", "13: [train] num_generations: unknown key of TRL's sft config; nothing valid has a similar name"),
+    ("learning_rate = 1e-4", "num_generations = 8", "13: [train] num_generations: unknown key of TRL's sft config; it is one of grpo's"),
     ("learning_rate = 1e-4", "pakcing = true", "13: [train] pakcing: unknown key of TRL's sft config; did you mean 'packing'?"),
     ("learning_rate = 1e-4", "per_device_train_batch_size = 0", "13: [train] per_device_train_batch_size: must be a whole number of 1 or more, not 0"),
     ("learning_rate = 1e-4", 'packing = "yes"', "13: [train] packing: must be true or false without quotes, not 'yes'"),
     ("learning_rate = 1e-4", "assistant_only_loss = true", "13: [train] assistant_only_loss: not set here: the last turn of a chat is learnt, and every other one is its prompt"),
     ("learning_rate = 1e-4", 'eos_token = "x"', "13: [train] eos_token: not set here: answers are put into tokens as the policy is asked, with its own chat template and its own end"),
     ("learning_rate = 1e-4", "seed = 1", "13: [train] seed: not set here: write seeds = [..] at the top of the recipe"),
-    ('method = "sft"', 'method = "dpo"\nnum_generations = 4', "13: [train] num_generations: unknown key of TRL's dpo config; nothing valid has a similar name"),
+    ('method = "sft"', 'method = "dpo"\nnum_generations = 4', "13: [train] num_generations: unknown key of TRL's dpo config; it is one of grpo's"),
     # its data
     ('source = "completions"', 'source = "solutons"', "16: [data] source: must be \"completions\", \"solutions\" or the path of a .jsonl file, not 'solutons'"),
     ('source = "completions"', "souce = 'x'", "16: [data] souce: unknown key; did you mean 'source'?"),

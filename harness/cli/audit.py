@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from harness.audit import FAMILIES, Audit, audit_rewards
 from harness.catalog import find_recipe
+from harness.needs import look_beside
 from harness.pipeline import Run, Settings
 from harness.recipe import parse_changes
 from harness.rewards import SHIPPED, Rewards, resolve_reward
@@ -33,8 +33,7 @@ def audit(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> Audit:
     target: str = options.target
     if target in SHIPPED or (":" in target and not target.endswith(".toml")):
-        if str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))
+        look_beside(None)
         example = EXAMPLES.get(target, {})
         check_parameters(target, resolve_reward(target), example, shipped=target in SHIPPED)
         return audit_rewards(Rewards({target: 1.0}, {target: example} if example else {}))

@@ -19,6 +19,7 @@ from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
 from harness.grading import grade_kept
 from harness.metrics import at_k_line
+from harness.needs import look_beside_recipe_of
 from harness.pipeline import Run
 from harness.recipe import load_recipe
 from harness.records import correct_counts, read_records
@@ -112,6 +113,7 @@ def regrade(options: argparse.Namespace) -> int:
     directory: Path = options.run
     require_run(directory)
     recipe = load_recipe(directory / "recipe.toml")
+    look_beside_recipe_of(directory)
     questions = {question.id: question for question in read_questions(directory)}
     for stage in ("before", "after"):
         records = read_records(directory / stage)

@@ -15,6 +15,7 @@ from harness.gate.baseline import Baseline, differences, prompt_fingerprint, que
 from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
+from harness.needs import look_beside_recipe_of
 from harness.planning import gate_lines, plan_lines
 from harness.records import iter_records
 from harness.runs import read_json
@@ -96,6 +97,7 @@ def _evaluation(path: Path) -> Baseline:
     if stage is None or identity is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
     environment = read_json(path / "environment.json") or {}
+    look_beside_recipe_of(path)
     questions = read_questions(path)[: summary["questions"]]
     correct = dict.fromkeys((question.id for question in questions), 0)
     for record in iter_records(stage):

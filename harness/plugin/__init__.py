@@ -81,6 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             parameters = session.parameters(recipes, method)
             for recipe, _ in parameters:
                 session.untrainable(recipe, metafunc.fixturenames)
+                session.check_needs(recipe)
             ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
             metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
         if "rl_runs" in asked:

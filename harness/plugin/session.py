@@ -143,6 +143,13 @@ class Session:
             return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
 
+    def check_needs(self, recipe: Recipe) -> None:
+        """Raise ``RecipeError`` where a recipe that this machine can run needs what is not there."""
+        from harness.needs import check_needs
+
+        if not self.unmet(recipe):
+            check_needs(recipe)
+
     def _asked_as(self, recipe: Recipe) -> str:
         """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
         from harness.catalog import recipe_files

@@ -1,7 +1,7 @@
 """From the name in a recipe to the reward function, and to a fingerprint of everything that decides its values.
 
 A name is one of :data:`SHIPPED` or ``"package.module:function"``. The module must be importable as it is: whoever reads
-the recipe puts the suite's root folder on ``sys.path``, this module leaves it alone.
+the recipe puts its folder on ``sys.path`` (:mod:`harness.needs`), this module leaves it alone.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _import(name: str, module_name: str) -> ModuleType:
         if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
             raise RewardError(
                 f'reward "{name}": there is no module "{missing}" on Python\'s path; '
-                "it is looked for from the folder that holds your suite"
+                "it is looked for in the working directory and beside the recipe"
             ) from error
         raise RewardError(f'reward "{name}": importing {module_name} raised {type(error).__name__}: {error}') from error
 

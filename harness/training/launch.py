@@ -27,12 +27,9 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         TrainingError: there is nothing to learn from, or the job failed.
     """
     from harness.training.job import run_job
-    from harness.training.lora import require_peft
     from harness.training.spec import Job
 
     recipe = run.recipe
-    if recipe.lora is not None:
-        require_peft()
     require_processes(recipe, run.device, in_process=run.settings.in_process)
     learning = learning_of(run)
     if recipe.data is not None:

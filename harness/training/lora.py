@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import TrainingError
 from harness.policy.adapter import put_on, write_base
 
 if TYPE_CHECKING:
     from harness.policy import Policy
     from harness.training.spec import Job
-
-
-def require_peft() -> None:
-    """Raise ``TrainingError`` where peft is not installed."""
-    if importlib.util.find_spec("peft") is None:
-        raise TrainingError("a [lora] table takes the peft package: pip install 'rl-harness[lora]'")
 
 
 def adapter(job: Job) -> Any:

@@ -44,7 +44,6 @@ def test_each_is_one_sentence(project):
         "no-template": ('name = "tiny"', f'name = "{plain}"'),
         "bad-row": ('name = "arithmetic"', f'name = "{rows}"'),
         "missing-rows": ('name = "arithmetic"', 'name = "nowhere.jsonl"'),
-        "missing-reward": ("[train]", '[rewards]\n"no_such_module:reward" = 1.0\n\n[train]'),
     }
     for name, (old, new) in changes.items():
         project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
@@ -56,7 +55,6 @@ def test_each_is_one_sentence(project):
         "no-template": ["chat template"],
         "bad-row": ["rows.jsonl:7: ", "no field 'answer'", "[task] fields"],
         "missing-rows": ["nowhere.jsonl", "no such file"],
-        "missing-reward": ['no module "no_such_module"'],
     }
     for name, parts in said.items():
         lines = sentence_of(result, f"ERROR at setup of test_asks[{name}-seed0]")
@@ -64,6 +62,48 @@ def test_each_is_one_sentence(project):
         assert all(part in lines[0] for part in parts), lines
     for trace in INSIDE:
         assert trace not in result.stdout.str()
+
+
+NEEDS = {
+    "a module": ('[rewards]\n"no_such_module:reward" = 1.0', "[rewards] no_such_module:reward: ", "there is no module"),
+    "a function": ('[rewards]\n"mine:rewrad" = 1.0', "[rewards] mine:rewrad: ", 'did you mean "mine:reward"?'),
+    "a parameter": (
+        '[rewards]\n"mine:reward" = { weight = 1.0, longst = 3 }',
+        "[rewards] mine:reward: ",
+        "unknown parameter 'longst'; did you mean 'longest'?",
+    ),
+    "what raises": ('[rewards]\n"raises:reward" = 1.0', "[rewards] raises:reward: ", "importing raises raised ZeroDiv"),
+    "peft": ("[lora]\nr = 4", "lora: ", "takes the peft package: pip install 'rl-harness[lora]'"),
+}
+WITHOUT_PEFT = """
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "peft" else found(name, *rest)
+"""
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need):
+    added, place, words = NEEDS[need]
+    recipe = f"{project.small}\n{added}\n"
+    line = recipe[: recipe.index(added)].count("\n") + (1 if need == "peft" else 2)
+    mine = "def reward(prompts, completions, *, longest=1, ground_truth=None):\n    return [0.0] * len(completions)\n"
+    project.write(**{"suites/recipes/small.toml": recipe, "suites/recipes/mine.py": mine, "raises": "1 / 0\n"})
+    project.write(test_asks=ASKS, test_again=ASKS, conftest=WITHOUT_PEFT)
+    result = project.pytest("--rl-plan" if need == "peft" else "-q")
+    assert result.ret != 0
+    text = result.stdout.str() + result.stderr.str()
+    (said,) = [each for each in text.splitlines() if words in each and "small.toml:" in each]
+    assert f"small.toml:{line}: {place}" in said, said
+    assert not list((project.path / "rl-runs").glob("small*"))
+    for trace in INSIDE:
+        assert trace not in text
+
+
+def test_what_this_machine_cannot_run_is_not_looked_into(project):
+    recipe = f'requires = ["gpu"]\n{project.small}\n[rewards]\n"no_such_module:reward" = 1.0\n'
+    project.write(**{"suites/recipes/small.toml": recipe, "test_asks": ASKS})
+    project.pytest("--rl-device=cpu").assert_outcomes(skipped=1)
 
 
 def test_gsm8k_without_a_parsable_answer(project):

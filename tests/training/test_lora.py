@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from harness.catalog import find_recipe
-from harness.errors import ModelError, TrainingError
+from harness.errors import ModelError, RecipeError
 from harness.pipeline import Run, Settings
 from harness.policy import fingerprint, generate, load_policy, resolve_model
 from tests.small_recipes import GRPO
@@ -178,8 +178,10 @@ def test_without_peft_a_sentence_says_what_to_install(unmerged, supervised, tmp_
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else found(name, *rest))
-    with pytest.raises(TrainingError, match=r"takes the peft package: pip install 'rl-harness\[lora\]'"):
-        supervised("sft", tmp_path, **LORA).trained()
+    with pytest.raises(
+        RecipeError, match=r"tiny-arithmetic-sft.toml:1: lora: takes the peft package: pip install 'rl-harness\[lora\]'"
+    ):
+        supervised("sft", tmp_path, **LORA)
     with pytest.raises(ModelError, match=r"takes the peft package: pip install 'rl-harness\[lora\]'"):
         load_policy(str(unmerged.trained().model), device="cpu")
 

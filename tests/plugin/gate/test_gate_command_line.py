@@ -31,7 +31,7 @@ def left(shared_made_up):
     project.recipe("good")
     project.recipe("bad")
     project.recipe("brief", max_new_tokens=12)
-    project.write("grader.py", GRADER)
+    project.write("suites/recipes/grader.py", GRADER)  # beside the recipe
     project.recipe("own", reward='"grader:reward"')
     project.policies |= {"good": "n % 10", "bad": "n % 2", "own": "n % 4"}
     session = project.pytest("-k", "improvement")
@@ -185,7 +185,7 @@ def test_regrade(left):
     kept = (run / "after/records.jsonl").read_bytes()
     assert "after: 0 of 200 grades change, 75.0 % -> 75.0 %" in left.cli("regrade", own).stdout
 
-    left.write("grader.py", KINDER)
+    left.write("suites/recipes/grader.py", KINDER)
     left.forget()
     done = left.cli("regrade", own)
     assert done.returncode == 0, done.stderr
@@ -196,7 +196,7 @@ def test_regrade(left):
     assert (run / "after/records.jsonl").read_bytes() == kept
 
     left.cli("regrade", own, "--write")
-    left.write("grader.py", GRADER)
+    left.write("suites/recipes/grader.py", GRADER)
     assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
     assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout
     assert left.lines("answers.txt") == []

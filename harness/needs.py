@@ -1,0 +1,48 @@
+"""What a recipe needs beside itself: reward functions of the user's, and packages that are optional."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import RecipeError, RewardError
+from harness.recipe_messages import where
+from harness.rewards import SHIPPED, resolve_reward
+from harness.rewards.parameters import check_parameters
+
+if TYPE_CHECKING:
+    from harness.recipe import Recipe
+
+
+def look_beside(source: Path | None) -> None:
+    """From now on reward functions are found beside a recipe's file as well, and in the working directory."""
+    folders = [Path.cwd(), *([source.parent.resolve()] if source else [])]
+    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+
+
+def look_beside_recipe_of(directory: Path) -> None:
+    """The same for the recipe that a run directory is of: it holds a copy, and says where the file was."""
+    from harness.runs import read_json
+
+    changed = read_json(directory / "overrides.json") or {}
+    look_beside(Path(changed["file"]) if "file" in changed else None)
+
+
+def check_needs(recipe: Recipe) -> None:
+    """Look for what is needed before anything is made.
+
+    Raises:
+        RecipeError: a reward function is not found or does not take what it is given, or a package is missing.
+    """
+    look_beside(recipe.source)
+    for name in recipe.rewards:
+        if name in SHIPPED:
+            continue  # these are known to be there
+        try:
+            check_parameters(name, resolve_reward(name), recipe.rewards.parameters.get(name, {}), shipped=False)
+        except RewardError as error:
+            raise RecipeError(f"{where(recipe.source, ('rewards', name))}: {error}") from None
+    if recipe.lora is not None and importlib.util.find_spec("peft") is None:
+        raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
