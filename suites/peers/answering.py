@@ -63,16 +63,18 @@ def lm_eval(job: dict[str, Any]) -> Answer:
 
 def rl_harness(job: dict[str, Any]) -> Answer:
     """This project's engine, as an evaluation calls it."""
-    from harness.policy import generate, load_policy
-    from harness.recipe import EvaluateSection
+    from harness.policy import load_policy, resolve_model
+    from harness.policy.engines.opening import open_engine
+    from harness.recipe import EngineSection, EvaluateSection
     from harness.tasks import Question
 
-    policy = load_policy(job["model"], device=job["device"], dtype=job["dtype"])
+    source, place = resolve_model(job["model"]), {"device": job["device"], "dtype": job["dtype"]}
+    engine = open_engine(EngineSection(), lambda: load_policy(source, **place), source, **place)
     decoding = EvaluateSection(**job["decoding"])
     every = [Question(str(number), "", "", "test", prompt=tuple(chat)) for number, chat in enumerate(job["chats"])]
 
     def answer(questions: Sequence[int], _: int | None) -> list[str]:
-        batches = generate(policy, [every[number] for number in questions], decoding)
+        batches = engine.answer([every[number] for number in questions], decoding)
         texts = {each.question_id: each.completion for batch in batches for each in batch}
         return [texts[str(number)] for number in questions]
 

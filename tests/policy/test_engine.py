@@ -7,7 +7,7 @@ import torch
 from transformers import GenerationConfig
 
 from harness.errors import ModelError, TaskError
-from harness.policy import generate
+from harness.policy import generate, load_policy
 from harness.policy.engines import decode, local, padded
 from harness.policy.engines.requests import Request
 from harness.policy.engines.sampling import Streams, warpers
@@ -43,6 +43,24 @@ def test_an_answer_is_the_same_in_every_batch(policy, questions, decoding, batch
     alone = answers(policy, questions, with_(decoding, batch_size=1))
     assert answers(policy, questions, with_(decoding, batch_size=batch_size)) == alone
     assert len({a.completion for a in alone.values()}) > 3, "the fixture's model should not always say the same"
+
+
+def test_weights_that_are_laid_out_for_decoding_answer_and_save_the_same(model_folder, questions, tmp_path):
+    policy = load_policy(str(model_folder), device="cpu")
+    before = {name: weight.clone() for name, weight in policy.model.state_dict().items()}
+    expected = answers(policy, questions, GREEDY)
+    local.lay_out(policy.model)
+    turned = [each for each in policy.model.parameters() if not each.is_contiguous()]
+    linear = [each for each in policy.model.modules() if isinstance(each, torch.nn.Linear)]
+    shared = policy.model.get_output_embeddings().weight is policy.model.get_input_embeddings().weight
+    assert len(turned) == len(linear) - shared > 0
+    assert answers(policy, questions, GREEDY) == expected
+    policy.save(tmp_path / "saved")
+    again = load_policy(str(tmp_path / "saved"), device="cpu")
+    assert answers(again, questions, GREEDY) == expected
+    for name, weight in again.model.state_dict().items():
+        assert weight.is_contiguous()
+        assert torch.equal(weight, before[name]), name
 
 
 def test_sampled_answers_follow_seed_question_and_sample(policy, questions):

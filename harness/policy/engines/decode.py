@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from harness.policy.engines.sampling import Sampler
 
-_PREFILL_TOKENS = 8192  # prompts are computed together up to so many tokens, padding included
+_PREFILL_TOKENS = {"cuda": 8192}  # prompts are computed together up to so many tokens, padding included
+_ELSEWHERE = 2048  # callers sort by length: small batches of them have little padding
 _SHARED_PREFIX = 16  # a beginning of so many tokens that all prompts share is computed once
 
 
@@ -145,13 +146,14 @@ class _Decoding:
     @torch.no_grad()
     def _admit(self) -> None:
         """Fill free rows: compute waiting prompts, all but their last token, which the next step takes."""
+        most = _PREFILL_TOKENS.get(self.device.type, _ELSEWHERE)
         while self.waiting and len(self.active) < self.size.limit:
             batch = [self.waiting[0]]
             distinct, widest = 1, self.waiting[0].held
             for sequence in itertools.islice(self.waiting, 1, self.size.limit - len(self.active)):
                 new = bool(sequence.new) or sequence.prompt != batch[-1].prompt
                 widest = max(widest, sequence.held)
-                if new and (distinct + 1) * widest > _PREFILL_TOKENS:
+                if new and (distinct + 1) * widest > most:
                     break
                 distinct += new
                 batch.append(sequence)
