@@ -12,17 +12,17 @@ from filelock import FileLock, Timeout
 
 _CGROUPS = Path("/sys/fs/cgroup")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-_SPINS = "10000"
+_SPINS = "30000"  # a hundred take about a microsecond
 _HELD: list[FileLock] = []
 
 
 def settle_threads() -> None:
     """Say how torch's idle CPU threads wait, unless the user has. Call before torch loads.
 
-    They sleep, or, in one process on a machine that has nothing else to do, spin for a tenth of a millisecond first.
+    They sleep, or, in one process on a machine that has nothing else to do, spin for a third of a millisecond first.
     On 4 cores that makes steps of a small model a third shorter, for sleeping threads take longer to wake than they
-    have to do. OpenMP's own default, 3 ms, is a little faster still, until a second process does the same: either
-    then takes twenty times as long. https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
+    have to do. OpenMP's own default, 3 ms, is as fast, until a second process does the same: either then takes twenty
+    times as long. https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
     """
     if any(name in os.environ for name in WAITING):
         return

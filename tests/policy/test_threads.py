@@ -61,7 +61,7 @@ def test_a_container_keeps_no_more_cores_busy_than_it_is_paid(machine, files, ex
     assert threads.cores() == expected
 
 
-SPINS, SLEEPS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}, {"OMP_WAIT_POLICY": "PASSIVE"}
+SPINS, SLEEPS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": threads._SPINS}, {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @pytest.fixture
