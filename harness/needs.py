@@ -31,10 +31,22 @@ def look_beside_recipe_of(directory: Path) -> None:
 
 
 def check_needs(recipe: Recipe) -> None:
-    """Look for what is needed before anything is made.
+    """Look for all that is needed, before anything is made.
 
     Raises:
-        RecipeError: a reward function is not found or does not take what it is given, or a package is missing.
+        RecipeError: as :func:`check_rewards` does, or a package is missing that the training takes.
+    """
+    check_rewards(recipe)
+    trains = recipe.model.endpoint is None
+    if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
+        raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
+
+
+def check_rewards(recipe: Recipe) -> None:
+    """Look for the user's reward functions.
+
+    Raises:
+        RecipeError: one is not found, or does not take what it is given.
     """
     look_beside(recipe.source)
     for name in recipe.rewards:
@@ -44,5 +56,3 @@ def check_needs(recipe: Recipe) -> None:
             check_parameters(name, resolve_reward(name), recipe.rewards.parameters.get(name, {}), shipped=False)
         except RewardError as error:
             raise RecipeError(f"{where(recipe.source, ('rewards', name))}: {error}") from None
-    if recipe.lora is not None and importlib.util.find_spec("peft") is None:
-        raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")

@@ -33,7 +33,7 @@ from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
 from harness.lineage import parent_of
 from harness.loaded import Loaded
-from harness.needs import check_needs
+from harness.needs import check_rewards
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
@@ -68,7 +68,7 @@ class Run:
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
         self._made: dict[str, Evaluation] = {}
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
-        check_needs(recipe)
+        check_rewards(recipe)
 
     @property
     def id(self) -> str:

@@ -88,6 +88,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             groups = session.groups(recipes)
             for recipe, _ in (pair for group in groups for pair in group):
                 session.untrainable(recipe, metafunc.fixturenames)
+                session.check_needs(recipe)
             ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:

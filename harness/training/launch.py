@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.identity import Keys, engine_identity, grading_identity, training_dtype
 from harness.launching import located_arguments, require_processes, shares_weights
 from harness.learning import learning_of, rows_of
+from harness.needs import check_needs
 from harness.policy.adapter import base_json
 from harness.recipe import EngineSection, EvaluateSection
 from harness.runs import read_json, write_lines
@@ -30,6 +31,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     from harness.training.spec import Job
 
     recipe = run.recipe
+    check_needs(recipe)  # whoever comes without pytest has not been told
     require_processes(recipe, run.device, in_process=run.settings.in_process)
     learning = learning_of(run)
     if recipe.data is not None:

@@ -29,7 +29,7 @@ pytestmark = [
 
 ROUNDS = 3
 LIMIT = 1.03  # times plain TRL's seconds a step
-OURS, SAME, PLAIN, CALM = "rl-harness", "rl-harness, sampled by TRL", "TRL", "TRL, its threads wait as ours"
+OURS, SAME, PLAIN, ALIKE = "rl-harness", "rl-harness, sampled by TRL", "TRL", "TRL, its threads wait as ours"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def logged(job, environment, own, tmp_path_factory):
         OURS: lambda folder: run_ours(job, folder, own),
         SAME: lambda folder: run_ours(replace(job, sampling="trl"), folder, own),
         PLAIN: lambda folder: run_trl(job, folder, environment),
-        CALM: lambda folder: run_trl(job, folder, own),
+        ALIKE: lambda folder: run_trl(job, folder, own),
     }
     lines = {name: [] for name in runs}
     for number in range(ROUNDS):

@@ -100,6 +100,20 @@ def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need)
         assert trace not in text
 
 
+def test_methods_are_not_compared_with_a_reward_that_is_not_there(project):
+    recipe = f'{project.small}\n[rewards]\n"no_such_module:reward" = 1.0\n'
+    other = recipe.replace('method = "grpo"', 'method = "sft"').replace("num_generations = 4\n", "")
+    other = other.replace("max_completion_length = 24\n", "")
+    project.write(**{"suites/recipes/small.toml": recipe, "suites/recipes/other.toml": f"{other}\n[data]\n"})
+    project.write(test_methods="def test_methods(methods):\n    pass\n")
+    result = project.pytest()
+    assert result.ret != 0
+    text = result.stdout.str() + result.stderr.str()
+    assert text.count("there is no module") == 1, text
+    for trace in INSIDE:
+        assert trace not in text
+
+
 def test_what_this_machine_cannot_run_is_not_looked_into(project):
     recipe = f'requires = ["gpu"]\n{project.small}\n[rewards]\n"no_such_module:reward" = 1.0\n'
     project.write(**{"suites/recipes/small.toml": recipe, "test_asks": ASKS})

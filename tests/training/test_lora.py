@@ -181,7 +181,7 @@ def test_without_peft_a_sentence_says_what_to_install(unmerged, supervised, tmp_
     with pytest.raises(
         RecipeError, match=r"tiny-arithmetic-sft.toml:1: lora: takes the peft package: pip install 'rl-harness\[lora\]'"
     ):
-        supervised("sft", tmp_path, **LORA)
+        supervised("sft", tmp_path, **LORA).trained()
     with pytest.raises(ModelError, match=r"takes the peft package: pip install 'rl-harness\[lora\]'"):
         load_policy(str(unmerged.trained().model), device="cpu")
 
