@@ -1,8 +1,8 @@
 """GRPO's completions with each prompt computed once, in place of the trainer's ``model.generate``.
 
-TRL hands ``model.generate`` every prompt ``num_generations`` times and waits for the longest completion. The same draws
-(temperature, top-p and top-k by transformers' own processors, torch's generator) come sooner by the default engine's
-loop: see :mod:`harness.policy.engines.decode`.
+TRL hands ``model.generate`` every prompt ``num_generations`` times and waits for the longest completion. The same
+distribution (temperature, top-p and top-k by transformers' own processors, torch's generator) is drawn from sooner by
+the default engine's loop: see :mod:`harness.policy.engines.decode`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from trl.models import unwrap_model_for_generation
 
 from harness.policy.engines.batch_size import BatchSize
 from harness.policy.engines.decode import can_decode, decode, plain
+from harness.policy.engines.layout import laid_out
 from harness.policy.engines.sampling import Drawn, warpers
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def sample(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> list[list[int]
     """Completions (token ids, with the end where there is one) of prompts (token ids), in their order."""
     asked = trainer.args
     completions: list[list[int]] = [[] for _ in prompts]
-    with unwrap_model_for_generation(
+    unwrapped = unwrap_model_for_generation(
         trainer.model_wrapped,
         trainer.accelerator,
         gradient_checkpointing_kwargs=asked.gradient_checkpointing_kwargs,
-    ) as model:
+    )
+    with unwrapped as model, laid_out(plain(model)):
         batches = decode(
             plain(model),
             prompts,

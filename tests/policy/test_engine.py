@@ -9,6 +9,7 @@ from transformers import GenerationConfig
 from harness.errors import ModelError, TaskError
 from harness.policy import generate, load_policy
 from harness.policy.engines import decode, local, padded
+from harness.policy.engines.layout import laid_out, lay_out
 from harness.policy.engines.requests import Request
 from harness.policy.engines.sampling import Streams, warpers
 from harness.recipe import EvaluateSection
@@ -49,11 +50,11 @@ def test_weights_that_are_laid_out_for_decoding_answer_and_save_the_same(model_f
     policy = load_policy(str(model_folder), device="cpu")
     before = {name: weight.clone() for name, weight in policy.model.state_dict().items()}
     expected = answers(policy, questions, GREEDY)
-    local.lay_out(policy.model)
-    turned = [each for each in policy.model.parameters() if not each.is_contiguous()]
+    lay_out(policy.model)
     linear = [each for each in policy.model.modules() if isinstance(each, torch.nn.Linear)]
-    shared = policy.model.get_output_embeddings().weight is policy.model.get_input_embeddings().weight
-    assert len(turned) == len(linear) - shared > 0
+    assert linear
+    assert not any(each.weight.is_contiguous() for each in linear)
+    assert policy.model.get_input_embeddings().weight.is_contiguous()
     assert answers(policy, questions, GREEDY) == expected
     policy.save(tmp_path / "saved")
     again = load_policy(str(tmp_path / "saved"), device="cpu")
@@ -61,6 +62,23 @@ def test_weights_that_are_laid_out_for_decoding_answer_and_save_the_same(model_f
     for name, weight in again.model.state_dict().items():
         assert weight.is_contiguous()
         assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(model_folder, tied):
+    """Whatever happens in the meantime: an optimizer holds these parameters, and trains them as they lay before."""
+    model = load_policy(str(model_folder), device="cpu").model
+    if tied:
+        model.get_output_embeddings().weight = model.get_input_embeddings().weight
+    before = [(name, parameter, parameter.data_ptr()) for name, parameter in model.named_parameters()]
+    with pytest.raises(KeyError), laid_out(model):
+        assert not any(each.weight.is_contiguous() for each in model.modules() if isinstance(each, torch.nn.Linear))
+        assert model.get_input_embeddings().weight.is_contiguous()
+        raise KeyError
+    after = dict(model.named_parameters())
+    assert len(after) == len(before)
+    assert all(after[name] is parameter and parameter.data_ptr() == place for name, parameter, place in before)
+    assert all(parameter.requires_grad for parameter in after.values())
 
 
 def test_sampled_answers_follow_seed_question_and_sample(policy, questions):

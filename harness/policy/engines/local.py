@@ -9,9 +9,7 @@ Nothing is inherited from a model's own generation config, which often carries a
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from harness.policy.device import release_memory
 from harness.policy.engines.batch_size import BatchSize
@@ -54,21 +52,6 @@ class TransformersEngine:
     def close(self) -> None:
         self._policy = None
         release_memory()
-
-
-def lay_out(model: Any) -> None:
-    """Keep the weights of linear layers in memory column after column: the same numbers, which MKL multiplies with the
-    few rows of a decoding step in two thirds of the time, as it need not turn them first. For models that answer only:
-    training in this layout rounds otherwise.
-
-    Output layers that share their weights with the embedding are left as they are: that reads them row by row.
-    """
-    embedding = model.get_input_embeddings().weight
-    for module in model.modules():
-        if isinstance(module, torch.nn.Linear) and module.weight is not embedding:
-            weight = module.weight
-            if weight.dtype == torch.float32 and weight.is_contiguous():
-                weight.data = weight.data.t().contiguous().t()
 
 
 def generate(

@@ -28,9 +28,9 @@ def open_engine(
         from harness.policy.engines.continuous import ContinuousEngine
 
         return ContinuousEngine(policy(), engine.arguments)
-    from harness.policy.engines.local import TransformersEngine, lay_out
+    from harness.policy.engines.layout import lay_out
+    from harness.policy.engines.local import TransformersEngine
 
     loaded = policy()
-    if device == "cpu":
-        lay_out(loaded.model)
+    lay_out(loaded.model)
     return TransformersEngine(loaded)

@@ -48,33 +48,41 @@ def warpers(temperature: float, top_p: float, top_k: int) -> LogitsProcessorList
 
 
 class Drawn:
-    """Draws with torch's own generator, as ``model.generate(do_sample=True)`` does."""
+    """Draws with torch's own generator, which training seeds: a uniform number per row and step."""
 
     def __init__(self, processors: LogitsProcessorList) -> None:
         self._processors = processors
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        shares = self._processors(None, scores.float()).softmax(dim=-1)
-        return torch.multinomial(shares, num_samples=1).squeeze(1)
+        return _at(torch.rand(len(rows), 1, dtype=torch.float64), self._processors(None, scores.float()))
 
 
 class Streams:
-    """Draws each row from a stream of its own, by inverse CDF with one uniform number per row and step."""
+    """Draws each row from a stream of its own, a uniform number per row and step."""
 
     def __init__(self, processors: LogitsProcessorList, seed: int, requests: Sequence[Request]) -> None:
         self._processors = processors
         self._streams = [stream(seed, request.question.id, request.sample) for request in requests]
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        wide = self._processors(None, scores.float())
-        wide = wide.cpu() if wide.device.type == "mps" else wide  # Apple's GPUs have no float64
-        steps = wide.double().softmax(dim=-1).cumsum(dim=-1)
-        if not steps[:, -1].isfinite().all():
-            raise ModelError("the model's scores are not numbers; its weights are damaged, or its dtype is too narrow")
         heights = torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
-        # The last step may be a rounding error short of 1; scaling keeps every height below it.
-        drawn = torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True)
-        return drawn.squeeze(1).to(scores.device)
+        return _at(heights, self._processors(None, scores.float()))
+
+
+def _at(heights: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """The tokens (rows,) at ``heights`` (rows, 1), in [0, 1), of the distributions that ``scores`` (rows, vocabulary)
+    give: inverse CDF. torch's ``multinomial`` draws a number per token of the vocabulary, on a CPU with one thread.
+
+    Raises:
+        ModelError: a score is not a number.
+    """
+    wide = scores.cpu() if scores.device.type == "mps" else scores  # Apple's GPUs have no float64
+    steps = wide.double().softmax(dim=-1).cumsum(dim=-1)
+    if not steps[:, -1].isfinite().all():
+        raise ModelError("the model's scores are not numbers; its weights are damaged, or its dtype is too narrow")
+    # The last step may be a rounding error short of 1; scaling keeps every height below it.
+    drawn = torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True)
+    return drawn.squeeze(1).to(scores.device)
 
 
 def stream(seed: int, question_id: str, sample: int) -> random.Random:
