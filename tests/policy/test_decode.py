@@ -6,75 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from decoding import ENDS, KNOWN, count_tokens, model_of, ours, prompts_of, theirs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, GenerationConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers import GenerationConfig
 
 from harness.policy.engines.batch_size import BatchSize
-from harness.policy.engines.decode import _common_beginning, can_decode, decode
+from harness.policy.engines.decode import _common_beginning, can_decode
 from harness.policy.engines.sampling import Drawn, greedy, warpers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = {
-    "vocab_size": 101,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.5,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-KNOWN = {
-    "llama": {},
-    "qwen2": {"use_sliding_window": False},
-    "qwen3": {},
-    "mistral": {"sliding_window": 128},
-    "gemma2": {"sliding_window": 128, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
-    "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
-    "phi3": {"pad_token_id": 0},
-    "olmo2": {},
-    "granite": {},
-}
-ENDS = [2, 7, 30]
-
-
-def model_of(kind: str, **more: Any) -> Any:
-    torch.manual_seed(3)
-    config = CONFIG_MAPPING[kind](**{**SMALL, **KNOWN.get(kind, {}), **more})
-    return AutoModelForCausalLM.from_config(config).eval()
-
-
-def prompts_of(*lengths: int, beginning: int = 0) -> list[list[int]]:
-    generator = torch.Generator().manual_seed(11)
-    start = torch.randint(8, 100, (beginning,), generator=generator).tolist()
-    return [start + torch.randint(8, 100, (length,), generator=generator).tolist() for length in lengths]
-
-
-def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
-    ids = torch.tensor([prompt])
-    settings = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=ENDS, pad_token_id=0)
-    output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-    found: list[int] = output[0, len(prompt) :].tolist()
-    return found
-
-
-def ours(
-    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
-) -> list[list[int]]:
-    found: dict[int, list[int]] = {}
-    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
-        for index, new_ids in batch:
-            assert index not in found
-            found[index] = new_ids
-    return [found[index] for index in range(len(prompts))]
 
 
 @pytest.mark.parametrize("kind", KNOWN)
@@ -123,19 +64,6 @@ def test_every_prompt_is_continued_once_whatever_the_batch(
 LLAMA = model_of("llama")
 
 
-def count_tokens(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The shapes (rows, tokens) that the model is called with."""
-    shapes: list[tuple[int, int]] = []
-    forward = type(model).forward
-
-    def counting(self: Any, input_ids: Any = None, **more: Any) -> Any:
-        shapes.append(tuple(input_ids.shape))
-        return forward(self, input_ids=input_ids, **more)
-
-    monkeypatch.setattr(model, "forward", counting.__get__(model))
-    return shapes
-
-
 def test_a_prompt_is_computed_once_for_all_its_completions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("llama")
     shapes = count_tokens(model, monkeypatch)
@@ -158,7 +86,7 @@ def test_finished_sequences_leave_and_others_enter(monkeypatch: pytest.MonkeyPat
     lengths = [len(theirs(model, prompt, 40)) for prompt in prompts]
     assert len(set(lengths)) > 3, "the model should not end all answers at once"
     shapes = count_tokens(model, monkeypatch)
-    ours(model, prompts, 40, 8)
+    ours(model, prompts, 40, 8, sampler=lambda scores, rows: greedy(scores, rows))  # no drafts, one token a step
     steps = [rows for rows, tokens in shapes if tokens == 1]
     assert sum(steps) == sum(lengths), "no row is computed that is not needed"
     assert max(steps) == 8

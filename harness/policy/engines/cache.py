@@ -17,20 +17,21 @@ _COLUMNS_AT_ONCE = 128  # buffers grow by so many tokens: growing copies them
 
 
 class Rows(Cache):  # type: ignore[misc]
-    """A key-value cache with rows of different lengths, for one new token a row and step.
+    """A key-value cache with rows of different lengths.
 
-    Before a step, :meth:`advance` says how many tokens each row holds; the model then writes the next one there.
-    Buffers are of shape (rows, key-value heads, tokens, head dimension).
+    Before a step, :meth:`advance` says where each new token goes; the model then writes it there. Buffers are of shape
+    (rows, key-value heads, tokens, head dimension).
     """
 
     def __init__(self, layers: int) -> None:
         super().__init__(layers=[_Layer(self) for _ in range(layers)])
-        self.positions = torch.empty(0, dtype=torch.long)  # where each row's next token goes
-        self.width = 0  # tokens of the longest row, with the next one
+        self.owners = self.positions = torch.empty(0, dtype=torch.long)  # the row and the column of each new token
+        self.count = self.width = 0  # rows, and tokens of the longest one, with the new ones
 
-    def advance(self, lengths: torch.Tensor, longest: int) -> None:
-        """``lengths`` (rows,): tokens that each row holds now; ``longest`` is the largest of them."""
-        self.positions, self.width = lengths, longest + 1
+    def advance(self, owners: torch.Tensor, positions: torch.Tensor, count: int, width: int) -> None:
+        """New token number ``n`` is token ``positions[n]`` of row ``owners[n]``; there are ``count`` rows of at most
+        ``width`` tokens then."""
+        self.owners, self.positions, self.count, self.width = owners, positions, count, width
 
     def load(self, filled: DynamicCache, source: torch.Tensor, at: int) -> None:
         """Put rows ``source`` of a prompt's cache at ``at`` and after; one prompt may be taken several times."""
@@ -77,11 +78,10 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:  # every prompt was a single token
             self.lazy_initialization(key_states, value_states)
-        rows, width = len(key_states), self._rows.width
+        rows, width, places = self._rows.count, self._rows.width, (self._rows.owners, self._rows.positions)
         self._hold(rows, width)
-        places = torch.arange(rows, device=key_states.device)
-        self.keys[places, :, self._rows.positions] = key_states[:, :, 0]
-        self.values[places, :, self._rows.positions] = value_states[:, :, 0]
+        self.keys[places[0], :, places[1]] = key_states.transpose(1, 2).flatten(0, 1)
+        self.values[places[0], :, places[1]] = value_states.transpose(1, 2).flatten(0, 1)
         return self.keys[:rows, :, :width], self.values[:rows, :, :width]
 
     def _hold(self, rows: int, width: int) -> None:

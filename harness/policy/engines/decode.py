@@ -20,7 +20,10 @@ from transformers import DynamicCache
 from harness.policy.device import release_memory
 from harness.policy.engines.batch_size import BatchSize
 from harness.policy.engines.cache import Rows, rows_for
+from harness.policy.engines.drafts import Lookup, longest
 from harness.policy.engines.memory import free_memory, out_of_memory
+from harness.policy.engines.packed import Packing, can_pack, packing
+from harness.policy.engines.sampling import greedy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -44,11 +47,22 @@ class _Sequence:
     index: int
     prompt: list[int]
     new: list[int] = field(default_factory=list)
+    lookup: Lookup | None = None
 
     @property
     def held(self) -> int:
         """Tokens whose keys and values are computed before the next step, which computes the last one."""
         return len(self.prompt) + len(self.new) - 1
+
+    def add(self, tokens: Sequence[int], ends: Collection[int], most: int) -> bool:
+        """Take new tokens; returns whether the sequence is finished."""
+        for token in tokens:
+            self.new.append(token)
+            if token in ends or len(self.new) == most:
+                return True
+        if self.lookup is not None:
+            self.lookup.extend(tokens)
+        return False
 
 
 def can_decode(model: Any, longest: int) -> bool:
@@ -100,6 +114,7 @@ class _Decoding:
         self.dtype, self.device = model.dtype, model.device
         self.adds_mask = model.config._attn_implementation == "eager"
         self.keeps_logits = "logits_to_keep" in inspect.signature(type(model).forward).parameters
+        self.drafts = sampler is greedy and can_pack(model)  # a draw is seldom what was drafted
         self.prefix_ids = _common_beginning(prompts)
         self._forget()
 
@@ -209,40 +224,64 @@ class _Decoding:
         )
 
     @torch.no_grad()
-    def _step(self) -> list[int]:
-        """One token more for every active sequence."""
-        lengths = [sequence.held for sequence in self.active]
-        longest = max(lengths)
-        positions = torch.tensor(lengths, device=self.device)
-        last = [[(sequence.new or sequence.prompt)[-1]] for sequence in self.active]
-        columns = torch.arange(longest + 1, device=self.device)
-        mask = columns <= positions[:, None]
+    def _step(self) -> list[list[int]]:
+        """The next token of every active sequence, or several, where drafts of them are what the model says."""
+        drafted = longest(len(self.active)) if self.drafts else 0
+        fed = [self._fed(sequence, drafted) for sequence in self.active]
+        new = Packing([sequence.held for sequence in self.active], [len(ids) for ids in fed], self.device)
+        self.rows.advance(new.owners, new.positions, new.rows, new.width)
+        tokens = torch.tensor([token for ids in fed for token in ids], device=self.device)
+        if new.most == 1:
+            scores = self._scores(tokens[:, None], new.positions[:, None], new.mask)
+        else:
+            with packing(self.model):
+                scores = self._scores(tokens[None], new.positions[None], new.mask, packing=new)
+        owners = [sequence.index for sequence, ids in zip(self.active, fed, strict=True) for _ in ids]
+        said = iter(self.sampler(scores, owners).tolist())
+        return [_agreed(ids[1:], list(itertools.islice(said, len(ids)))) for ids in fed]
+
+    def _fed(self, sequence: _Sequence, drafted: int) -> list[int]:
+        """What a step computes of a sequence: its last token, and a draft of the next ones."""
+        last = (sequence.new or sequence.prompt)[-1:]
+        most = min(drafted, self.max_new_tokens - len(sequence.new) - 1)
+        if most <= 0:
+            return last
+        if sequence.lookup is None:
+            sequence.lookup = Lookup(sequence.prompt + sequence.new)
+        return last + sequence.lookup.draft(most)
+
+    def _scores(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, **more: Any) -> torch.Tensor:
+        """Scores (new tokens, vocabulary) of what follows each token."""
         if self.adds_mask:
             mask = torch.zeros(mask.shape, device=self.device).masked_fill_(~mask, torch.finfo(self.dtype).min)
-        self.rows.advance(positions, longest)
-        scores = self.model(
-            input_ids=torch.tensor(last, device=self.device),
-            attention_mask=mask[:, None, None],
-            position_ids=positions[:, None],
+        logits: torch.Tensor = self.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
             past_key_values=self.rows,
             use_cache=True,
-        ).logits[:, -1]
-        tokens: list[int] = self.sampler(scores, [sequence.index for sequence in self.active]).tolist()
-        return tokens
+            **more,
+        ).logits
+        return logits.flatten(0, 1)
 
-    def _take(self, tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
+    def _take(self, tokens: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
         """Append the new tokens; finished sequences leave, and the last row moves into the place of each."""
         done = []
         for row in reversed(range(len(self.active))):
-            sequence, token = self.active[row], tokens[row]
-            sequence.new.append(token)
-            if token in self.ends or len(sequence.new) == self.max_new_tokens:
+            sequence = self.active[row]
+            if sequence.add(tokens[row], self.ends, self.max_new_tokens):
                 done.append((sequence.index, sequence.new))
                 last = self.active.pop()
                 if last is not sequence:
                     self.active[row] = last
                     self.rows.move(len(self.active), row, last.held)
         return done[::-1]
+
+
+def _agreed(draft: list[int], said: list[int]) -> list[int]:
+    """What the model said: after a token that it did not draft, the rest of the draft does not count."""
+    right = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(draft, said, strict=False)))
+    return said[: right + 1]
 
 
 def _common_beginning(prompts: Sequence[list[int]]) -> list[int]:

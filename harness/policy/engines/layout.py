@@ -31,7 +31,7 @@ def laid_out(model: Any) -> Iterator[None]:
             module.weight = parameter
 
 
-def _turn(model: Any) -> list[tuple[torch.nn.Linear, torch.nn.Parameter, torch.Tensor]]:
+def _turn(model: Any) -> list[tuple[torch.nn.Linear, Any, torch.Tensor]]:
     """The modules whose weights were turned, with their parameters and what these held."""
     embedding = model.get_input_embeddings().weight
     turned = []

@@ -1,0 +1,86 @@
+"""What the tests of the engine's loop share: small random models of many architectures, and who continues prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from harness.policy.engines.batch_size import BatchSize
+from harness.policy.engines.decode import decode
+from harness.policy.engines.sampling import greedy
+
+SMALL = {
+    "vocab_size": 101,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+KNOWN = {
+    "llama": {},
+    "qwen2": {"use_sliding_window": False},
+    "qwen3": {},
+    "mistral": {"sliding_window": 128},
+    "gemma2": {"sliding_window": 128, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
+    "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "phi3": {"pad_token_id": 0},
+    "olmo2": {},
+    "granite": {},
+}
+ENDS = [2, 7, 30]
+
+
+def model_of(kind: str, **more: Any) -> Any:
+    torch.manual_seed(3)
+    config = CONFIG_MAPPING[kind](**{**SMALL, **KNOWN.get(kind, {}), **more})
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def prompts_of(*lengths: int, beginning: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(11)
+    start = torch.randint(8, 100, (beginning,), generator=generator).tolist()
+    return [start + torch.randint(8, 100, (length,), generator=generator).tolist() for length in lengths]
+
+
+def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
+    ids = torch.tensor([prompt])
+    settings = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=ENDS, pad_token_id=0)
+    output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+    found: list[int] = output[0, len(prompt) :].tolist()
+    return found
+
+
+def ours(
+    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
+) -> list[list[int]]:
+    found: dict[int, list[int]] = {}
+    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
+        for index, new_ids in batch:
+            assert index not in found
+            found[index] = new_ids
+    return [found[index] for index in range(len(prompts))]
+
+
+def count_tokens(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The shapes (rows, tokens) that the model is called with."""
+    shapes: list[tuple[int, int]] = []
+    forward = type(model).forward
+
+    def counting(self: Any, input_ids: Any = None, **more: Any) -> Any:
+        shapes.append(tuple(input_ids.shape))
+        return forward(self, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(model, "forward", counting.__get__(model))
+    return shapes

@@ -1,0 +1,141 @@
+"""Drafts of an answer's next tokens: where they come from, and that no answer is another for them."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+import torch
+from decoding import KNOWN, count_tokens, model_of, ours, prompts_of, theirs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.policy.engines import decode as loop
+from harness.policy.engines.decode import can_decode
+from harness.policy.engines.drafts import Lookup, longest
+from harness.policy.engines.packed import can_pack
+from harness.policy.engines.sampling import Drawn, warpers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PACKED = [kind for kind in KNOWN if kind != "gemma2"]  # whose scores are capped, which torch's attention cannot
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([], []),
+        ([1, 2, 3], []),
+        ([1, 2, 3, 4], []),
+        ([1, 2, 3, 4, 5, 6, 1, 2, 3], [4, 5]),
+        ([1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3], [5, 1]),  # what came last is likelier to come again
+        ([9, 2, 3, 4, 1, 2, 3], []),  # two tokens are not enough
+        ([7, 7, 7, 7], [7]),
+        ([7, 7, 7], []),
+    ],
+)
+def test_a_draft_is_what_followed_the_last_time(ids: list[int], expected: list[int]) -> None:
+    assert Lookup(ids).draft(2) == expected
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 40), st.integers(1, 8))
+def test_a_draft_is_the_same_however_the_sequence_came(ids: list[int], cut: int, most: int) -> None:
+    grown = Lookup(ids[:cut])
+    grown.extend(ids[cut:])
+    places = [at for at in range(3, len(ids)) if ids[at - 3 : at] == ids[-3:]]
+    assert grown.draft(most) == (ids[places[-1] :][:most] if places else [])
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, 6), (10, 6), (16, 4), (32, 2), (64, 2), (1000, 2)])
+def test_fewer_sequences_get_longer_drafts(rows: int, expected: int) -> None:
+    assert longest(rows) == expected
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_which_models_drafts_are_computed_for(kind: str) -> None:
+    assert can_pack(model_of(kind)) is (kind in PACKED)
+
+
+def oracle(answers: dict[tuple[int, ...], list[int]], right: float, chance: random.Random) -> Any:
+    """In place of :class:`Lookup`: drafts of the model's own answers by prompt, each token right with a probability."""
+
+    class Oracle:
+        def __init__(self, ids: Any) -> None:
+            self.ids = list(ids)
+
+        def extend(self, ids: Any) -> None:
+            self.ids += ids
+
+        def draft(self, most: int) -> list[int]:
+            prompt = next(each for each in answers if tuple(self.ids[: len(each)]) == each)
+            rest = ([*answers[prompt], *[50] * 8])[len(self.ids) - len(prompt) :]
+            own = rest[:most] if right == 1 else rest[: chance.randrange(most + 1)]
+            return [each if chance.random() < right else chance.randrange(8, 100) for each in own]
+
+    return Oracle
+
+
+@pytest.mark.parametrize("kind", PACKED)
+@pytest.mark.parametrize(("size", "most"), [(2, 6), (5, 6), (None, 2)])
+def test_right_drafts_take_fewer_steps(kind: str, size: int | None, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(kind)
+    prompts = prompts_of(5, 14, 9, 7, 6)
+    expected = [theirs(model, prompt, 60) for prompt in prompts]
+    answers = {tuple(prompt): answer for prompt, answer in zip(prompts, expected, strict=True)}
+    monkeypatch.setattr(loop, "Lookup", oracle(answers, 1.0, random.Random(0)))
+    monkeypatch.setattr(loop, "longest", lambda rows: most)
+    shapes = count_tokens(model, monkeypatch)
+    assert ours(model, prompts, 60, size) == expected
+    steps = [tokens for rows, tokens in shapes if rows == 1 and tokens > 1]
+    needed = [math.ceil(len(answer) / (1 + most)) for answer in expected]
+    assert max(needed) <= len(steps) <= sum(needed) + len(prompts), "each step should bring all that was drafted"
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "olmo2"])
+def test_a_model_that_talks_in_circles_takes_fewer_steps(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(kind)
+    prompts = [prompt * 3 for prompt in prompts_of(5, 4, 9, 7, 6)]
+    expected = [theirs(model, prompt, 60) for prompt in prompts]
+    shapes = count_tokens(model, monkeypatch)
+    assert ours(model, prompts, 60) == expected
+    assert len(shapes) < 60
+
+
+LLAMA = model_of("llama")
+PROMPTS = prompts_of(6, 3, 11, 3, 8)
+ANSWERS = {tuple(prompt): theirs(LLAMA, prompt, 24) for prompt in PROMPTS}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.integers(1, 6),
+    right=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    new=st.integers(1, 24),
+)
+def test_whatever_is_drafted_the_answers_stay(seed: int, size: int, right: float, new: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "Lookup", oracle(ANSWERS, right, random.Random(seed)))
+        assert ours(LLAMA, PROMPTS, new, size) == [ANSWERS[tuple(prompt)][:new] for prompt in PROMPTS]
+
+
+def test_draws_are_not_drafted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama")
+    shapes = count_tokens(model, monkeypatch)
+    torch.manual_seed(0)
+    ours(model, [prompt * 3 for prompt in prompts_of(5, 4)], 30, sampler=Drawn(warpers(0.1, 1.0, 0)))
+    assert {tokens for _, tokens in shapes[1:]} == {1}
+
+
+def test_models_without_transformers_attention_interface_answer_without_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of("llama")
+    monkeypatch.setattr(model, "_supports_attention_backend", False)
+    prompts = [prompt * 3 for prompt in prompts_of(5, 4, 9)]
+    expected = [theirs(model, prompt, 30) for prompt in prompts]
+    assert can_decode(model, 60)
+    shapes = count_tokens(model, monkeypatch)
+    assert ours(model, prompts, 30) == expected
+    assert {tokens for _, tokens in shapes[1:]} == {1}
