@@ -22,6 +22,10 @@ from harness.training.health import limits
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
 COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
 
+# Counted up where answers may differ from earlier ones: by rounding, or by how they are drawn.
+_FORMATS = {"transformers": 3}
+_DRAWS = {"shared": {"draws": 2}}
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -83,7 +87,7 @@ def questions_identity(questions: Sequence[Question], decoding: EvaluateSection)
 def engine_identity(engine: EngineSection) -> dict[str, Any]:
     """What answers, its settings, and the libraries that it computes with."""
     libraries = ["rl-harness", "transformers", "torch", *(["vllm"] if engine.name == "vllm" else [])]
-    return {"name": engine.name, "format": 2, **engine.arguments, **versions(*libraries)}
+    return {"name": engine.name, "format": _FORMATS.get(engine.name, 2), **engine.arguments, **versions(*libraries)}
 
 
 def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
 
     What only watches has no say; so recipes without an evaluation during training or ``stop_on`` keep their runs.
     """
-    during, health = recipe.evaluate, recipe.health
+    during, health, grpo = recipe.evaluate, recipe.health, recipe.train.method == "grpo"
     watched: dict[str, Any] = {}
     if during.every_steps is not None:
         held_out = digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out])
@@ -132,7 +136,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
     return watched | {
         "method": recipe.train.method,
-        **({"sampling": recipe.engine.sampling} if recipe.train.method == "grpo" else {}),
+        **({"sampling": recipe.engine.sampling, **_DRAWS.get(recipe.engine.sampling, {})} if grpo else {}),
         "arguments": dict(recipe.train.arguments),
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "seed": seed,

@@ -102,16 +102,14 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
     def _own_records(self) -> list[Record]:
         """The graded answers to this process's share of the questions."""
         from harness.policy import generate
-        from harness.policy.engines.layout import laid_out
 
         processes = ranks.count()
         mine = list(self._questions.values())[ranks.rank() :: processes]
         total, records = len(self._questions) * self._decoding.samples_per_question, list[Record]()
         self._report(0, total)
-        with laid_out(self._policy.model):
-            for batch in generate(self._policy, mine, self._decoding) if mine else ():
-                records += grade(batch, self._questions, self._job.rewards)
-                self._report(min(total, len(records) * processes), total)
+        for batch in generate(self._policy, mine, self._decoding) if mine else ():
+            records += grade(batch, self._questions, self._job.rewards)
+            self._report(min(total, len(records) * processes), total)
         return records
 
     def _report(self, answers: int, total: int) -> None:

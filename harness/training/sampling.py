@@ -1,8 +1,8 @@
 """GRPO's completions with each prompt computed once, in place of the trainer's ``model.generate``.
 
 TRL hands ``model.generate`` every prompt ``num_generations`` times and waits for the longest completion. The same
-distribution (temperature, top-p and top-k by transformers' own processors, torch's generator) is drawn from sooner by
-the default engine's loop: see :mod:`harness.policy.engines.decode`.
+distribution (temperature, top-p and top-k by transformers' own processors) is drawn from sooner by the default engine's
+loop: see :mod:`harness.policy.engines.decode`.
 """
 
 from __future__ import annotations

@@ -63,10 +63,17 @@ def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
 
 
 def ours(
-    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
+    model: Any,
+    prompts: list[list[int]],
+    new: int,
+    size: int | None = None,
+    sampler: Any = greedy,
+    drafts: bool | None = None,
 ) -> list[list[int]]:
+    """Drafted where it is greedy, as an evaluation is."""
     found: dict[int, list[int]] = {}
-    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
+    drafts = sampler is greedy if drafts is None else drafts
+    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu"), drafts=drafts):
         for index, new_ids in batch:
             assert index not in found
             found[index] = new_ids

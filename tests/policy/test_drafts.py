@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.policy.engines import decode as loop
 from harness.policy.engines.decode import can_decode
-from harness.policy.engines.drafts import Lookup, longest
+from harness.policy.engines.drafts import Lookup, draft_length
 from harness.policy.engines.packed import can_pack
 from harness.policy.engines.sampling import Drawn, warpers
 
@@ -27,13 +27,13 @@ PACKED = [kind for kind in KNOWN if kind != "gemma2"]  # whose scores are capped
     ("ids", "expected"),
     [
         ([], []),
+        ([1, 2], []),
         ([1, 2, 3], []),
-        ([1, 2, 3, 4], []),
-        ([1, 2, 3, 4, 5, 6, 1, 2, 3], [4, 5]),
-        ([1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3], [5, 1]),  # what came last is likelier to come again
-        ([9, 2, 3, 4, 1, 2, 3], []),  # two tokens are not enough
-        ([7, 7, 7, 7], [7]),
-        ([7, 7, 7], []),
+        ([1, 2, 3, 4, 5, 1, 2], [3, 4]),
+        ([1, 2, 3, 1, 2, 4, 1, 2], [4, 1]),  # what came last is likelier to come again
+        ([9, 2, 3, 4, 1, 2], []),  # one token is not enough
+        ([7, 7, 7], [7]),
+        ([7, 7], []),
     ],
 )
 def test_a_draft_is_what_followed_the_last_time(ids: list[int], expected: list[int]) -> None:
@@ -44,18 +44,39 @@ def test_a_draft_is_what_followed_the_last_time(ids: list[int], expected: list[i
 def test_a_draft_is_the_same_however_the_sequence_came(ids: list[int], cut: int, most: int) -> None:
     grown = Lookup(ids[:cut])
     grown.extend(ids[cut:])
-    places = [at for at in range(3, len(ids)) if ids[at - 3 : at] == ids[-3:]]
+    places = [at for at in range(2, len(ids)) if ids[at - 2 : at] == ids[-2:]]
     assert grown.draft(most) == (ids[places[-1] :][:most] if places else [])
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 6), (10, 6), (16, 4), (32, 2), (64, 2), (1000, 2)])
 def test_fewer_sequences_get_longer_drafts(rows: int, expected: int) -> None:
-    assert longest(rows) == expected
+    assert draft_length(rows) == expected
 
 
-@pytest.mark.parametrize("kind", KNOWN)
-def test_which_models_drafts_are_computed_for(kind: str) -> None:
-    assert can_pack(model_of(kind)) is (kind in PACKED)
+@pytest.mark.parametrize(
+    ("kind", "more", "expected"),
+    [
+        *((kind, {}, True) for kind in PACKED),
+        ("gemma2", {}, False),
+        ("phi3", {"attn_implementation": "eager"}, False),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, False),
+        ("doge", {}, False),  # a mask of its own
+        ("bloom", {}, False),
+    ],
+)
+def test_which_models_drafts_are_computed_for(kind: str, more: dict[str, Any], expected: bool) -> None:
+    assert can_pack(model_of(kind, **more).config) is expected
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "doge"])
+def test_other_models_answer_without_drafts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(kind)
+    prompts = [prompt * 3 for prompt in prompts_of(5, 4, 9)]
+    expected = [theirs(model, prompt, 30) for prompt in prompts]
+    assert can_decode(model, 60)
+    shapes = count_tokens(model, monkeypatch)
+    assert ours(model, prompts, 30, 1) == expected
+    assert {tokens for _, tokens in shapes if tokens < 11} == {1}
 
 
 def oracle(answers: dict[tuple[int, ...], list[int]], right: float, chance: random.Random) -> Any:
@@ -85,7 +106,7 @@ def test_right_drafts_take_fewer_steps(kind: str, size: int | None, most: int, m
     expected = [theirs(model, prompt, 60) for prompt in prompts]
     answers = {tuple(prompt): answer for prompt, answer in zip(prompts, expected, strict=True)}
     monkeypatch.setattr(loop, "Lookup", oracle(answers, 1.0, random.Random(0)))
-    monkeypatch.setattr(loop, "longest", lambda rows: most)
+    monkeypatch.setattr(loop, "draft_length", lambda rows: most)
     shapes = count_tokens(model, monkeypatch)
     assert ours(model, prompts, 60, size) == expected
     steps = [tokens for rows, tokens in shapes if rows == 1 and tokens > 1]
@@ -130,12 +151,18 @@ def test_draws_are_not_drafted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {tokens for _, tokens in shapes[1:]} == {1}
 
 
-def test_models_without_transformers_attention_interface_answer_without_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of("llama")
-    monkeypatch.setattr(model, "_supports_attention_backend", False)
-    prompts = [prompt * 3 for prompt in prompts_of(5, 4, 9)]
-    expected = [theirs(model, prompt, 30) for prompt in prompts]
-    assert can_decode(model, 60)
-    shapes = count_tokens(model, monkeypatch)
-    assert ours(model, prompts, 30) == expected
-    assert {tokens for _, tokens in shapes[1:]} == {1}
+def test_memory_that_runs_out_in_a_packed_step_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was drafted before counts no more, and what was taken stays."""
+    monkeypatch.setattr(loop, "Lookup", oracle(ANSWERS, 0.9, random.Random(1)))
+    attend, calls = torch.nn.functional.scaled_dot_product_attention, []
+
+    def now_and_then(*given: Any, **more: Any) -> Any:
+        calls.append(1)
+        if len(calls) in (9, 20):
+            raise MemoryError
+        return attend(*given, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", now_and_then)
+    assert ours(LLAMA, PROMPTS, 24, 4) == [ANSWERS[tuple(prompt)] for prompt in PROMPTS]
+    assert len(calls) > 20
+    assert LLAMA.config._attn_implementation == "sdpa"

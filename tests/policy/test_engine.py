@@ -8,7 +8,7 @@ from transformers import GenerationConfig
 
 from harness.errors import ModelError, TaskError
 from harness.policy import generate, load_policy
-from harness.policy.engines import decode, local, padded
+from harness.policy.engines import decode, local, padded, sampling
 from harness.policy.engines.layout import laid_out, lay_out
 from harness.policy.engines.requests import Request
 from harness.policy.engines.sampling import Streams, warpers
@@ -46,16 +46,20 @@ def test_an_answer_is_the_same_in_every_batch(policy, questions, decoding, batch
     assert len({a.completion for a in alone.values()}) > 3, "the fixture's model should not always say the same"
 
 
-def test_weights_that_are_laid_out_for_decoding_answer_and_save_the_same(model_folder, questions, tmp_path):
-    policy = load_policy(str(model_folder), device="cpu")
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_that_are_laid_out_answer_and_save_the_same(make_policy, questions, tmp_path, tied):
+    policy = make_policy(tie_word_embeddings=tied)
+    assert (policy.model.get_output_embeddings().weight is policy.model.get_input_embeddings().weight) is tied
     before = {name: weight.clone() for name, weight in policy.model.state_dict().items()}
     expected = answers(policy, questions, GREEDY)
+    parameters = dict(policy.model.named_parameters())
     lay_out(policy.model)
-    linear = [each for each in policy.model.modules() if isinstance(each, torch.nn.Linear)]
-    assert linear
-    assert not any(each.weight.is_contiguous() for each in linear)
-    assert policy.model.get_input_embeddings().weight.is_contiguous()
     assert answers(policy, questions, GREEDY) == expected
+    after = dict(policy.model.named_parameters())
+    assert all(after[name] is parameter for name, parameter in parameters.items())
+    assert len(after) == len(parameters)
+    linear = [each for each in policy.model.modules() if isinstance(each, torch.nn.Linear)]
+    assert sum(not each.weight.is_contiguous() for each in linear) == len(linear) - tied > 0
     policy.save(tmp_path / "saved")
     again = load_policy(str(tmp_path / "saved"), device="cpu")
     assert answers(again, questions, GREEDY) == expected
@@ -244,6 +248,21 @@ def test_running_out_of_memory_half_way_loses_nothing(policy, questions, monkeyp
     monkeypatch.setattr(decode._Decoding, "_step", failing)
     assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
     assert max(steps[6:]) <= steps[5] // 2
+
+
+def test_running_out_of_memory_in_a_draw_loses_no_number(policy, questions, monkeypatch):
+    expected = answers(policy, questions, SAMPLED)
+    cumulated, calls = sampling._cumulated, []
+
+    def failing(scores):
+        calls.append(1)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("out of memory")
+        return cumulated(scores)
+
+    monkeypatch.setattr(sampling, "_cumulated", failing)
+    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
+    assert len(calls) > 6
 
 
 def test_one_answer_that_does_not_fit(policy, questions, monkeypatch, loop):

@@ -26,11 +26,11 @@ class BatchSize:
         self._steps = self._tokens = 0
         self._seconds = 0.0
 
-    def observe(self, rows: int, seconds: float, *, waiting: int) -> None:
-        """One step of ``rows`` sequences took ``seconds``."""
+    def observe(self, rows: int, tokens: int, seconds: float, *, waiting: int) -> None:
+        """One step of ``rows`` sequences, which gave ``tokens``, took ``seconds``."""
         if not self._growing or rows < _FULL * self.limit:
             return
-        self._steps, self._tokens, self._seconds = self._steps + 1, self._tokens + rows, self._seconds + seconds
+        self._steps, self._tokens, self._seconds = self._steps + 1, self._tokens + tokens, self._seconds + seconds
         if self._steps < _STEPS or not waiting:
             return
         speed = self._tokens / self._seconds

@@ -78,10 +78,11 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:  # every prompt was a single token
             self.lazy_initialization(key_states, value_states)
-        rows, width, places = self._rows.count, self._rows.width, (self._rows.owners, self._rows.positions)
+        rows, width = self._rows.count, self._rows.width
+        owners, positions = self._rows.owners, self._rows.positions
         self._hold(rows, width)
-        self.keys[places[0], :, places[1]] = key_states.transpose(1, 2).flatten(0, 1)
-        self.values[places[0], :, places[1]] = value_states.transpose(1, 2).flatten(0, 1)
+        self.keys[owners, :, positions] = key_states.transpose(1, 2).flatten(0, 1)
+        self.values[owners, :, positions] = value_states.transpose(1, 2).flatten(0, 1)
         return self.keys[:rows, :, :width], self.values[:rows, :, :width]
 
     def _hold(self, rows: int, width: int) -> None:

@@ -1,7 +1,8 @@
 """Continues many prompts at once: finished sequences leave, waiting ones enter, and a prompt is computed once.
 
 ``model.generate`` computes a batch until its longest answer ends, and each of a question's K completions computes the
-prompt again. On GSM8K, where answers of up to 400 tokens average 235, that is two fifths of the work.
+prompt again. On GSM8K, where answers of up to 400 tokens average 235, that is two fifths of the work. What a greedy
+answer repeats is drafted, see :mod:`harness.policy.engines.drafts`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from transformers import DynamicCache
 from harness.policy.device import release_memory
 from harness.policy.engines.batch_size import BatchSize
 from harness.policy.engines.cache import Rows, rows_for
-from harness.policy.engines.drafts import Lookup, longest
+from harness.policy.engines.drafts import Lookup, draft_length
 from harness.policy.engines.memory import free_memory, out_of_memory
-from harness.policy.engines.packed import Packing, can_pack, packing
-from harness.policy.engines.sampling import greedy
+from harness.policy.engines.packed import Packing, attending_packed, can_pack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -85,16 +85,20 @@ def decode(
     ends: Collection[int],
     max_new_tokens: int,
     size: BatchSize,
+    *,
+    drafts: bool = False,
 ) -> Iterator[list[tuple[int, list[int]]]]:
     """Continue each prompt (a list of token ids) until one of ``ends`` or ``max_new_tokens``.
 
     Yields finished ones as ``(number of the prompt, new ids with the end)``, as they come. Equal prompts that follow
-    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
+    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair. With ``drafts`` a
+    sequence takes several tokens a step where it repeats itself, for models that :mod:`.packed` knows; ``sampler`` must
+    not mind scores that are not taken.
 
     Raises:
         TooLargeError: memory does not hold one sequence.
     """
-    yield from _Decoding(plain(model), prompts, sampler, frozenset(ends), max_new_tokens, size).run()
+    yield from _Decoding(plain(model), prompts, sampler, frozenset(ends), max_new_tokens, size, drafts).run()
 
 
 class _Decoding:
@@ -106,6 +110,7 @@ class _Decoding:
         ends: frozenset[int],
         max_new_tokens: int,
         size: BatchSize,
+        drafts: bool,
     ) -> None:
         self.model, self.sampler, self.ends, self.max_new_tokens, self.size = model, sampler, ends, max_new_tokens, size
         self.waiting = deque(_Sequence(index, prompt) for index, prompt in enumerate(prompts))
@@ -114,7 +119,7 @@ class _Decoding:
         self.dtype, self.device = model.dtype, model.device
         self.adds_mask = model.config._attn_implementation == "eager"
         self.keeps_logits = "logits_to_keep" in inspect.signature(type(model).forward).parameters
-        self.drafts = sampler is greedy and can_pack(model)  # a draw is seldom what was drafted
+        self.drafts = drafts and can_pack(model.config)
         self.prefix_ids = _common_beginning(prompts)
         self._forget()
 
@@ -132,7 +137,8 @@ class _Decoding:
             if tokens is None:  # outside of the handler, whose traceback keeps the step's tensors alive
                 self._retreat()
                 continue
-            self.size.observe(len(self.active), time.perf_counter() - started, waiting=len(self.waiting))
+            seconds, taken = time.perf_counter() - started, sum(map(len, tokens))
+            self.size.observe(len(self.active), taken, seconds, waiting=len(self.waiting))
             if done := self._take(tokens):
                 yield done
 
@@ -226,7 +232,7 @@ class _Decoding:
     @torch.no_grad()
     def _step(self) -> list[list[int]]:
         """The next token of every active sequence, or several, where drafts of them are what the model says."""
-        drafted = longest(len(self.active)) if self.drafts else 0
+        drafted = draft_length(len(self.active)) if self.drafts else 0
         fed = [self._fed(sequence, drafted) for sequence in self.active]
         new = Packing([sequence.held for sequence in self.active], [len(ids) for ids in fed], self.device)
         self.rows.advance(new.owners, new.positions, new.rows, new.width)
@@ -234,7 +240,7 @@ class _Decoding:
         if new.most == 1:
             scores = self._scores(tokens[:, None], new.positions[:, None], new.mask)
         else:
-            with packing(self.model):
+            with attending_packed(self.model):
                 scores = self._scores(tokens[None], new.positions[None], new.mask, packing=new)
         owners = [sequence.index for sequence, ids in zip(self.active, fed, strict=True) for _ in ids]
         said = iter(self.sampler(scores, owners).tolist())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness.policy.device import release_memory
 from harness.policy.engines.batch_size import BatchSize
 from harness.policy.engines.decode import TooLargeError, can_decode, decode, evaluating
+from harness.policy.engines.layout import laid_out
 from harness.policy.engines.padded import generate_padded
 from harness.policy.engines.requests import answer_of, does_not_fit, requests
 from harness.policy.engines.sampling import Streams, greedy, warpers
@@ -94,10 +95,10 @@ def _new_ids(
     fixed = decoding.batch_size if isinstance(decoding.batch_size, int) else None
     if can_decode(policy.model, longest):
         size = BatchSize(fixed, policy.device)
-        with evaluating(policy.model):
-            yield from decode(
-                policy.model, prompts, drawn or greedy, policy.eos_token_ids, decoding.max_new_tokens, size
-            )
+        ends, most = policy.eos_token_ids, decoding.max_new_tokens
+        with evaluating(policy.model), laid_out(policy.model):
+            # a draw is seldom what was drafted
+            yield from decode(policy.model, prompts, drawn or greedy, ends, most, size, drafts=drawn is None)
     else:
         pad, size_ = policy.tokenizer.pad_token_id, fixed or 64
         yield from generate_padded(

@@ -29,22 +29,28 @@ class Packing:
         each = [(row, at) for row, count in enumerate(counts) for at in range(count)]
         self.owners = torch.tensor([row for row, _ in each], device=device)
         self.positions = torch.tensor([held[row] + at for row, at in each], device=device)
-        self._places = torch.tensor([row * self.most + at for row, at in each], device=device)
-        ends = list(itertools.accumulate(counts))
-        slots = [end - max(1, count - at) for end, count in zip(ends, counts, strict=True) for at in range(self.most)]
-        self._slots = torch.tensor(slots, device=device)  # the token that stands in each place
-        looks = self.positions[self._slots].view(self.rows, 1, self.most, 1)
+        if self.most == 1:
+            looks = self.positions.view(-1, 1, 1, 1)
+        else:
+            places = [row * self.most + at for row, at in each]
+            ends = itertools.accumulate(counts)
+            slots = [
+                end - max(1, count - at) for end, count in zip(ends, counts, strict=True) for at in range(self.most)
+            ]
+            self._places = torch.tensor(places, device=device)  # the place of each token
+            self._slots = torch.tensor(slots, device=device)  # the token that stands in each place
+            looks = self.positions[self._slots].view(self.rows, 1, self.most, 1)
         self.mask = torch.arange(self.width, device=device) <= looks
-        self._added = dict[int, torch.Tensor]()
+        self._added: dict[tuple[int, torch.dtype], torch.Tensor] = {}
 
-    def laid_out(self, query: torch.Tensor, heads: int) -> torch.Tensor:
+    def spread(self, query: torch.Tensor, heads: int) -> torch.Tensor:
         """(1, query heads, tokens, dimension) to (rows, ``heads``, queries, dimension): queries that share keys and
         values are rows of one product."""
         _, all_heads, tokens, width = query.shape
         each = query[0].transpose(0, 1).reshape(tokens, heads, all_heads // heads, width)[self._slots]
         return each.view(self.rows, self.most, heads, -1, width).transpose(1, 2).reshape(self.rows, heads, -1, width)
 
-    def packed(self, output: torch.Tensor) -> torch.Tensor:
+    def gathered(self, output: torch.Tensor) -> torch.Tensor:
         """(rows, key-value heads, queries, dimension) to (1, tokens, query heads, dimension)."""
         rows, heads, _, width = output.shape
         each = output.view(rows, heads, self.most, -1, width).transpose(1, 2)
@@ -52,20 +58,27 @@ class Packing:
 
     def added(self, shared: int, dtype: torch.dtype) -> torch.Tensor:
         """The mask as numbers to add, for ``shared`` query heads to each key-value head; one for all layers."""
-        if shared not in self._added:
+        if (shared, dtype) not in self._added:
             added = torch.zeros(self.mask.shape, dtype=dtype, device=self.mask.device)
             added.masked_fill_(~self.mask, torch.finfo(dtype).min)
-            self._added[shared] = added.repeat_interleave(shared, dim=2)
-        return self._added[shared]
+            self._added[shared, dtype] = added.repeat_interleave(shared, dim=2)
+        return self._added[shared, dtype]
 
 
-def can_pack(model: Any) -> bool:
-    """Whether a model's attention is torch's, called through transformers' interface with what the caller adds."""
-    return bool(model.config._attn_implementation == "sdpa" and getattr(model, "_supports_attention_backend", False))
+# Architectures that hand on what the caller adds and attend by the mask that they are given, seen in tests. Others may
+# make masks of their own, or bend scores.
+_SEEN = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "olmo2", "granite", "gpt2")
+
+
+def can_pack(config: Any) -> bool:
+    """Whether a model of this config attends as :func:`_attend` does, to every token alike however long the row is."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    stretched = {"dynamic", "longrope"} & {str(rope.get("rope_type"))}  # by the longest row of a step
+    return config.model_type in _SEEN and config._attn_implementation == "sdpa" and not stretched
 
 
 @contextlib.contextmanager
-def packing(model: Any) -> Iterator[None]:
+def attending_packed(model: Any) -> Iterator[None]:
     """The model's calls take ``packing=Packing(...)`` in the meantime."""
     before = model.config._attn_implementation
     model.config._attn_implementation = _NAME
@@ -87,12 +100,13 @@ def _attend(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """As transformers' attention functions; keys and values are of shape (rows, heads, tokens, dimension)."""
+    assert attention_mask is packing.mask, "can_pack says which models leave it as it is"
     heads = key.shape[1]
     mask = packing.added(query.shape[1] // heads, query.dtype)
     output = torch.nn.functional.scaled_dot_product_attention(
-        packing.laid_out(query, heads), key, value, attn_mask=mask, scale=scaling
+        packing.spread(query, heads), key, value, attn_mask=mask, scale=scaling
     )
-    return packing.packed(output), None
+    return packing.gathered(output), None
 
 
 AttentionInterface.register(_NAME, _attend)

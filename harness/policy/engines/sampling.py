@@ -2,7 +2,7 @@
 
 A sampled answer of an evaluation depends on (seed, question id, sample) and the model alone: every row draws from a
 stream of its own, so batch size, order, and what was answered before do not matter (but for rounding, which differs
-between batch shapes). Training draws from torch's generator, as its trainer does.
+between batch shapes). Training draws from torch's generator.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ def warpers(temperature: float, top_p: float, top_k: int) -> LogitsProcessorList
 
 
 class Drawn:
-    """Draws with torch's own generator, which training seeds: a uniform number per row and step."""
+    """Draws with the CPU's generator of torch, which training seeds: a uniform number per row and step."""
 
     def __init__(self, processors: LogitsProcessorList) -> None:
         self._processors = processors
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        return _at(torch.rand(len(rows), 1, dtype=torch.float64), self._processors(None, scores.float()))
+        steps = _cumulated(self._processors(None, scores.float()))
+        return _at(torch.rand(len(rows), 1, dtype=torch.float64), steps).to(scores.device)
 
 
 class Streams:
@@ -65,24 +66,33 @@ class Streams:
         self._streams = [stream(seed, request.question.id, request.sample) for request in requests]
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        steps = _cumulated(self._processors(None, scores.float()))  # memory may run out here, before a number is drawn
         heights = torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
-        return _at(heights, self._processors(None, scores.float()))
+        return _at(heights, steps).to(scores.device)
 
 
-def _at(heights: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """The tokens (rows,) at ``heights`` (rows, 1), in [0, 1), of the distributions that ``scores`` (rows, vocabulary)
-    give: inverse CDF. torch's ``multinomial`` draws a number per token of the vocabulary, on a CPU with one thread.
+def _cumulated(scores: torch.Tensor) -> torch.Tensor:
+    """The distribution functions (rows, vocabulary) of what ``scores`` give. One number draws from them, where torch's
+    ``multinomial`` draws one per token of the vocabulary, on a CPU with one thread.
 
     Raises:
         ModelError: a score is not a number.
     """
-    wide = scores.cpu() if scores.device.type == "mps" else scores  # Apple's GPUs have no float64
-    steps = wide.double().softmax(dim=-1).cumsum(dim=-1)
+    # Apple's GPUs have no float64, and a sum on a GPU no order that torch would call deterministic.
+    elsewhere = scores.device.type == "mps" or (scores.is_cuda and torch.are_deterministic_algorithms_enabled())
+    steps = (scores.cpu() if elsewhere else scores).double().softmax(dim=-1).cumsum(dim=-1)
     if not steps[:, -1].isfinite().all():
-        raise ModelError("the model's scores are not numbers; its weights are damaged, or its dtype is too narrow")
+        raise ModelError(
+            "the model's scores are not numbers; its weights are damaged, its training has diverged, or its dtype is "
+            "too narrow"
+        )
+    return steps
+
+
+def _at(heights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """The tokens (rows,) at ``heights`` (rows, 1), in [0, 1)."""
     # The last step may be a rounding error short of 1; scaling keeps every height below it.
-    drawn = torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True)
-    return drawn.squeeze(1).to(scores.device)
+    return torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True).squeeze(1)
 
 
 def stream(seed: int, question_id: str, sample: int) -> random.Random:
