@@ -69,11 +69,14 @@ def test_weights_that_are_laid_out_answer_and_save_the_same(make_policy, questio
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(model_folder, tied):
+@pytest.mark.parametrize("layers_share", [False, True])
+def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(model_folder, tied, layers_share):
     """Whatever happens in the meantime: an optimizer holds these parameters, and trains them as they lay before."""
     model = load_policy(str(model_folder), device="cpu").model
     if tied:
         model.get_output_embeddings().weight = model.get_input_embeddings().weight
+    if layers_share:
+        model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
     before = [(name, parameter, parameter.data_ptr()) for name, parameter in model.named_parameters()]
 
     def looked_at() -> None:
@@ -88,7 +91,7 @@ def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(mod
     after = dict(model.named_parameters())
     assert len(after) == len(before)
     assert all(after[name] is parameter and parameter.data_ptr() == place for name, parameter, place in before)
-    assert all(parameter.requires_grad for parameter in after.values())
+    assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in after.values())
 
 
 def test_sampled_answers_follow_seed_question_and_sample(policy, questions):

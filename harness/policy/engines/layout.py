@@ -39,7 +39,7 @@ def laid_out(model: Any) -> Iterator[None]:
                 weight.data = _turned(weight.data)
         yield
     finally:
-        for module, weight, data in before:
+        for module, weight, data in reversed(before):  # a weight may belong to several layers
             weight.data = data
             module.weight = weight
 
