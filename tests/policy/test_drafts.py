@@ -16,7 +16,6 @@ from harness.policy.engines import decode as loop
 from harness.policy.engines.decode import can_decode
 from harness.policy.engines.drafts import Lookup, draft_length
 from harness.policy.engines.packed import can_pack
-from harness.policy.engines.sampling import Drawn, warpers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,6 +59,16 @@ def test_fewer_sequences_get_longer_drafts(rows: int, expected: int) -> None:
         ("gemma2", {}, False),
         ("phi3", {"attn_implementation": "eager"}, False),
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, False),
+        (
+            "gemma3_text",
+            {
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+                }
+            },
+            False,
+        ),
         ("doge", {}, False),  # a mask of its own
         ("bloom", {}, False),
     ],
@@ -143,26 +152,19 @@ def test_whatever_is_drafted_the_answers_stay(seed: int, size: int, right: float
         assert ours(LLAMA, PROMPTS, new, size) == [ANSWERS[tuple(prompt)][:new] for prompt in PROMPTS]
 
 
-def test_draws_are_not_drafted(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of("llama")
-    shapes = count_tokens(model, monkeypatch)
-    torch.manual_seed(0)
-    ours(model, [prompt * 3 for prompt in prompts_of(5, 4)], 30, sampler=Drawn(warpers(0.1, 1.0, 0)))
-    assert {tokens for _, tokens in shapes[1:]} == {1}
-
-
 def test_memory_that_runs_out_in_a_packed_step_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was drafted before counts no more, and what was taken stays."""
     monkeypatch.setattr(loop, "Lookup", oracle(ANSWERS, 0.9, random.Random(1)))
     attend, calls = torch.nn.functional.scaled_dot_product_attention, []
 
     def now_and_then(*given: Any, **more: Any) -> Any:
-        calls.append(1)
-        if len(calls) in (9, 20):
-            raise MemoryError
+        if LLAMA.config._attn_implementation != "sdpa":  # a packed step
+            calls.append(1)
+            if len(calls) in (4, 9):
+                raise MemoryError
         return attend(*given, **more)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", now_and_then)
     assert ours(LLAMA, PROMPTS, 24, 4) == [ANSWERS[tuple(prompt)] for prompt in PROMPTS]
-    assert len(calls) > 20
+    assert len(calls) > 9
     assert LLAMA.config._attn_implementation == "sdpa"

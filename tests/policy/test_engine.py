@@ -94,6 +94,16 @@ def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(mod
     assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in after.values())
 
 
+def test_greedy_answers_are_drafted_and_draws_are_not(policy, questions, monkeypatch):
+    asked = []
+    draft = decode.Lookup.draft
+    monkeypatch.setattr(decode.Lookup, "draft", lambda self, most: asked.append(most) or draft(self, most))
+    answers(policy, questions, SAMPLED)
+    assert not asked
+    answers(policy, questions, GREEDY)
+    assert asked
+
+
 def test_sampled_answers_follow_seed_question_and_sample(policy, questions):
     first = answers(policy, questions, SAMPLED)
     torch.manual_seed(123)

@@ -73,7 +73,8 @@ _SEEN = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "olmo2", "
 def can_pack(config: Any) -> bool:
     """Whether a model of this config attends as :func:`_attend` does, to every token alike however long the row is."""
     rope = getattr(config, "rope_parameters", None) or {}
-    stretched = {"dynamic", "longrope"} & {str(rope.get("rope_type"))}  # by the longest row of a step
+    every = [rope, *(each for each in rope.values() if isinstance(each, dict))]  # some have one for each kind of layer
+    stretched = any(each.get("rope_type") in ("dynamic", "longrope") for each in every)  # by a step's longest row
     return config.model_type in _SEEN and config._attn_implementation == "sdpa" and not stretched
 
 
