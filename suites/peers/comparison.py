@@ -27,7 +27,8 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     """``measure`` names the values and their unit; ``more_is_better`` says which way a ratio counts. The first row is
-    what the others are held against: a ratio of 2 says that it is twice as good."""
+    what the others are held against: a ratio of 2 says that it is twice as good. ``in_turns``: the rounds of all rows
+    lie side by side, so that a ratio is the median of the rounds' ratios, not that of medians."""
 
     title: str
     name: str
@@ -36,11 +37,13 @@ class Table:
     more_is_better: bool
     conditions: Mapping[str, Any]
     notes: Sequence[str] = ()
+    in_turns: bool = False
 
     def ratio(self, name: str) -> float:
-        """How many times better the first row is than the named one, by medians."""
-        first, other = self.rows[0].median, self.row(name).median
-        return first / other if self.more_is_better else other / first
+        """How many times better the first row is than the named one."""
+        first, other = self.rows[0], self.row(name)
+        pairs = zip(first.rounds, other.rounds, strict=True) if self.in_turns else [(first.median, other.median)]
+        return statistics.median(a / b if self.more_is_better else b / a for a, b in pairs)
 
     def row(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)

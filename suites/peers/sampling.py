@@ -18,22 +18,9 @@ from contestant import serve
 
 def trl(folder: Path) -> Any:
     """TRL's trainer: ``model.generate`` over every prompt as often as it is answered, padded on the left."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import GRPOConfig, GRPOTrainer
+    from trl_grpo import trainer
 
-    from harness.rewards import resolve_reward
-    from harness.training.config import arguments
-    from harness.training.spec import Job
-
-    job = Job.read(folder)
-    return GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(job.model, dtype=job.dtype).to(job.device),
-        processing_class=AutoTokenizer.from_pretrained(job.model),
-        reward_funcs=[resolve_reward(name) for name in job.rewards],
-        args=GRPOConfig(**arguments(job, folder)),
-        train_dataset=Dataset.from_list(job.rows),
-    )
+    return trainer(folder)
 
 
 def rl_harness(folder: Path) -> Any:

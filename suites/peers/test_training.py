@@ -3,29 +3,27 @@
 pytest suites/peers/test_training.py                                                     # the embedded model
 pytest suites/peers/test_training.py --rl-model SmolLM2-135M-Instruct.Q4_1.gguf --rl-data path/to/gsm8k
 
-Each run is a process of its own, and they take turns. A step is what passes between the ends of two steps, whatever is
-done in between (logs, checkpoints, health checks); the first, which pays for what is made once, is not counted, nor is
-a whole run before all others.
+Each run is a process of its own, and they take turns, a step each (``turns.py``). A step is what passes between the
+ends of two steps, whatever is done in between (logs, checkpoints, health checks); the first, which pays for what is
+made once, is not counted.
 """
 
 from __future__ import annotations
 
-import json
+import random
 import statistics
-import subprocess
-import sys
+from contextlib import ExitStack
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from comparison import Row, Table, circumstances
+from turns import Run
 
-HERE = Path(__file__).parent
 pytestmark = [
     pytest.mark.peer,
     pytest.mark.method("grpo"),
-    pytest.mark.rl_recipe("tiny-arithmetic", str(HERE / "peers-gsm8k.toml")),
+    pytest.mark.rl_recipe("tiny-arithmetic", str(Path(__file__).with_name("peers-gsm8k.toml"))),
 ]
 
 ROUNDS = 3
@@ -34,80 +32,65 @@ OURS, SAME, PLAIN, ALIKE = "rl-harness", "rl-harness, sampled by TRL", "TRL", "T
 
 
 @pytest.fixture(scope="module")
-def logged(job, environment, own, tmp_path_factory):
-    """``metrics.jsonl`` of every run, by contestant."""
-    runs = {
-        OURS: lambda folder: run_ours(job, folder, own),
-        SAME: lambda folder: run_ours(replace(job, sampling="trl"), folder, own),
-        PLAIN: lambda folder: run_trl(job, folder, environment),
-        ALIKE: lambda folder: run_trl(job, folder, own),
+def steps(job, environment, own, tmp_path_factory):
+    """The metrics of every step but the first of each round, by contestant, with its ``seconds``."""
+    entries = {
+        OURS: (job, "harness_grpo.py", own),
+        SAME: (replace(job, sampling="trl"), "harness_grpo.py", own),
+        PLAIN: (job, "trl_grpo.py", environment),
+        ALIKE: (job, "trl_grpo.py", own),
     }
-    runs[OURS](tmp_path_factory.mktemp("not-counted"))  # a machine that was idle is slow in its first minute of work
-    lines = {name: [] for name in runs}
+    found, order = {name: [] for name in entries}, random.Random(0)
     for number in range(ROUNDS):
-        for name, run in runs.items():
-            folder = tmp_path_factory.mktemp(f"round-{number}")
-            run(folder)
-            text = (folder / "metrics.jsonl").read_text(encoding="utf-8")
-            lines[name].append([row for line in text.splitlines() if "loss" in (row := json.loads(line))])
-    return lines
+        with ExitStack() as stack:
+            runs = {}
+            for name, (given, script, settings) in entries.items():
+                folder = tmp_path_factory.mktemp(f"round-{number}")
+                given.write(folder)
+                runs[name] = stack.enter_context(Run(script, folder, settings))
+                runs[name].step()
+            for _ in range(1, steps_of(job)):
+                for name in order.sample(list(runs), len(runs)):
+                    found[name].append(runs[name].step())
+            for run in runs.values():
+                run.finish()
+    return found
 
 
-def run_ours(job, folder, environment):
-    from harness.training.job import run_job
+def steps_of(job):
+    from harness.training.arguments import argument_defaults, optimizer_steps
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        run_job(job, folder)
+    return optimizer_steps({**argument_defaults(job.method), **job.arguments}, len(job.rows), job.processes)
 
 
-def run_trl(job, folder, environment):
-    from harness.training.config import arguments
-
-    given = {key: value for key, value in arguments(job, folder).items() if key != "output_dir"}
-    fields = {"model": job.model, "dtype": job.dtype, "device": job.device, "rows": job.rows}
-    file, log = folder / "given.json", folder / "log.txt"
-    file.write_text(json.dumps({**fields, "rewards": dict(job.rewards), "arguments": given}))
-    with log.open("wb") as output:
-        command = [sys.executable, str(HERE / "trl_grpo.py"), str(file), str(folder)]
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment).returncode
-    assert code == 0, "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-
-
-def step_seconds(rows):
-    """Seconds from the end of each step to the end of the next."""
-    return [later["time"] - earlier["time"] for earlier, later in pairwise(rows)]
-
-
-def test_table(logged, job, rl_run, policy, environment, publish):
+def test_table(steps, job, rl_run, policy, environment, publish):
     """The table of ratios, and that the harness costs a step no more than :data:`LIMIT`."""
     rows = []
-    for name, rounds in logged.items():
-        every = [row for run in rounds for row in run[1:]]
+    for name, every in steps.items():
+        seconds = [row["seconds"] for row in every]
         cells = {
+            "seconds in all": f"{sum(seconds):.1f}",
             "TRL's own step_time": f"{statistics.median(row['step_time'] for row in every):.3g}",
             "tokens a completion": f"{statistics.mean(row['completions/mean_length'] for row in every):.1f}",
             "reward": f"{statistics.mean(row['reward'] for row in every):.3f}",
         }
-        rows.append(Row(name, [statistics.median(step_seconds(run)) for run in rounds], cells))
-    steps = len(logged[OURS][0])
+        rows.append(Row(name, seconds, cells))
     table = Table(
         title=f"GRPO beside plain TRL, {rl_run.recipe.name}",
         name=f"training-{rl_run.recipe.name}",
         measure="seconds a step",
         rows=rows,
         more_is_better=False,
-        conditions=circumstances(environment, model=Path(policy.name).name, steps=steps, rounds=ROUNDS),
-        notes=["the median of a run's steps but the first"],
+        conditions=circumstances(environment, model=Path(policy.name).name, steps=steps_of(job), rounds=ROUNDS),
+        notes=["a ratio is the median of the steps' ratios; the first step of a round is not counted"],
+        in_turns=True,
     )
     publish(table)
-    assert {len(run) for rounds in logged.values() for run in rounds} == {steps}, "not as many steps in every run"
     assert table.ratio(PLAIN) >= 1 / LIMIT, f"a step takes {1 / table.ratio(PLAIN):.3f} times as long as TRL's"
 
 
-def test_sampled_by_trl_it_trains_on_the_same_completions(logged):
+def test_sampled_by_trl_it_trains_on_the_same_completions(steps):
     """So the two do the same work, and what is between them is what the harness costs."""
-    for name in ("completions/mean_length", "reward"):
-        values = [[row[name] for row in run] for rounds in (logged[SAME], logged[PLAIN]) for run in rounds]
-        assert all(each == values[0] for each in values), f"{name} by run: {values}"
+    for name in ("step", "completions/mean_length", "reward"):
+        ours, theirs, alike = ([row[name] for row in steps[each]] for each in (SAME, PLAIN, ALIKE))
+        assert ours == theirs == alike, name

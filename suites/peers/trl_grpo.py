@@ -1,6 +1,7 @@
-"""``python trl_grpo.py JOB OUT``: GRPO as a user of TRL alone would write it, with a job's own arguments and questions.
+"""``python trl_grpo.py FOLDER``: GRPO as a user of TRL alone would write it, with the arguments of ``FOLDER/job.json``.
 
-``OUT/metrics.jsonl`` gets a line a logged step, as the harness's job leaves one: TRL's metrics, the step and the time.
+``FOLDER/metrics.jsonl`` gets a line a logged step, as the harness's job leaves one: TRL's metrics, the step and the
+time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, s
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.rewards import resolve_reward
+from harness.training.config import arguments
+from harness.training.spec import Job
 
 
 class Log(TrainerCallback):
@@ -27,19 +30,18 @@ class Log(TrainerCallback):
             lines.write(json.dumps({"step": state.global_step, "time": time.time(), **logs}) + "\n")
 
 
-def main() -> None:
-    job, out = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
-    set_seed(job["arguments"]["seed"])
-    trainer = GRPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(job["model"], dtype=job["dtype"]).to(job["device"]),
-        processing_class=AutoTokenizer.from_pretrained(job["model"]),
-        reward_funcs=[resolve_reward(name) for name in job["rewards"]],
-        args=GRPOConfig(**job["arguments"], output_dir=str(out), reward_weights=list(job["rewards"].values())),
-        train_dataset=Dataset.from_list(job["rows"]),
-        callbacks=[Log(out / "metrics.jsonl")],
+def trainer(folder: Path) -> Any:
+    job = Job.read(folder)
+    set_seed(job.seed)
+    return GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(job.model, dtype=job.dtype).to(job.device),
+        processing_class=AutoTokenizer.from_pretrained(job.model),
+        reward_funcs=[resolve_reward(name) for name in job.rewards],
+        args=GRPOConfig(**arguments(job, folder), reward_weights=list(job.rewards.values())),
+        train_dataset=Dataset.from_list(job.rows),
+        callbacks=[Log(folder / "metrics.jsonl")],
     )
-    trainer.train()
 
 
 if __name__ == "__main__":
-    main()
+    trainer(Path(sys.argv[1])).train()

@@ -24,6 +24,12 @@ def test_ratio_of_medians(more_is_better, theirs, another):
     assert found.ratio("another") == pytest.approx(another)
 
 
+def test_ratio_of_rounds_side_by_side():
+    rows = [Row("ours", [1.0, 2.0, 9.0]), Row("theirs", [2.0, 2.0, 27.0])]
+    found = Table("in turns", "turns", "seconds", rows, False, {}, in_turns=True)
+    assert found.ratio("theirs") == 2.0
+
+
 def test_written_in_three_ways(tmp_path):
     markdown, data = table().write(tmp_path / "new")
     lines = markdown.read_text().splitlines()
