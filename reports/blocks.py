@@ -167,6 +167,7 @@ def _side(answers: Sequence[Sequence[Answer]], page: Page) -> dict[str, Any]:
         },
         "prompt_tokens": [answer.prompt_tokens for answer in every],
         "completion_tokens": [answer.completion_tokens for answer in every],
+        "error": _same([answer.error for answer in every]),
     }
 
 

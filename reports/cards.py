@@ -136,7 +136,11 @@ def answer_card(answer: Answer, name: str, page: Page, asked: Sequence[Turn]) ->
         name=name,
         status=status(answer.status),
         prompt=earlier(answer.prompt, "asked with another prompt") if another else NOTHING,
-        completion=folded(answer.completion, spots=marked) if answer.completion else fill("soft", words="(empty)"),
+        completion=(
+            folded(answer.completion, spots=marked)
+            if answer.completion
+            else fill("soft", words=shown(answer.error or "(empty)"))
+        ),
         extracted=extracted_of(answer.extracted, page.form.why(answer.completion)),
         reward=present.plain(answer.reward),
         terms=joined([" = ", joined(terms, " + ")]) if terms else NOTHING,

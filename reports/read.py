@@ -162,6 +162,7 @@ def _answer(row: dict[str, Any], once: Once) -> Answer:
         grades=once(tuple(_grade(str(k), v) for k, v in grades.items()) if isinstance(grades, dict) else ()),
         prompt_tokens=whole(row.get("prompt_tokens")),
         completion_tokens=whole(row.get("completion_tokens")),
+        error=once(redact(string(row.get("error")))) or None,
     )
 
 

@@ -52,7 +52,8 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One completion with its grades: a line of ``records.jsonl``."""
+    """One completion with its grades: a line of ``records.jsonl``. ``error`` says why there is none, where an engine
+    could not have one."""
 
     sample: int
     seed: int | None
@@ -67,6 +68,7 @@ class Answer:
     grades: tuple[Grade, ...]
     prompt_tokens: int | None
     completion_tokens: int | None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

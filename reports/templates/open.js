@@ -109,7 +109,7 @@ function answerCard(answers, side, place, at, [completion, spots = [], prompt = 
     name: index.names[side],
     status: statusOf(answers, side, row),
     prompt: prompt ? earlier(turnsOf(index, prompt), "asked with another prompt") : [],
-    completion: completion ? folded(completion, layers) : fill("soft", { words: "(empty)" }),
+    completion: completion ? folded(completion, layers) : fill("soft", { words: shown(cell(columns.error, row) || "(empty)") }),
     extracted: columns.extracted[row] === null ? fill("soft", { words: completion.includes(index.form.token) ? index.form.empty : index.form.absent }) : fill("mono", { words: shown(columns.extracted[row]) }),
     reward: plain(columns.reward[row]),
     terms: terms.length ? [" = ", ...between(terms, () => [" + "])] : [],

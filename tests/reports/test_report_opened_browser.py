@@ -78,6 +78,21 @@ def test_it_says_why_there_is_nothing_to_grade(chromium: Any, tmp_path: Path) ->
     assert "compares numbers" in lede
 
 
+def test_it_says_why_an_engine_had_no_answer(chromium: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp(questions=2, steps=1))
+    lost = {"completion": "", "finish_reason": "error", "completion_tokens": 0, "status": "unscored", "grades": {}}
+    lost |= {"extracted": None, "reward": None, "error": "HTTP 500: <b>out</b> of memory"}
+    rows = records_of(run, "after")
+    rows = [row | lost if row["question_id"].endswith("/0") else row for row in rows]
+    (run / "after" / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = run_page_of(render_session([run], tmp_path / "report"))
+    assert "HTTP 500: <b>out</b> of memory" in words_of(report.read_text(encoding="utf-8"))
+    opened = chromium.open(report, "#q1")
+    opened.page.wait_for_selector("tr.detail .answer")
+    assert "HTTP 500: <b>out</b> of memory" in opened.page.locator(".answer").nth(1).inner_text()
+    assert not opened.faults
+
+
 def test_each_completion_of_a_group_is_marked(chromium: Any, tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=2, steps=2))
     report = run_page_of(render_session([run], tmp_path / "report"))
