@@ -40,8 +40,8 @@ TOKENIZER_FILES = (
 )
 CONFIG_FILES = ("config.json", "generation_config.json")
 
-# Written by save_pretrained, but true of the writer rather than of the model.
-_PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only")
+# Written by save_pretrained, but true of the writer rather than of the model. A trainer leaves use_cache = false.
+_PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only", "use_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
     """What decides a model's answers, as sha256 hex digests: ``weights``, ``tokenizer``, ``chat_template``, ``config``.
 
     Digests are of content alone: a copied or renamed folder has the same ones, and so has one that another version of
-    transformers wrote, since its version, name and path are left out. A GGUF file holds all four, so its digest
-    stands for each. Large files are read once if ``cache`` names a JSON file to remember their digests in (by path,
-    size, modification time and inode); a missing or damaged cache only costs time.
+    transformers or a trainer wrote, since version, name, path and ``use_cache`` are left out. A GGUF file holds all
+    four, so its digest stands for each. Large files are read once if ``cache`` names a JSON file to remember their
+    digests in (by path, size, modification time and inode); a missing or damaged cache only costs time.
 
     Raises:
         ModelError: a file cannot be read, or weights are missing.

@@ -208,6 +208,7 @@ def write(name: str, content: str) -> Any:
         (write("config.json", '{"model_type": "llama"}'), {"config"}),
         (write("generation_config.json", '{"eos_token_id": 3}'), {"config"}),
         (write("config.json", '{"model_type": "qwen2", "_name_or_path": "b", "transformers_version": "6"}'), set()),
+        (write("config.json", '{"model_type": "qwen2", "use_cache": false}'), set()),
         (write("tokenizer_config.json", '{ "name_or_path": "b", "eos_token": "<|end|>"}'), set()),
         (write("README.md", "read"), set()),
         (write("training_args.bin", ""), set()),

@@ -40,6 +40,12 @@ def first(tmp_path_factory):
     return run
 
 
+def test_training_changes_weights_alone(first):
+    """What holds for a model's shape, as its canary does, is known for what was trained from it."""
+    base, trained = first.fingerprint(first.base), first.fingerprint(first.final())
+    assert {key for key in base if base[key] != trained[key]} == {"weights"}
+
+
 @pytest.fixture
 def runs(first, tmp_path):
     """A copy of its runs directory: another path, other inodes, other times."""
