@@ -7,7 +7,7 @@ against a threshold, and ``training`` looks at the job itself. The statistics ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,11 @@ def with_faults(verdict: Verdict, kept: Mapping[str, Any] | None) -> Verdict:
 def early_stop(run: Run) -> EarlyStop:
     """Where asking a run's trained policy may end: as soon as every sequential gate has its verdict, and where
     these pass, the threshold of the accuracy is clear of its interval."""
-    return EarlyStop(stops(len(run.questions.test), margin=run.recipe.gate.margin), partial(_decided, run))
+    baseline = cache(lambda: _usable_baseline(run))  # looked up once, however often questions are looked at
+    return EarlyStop(
+        stops(len(run.questions.test), margin=run.recipe.gate.margin),
+        lambda means, asked: _decided(run, baseline(), means, asked),
+    )
 
 
 def underpowered(planned: Mapping[str, Plan]) -> dict[str, Verdict]:
@@ -221,11 +225,10 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
     )
 
 
-def _decided(run: Run, means: Mapping[str, float], asked: int) -> bool:
+def _decided(run: Run, baseline: RecordedBaseline | Verdict, means: Mapping[str, float], asked: int) -> bool:
     verdicts = [_improvement(run, means, asked)]
-    kept = _usable_baseline(run)
-    if isinstance(kept, RecordedBaseline):
-        verdicts.append(_against(run, kept, means, asked, plan=None))
+    if isinstance(baseline, RecordedBaseline):
+        verdicts.append(_against(run, baseline, means, asked, plan=None))
     if any(verdict.verdict == "INCONCLUSIVE" for verdict in verdicts):
         return False
     return not all(verdict.passed for verdict in verdicts) or _accuracy_settled(run, means, asked)
