@@ -11,6 +11,7 @@ from harness.errors import RecipeError, RewardError
 from harness.recipe_messages import where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
+from harness.tasks import reads_data
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -40,6 +41,25 @@ def check_needs(recipe: Recipe) -> None:
     trains = recipe.model.endpoint is None
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
         raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
+
+
+def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
+    """Look for the questions that are to stand in for the recipe's own; ``option`` is what they were given by.
+
+    Raises:
+        RecipeError: they are not there, or the recipe would not read them.
+    """
+    if data is None:
+        return
+    if not reads_data(recipe.task):
+        raise RecipeError(
+            f"{option} {data}: recipe {recipe.name} makes its own questions and would not read it; leave {option} out, "
+            "or name a recipe that reads questions"
+        )
+    if not data.exists():
+        raise RecipeError(
+            f"{option} {data}: no such file or folder; give a folder with train.jsonl and test.jsonl, or one JSONL file"
+        )
 
 
 def check_rewards(recipe: Recipe) -> None:

@@ -157,10 +157,11 @@ def read_entry(folder: Path) -> Entry:
     """One run from its small files. What is missing, torn or of another shape is left out."""
     environment, judged = _object(folder / "environment.json"), _object(folder / "verdicts.json")
     summaries = [_object(folder / stage / "summary.json") for stage in ("before", "train", "after")]
+    timed = [*summaries, _object(folder / "samples" / "summary.json")]
     match = re.fullmatch(r"(.+)-(\d{1,18})-[0-9a-f]{12}", folder.name)
     recipe, identity = _recipe(_text(folder / "recipe.toml")), _object(folder / "identity.json")
     git, training = _table(environment, "git"), _table(identity, "training")
-    times = [seconds for each in summaries if (seconds := number(each.get("seconds"))) is not None]
+    times = [seconds for each in timed if (seconds := number(each.get("seconds"))) is not None]
     tokens = [number(each.get(key)) or 0 for each in summaries for key in ("prompt_tokens", "completion_tokens")]
     return Entry(
         path=folder,

@@ -93,6 +93,8 @@ MISTAKES = {
     "unknown key": (["run", "small.toml", "--set", "train.max_step=2"], "did you mean 'max_steps'?"),
     "no key": (["run", "small.toml", "--set", "2"], "an override is written key=value"),
     "no such model": (["run", "small.toml", "--model", "./nowhere"], "nowhere: no such file or folder"),
+    "no such data": (["run", "gsm8k-smollm2-135m", "--data", "nowhere"], "--data nowhere: no such file or folder"),
+    "data for no one": (["audit", "small.toml", "--data", "."], "recipe small makes its own questions"),
     "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
     "not a run directory": (["report", "."], "not a run directory"),
     "no such run directory": (["report", "nowhere"], "nowhere: no such run directory"),

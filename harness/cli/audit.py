@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.audit import FAMILIES, Audit, audit_rewards
 from harness.catalog import find_recipe
-from harness.needs import look_beside
+from harness.needs import check_data, look_beside
 from harness.pipeline import Run, Settings
 from harness.recipe import parse_changes
 from harness.rewards import SHIPPED, Rewards, resolve_reward
@@ -42,6 +42,7 @@ def _audit(options: argparse.Namespace) -> Audit:
         recipe = recipe.override(parse_changes(options.set))
     if options.limit is not None:
         recipe = recipe.limited(options.limit)
+    check_data(recipe, options.data, "--data")
     run = Run(recipe, None, Settings(data=options.data))
     return audit_rewards(recipe.rewards, (*run.questions.train, *run.questions.test))
 

@@ -12,6 +12,7 @@ from harness.cli.look import render
 from harness.cli.progress import Progress
 from harness.errors import HarnessError, NoSignal
 from harness.judging import count_gates, over_seeds
+from harness.needs import check_data
 from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
@@ -92,6 +93,7 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
         changes["launch.nproc_per_node"] = options.nproc
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
     recipe = recipe.override(changes) if changes else recipe
+    check_data(recipe, options.data, "--data")
     return recipe if options.limit is None else recipe.limited(options.limit)
 
 

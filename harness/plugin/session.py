@@ -19,6 +19,8 @@ from harness.plugin.options import CHOICES, get_option, get_path, located
 from harness.plugin.progress import Progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.pipeline import Run, Settings
     from harness.recipe import Recipe
 
@@ -44,6 +46,12 @@ class Session:
     def named(self) -> list[str]:
         """Recipes asked for by name or path."""
         return list(get_option(self.config, "recipe") or [])
+
+    @cached_property
+    def data(self) -> Path | None:
+        """Where the questions lie that stand in for those of recipes that read some."""
+        given = get_option(self.config, "data")
+        return None if given is None else located(self.config, "data", given)
 
     @cached_property
     def recipes(self) -> list[Recipe]:
@@ -137,18 +145,27 @@ class Session:
                     return f"recipe {recipe.name} requires a GPU and none is visible"
             except HarnessError as error:
                 return f"recipe {recipe.name} requires a GPU: {error}"
-        if get_option(self.config, "data") is not None and not asked and not reads_data(recipe.task):
+        if (
+            self.data is not None
+            and not reads_data(recipe.task)
+            and (not asked or (self.named and any(reads_data(each.task) for each in self.recipes)))
+        ):
             return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
-        if "request" in recipe.requires and not asked and get_option(self.config, "data") is None:
+        if "request" in recipe.requires and not asked and self.data is None:
             return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
 
     def check_needs(self, recipe: Recipe) -> None:
         """Raise ``RecipeError`` where a recipe that this machine can run needs what is not there."""
-        from harness.needs import check_needs
+        from harness.needs import check_data, check_needs
+        from harness.tasks import reads_data
 
-        if not self.unmet(recipe):
-            check_needs(recipe)
+        if self.unmet(recipe):
+            return
+        check_needs(recipe)
+        # Data named in the ini file, or beside a suite's own recipes, is for those that read it.
+        if reads_data(recipe.task) or (self.named and self.config.getoption("rl_data") is not None):
+            check_data(recipe, self.data, "--rl-data")
 
     def _asked_as(self, recipe: Recipe) -> str:
         """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
@@ -200,10 +217,9 @@ class Session:
     def settings(self) -> Settings:
         from harness.pipeline import Settings
 
-        data = get_option(self.config, "data")
         return Settings(
             runs_dir=get_path(self.config, "runs-dir"),
-            data=None if data is None else located(self.config, "data", data),
+            data=self.data,
             device=get_option(self.config, "device"),
             announce=self.progress,
             say=self.progress.say,

@@ -136,6 +136,37 @@ def test_gsm8k_without_a_parsable_answer(project):
         assert trace not in result.stdout.str()
 
 
+@pytest.mark.parametrize(
+    ("task", "data", "said"),
+    [
+        ("gsm8k", "nowhere", "nowhere: no such file or folder; give a folder with train.jsonl and test.jsonl"),
+        ("arithmetic", "data", "data: recipe small makes its own questions and would not read it"),
+    ],
+)
+@pytest.mark.parametrize("plan", [False, True])
+def test_data_that_would_not_be_read(project, task, data, said, plan):
+    recipe = project.small.replace('"arithmetic"', f'"{task}"')
+    project.write(**{"suites/recipes/small.toml": recipe, "test_asks.py": ASKS, "data/train.jsonl": ""})
+    result = project.pytest("--rl-recipe=small", f"--rl-data={data}", *(["--rl-plan"] if plan else []))
+    # A plan of what is sound still follows.
+    assert result.ret == (pytest.ExitCode.TESTS_FAILED if plan else pytest.ExitCode.INTERRUPTED)
+    text = result.stdout.str()
+    assert "--rl-data " in text
+    assert text.count(said) == 1
+    assert not list(project.path.glob("rl-runs/*"))
+    for trace in INSIDE:
+        assert trace not in text
+
+
+def test_data_beside_recipes_that_read_it_leaves_the_others_out(project):
+    reads = project.small.replace('"arithmetic"', '"gsm8k"').replace('"tiny"', '"no/such-model"')
+    project.write(**{"suites/recipes/reads.toml": reads, "data/train.jsonl": "", "data/test.jsonl": ""})
+    project.write(test_asks=ASKS)
+    result = project.pytest("--rl-recipe=small", "--rl-recipe=reads", "--rl-data=data", "-rs")
+    result.assert_outcomes(skipped=1, errors=1)
+    assert "recipe small makes its own questions; --rl-data is not for it" in result.stdout.str()
+
+
 CRASHING = """
 import os, pathlib
 

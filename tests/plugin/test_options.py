@@ -105,7 +105,8 @@ def test_files_that_options_name(project, from_ini):
     project.write(test_show=SETTINGS)
     (project.path / "sub").mkdir()
     (home / "model").mkdir()
-    (home / "mine.toml").write_text(project.small)
+    (home / "mine.toml").write_text(project.small.replace('"arithmetic"', '"gsm8k"'))
+    (home / "d.jsonl").touch()
     if from_ini:
         project.write(**{"pytest.ini": "[pytest]\nrl_recipe = mine.toml\nrl_data = d.jsonl\nrl_model = model\n"})
         options = []

@@ -52,6 +52,15 @@ def page_of(root: Path, **options: Any) -> str:
     return render_history(root / "runs", root / "report", **options).read_text(encoding="utf-8")
 
 
+def test_the_time_of_answers_to_learn_from_counts(tmp_path: Path) -> None:
+    run = made(tmp_path, 1)
+    without = read_entry(run).seconds
+    (run / "samples").mkdir()
+    (run / "samples" / "summary.json").write_text('{"seconds": 9.75}')
+    assert without is not None
+    assert read_entry(run).seconds == pytest.approx(without + 9.75)
+
+
 @pytest.mark.parametrize(
     ("identity", "said"),
     [
