@@ -37,17 +37,24 @@ class Loaded:
         settle_threads()
         from harness.policy import load_policy
 
-        if self._policy is None or self._policy[0] != str(source.path):
+        if not self._holds(source):
             self.release()
             loaded = load_policy(source, device=device, dtype=self._recipe.model.dtype)
             self._policy = str(source.path), loaded
+        assert self._policy is not None
         return self._policy[1]
 
     def engine(self, source: ModelSource, device: str) -> Engine:
-        """What answers with the model, as the recipe's ``[engine]`` and ``[launch]`` say."""
+        """What answers with the model, as the recipe's ``[engine]`` and ``[launch]`` say.
+
+        Raises:
+            ModelError: the model cannot be loaded, or its engine not be opened.
+            TrainingError: fewer GPUs are visible than ``[launch]`` has processes.
+        """
         settle_threads()
         if not self.answers(source):
-            self.release()
+            if not (self.holds_scores(source) and self._holds(source)):  # else the engine answers with what is here
+                self.release()
             self._engine = str(source.path), self._opened(source, device)
         assert self._engine is not None
         return self._engine[1]
@@ -61,6 +68,9 @@ class Loaded:
         or in other processes, on the GPUs that it fills."""
         here = self._recipe.launch.nproc_per_node == 1
         return here and source.kind != "endpoint" and self._recipe.engine.name != "vllm"
+
+    def _holds(self, source: ModelSource) -> bool:
+        return self._policy is not None and self._policy[0] == str(source.path)
 
     def release(self) -> None:
         """Let go of the model and its memory."""

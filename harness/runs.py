@@ -16,14 +16,16 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
+
+WAIT_IN_SILENCE_SECONDS = 1.0
 
 
 def digest(value: Any) -> str:
@@ -154,12 +156,17 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold a run directory's lock; it is released by the system when the holder dies."""
+def locked(directory: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a run directory's lock; it is released by the system when the holder dies. ``waiting`` is called once
+    where another process has held it for a second."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / ".lock")
-        lock.acquire()
+        try:
+            lock.acquire(timeout=WAIT_IN_SILENCE_SECONDS)
+        except Timeout:
+            waiting()
+            lock.acquire()
     except OSError as error:
         raise HarnessError(f"{directory}: cannot be locked ({error}); choose another with --rl-runs-dir") from None
     try:
@@ -188,5 +195,8 @@ def set_aside(directory: Path) -> None:
 
 def run_directories(runs_dir: Path) -> list[Path]:
     """Every run directory, oldest first."""
-    found = [path.parent for path in runs_dir.glob("*/identity.json")] if runs_dir.is_dir() else []
-    return sorted(found, key=lambda path: (path / "identity.json").stat().st_mtime)
+    found = {}
+    for path in runs_dir.glob("*/identity.json"):
+        with suppress(FileNotFoundError):  # it was moved away meanwhile, see set_aside
+            found[path.parent] = path.stat().st_mtime
+    return sorted(found, key=found.__getitem__)

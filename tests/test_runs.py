@@ -233,3 +233,6 @@ def test_run_directories_are_listed_oldest_first(tmp_path: Path) -> None:
     assert [path.name for path in run_directories(tmp_path)] == ["b", "a", "c"]
     set_aside(tmp_path / "a")
     assert [path.name for path in run_directories(tmp_path)] == ["b", "c"]
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved/identity.json").symlink_to("nowhere")  # listed, and gone when it is looked at
+    assert [path.name for path in run_directories(tmp_path)] == ["b", "c"]

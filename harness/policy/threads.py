@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_CGROUPS = Path("/sys/fs/cgroup")
+from harness.policy.container import cpu_quota
+
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _SPINS = "30000"  # a hundred take about a microsecond
 _HELD: list[FileLock] = []
@@ -39,7 +39,7 @@ def sleeping(environment: Mapping[str, str]) -> dict[str, str]:
 def _alone() -> bool:
     """Whether nobody else uses these cores: no other process of ours spins, no other worker, nobody pays by time, and
     a look at them finds them idle."""
-    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1) > 1 or _quota() is not None:
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1) > 1 or cpu_quota() is not None:
         return False
     user = os.getuid() if hasattr(os, "getuid") else ""
     lock = FileLock(Path(tempfile.gettempdir()) / f"rl-harness-{user}.spins")
@@ -78,21 +78,4 @@ def share_cores() -> None:
 def cores() -> int:
     """The cores that this process may keep busy: those it may run on, and no more than a container's quota pays for."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, _quota() or allowed))
-
-
-def _quota() -> int | None:
-    """The control group's processor time in whole cores, rounded up; ``None`` without a limit (cgroups(7))."""
-    try:
-        return _whole(*(_CGROUPS / "cpu.max").read_text().split())
-    except (OSError, ValueError, TypeError):
-        pass
-    try:
-        names = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
-        return _whole(*((_CGROUPS / name).read_text().strip() for name in names))
-    except (OSError, ValueError):
-        return None
-
-
-def _whole(quota: str, period: str) -> int | None:
-    return math.ceil(int(quota) / int(period)) if quota not in ("max", "-1") else None
+    return max(1, min(allowed, cpu_quota() or allowed))

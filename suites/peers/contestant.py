@@ -89,7 +89,7 @@ def limit_memory() -> None:
         return
     import resource
 
-    import psutil
+    from harness.policy.container import available_memory
 
-    limit = int(MEMORY_SHARE * psutil.virtual_memory().available)
+    limit = int(MEMORY_SHARE * available_memory())
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))

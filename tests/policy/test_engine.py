@@ -8,7 +8,7 @@ from transformers import GenerationConfig
 
 from harness.errors import ModelError, TaskError
 from harness.policy import generate, load_policy
-from harness.policy.engines import decode, local, padded, sampling
+from harness.policy.engines import decode, local, memory, padded, sampling
 from harness.policy.engines.layout import laid_out, lay_out
 from harness.policy.engines.requests import Request
 from harness.policy.engines.sampling import Streams, warpers
@@ -263,6 +263,49 @@ def test_running_out_of_memory_half_way_loses_nothing(policy, questions, monkeyp
     assert max(steps[6:]) <= steps[5] // 2
 
 
+def test_running_out_of_memory_while_prompts_are_computed_halves_the_batch(policy, questions, monkeypatch):
+    expected = answers(policy, questions, SAMPLED)
+    load, sizes = decode._Decoding._load, []
+
+    def failing(self, batch):
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        load(self, batch)
+
+    monkeypatch.setattr(decode._Decoding, "_load", failing)
+    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
+    assert max(sizes) > 4
+
+
+@pytest.mark.parametrize("rows", [None, 1, 3, 5])
+def test_no_more_rows_than_memory_holds_at_their_longest(policy, questions, monkeypatch, rows):
+    """Where memory for so many whole rows is left; on a device where nobody knows (Apple's GPUs) all are tried."""
+    expected = answers(policy, questions, GREEDY)
+    load, sizes, loops = decode._Decoding._load, [], []
+
+    def noting(self, batch):
+        loops.append(self)
+        sizes.append(len(self.active) + len(batch))
+        load(self, batch)
+
+    def free(device):
+        held = loops[-1].rows
+        return None if rows is None else int(rows * held.bytes_per_token * loops[-1].longest) - held.bytes_held
+
+    monkeypatch.setattr(decode._Decoding, "_load", noting)
+    monkeypatch.setattr(decode, "free_memory", free)
+    monkeypatch.setattr(decode, "_ELSEWHERE", 1)  # one prompt at a time
+    assert answers(policy, questions, with_(GREEDY, batch_size=64)) == expected
+    assert max(sizes) == (len(questions) if rows is None else rows)
+
+
+def test_memory_that_nobody_knows():
+    assert memory.free_memory(torch.device("mps")) is None
+    assert memory.free_memory(torch.device("cpu")) > 0
+
+
+@pytest.mark.usefixtures("loop")
 def test_running_out_of_memory_in_a_draw_loses_no_number(policy, questions, monkeypatch):
     expected = answers(policy, questions, SAMPLED)
     cumulated, calls = sampling._cumulated, []

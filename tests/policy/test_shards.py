@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 
 import psutil
 import pytest
@@ -87,9 +88,14 @@ def test_answers_are_those_of_one_process_each_once(shards, questions, alone):
     again = [each for batch in engine.answer(questions, DECODING, skip) for each in batch]
     assert sorted((each.question_id, each.sample) for each in again) == sorted(set(alone) - skip)
     assert {each.pid for each in workers()} == before
+    pipes = [each._process.stdout for each in engine._shards]
     engine.close()
     engine.close()
     assert not workers()
+    until = time.monotonic() + 10
+    while not all(pipe.closed for pipe in pipes) and time.monotonic() < until:
+        time.sleep(0.05)  # by the thread that listens
+    assert all(pipe.closed for pipe in pipes)
 
 
 def test_a_killed_process_is_started_again_for_what_it_had_not_answered(shards, questions, alone):

@@ -3,17 +3,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness.policy import threads
+from harness.policy import container, threads
 
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """``machine(8, workers="2", files={...})``: its cores, pytest-xdist's workers and its control group's files."""
-    monkeypatch.setattr(threads, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(container, "_CGROUPS", tmp_path / "cgroup")
 
     def make(cores, *, workers=None, files=()):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
@@ -59,6 +60,30 @@ V1 = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
 def test_a_container_keeps_no_more_cores_busy_than_it_is_paid(machine, files, expected):
     machine(64, files=files)
     assert threads.cores() == expected
+
+
+V1_MEMORY = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat")
+V2_MEMORY = ("memory.max", "memory.current", "memory.stat")
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "expected"),
+    [
+        (V2_MEMORY, (), 1000),
+        (V2_MEMORY, ("max\n", "70\n", "inactive_file 20\n"), 1000),
+        (V2_MEMORY, ("100\n", "70\n", "anon 50\ninactive_file 20\n"), 50),
+        (V2_MEMORY, ("100\n", "120\n", "inactive_file 0\n"), 0),
+        (V2_MEMORY, ("5000\n", "70\n", "inactive_file 20\n"), 1000),
+        (V2_MEMORY, ("100\n", "70\n", "torn"), 1000),
+        (V1_MEMORY, ("100\n", "70\n", "inactive_file 1\ntotal_inactive_file 20\n"), 50),
+        (V1_MEMORY, ("9223372036854771712\n", "70\n", "total_inactive_file 20\n"), 1000),
+    ],
+)
+def test_a_containers_memory_is_its_own(machine, monkeypatch, names, texts, expected):
+    """Where 1000 bytes of the machine are left; what the system keeps of files that were read is not in use."""
+    machine(2, files=dict(zip(names, texts, strict=False)))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert container.available_memory() == expected
 
 
 SPINS, SLEEPS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": threads._SPINS}, {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -108,7 +133,7 @@ HOLDER = """
 import sys, psutil
 psutil.cpu_percent = lambda *_, **__: [0] * 64
 from harness.policy import threads
-threads._quota = lambda: None
+threads.cpu_quota = lambda: None
 threads.settle_threads()
 print(bool(threads._HELD), flush=True)
 sys.stdin.read()

@@ -47,8 +47,16 @@ class Rows(Cache):  # type: ignore[misc]
     @property
     def bytes_per_token(self) -> int:
         """Memory of one token of one row, over all layers."""
-        buffers = [buffer for layer in self.layers if layer.is_initialized for buffer in (layer.keys, layer.values)]
-        return sum(each.shape[1] * each.shape[3] * each.element_size() for each in buffers)
+        return sum(each.shape[1] * each.shape[3] * each.element_size() for each in self._buffers)
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory of the buffers as they are."""
+        return sum(each.numel() * each.element_size() for each in self._buffers)
+
+    @property
+    def _buffers(self) -> list[torch.Tensor]:
+        return [buffer for layer in self.layers if layer.is_initialized for buffer in (layer.keys, layer.values)]
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]

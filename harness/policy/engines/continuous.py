@@ -28,7 +28,7 @@ from transformers.generation.continuous_batching.utils import WorkloadHints
 from harness.errors import ModelError
 from harness.policy.device import release_memory
 from harness.policy.engines.requests import Request, answer_of, requests
-from harness.policy.engines.sampling import stream, warpers
+from harness.policy.engines.sampling import stream, tokens_at, warpers
 from harness.recipe_messages import nearest
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _ON_CPU = 64  # sequences at once where nobody says: a GPU's memory decides there, a CPU's would be taken whole
 _CPU_BATCH_TOKENS = 1024
+_BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
 _SECONDS = 1.0  # how long to wait for an answer before looking whether the loop still runs
 
 
@@ -179,7 +180,8 @@ class _Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # transfo
             heights = [
                 self._height(each.state.request_id, each.state.position_offset) for each in requests_with_new_token
             ]
-        return torch.tensor(heights, dtype=torch.float32).view(dtype=torch.int32)
+        # float32 rounds the last of them to 1, where no token is.
+        return torch.tensor(heights, dtype=torch.float32).clamp(max=_BELOW_ONE).view(dtype=torch.int32)
 
     def _height(self, id_: str, place: int) -> float:
         if id_ not in self._prompts:  # transformers' own, to warm up
@@ -193,6 +195,5 @@ class _Draw(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]  # transfo
         """``scores`` (sequences, vocabulary) to scores of the same shape. Nothing here waits for the GPU."""
         heights = tensor_arg[: scores.shape[0]].view(dtype=torch.float32).double()
         steps = scores.double().softmax(dim=-1).cumsum(dim=-1)
-        # The last step may be a rounding error short of 1; scaling keeps every height below it.
-        drawn = torch.searchsorted(steps, heights[:, None] * steps[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter(-1, drawn.clamp(max=scores.shape[-1] - 1), 0.0)
+        drawn = tokens_at(heights[:, None], steps).clamp(max=scores.shape[-1] - 1)  # scores that are not numbers
+        return torch.full_like(scores, -torch.inf).scatter(-1, drawn[:, None], 0.0)

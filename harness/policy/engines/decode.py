@@ -115,6 +115,7 @@ class _Decoding:
         self.model, self.sampler, self.ends, self.max_new_tokens, self.size = model, sampler, ends, max_new_tokens, size
         self.waiting = deque(_Sequence(index, prompt) for index, prompt in enumerate(prompts))
         self.active: list[_Sequence] = []
+        self.loading = 0  # sequences whose prompts are being computed
         self.longest = max(map(len, prompts), default=0) + max_new_tokens
         self.dtype, self.device = model.dtype, model.device
         self.adds_mask = model.config._attn_implementation == "eager"
@@ -156,9 +157,9 @@ class _Decoding:
     def _retreat(self) -> None:
         """Memory ran out: halve the batch, and start what was under way again from where it stood."""
         first = (self.active or self.waiting)[0]
-        tried = max(1, min(self.size.limit, len(self.active)))
+        tried = max(1, min(self.size.limit, len(self.active) + self.loading))
         self.waiting.extendleft(reversed(self.active))
-        self.active = []
+        self.active, self.loading = [], 0
         self._forget()
         release_memory()
         if not self.size.shrink(tried):
@@ -178,12 +179,18 @@ class _Decoding:
                     break
                 distinct += new
                 batch.append(sequence)
+            self.loading = len(batch)
             self._load(batch)
+            self.loading = 0
             for _ in batch:
                 self.active.append(self.waiting.popleft())
-            per_row = self.rows.bytes_per_token * self.longest
-            if per_row:
-                self.size.fit(int(free_memory(self.device) // per_row) + len(self.active))
+            self._fit()
+
+    def _fit(self) -> None:
+        """No more rows than memory holds when each is as long as the longest may get: buffers grow with their rows."""
+        per_row, free = self.rows.bytes_per_token * self.longest, free_memory(self.device)
+        if per_row and free is not None:
+            self.size.fit((free + self.rows.bytes_held) // per_row)
 
     def _load(self, batch: Sequence[_Sequence]) -> None:
         contents: list[list[int]] = []

@@ -70,7 +70,11 @@ class EndpointEngine:
         self._server = ChatServer(
             url, model, key_env=key_env, timeout_seconds=timeout_seconds, tries=tries, connections=concurrency
         )
-        self.served: Served = self._server.served()
+        try:
+            self.served: Served = self._server.served()
+        except BaseException:
+            self._server.close()
+            raise
         self.model = self.served.model
         self._limit = "max_tokens"  # newer models of OpenAI's refuse it, older servers know nothing else
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from harness.policy.container import available_memory
+
 _SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
 _SHARE = 0.8  # of what is free; a step needs some itself
 
@@ -13,14 +15,12 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in text for sign in _SIGNS)
 
 
-def free_memory(device: torch.device) -> float:
-    """Bytes that a batch may take on a device; where nobody knows, as many as it likes."""
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a batch may take on a device; ``None`` where nobody knows."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return _SHARE * (free + held)
+        return int(_SHARE * (free + held))
     if device.type == "cpu":
-        import psutil  # type: ignore[import-untyped]
-
-        return float(_SHARE * psutil.virtual_memory().available)
-    return float("inf")
+        return int(_SHARE * available_memory())
+    return None

@@ -16,13 +16,13 @@ from harness.policy.engines.memory import out_of_memory
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from harness.policy.engines.sampling import Sampler
+    from harness.policy.engines.sampling import Streams
 
 
 def generate_padded(
     model: Any,
     prompts: Sequence[list[int]],
-    sampler: Sampler | None,
+    sampler: Streams | None,
     ends: Collection[int],
     pad: int,
     max_new_tokens: int,
@@ -38,6 +38,8 @@ def generate_padded(
             release_memory()
             if len(batch) == 1:
                 raise TooLargeError(batch[0][0])
+            if sampler is not None:
+                sampler.restart(index for index, _ in batch)
             size = len(batch) // 2
             continue
         waiting = waiting[size:]
@@ -59,7 +61,7 @@ def _try(model: Any, batch: Sequence[tuple[int, list[int]]], *settings: Any) -> 
 def _generate(
     model: Any,
     batch: Sequence[tuple[int, list[int]]],
-    sampler: Sampler | None,
+    sampler: Streams | None,
     ends: Collection[int],
     pad: int,
     max_new_tokens: int,
@@ -99,7 +101,7 @@ class _Chosen(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped
     """Leaves one token of each row, the sampler's. Greedy search then takes it, so torch's generator, which is shared
     by all rows of a batch, is never asked."""
 
-    def __init__(self, sampler: Sampler, rows: Sequence[int]) -> None:
+    def __init__(self, sampler: Streams, rows: Sequence[int]) -> None:
         self._sampler, self._rows = sampler, rows
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, T
 from harness.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.policy.engines.requests import Request
 
@@ -55,20 +55,29 @@ class Drawn:
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         steps = _cumulated(self._processors(None, scores.float()))
-        return _at(torch.rand(len(rows), 1, dtype=torch.float64), steps).to(scores.device)
+        return tokens_at(torch.rand(len(rows), 1, dtype=torch.float64), steps).to(scores.device)
 
 
 class Streams:
     """Draws each row from a stream of its own, a uniform number per row and step."""
 
     def __init__(self, processors: LogitsProcessorList, seed: int, requests: Sequence[Request]) -> None:
-        self._processors = processors
-        self._streams = [stream(seed, request.question.id, request.sample) for request in requests]
+        self._processors, self._seed, self._requests = processors, seed, requests
+        self._streams = [self._stream(row) for row in range(len(requests))]
+
+    def restart(self, rows: Iterable[int]) -> None:
+        """Draw for these rows from the beginning again: their answers are given anew."""
+        for row in rows:
+            self._streams[row] = self._stream(row)
+
+    def _stream(self, row: int) -> random.Random:
+        request = self._requests[row]
+        return stream(self._seed, request.question.id, request.sample)
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         steps = _cumulated(self._processors(None, scores.float()))  # memory may run out here, before a number is drawn
         heights = torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
-        return _at(heights, steps).to(scores.device)
+        return tokens_at(heights, steps).to(scores.device)
 
 
 def _cumulated(scores: torch.Tensor) -> torch.Tensor:
@@ -89,7 +98,7 @@ def _cumulated(scores: torch.Tensor) -> torch.Tensor:
     return steps
 
 
-def _at(heights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+def tokens_at(heights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """The tokens (rows,) at ``heights`` (rows, 1), in [0, 1)."""
     # The last step may be a rounding error short of 1; scaling keeps every height below it.
     return torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True).squeeze(1)

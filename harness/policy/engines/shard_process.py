@@ -68,7 +68,7 @@ class ShardProcess:
             stderr=self._log,
             env=self._environment,
         )
-        weakref.finalize(self, _end, process)  # nobody may have closed us
+        self._finalizer = weakref.finalize(self, _end, process)  # nobody may have closed us
         self._tell(self._opening)
         # It holds the queue and not us: a forgotten engine is collected, and its processes with it.
         threading.Thread(target=_listen, args=(process, self._events, weakref.ref(self)), daemon=True).start()
@@ -91,7 +91,7 @@ class ShardProcess:
     def close(self) -> None:
         """End it. Closing twice does nothing."""
         if self._process is not None:
-            _end(self._process)
+            self._finalizer()
             self._process = None
         if self._log is not None:
             self._log.close()
@@ -107,9 +107,10 @@ class ShardProcess:
 
 def _listen(process: Process, events: Events, shard: weakref.ref[ShardProcess]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.endswith(b"\n") and (heard := shard()) is not None:  # else a line that a kill tore
-            events.put((heard, process, json.loads(line)))
+    with process.stdout:
+        for line in process.stdout:
+            if line.endswith(b"\n") and (heard := shard()) is not None:  # else a line that a kill tore
+                events.put((heard, process, json.loads(line)))
     if (heard := shard()) is not None:
         events.put((heard, process, None))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from harness.errors import ModelError
-from harness.policy.engines.continuous import ContinuousEngine
+from harness.policy.engines.continuous import ContinuousEngine, _Draw
 from harness.policy.engines.local import TransformersEngine
+from harness.policy.engines.requests import requests
 from harness.recipe import EvaluateSection
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,6 +64,18 @@ def test_arguments_reach_transformers_and_a_misspelt_one_is_named(policy, questi
     assert answers(few, questions, GREEDY) == answers(TransformersEngine(policy), questions, GREEDY)
     with pytest.raises(ModelError, match=r"\[engine\] page_sise: .*did you mean 'page_size'"):
         ContinuousEngine(policy, {"page_sise": 16})
+
+
+def test_no_height_is_one(policy, questions):
+    """float32 rounds the last of a stream's numbers to 1, above every token."""
+    (request,) = requests(policy, questions[:1], GREEDY, set())
+    draw = _Draw({"only": request}, seed=0)
+    draw._streams["only"] = SimpleNamespace(random=lambda: 1 - 2**-53)
+    state = SimpleNamespace(request_id="only", position_offset=len(request.ids))
+    heights = draw.prepare_tensor_args([SimpleNamespace(state=state)]).view(torch.float32)
+    assert 0.9999 < heights.item() < 1
+    scores = torch.tensor([[0.0, 0.0, -torch.inf]])
+    assert draw(scores, heights.view(torch.int32)).argmax().item() == 1
 
 
 def test_a_cache_that_is_too_small_is_said(policy, questions):

@@ -11,6 +11,7 @@ import pytest
 from harness.catalog import find_recipe
 from harness.errors import ModelError, TaskError, TrainingError
 from harness.pipeline import Run, Settings
+from harness.policy.engines.chat_server import ChatServer
 from harness.policy.engines.endpoint import EndpointEngine
 from harness.policy.engines.seeds import answer_seed
 from harness.recipe import EvaluateSection
@@ -138,6 +139,17 @@ def test_none_at_all_is_an_error_with_address_and_reason():
         # with earlier answers kept, it is these few that cannot be had
         lost = ask(double, some(3), tries=2, skip=[("t/0", 0)])
     assert [each.finish_reason for each in lost.values()] == ["error", "error"]
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_an_engine_that_does_not_open_leaves_no_connection(monkeypatch):
+    closed = []
+    monkeypatch.setattr(ChatServer, "close", lambda self: closed.append(self))
+    with chat_double() as double:
+        url = double.url
+    with pytest.raises(ModelError, match="is it the address"):
+        EndpointEngine(url, tries=1)
+    assert len(closed) == 1
 
 
 def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
