@@ -43,7 +43,7 @@ def judge(run: Run, gate: str) -> Verdict | None:
     """The verdict of one of :data:`GATES`, after the stages it needs; ``None`` where nothing is asked of it.
 
     Raises:
-        HarnessError: there is no such gate.
+        HarnessError: there is no such gate, or a stage that it needs cannot be made.
     """
     if gate not in GATES:
         raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")

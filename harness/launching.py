@@ -84,11 +84,23 @@ def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
         raise TrainingError(f"[train] {key} takes GPUs, and this run is on device {device}")
     if key == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
         raise TrainingError("[train] deepspeed takes the deepspeed package: pip install deepspeed")
-    if launch.processes == 1:
-        return
     if in_process:
+        require_this_process(launch, device)
+    elif launch.processes > 1:
+        require_devices(launch, device)
+
+
+def require_this_process(launch: LaunchSection, device: str) -> None:
+    """Raise ``TrainingError`` where this very process cannot train: it is one, and takes one GPU. With several in sight
+    transformers would spread each batch over them (``DataParallel``), which TRL refuses."""
+    from harness.policy.device import visible_gpus
+
+    if launch.processes > 1:
         raise TrainingError(f"one process cannot be {launch.processes}; train in this process without --rl-nproc")
-    require_devices(launch, device)
+    if device == "cuda" and len(gpus := visible_gpus()) > 1:
+        raise TrainingError(
+            f"training in this process takes one GPU and {len(gpus)} are visible; set CUDA_VISIBLE_DEVICES={gpus[0]}"
+        )
 
 
 def require_devices(launch: LaunchSection, device: str) -> None:

@@ -8,7 +8,7 @@ The pytest fixtures and the command line are thin calls of this class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -59,7 +59,11 @@ STAGES = ("before", "after", "samples", "signal")  # where other runs may have k
 
 
 class Run:
-    """The stages of one recipe and seed. Nothing happens until a stage is asked for."""
+    """The stages of one recipe and seed. Nothing happens until a stage is asked for.
+
+    Raises:
+        RecipeError: a reward function of the user's is not there, or cannot be called as the recipe says.
+    """
 
     def __init__(self, recipe: Recipe, seed: int | None = None, settings: Settings | None = None) -> None:
         self.recipe = recipe
@@ -184,18 +188,21 @@ class Run:
 
         Raises:
             NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
+            RecipeError: a package is missing that the training takes.
+            ModelError: the model cannot be had.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """
         if self.recipe.model.endpoint is not None:
             raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
-        with locked(directory):
+        with locked(directory, self._waiting("train")):
             summary = read_json(directory / "summary.json")
             if summary is None:
                 failed = read_json(directory / "failed.json") or {}
                 if failed.get("session") == self.settings.session:
                     raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
-                with locked(self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"):
+                same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
+                with locked(same, self._waiting("train")):
                     summary = adopt_training(directory, self.training_key, self.others())
                     if summary is None:
                         summary = self._train(directory)
@@ -260,6 +267,9 @@ class Run:
     def _model_name(self) -> str:
         return self.located(self.recipe.model.name)
 
+    def _waiting(self, stage: str) -> Callable[[], None]:
+        return lambda: self.settings.announce(f"{self.id} {stage}", "waiting for another process that makes the same")
+
     def release(self) -> None:
         """Let go of the loaded model and its memory, and of the records that were read."""
         for made in self._made.values():
@@ -319,7 +329,7 @@ class Run:
         # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
         # others do, a question is at worst asked twice.
         first = digest([keys.answer, questions[0].id, questions[0].prompt])
-        with locked(self.settings.runs_dir / ".locks" / first[:12]):
+        with locked(self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)):
             made = evaluate(
                 directory / stage,
                 questions,

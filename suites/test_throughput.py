@@ -19,6 +19,7 @@ import pytest
 
 pytestmark = [pytest.mark.rl_recipe("tiny-arithmetic"), pytest.mark.benchmark]
 
+CHANGES = ("model", "endpoint", "data", "limit", "device", "nproc", "set")  # options that may change what is timed
 STEPS = 2  # of a round of training; in GRPO, batches of completions that it learns from
 
 
@@ -26,14 +27,11 @@ STEPS = 2  # of a round of training; in GRPO, batches of completions that it lea
 def clock(benchmark, rl_run, device, tell, pytestconfig):
     """``clock(work, counts)`` times ``work()``; ``counts`` of its result, ``{unit: number}``, become rates.
 
-    What another model, limit or override would make another measurement is part of its name, so that pytest-benchmark
-    never compares the two.
+    What makes it another measurement is part of its name, so that pytest-benchmark never compares the two.
     """
-    changed = [
-        f"--rl-{name}={value}"
-        for name in ("model", "limit", "set")
-        if (value := pytestconfig.getoption(f"rl_{name}")) is not None
-    ]
+    from harness.plugin.options import get_option
+
+    changed = [f"--rl-{name}={value}" for name in CHANGES if (value := get_option(pytestconfig, name)) is not None]
     for each in ("name", "fullname"):
         setattr(benchmark, each, " ".join([getattr(benchmark, each), *changed]))
     benchmark.params = {"recipe": rl_run.recipe.name, "seed": rl_run.seed, "device": device}
@@ -131,9 +129,11 @@ def test_grading(clock, answers, questions, recipe):
 @pytest.mark.benchmark(group="training")
 def test_training_step(clock, small_run, tmp_path):
     """Steps of the recipe's training job, in this process; loading the model and building the trainer are not timed."""
+    from harness.launching import require_this_process
     from harness.policy import load_policy
     from harness.training.spec import Job
 
+    require_this_process(small_run.recipe.launch, small_run.device)
     kept = Job.read(small_run.directory / "train")
     job = replace(kept, signal=None, during=None, arguments={**kept.arguments, "save_strategy": "no"})
     build = importlib.import_module(f"harness.training.{job.method}").build

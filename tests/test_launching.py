@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 
 import pytest
 
@@ -182,6 +183,22 @@ def test_what_a_machine_cannot_launch(tmp_path, monkeypatch, line, processes, de
     recipe = load_with(tmp_path, line).override({"launch.nproc_per_node": processes})
     with pytest.raises(TrainingError, match=message):
         require_processes(recipe, device, in_process=False)
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "gpus", "message"),
+    [
+        (2, "cpu", [], "one process cannot be 2"),
+        (1, "cuda", ["GPU-a", "GPU-b"], "takes one GPU and 2 are visible; set CUDA_VISIBLE_DEVICES=GPU-a"),
+        (1, "cuda", ["GPU-a"], None),
+        (1, "cpu", ["GPU-a", "GPU-b"], None),
+    ],
+)
+def test_what_this_process_cannot_train(tmp_path, monkeypatch, processes, device, gpus, message):
+    monkeypatch.setattr("harness.policy.device.visible_gpus", lambda: gpus)
+    recipe = made(tmp_path, launch__nproc_per_node=processes)
+    with pytest.raises(TrainingError, match=message) if message else nullcontext():
+        require_processes(recipe, device, in_process=True)
 
 
 def test_gpus_are_taken_in_their_order(monkeypatch):

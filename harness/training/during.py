@@ -87,8 +87,10 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
         if best:
             self._best = accuracy
             if self._keep_best:
+                target = self._directory / f"best-{step}"
                 self._policy.save(self._directory / ".best")
-                (self._directory / ".best").rename(self._directory / f"best-{step}")
+                shutil.rmtree(target, ignore_errors=True)  # of a try that was killed after it
+                (self._directory / ".best").rename(target)
         self._writer.append(
             {
                 "step": step,

@@ -16,7 +16,7 @@ from harness.training.callbacks import callbacks
 from harness.training.capture import CompletionLog
 from harness.training.config import arguments
 from harness.training.lora import adapter
-from harness.training.sampling import can_sample, sample
+from harness.training.sampling import can_sample, fits, sample
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -29,7 +29,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
     shares_prompts = False
 
     def _generate_single_turn(self, prompt_ids: Any, *others: Any, **more: Any) -> Any:
-        if not self.shares_prompts:
+        if not (self.shares_prompts and fits(self, prompt_ids)):
             return super()._generate_single_turn(prompt_ids, *others, **more)
         with profiling_context(self, "sample"):
             return sample(self, prompt_ids), None

@@ -36,7 +36,12 @@ def can_sample(trainer: GRPOTrainer) -> bool:
     if asked.repetition_penalty != 1.0 or asked.min_p is not None or getattr(trainer, "tools", None):
         return False
     whole = {getattr(DistributedType, name, None) for name in _WHOLE_WEIGHTS}
-    return trainer.accelerator.distributed_type in whole and can_decode(trainer.model, asked.max_completion_length)
+    return trainer.accelerator.distributed_type in whole and fits(trainer, [])
+
+
+def fits(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> bool:
+    """Whether the loop knows the model's attention for prompts of these lengths: a window may be shorter."""
+    return can_decode(trainer.model, max(map(len, prompts), default=0) + trainer.args.max_completion_length)
 
 
 @torch.no_grad()

@@ -28,14 +28,17 @@ ENVIRONMENT = dict(os.environ)
 def environment() -> dict[str, str]:
     """What every contestant's process starts with: as many threads as this process may use cores, or as the user says.
 
-    How idle threads wait is left to each: others keep the default, this project chooses (:func:`own`).
+    How idle threads wait is left to each: others keep the default, this project chooses (:func:`own`). Of several GPUs
+    they see the first.
     """
+    from harness.policy.device import visible_gpus
     from harness.policy.threads import cores
 
     threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores()))
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
     quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
-    return {**ENVIRONMENT, **quiet, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
+    gpu = {"CUDA_VISIBLE_DEVICES": gpus[0]} if (gpus := visible_gpus()) else {}
+    return {**ENVIRONMENT, **quiet, **gpu, "OMP_NUM_THREADS": threads, "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,8 @@ def test_a_run_that_was_killed_goes_on_with_its_evaluations(watched, tmp_path):
     for line in watched.trained().evaluations[1:3]:
         if line["best"]:  # as the kill would have left it
             shutil.copytree(train / "final", train / f"best-{line['step']}")
+    # Killed after the policy was kept, and before its line was written.
+    shutil.copytree(train / "final", train / "best-6")
     shutil.rmtree(train / "final")
     again = run.trained()
     assert again.summary["resumed_from"] == 4

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from harness import pipeline
+from harness import runs as run_directory
 from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
 from harness.policy.engines import local
@@ -44,6 +47,20 @@ def test_training_changes_weights_alone(first):
     """What holds for a model's shape, as its canary does, is known for what was trained from it."""
     base, trained = first.fingerprint(first.base), first.fingerprint(first.final())
     assert {key for key in base if base[key] != trained[key]} == {"weights"}
+
+
+def test_an_engine_answers_with_the_policy_that_is_loaded(first, monkeypatch):
+    import harness.policy
+
+    loaded, load = [], harness.policy.load_policy
+    monkeypatch.setattr(harness.policy, "load_policy", lambda *given, **more: loaded.append(1) or load(*given, **more))
+    run = Run(first.recipe, 0, first.settings)
+    policy = run.policy()
+    assert run.engine()._policy is policy
+    assert run.policy() is policy
+    run.loaded.engine(run.final(), "cpu")
+    assert len(loaded) == 2
+    run.release()
 
 
 @pytest.fixture
@@ -216,3 +233,25 @@ def test_audits_are_kept_by_content(first, runs, monkeypatch):
     (again.directory / "audit.json").unlink()
     with pytest.raises(pytest.fail.Exception):
         make(runs).audit()
+
+
+class ToldError(Exception):
+    """Ends a wait that would last for as long as the test does."""
+
+
+@pytest.mark.parametrize("stage", ["train", "before"])
+def test_waiting_for_another_process_is_said(first, tmp_path, monkeypatch, stage):
+    def announce(heading: str, text: str) -> None:
+        if "waiting" in text:
+            raise ToldError(heading, text)
+
+    runs, locks = tmp_path / "runs", [path.name for path in (first.settings.runs_dir / ".locks").iterdir()]
+    run = Run(first.recipe, 0, Settings(runs_dir=runs, in_process=True, announce=announce))
+    monkeypatch.setattr(run_directory, "WAIT_IN_SILENCE_SECONDS", 0.05)
+    with ExitStack() as holders:
+        for held in [run.directory / "train", *(runs / ".locks" / name for name in locks)]:
+            held.mkdir(parents=True, exist_ok=True)
+            holders.enter_context(FileLock(held / ".lock"))
+        with pytest.raises(ToldError) as told:
+            {"train": run.trained, "before": run.before}[stage]()
+    assert told.value.args == (f"{run.id} {stage}", "waiting for another process that makes the same")

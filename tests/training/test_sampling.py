@@ -15,7 +15,7 @@ from harness.pipeline import Run, Settings
 from harness.policy import load_policy
 from harness.policy.engines.decode import plain
 from harness.runs import read_lines
-from harness.training.sampling import can_sample, sample
+from harness.training.sampling import can_sample, fits, sample
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]
 
@@ -99,6 +99,24 @@ def test_what_is_left_to_the_trainer(trainer, asked, possible):
     made = trainer()
     made.args = SimpleNamespace(**{**vars(made.args), **asked})
     assert can_sample(made) is possible
+
+
+def test_prompts_that_a_window_cuts_are_left_to_the_trainer(trainer, monkeypatch):
+    """The window holds a completion, but not a prompt with one."""
+    from harness.training import grpo
+
+    made = trainer(max_completion_length=8)
+    ids = prompt_ids(made)
+    made.model.config.layer_types = ["sliding_attention"] * made.model.config.num_hidden_layers
+    made.model.config.sliding_window = len(ids) + 4
+    made.model.model.has_sliding_layers = True
+    assert can_sample(made)
+    assert fits(made, [ids[:4]])
+    assert not fits(made, [ids[:4], ids])
+    monkeypatch.setattr(grpo, "sample", lambda *_: pytest.fail("the loop was asked"))
+    made.__class__, made.shares_prompts = grpo._Trainer, True
+    completions, _ = made._generate_single_turn([ids], None, {}, 1)
+    assert 0 < len(completions[0]) <= 8
 
 
 def test_a_peft_wrapper_is_looked_through(trainer):
