@@ -28,17 +28,17 @@ def look_beside_recipe_of(directory: Path) -> None:
     from harness.runs import read_json
 
     changed = read_json(directory / "overrides.json") or {}
-    look_beside(Path(changed["file"]) if "file" in changed else None)
+    look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)
 
 
-def check_needs(recipe: Recipe) -> None:
-    """Look for all that is needed, before anything is made.
+def check_needs(recipe: Recipe, *, trains: bool = True) -> None:
+    """Look for all that is needed, before anything is made; with ``trains``, for training too.
 
     Raises:
         RecipeError: as :func:`check_rewards` does, or a package is missing that the training takes.
     """
     check_rewards(recipe)
-    trains = recipe.model.endpoint is None
+    trains = trains and recipe.model.endpoint is None
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
         raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
 

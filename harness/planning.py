@@ -1,4 +1,4 @@
-"""What a recipe would run and cost, and what its gates could see: told from the recipe and its baseline file alone."""
+"""What a recipe would run and cost, and what its gates could see: told from files alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.judging import plans
+from harness.kept_answers import Taken
 from harness.lineage import base_name
 from harness.policy.engines.address import server_url
+from harness.runs import read_json, run_directories
+from harness.saved import duration
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
+from harness.what_ran import recipe_text, short
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -75,3 +79,29 @@ def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int
         f"{gate} gate: {'' if each.enough else 'UNDERPOWERED: '}{each.sentence}"
         for gate, each in plans(recipe, seed, baselines_dir, gates).items()
     ]
+
+
+def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
+    """One line where the same recipe ran before: which of its stages are kept, and how long those took when they were
+    made. Whether model, questions and code are still the same is known when they are read, and not said here."""
+    text = recipe_text(recipe)
+    stages = {"before": "before", "samples": "samples", "train": "training", "after": "after"}
+    for directory in reversed(run_directories(runs_dir)):
+        if directory.name.rpartition("-")[0] != f"{recipe.name}-{seed}" or _text(directory / "recipe.toml") != text:
+            continue
+        found = {name: read_json(directory / name / "summary.json") for name in stages}
+        kept = {stages[name]: summary for name, summary in found.items() if summary is not None}
+        if kept:
+            took = sum((each.get("seconds") or 0) + Taken.of(each.get("kept")).seconds for each in kept.values())
+            return [
+                f"kept: {', '.join(kept)} in {short(directory)}, made in {duration(took)}; "
+                "used again where model, questions and code are the same"
+            ]
+    return []
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

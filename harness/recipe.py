@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -91,8 +91,12 @@ class Recipe(Table):
             object.__setattr__(self, "data", DataSection())
         return self
 
-    def override(self, changes: Mapping[str, Any]) -> Recipe:
-        """A new recipe with dotted keys replaced: ``recipe.override({"train.max_steps": 2, "model.name": "tiny"})``."""
+    def override(self, changes: Mapping[str, Any], given: Sequence[str] = ()) -> Recipe:
+        """A new recipe with dotted keys replaced: ``recipe.override({"train.max_steps": 2, "model.name": "tiny"})``.
+
+        Raises:
+            RecipeError: as :func:`load_recipe`; it names ``given``, the options that the changes were given by.
+        """
         tables = self._tables()
         for dotted, value in changes.items():
             table, key = tables, dotted
@@ -101,7 +105,10 @@ class Recipe(Table):
             while isinstance(inner := table.get(key.partition(".")[0]), dict) and "." in key:
                 table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself
             table[key] = value
-        return Recipe(**tables, source=self.source)
+        try:
+            return Recipe(**tables, source=self.source)
+        except RecipeError as error:
+            raise RecipeError(f"{error} (under {' '.join(given)})" if given else str(error)) from None
 
     def limited(self, questions: int) -> Recipe:
         """The recipe with at most ``questions`` training and test questions, but enough to train on at all."""

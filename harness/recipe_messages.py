@@ -70,7 +70,10 @@ def _home(location: tuple[str, ...]) -> str:
     if tables and word in ("description", "requires", "seeds"):
         return "it belongs to the top of the recipe, before the first [table]"
     valid = [key for key in (known[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
-    hint = nearest(word.partition(".")[0], valid)
+    first, dot, rest = word.partition(".")
+    if dot and not tables and (close := difflib.get_close_matches(first, known, n=1, cutoff=0.6)):
+        return f"did you mean '{close[0]}.{rest}'?"
+    hint = nearest(first, valid)
     homes = [name for name, table in known.items() if word in table.model_fields]
     if not homes or hint.startswith("did you mean"):
         return hint

@@ -74,8 +74,9 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def overrides(recipe: Recipe) -> dict[str, Any] | None:
-    """What differs from the recipe's file: ``{"file", "changed": [{"key", "file", "run"}]}``; ``None`` where the recipe
-    came from no file, or that file can no longer be read. A value that is not set is missing."""
+    """What differs from the recipe's file: ``{"file", "folder", "changed": [{"key", "file", "run"}]}``; ``None`` where
+    the recipe came from no file, or that file can no longer be read. ``file`` is relative to ``folder`` if it lies
+    there. A value that is not set is missing."""
     if recipe.source is None:
         return None
     try:
@@ -88,7 +89,8 @@ def overrides(recipe: Recipe) -> dict[str, Any] | None:
         if written.get(key) != effective.get(key):
             values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
             changed.append({"key": key, **values})
-    return {"format": 1, "file": short(recipe.source), "changed": without_secrets(changed)}
+    where = {"file": short(recipe.source), "folder": str(Path.cwd())}
+    return {"format": 1, **where, "changed": without_secrets(changed)}
 
 
 def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:

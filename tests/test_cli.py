@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.cli import work
+from harness.cli.progress import Progress
+from harness.errors import HarnessError
 from tests.small_recipes import small_recipe
 
 REPOSITORY = Path(__file__).parents[1]
@@ -70,6 +74,37 @@ def test_a_failing_verdict_is_exit_code_1(finished, folder):
     assert again.stderr == "", "nothing was done, so there was no progress"
 
 
+@pytest.mark.parametrize(("seeds", "gates"), [([], 1), ([2], 1), ([1, 2], 2), ([1, 2, 3], 4)])
+def test_the_gates_of_the_seeds_that_run_share_alpha(folder, monkeypatch, seeds, gates):
+    """Improvement with each seed, and with three of them the recipe's own."""
+    shared = []
+
+    def made(recipe, seed, settings):
+        shared.append(settings.gates)
+        raise HarnessError("seen")
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(work, "Run", made)
+    assert cli.main(["run", "small.toml", *(f"--seed={seed}" for seed in seeds)]) == 2
+    assert shared == [gates]
+
+
+def test_the_live_line_is_erased_before_an_error_is_told(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    def fails():
+        with Progress() as progress:
+            progress("after", "3/8 answers")
+            raise HarnessError("seen")
+
+    with pytest.raises(HarnessError):
+        fails()
+    assert "3/8 answers" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
 def test_report_of_kept_runs(finished, folder):
     (run,) = (folder / "rl-runs").glob("small-0-*")
     done = run_cli(folder, "report", str(run), "--report-dir", "again")
@@ -83,14 +118,26 @@ def test_recipes_lists_the_shipped_and_the_users_own(folder, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "small: A recipe of four steps." in lines
     assert any(line.startswith("tiny-arithmetic: ") for line in lines)
-    assert any(line.startswith("gsm8k-qwen2.5-0.5b (requires gpu): ") for line in lines)
+    assert any(line.startswith("gsm8k-smollm2-135m (runs when asked for by name): ") for line in lines)
+    assert any(line.startswith("gsm8k-qwen2.5-0.5b (requires a GPU): ") for line in lines)
 
 
 MISTAKES = {
     "no such recipe": (["run", "tiny-aritmetic"], "no recipe named 'tiny-aritmetic'; did you mean 'tiny-arithmetic'?"),
     "no such file": (["run", "nowhere.toml"], "nowhere.toml: no such recipe file"),
     "limit 0": (["run", "small.toml", "--limit", "0"], "a limit of 0 questions leaves nothing to ask"),
-    "unknown key": (["run", "small.toml", "--set", "train.max_step=2"], "did you mean 'max_steps'?"),
+    "unknown key": (
+        ["run", "small.toml", "--set", "train.max_step=2"],
+        "did you mean 'max_steps'? (under --set train.max_step=2)",
+    ),
+    "unknown table": (
+        ["run", "small.toml", "--set", "eval.max_new_tokens=2"],
+        "did you mean 'evaluate.max_new_tokens'?",
+    ),
+    "unknown key of an audit": (
+        ["audit", "small.toml", "--set", "train.max_step=2"],
+        "did you mean 'max_steps'? (under --set train.max_step=2)",
+    ),
     "no key": (["run", "small.toml", "--set", "2"], "an override is written key=value"),
     "no such model": (["run", "small.toml", "--model", "./nowhere"], "nowhere: no such file or folder"),
     "no such data": (["run", "gsm8k-smollm2-135m", "--data", "nowhere"], "--data nowhere: no such file or folder"),

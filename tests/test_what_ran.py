@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from harness.baselines import RecordedBaseline
 from harness.environment import describe
 from harness.gate.baseline import Baseline
+from harness.needs import look_beside_recipe_of
 from harness.pipeline import Run, Settings
 from harness.recipe import Recipe, load_recipe
 from harness.what_ran import keep_held_against, overrides, recipe_text
@@ -47,15 +49,16 @@ def opened(recipe: Recipe, folder: Path) -> Path:
     return Run(recipe, 0, Settings(runs_dir=folder, device="cpu")).directory
 
 
-def test_an_unchanged_recipe_has_no_overrides(recipe: Recipe) -> None:
-    assert overrides(recipe) == {"format": 1, "file": "small.toml", "changed": []}
+def test_an_unchanged_recipe_has_no_overrides(recipe: Recipe, tmp_path: Path) -> None:
+    assert overrides(recipe) == {"format": 1, "file": "small.toml", "folder": str(tmp_path), "changed": []}
 
 
-def test_overrides_name_both_values(recipe: Recipe) -> None:
+def test_overrides_name_both_values(recipe: Recipe, tmp_path: Path) -> None:
     changed = recipe.override({"train.beta": 0.1, "task.test_questions": 4, "gate.min_accuracy": 0.5})
     assert overrides(changed) == {
         "format": 1,
         "file": "small.toml",
+        "folder": str(tmp_path),
         "changed": [
             {"key": "task.test_questions", "file": 8, "run": 4},
             {"key": "train.beta", "run": 0.1},
@@ -119,6 +122,20 @@ def test_no_file_that_is_printed_holds_a_secret_variables_value(
         assert "sesame" not in text, name
     assert load_recipe(run / "recipe.toml").description == "by [redacted]!"
     assert tomllib.loads(recipe_text(recipe)) == tomllib.loads(recipe.to_toml())
+
+
+def test_a_recipes_folder_is_found_from_anywhere(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reward beside the recipe, where the run was started in one folder and is looked at from another."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "small.toml").rename(tmp_path / "mine/small.toml")
+    run = opened(load_recipe("mine/small.toml"), tmp_path / "runs")
+    assert json.loads((run / "overrides.json").read_text())["file"] == "mine/small.toml"
+    monkeypatch.chdir(run)
+    monkeypatch.setattr("sys.path", [])
+    look_beside_recipe_of(run)
+    assert str(tmp_path / "mine") in sys.path
 
 
 def test_the_command_line_is_written_without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def _audit(options: argparse.Namespace) -> Audit:
         return audit_rewards(Rewards({target: 1.0}, {target: example} if example else {}))
     recipe = find_recipe(target, Path("suites/recipes"))
     if options.set:
-        recipe = recipe.override(parse_changes(options.set))
+        recipe = recipe.override(parse_changes(options.set), [f"--set {each}" for each in options.set])
     if options.limit is not None:
         recipe = recipe.limited(options.limit)
     check_data(recipe, options.data, "--data")

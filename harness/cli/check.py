@@ -38,32 +38,31 @@ def gate_check(options: argparse.Namespace) -> int:
     recipe = chosen_recipe(options)
     temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
     temperature = temperature or 1.0  # greedy answers are the same whatever the seed
-    progress = Progress()
     if not options.trained:  # without a training, this is no run that anyone wants listed
         options.runs_dir = options.runs_dir / ".gate-check"
-    run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress))
-    order = [question.id for question in run.questions.test]
-    decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
-    baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
-    correct = correct_counts(baseline.records, order)
     words: Counter[str] = Counter()
     asked = []
-    for seed in range(1, options.runs + 1):
-        once = decoding.model_copy(update={"samples_per_question": 1, "seed": decoding.seed + seed})
-        again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
-        verdict = judge_against_baseline(
-            correct,
-            again.means,
-            order,
-            samples=SAMPLED,
-            commit=f"check {seed}",
-            margin=recipe.gate.margin,
-            alpha=recipe.gate.alpha,
-        )
-        words[verdict.verdict] += 1
-        asked.append(verdict.numbers.get("certain_after") or len(order))
-        progress("gate-check", f"{seed}/{options.runs} runs")
-    progress.clear()
+    with Progress() as progress:
+        run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress, say=progress.say))
+        order = [question.id for question in run.questions.test]
+        decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
+        baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
+        correct = correct_counts(baseline.records, order)
+        for seed in range(1, options.runs + 1):
+            once = decoding.model_copy(update={"samples_per_question": 1, "seed": decoding.seed + seed})
+            again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
+            verdict = judge_against_baseline(
+                correct,
+                again.means,
+                order,
+                samples=SAMPLED,
+                commit=f"check {seed}",
+                margin=recipe.gate.margin,
+                alpha=recipe.gate.alpha,
+            )
+            words[verdict.verdict] += 1
+            asked.append(verdict.numbers.get("certain_after") or len(order))
+            progress("gate-check", f"{seed}/{options.runs} runs")
     whose = "the trained policy" if options.trained else "the base policy"
     print(
         f"{recipe.name}: {whose}, {percent(baseline.accuracy)} right at temperature {temperature:g}, "
@@ -87,16 +86,15 @@ def calibrate(options: argparse.Namespace) -> int:
     recipe = chosen_recipe(options)
     if recipe.task.name != "arithmetic":
         raise HarnessError(f"{recipe.name}: only the arithmetic task knows the operation and the size of its numbers")
-    progress = Progress()
     if not options.trained:  # without a training, this is no run that anyone wants listed
         options.runs_dir = options.runs_dir / ".calibrate"
-    run = Run(recipe, None, settings(options, announce=progress, say=progress.say))
     decoding = recipe.evaluate.model_copy(
         update={"temperature": options.temperature, "samples_per_question": options.samples}
     )
     stage = "calibrate/trained" if options.trained else "calibrate/base"
-    evaluation = run.ask(stage, decoding, trained=options.trained)
-    progress.clear()
+    with Progress() as progress:
+        run = Run(recipe, None, settings(options, announce=progress, say=progress.say))
+        evaluation = run.ask(stage, decoding, trained=options.trained)
     cells = calibration.calibrate(run.questions.test, evaluation.records, largest=recipe.task.largest)
     write_json(run.directory / stage / "calibration.json", {"cells": calibration.to_json(cells)})
     whose = "the trained policy" if options.trained else "the base policy"

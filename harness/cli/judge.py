@@ -16,7 +16,7 @@ from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.needs import look_beside_recipe_of
-from harness.planning import gate_lines, plan_lines
+from harness.planning import gate_lines, kept_lines, plan_lines
 from harness.records import iter_records
 from harness.runs import read_json
 from harness.what_ran import read_questions
@@ -77,7 +77,8 @@ def plan(options: argparse.Namespace) -> int:
         print(f"  {line}")
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
     for seed in recipe.seeds:
-        for line in gate_lines(recipe, seed, options.baselines_dir, gates):
+        kept = kept_lines(recipe, seed, options.runs_dir)
+        for line in (*kept, *gate_lines(recipe, seed, options.baselines_dir, gates)):
             print(f"  seed {seed}, {line}")
     return 0
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.runs import read_json, run_directories
 
+NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
+
 
 def runs(options: argparse.Namespace) -> int:
     """One line a run directory, oldest first: date, accuracy before and after, verdicts."""
@@ -50,19 +52,17 @@ def history(options: argparse.Namespace) -> int:
         raise HarnessError(
             f"{folder}: no run directories; give the folder that holds them, as in rl-harness history rl-runs"
         )
-    progress = Progress()
     try:
-        page = render_history(
-            folder,
-            options.report_dir,
-            run_pages=not options.no_run_pages,
-            told=lambda name: progress("history", f"drawing {name}"),
-        )
+        with Progress() as progress:
+            page = render_history(
+                folder,
+                options.report_dir,
+                run_pages=not options.no_run_pages,
+                told=lambda name: progress("history", f"drawing {name}"),
+            )
     except OSError as error:
         where = options.report_dir
         raise HarnessError(f"{where}: the history cannot be written ({error}); choose another --report-dir") from None
-    finally:
-        progress.clear()
     print(f"history: {page}")
     return 0
 
@@ -83,7 +83,7 @@ def recipes(options: argparse.Namespace) -> int:
 
     for name in recipe_files(options.recipes_dir):
         recipe = find_recipe(name, options.recipes_dir)
-        needs = f" (requires {', '.join(recipe.requires)})" if recipe.requires else ""
+        needs = "".join(f" ({NEEDS[each]})" for each in recipe.requires)
         print(f"{name}{needs}: {recipe.description}")
     return 0
 

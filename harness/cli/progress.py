@@ -10,11 +10,18 @@ LOG_EVERY_SECONDS = 15.0
 
 
 class Progress:
-    """``progress(stage, text)``: one line of standard error that is rewritten, or in a log a line now and then."""
+    """``progress(stage, text)``: one line of standard error that is rewritten, or in a log a line now and then. Leaving
+    it as a context erases that line, also before an error is told."""
 
     def __init__(self) -> None:
         self._stage, self._written = "", 0.0
         self._live = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def __call__(self, stage: str, text: str) -> None:
         now = time.monotonic()

@@ -28,31 +28,31 @@ def run(options: argparse.Namespace) -> int:
         raise HarnessError(
             f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
         )
-    seeds = list(dict.fromkeys(options.seed or recipe.seeds))
-    failed, refused, progress, session = False, False, Progress(), uuid.uuid4().hex
+    if options.seed:
+        recipe = recipe.override({"seeds": list(dict.fromkeys(options.seed))})
+    failed, refused, session = False, False, uuid.uuid4().hex
     runs: list[Run] = []
-    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in seeds)
-    for seed in seeds:
-        made = Run(
-            recipe,
-            seed,
-            settings(
-                options,
-                fresh=options.fresh,
-                stop_early=options.stop_early,
-                session=session,
-                announce=progress,
-                say=progress.say,
-                gates=gates,
-            ),
-        )
-        try:
-            made.audit()
-            verdicts = made.verdicts()
-        except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
-            verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
-        finally:
-            progress.clear()
+    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
+    for seed in recipe.seeds:
+        with Progress() as progress:
+            made = Run(
+                recipe,
+                seed,
+                settings(
+                    options,
+                    fresh=options.fresh,
+                    stop_early=options.stop_early,
+                    session=session,
+                    announce=progress,
+                    say=progress.say,
+                    gates=gates,
+                ),
+            )
+            try:
+                made.audit()
+                verdicts = made.verdicts()
+            except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
+                verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
         runs.append(made)
         for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
             print(f"{made.id}: ! {sentence}", flush=True)
@@ -91,8 +91,10 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
         changes |= {"model.name": options.model, "model.from_recipe": None}
     if options.nproc is not None:
         changes["launch.nproc_per_node"] = options.nproc
+    given = [f"--set {assignment}" for assignment in options.set]
+    given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
-    recipe = recipe.override(changes) if changes else recipe
+    recipe = recipe.override(changes, given) if changes else recipe
     check_data(recipe, options.data, "--data")
     return recipe if options.limit is None else recipe.limited(options.limit)
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,7 @@ from harness.plugin.fixtures import (
 )
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, session_of
-from harness.plugin.summary import DIRECTORY, HANDED, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
+from harness.plugin.summary import DIRECTORY, HANDED, LEFT_OUT, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -81,14 +82,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             parameters = session.parameters(recipes, method)
             for recipe, _ in parameters:
                 session.untrainable(recipe, metafunc.fixturenames)
-                session.check_needs(recipe)
+                session.check_needs(recipe, metafunc.fixturenames)
             ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
             metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
         if "rl_runs" in asked:
             groups = session.groups(recipes)
             for recipe, _ in (pair for group in groups for pair in group):
                 session.untrainable(recipe, metafunc.fixturenames)
-                session.check_needs(recipe)
+                session.check_needs(recipe, metafunc.fixturenames)
             ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
@@ -117,6 +118,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             reasons = [reason for reason in found if reason]
             if reasons:
                 item.add_marker(pytest.mark.skip(reason=reasons[0]))
+                _hand_over(item, LEFT_OUT, reasons[0])
             else:
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
     _refuse_underpowered(session_of(config), heavy)
@@ -158,23 +160,28 @@ def _refuse_underpowered(session: Session, heavy: list[tuple[pytest.Item, Recipe
             item.stash[WEAK] = f"{asked.name}, seed {seed}: {sentence}"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    sentence = item.stash.get(WEAK, None)
-    if sentence is None:
-        return
-    _hand_over(item, UNDERPOWERED, sentence)
-    if session_of(item.config).strict and isinstance(item, pytest.Function) and "verdicts" in item.fixturenames:
-        item.fixturenames = []  # nothing is made for it: it fails when it is called, and its setup is no error
-        return
-    pytest.skip(f"UNDERPOWERED {sentence}")
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    if sentence := item.stash.get(WEAK, None):
+        _hand_over(item, UNDERPOWERED, sentence)
+        if not (session_of(item.config).strict and "verdicts" in getattr(item, "fixturenames", ())):
+            pytest.skip(f"UNDERPOWERED {sentence}")
+        vars(item)["fixturenames"] = []  # nothing is made for it: it fails when it is called, and its setup is no error
+    with _told_plainly(item):
+        return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> None:
-    sentence = item.stash.get(WEAK, None)
-    if sentence is not None:  # and it was not skipped
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    if sentence := item.stash.get(WEAK, None):  # and it was not skipped
         pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
+    with _told_plainly(item):
+        return (yield)
+
+
+def _told_plainly(item: pytest.Item) -> AbstractContextManager[None]:
+    """For tests of recipes; in any other, an error of ours may be what the test is about."""
+    return session_of(item.config).plainly() if _parameters(item) else nullcontext()
 
 
 def take_gpus(worker: str, count: int = 1) -> None:

@@ -30,8 +30,7 @@ class Verdicts:
 
     def __getitem__(self, gate: str) -> Verdict | None:
         """The verdict of one gate, or ``None`` where the recipe asks nothing of it."""
-        with self._session.plainly():
-            return self._over_seeds() if gate == "recipe" else self._run.verdict(gate)
+        return self._over_seeds() if gate == "recipe" else self._run.verdict(gate)
 
     def _over_seeds(self) -> Verdict | None:
         """Said once, with the last seed, when the others are there."""
@@ -82,20 +81,19 @@ def rl_runs(request: pytest.FixtureRequest) -> tuple[Run, ...]:
 
 
 @pytest.fixture(scope="session")
-def methods(rl_runs: tuple[Run, ...], pytestconfig: pytest.Config) -> Comparison:
+def methods(rl_runs: tuple[Run, ...]) -> Comparison:
     """What the runs of :func:`rl_runs` say of their methods, kept as ``methods.json`` in each run directory."""
     from harness.methods import compare_methods, write_methods
 
-    with session_of(pytestconfig).plainly():
-        for run in rl_runs:
-            run.before()
-            run.after()
-            run.release()
-        directories = [run.directory for run in rl_runs]
-        gate = rl_runs[0].recipe.gate
-        comparison = compare_methods(directories, alpha=gate.alpha, margin=gate.margin)
-        write_methods(comparison, directories)
-        return comparison
+    for run in rl_runs:
+        run.before()
+        run.after()
+        run.release()
+    directories = [run.directory for run in rl_runs]
+    gate = rl_runs[0].recipe.gate
+    comparison = compare_methods(directories, alpha=gate.alpha, margin=gate.margin)
+    write_methods(comparison, directories)
+    return comparison
 
 
 @pytest.fixture(scope="session")
@@ -105,52 +103,45 @@ def recipe(rl_run: Run) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def device(rl_run: Run, pytestconfig: pytest.Config) -> str:
+def device(rl_run: Run) -> str:
     """``"cuda"``, ``"mps"`` or ``"cpu"``. An xdist worker sees one GPU, within what the caller may see."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.device
+    return rl_run.device
 
 
 @pytest.fixture(scope="session")
-def questions(rl_run: Run, pytestconfig: pytest.Config) -> Questions:
+def questions(rl_run: Run) -> Questions:
     """Training and test questions, prompts included."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.questions
+    return rl_run.questions
 
 
 @pytest.fixture(scope="session")
-def audit(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Audit:
+def audit(rl_run: Run, device: str) -> Audit:
     """The audit of the recipe's reward functions (:mod:`harness.audit`), with its questions."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.audit()
+    return rl_run.audit()
 
 
 @pytest.fixture(scope="module")
-def policy(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Policy:
+def policy(rl_run: Run, device: str) -> Policy:
     """The base policy, loaded on the device. Its memory is freed when the test module ends, hence the scope."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.policy()
+    return rl_run.policy()
 
 
 @pytest.fixture(scope="session")
-def before(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Evaluation:
+def before(rl_run: Run, device: str) -> Evaluation:
     """The base policy's evaluation."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.before()
+    return rl_run.before()
 
 
 @pytest.fixture(scope="session")
-def trained(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Trained:
+def trained(rl_run: Run, device: str) -> Trained:
     """The finished training job."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.trained()
+    return rl_run.trained()
 
 
 @pytest.fixture(scope="session")
-def after(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Evaluation:
+def after(rl_run: Run, device: str) -> Evaluation:
     """The trained policy's evaluation."""
-    with session_of(pytestconfig).plainly():
-        return rl_run.after()
+    return rl_run.after()
 
 
 @pytest.fixture(scope="session")

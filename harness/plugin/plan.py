@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.judging import count_gates
-from harness.planning import gate_lines, plan_lines
-from harness.plugin.options import get_path
+from harness.planning import gate_lines, kept_lines, plan_lines
+from harness.plugin.options import get_option, get_path
 
 if TYPE_CHECKING:
     from harness.plugin.session import Session
@@ -17,13 +17,14 @@ def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> None:
     """Print the plan of (recipe, seed) pairs to the terminal."""
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
     terminal.section("rl-harness plan", sep="=")
-    folder = get_path(session.config, "baselines-dir")
+    folder, runs_dir = (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
     gates = sum(count_gates(recipe, seed, folder) for recipe, seed in parameters if not session.unmet(recipe))
     for recipe, seed in parameters:
         terminal.write_line(f"{recipe.name}, seed {seed}: {recipe.description}", bold=True)
         if reason := session.unmet(recipe):
             terminal.write_line(f"  skipped: {reason}")
             continue
-        for line in (*plan_lines(recipe), *gate_lines(recipe, seed, folder, gates)):
+        kept = [] if get_option(session.config, "fresh") else kept_lines(recipe, seed, runs_dir)
+        for line in (*plan_lines(recipe), *kept, *gate_lines(recipe, seed, folder, gates)):
             terminal.write_line(f"  {line}")
     terminal.write_line("nothing was run")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
+TRAINING = frozenset({"trained", "after", "verdicts", "methods", "rl_runs"})  # fixtures for which a policy is trained
 
 
 class Session:
@@ -80,13 +81,9 @@ class Session:
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if (processes := get_option(self.config, "nproc")) is not None:
             changes["launch.nproc_per_node"] = processes
-        if changes:
-            try:
-                recipe = recipe.override(changes)
-            except RecipeError as error:
-                options = [f"--rl-set {assignment}" for assignment in assignments]
-                given = " ".join([*options, *([] if processes is None else [f"--rl-nproc {processes}"])])
-                raise RecipeError(f"{error} (under {given})" if given else str(error)) from None
+        given = [f"--rl-set {assignment}" for assignment in assignments]
+        given += [] if processes is None else [f"--rl-nproc {processes}"]
+        recipe = recipe.override(changes, given) if changes else recipe
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
 
@@ -155,14 +152,15 @@ class Session:
             return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
         return None
 
-    def check_needs(self, recipe: Recipe) -> None:
-        """Raise ``RecipeError`` where a recipe that this machine can run needs what is not there."""
+    def check_needs(self, recipe: Recipe, fixtures: Collection[str]) -> None:
+        """Raise ``RecipeError`` where a test with these fixtures needs what is not there, of a recipe that this
+        machine can run."""
         from harness.needs import check_data, check_needs
         from harness.tasks import reads_data
 
         if self.unmet(recipe):
             return
-        check_needs(recipe)
+        check_needs(recipe, trains=bool(TRAINING.intersection(fixtures)))
         # Data named in the ini file, or beside a suite's own recipes, is for those that read it.
         if reads_data(recipe.task) or (self.named and self.config.getoption("rl_data") is not None):
             check_data(recipe, self.data, "--rl-data")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
-METHODS, SAVED = "methods", "saved"
+METHODS, SAVED, LEFT_OUT = "methods", "saved", "left out"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
@@ -30,6 +30,7 @@ class Summary:
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
         self.weak: dict[str, None] = {}
+        self.left_out: dict[str, None] = {}
         self.compared: set[Path] = set()
         self.saved: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -41,6 +42,8 @@ class Summary:
                 self.compared.add(Path(str(value)))
             elif name == UNDERPOWERED:
                 self.weak[str(value)] = None
+            elif name == LEFT_OUT:
+                self.left_out[str(value)] = None
             elif name == SAVED:
                 self._count(*json.loads(str(value)))
             elif name == MEMORY and report.when == "teardown":
@@ -57,7 +60,7 @@ class Summary:
         if reason := self.config.stash.get(NOTHING, None):
             terminalreporter.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
-        if not (self.directories or self.weak or unused):
+        if not (self.directories or self.weak or self.left_out or unused):
             return
         directories = sorted(self.directories)
         terminalreporter.section("rl-harness", sep="=")
@@ -69,6 +72,8 @@ class Summary:
         self._write_methods(terminalreporter)
         if _of_single_models(directories):
             terminalreporter.write_line(ONE_MODEL)
+        for reason in self.left_out:
+            terminalreporter.write_line(f"not run: {reason}")
         self._write_saved(terminalreporter)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]

@@ -180,11 +180,14 @@ def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
             "test_device.py": "def test_needs_device(device):\n    pass\ndef test_needs_none(recipe):\n    pass\n",
         }
     )
-    result = project.pytest("-rs", CUDA_VISIBLE_DEVICES="")
-    result.assert_outcomes(passed=4, skipped=2)
-    result.stdout.fnmatch_lines_random(
-        ["*recipe big requires a GPU and none is visible", "*recipe slow runs when asked for: --rl-recipe slow"]
-    )
+    for workers in ("-n0", "-n2"):
+        result = project.pytest(workers, CUDA_VISIBLE_DEVICES="")
+        result.assert_outcomes(passed=4, skipped=2)
+        for line in (
+            "not run: recipe big requires a GPU and none is visible",
+            "not run: recipe slow runs when asked for: --rl-recipe slow",
+        ):
+            assert result.outlines.count(line) == 1, result.stdout.str()
     result = project.pytest("-rs", "--rl-recipe=slow", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
     result.assert_outcomes(passed=3, skipped=1)
 

@@ -89,7 +89,8 @@ def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need)
     line = recipe[: recipe.index(added)].count("\n") + (1 if need == "peft" else 2)
     mine = "def reward(prompts, completions, *, longest=1, ground_truth=None):\n    return [0.0] * len(completions)\n"
     project.write(**{"suites/recipes/small.toml": recipe, "suites/recipes/mine.py": mine, "raises": "1 / 0\n"})
-    project.write(test_asks=ASKS, test_again=ASKS, conftest=WITHOUT_PEFT)
+    trains = ASKS.replace("before", "trained")
+    project.write(test_asks=trains, test_again=trains, conftest=WITHOUT_PEFT)
     result = project.pytest("--rl-plan" if need == "peft" else "-q")
     assert result.ret != 0
     text = result.stdout.str() + result.stderr.str()
@@ -98,6 +99,56 @@ def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need)
     assert not list((project.path / "rl-runs").glob("small*"))
     for trace in INSIDE:
         assert trace not in text
+
+
+def test_what_is_not_trained_needs_no_peft(project):
+    project.write(**{"suites/recipes/small.toml": f"{project.small}\n[lora]\nr = 4\n", "test_asks": ASKS})
+    project.write(conftest=WITHOUT_PEFT)
+    project.pytest("test_asks.py").assert_outcomes(passed=1)
+
+
+CALLS = """
+import pytest
+
+@pytest.fixture(scope="module")
+def engine(rl_run):
+    return rl_run.engine()
+
+def test_first(engine):
+    pass
+
+def test_second(engine):
+    pass
+
+def test_calls(rl_run):
+    rl_run.before()
+
+def test_verdict(rl_run):
+    rl_run.verdict("improvment")
+"""
+
+
+def test_a_users_own_calls_say_it_in_one_sentence_too(project):
+    recipe = project.small.replace('name = "tiny"', 'name = "./no-such-model"')
+    project.write(**{"suites/recipes/small.toml": recipe, "test_calls": CALLS})
+    result = project.pytest()
+    result.assert_outcomes(failed=2, errors=2)
+    for heading in ("ERROR at setup of test_first", "ERROR at setup of test_second", "test_calls"):
+        (line,) = sentence_of(result, f"{heading}[small-seed0]")
+        assert line.startswith("./no-such-model: ")
+    (line,) = sentence_of(result, "test_verdict[small-seed0]")
+    assert "there is no gate named 'improvment'; did you mean 'improvement'?" in line
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+
+
+def test_other_tests_keep_their_tracebacks(project):
+    """An error of the harness may be what a test of something else is about."""
+    project.write(test_plain="import harness\n\ndef test_plain():\n    harness.load_recipe('nowhere.toml')\n")
+    result = project.pytest()
+    result.assert_outcomes(failed=1)
+    assert "> " in result.stdout.str()
+    assert "harness.load_recipe('nowhere.toml')" in result.stdout.str()
 
 
 def test_methods_are_not_compared_with_a_reward_that_is_not_there(project):

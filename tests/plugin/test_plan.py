@@ -75,3 +75,20 @@ def test_a_wrong_recipe_spoils_the_plan(project):
     result = project.pytest("--rl-plan")
     assert result.ret == 1
     assert "bad.toml:1: [model] name: missing" in result.stdout.str()
+
+
+def test_what_an_earlier_run_left_is_said(project):
+    project.write(**{"test_x": "def test_x(before, after):\n    pass\n"})
+
+    def planned(*options):
+        return [line for line in project.pytest("--rl-plan", *options).outlines if line.startswith("  kept: ")]
+
+    assert planned() == []
+    assert project.pytest().ret == 0
+    [run] = (project.path / "rl-runs").glob("small-0-*")
+    [line] = planned()
+    assert line.startswith(f"  kept: before, training, after in rl-runs/{run.name}, made in ")
+    assert planned("--rl-fresh") == []
+    assert planned("--rl-set=evaluate.max_new_tokens=9") == [], "another recipe"
+    (run / "after/summary.json").unlink()
+    assert planned()[0].startswith("  kept: before, training in ")
