@@ -41,6 +41,6 @@ def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any
 
 def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     """A recipe from its shipped name or its file; a recipe object is given back as it is."""
-    from harness.catalog import find_recipe
+    from harness.recipe.catalog import find_recipe
 
     return find_recipe(recipe)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.grading import GRADED_AT_ONCE, grade, grade_kept
 from harness.identity import Keys
-from harness.kept_answers import Found, KeptAnswers, Taken, Wanted
+from harness.kept.answers import Found, KeptAnswers, Taken, Wanted
 from harness.records import Record, iter_records
 from harness.rewards import RewardCalls
 from harness.rewards.faults import FILE as FAULTS

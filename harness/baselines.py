@@ -20,7 +20,7 @@ from harness.gate.baseline import (
     write_baseline,
 )
 from harness.identity import COMPARED, effective_decoding
-from harness.lineage import base_name
+from harness.recipe.lineage import base_name
 from harness.records import correct_counts
 from harness.rewards import resolve_reward, reward_source
 from harness.rewards.score import primary_grader

@@ -22,7 +22,7 @@ from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.sequential import stops
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
-from harness.recipe_messages import nearest
+from harness.recipe.messages import nearest
 from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.faults import Faults
 from harness.runs import read_json, write_json

@@ -12,7 +12,7 @@ from harness.errors import TaskError, TrainingError
 from harness.evaluation import Evaluation
 from harness.grading import columns
 from harness.identity import effective_decoding
-from harness.kept_answers import Taken
+from harness.kept.answers import Taken
 from harness.recipe import EvaluateSection
 from harness.runs import digest
 from harness.training.given import read_examples

@@ -22,7 +22,7 @@ from harness.gate.intervals import accuracy_interval, t_interval
 from harness.gate.plan import share_alpha
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_improvement, percent
-from harness.kept import Kept, read_kept
+from harness.kept.run import Kept, read_kept
 from harness.runs import write_json
 
 METHODS = "methods.json"

@@ -27,17 +27,17 @@ from harness.identity import (
     training_identity,
 )
 from harness.judging import GATES, early_stop, judge, keep_verdict
-from harness.kept_canary import watch
-from harness.kept_training import adopt_training
+from harness.kept.canary import watch
+from harness.kept.saved import Saved, saved_answers, saved_steps
+from harness.kept.training import adopt_training
 from harness.launching import launch_identity
 from harness.learning import data_identity, sampling
-from harness.lineage import parent_of
 from harness.loaded import Loaded
-from harness.needs import check_rewards
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.recipe.lineage import parent_of
+from harness.recipe.needs import check_rewards
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
-from harness.saved import Saved, saved_answers, saved_steps
 from harness.served import open_endpoint, refusal, served_generation
 from harness.settings import Settings
 from harness.tasks import Question, Questions, load_questions

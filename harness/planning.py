@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.judging import plans
-from harness.kept_answers import Taken
-from harness.lineage import base_name
+from harness.kept.answers import Taken
+from harness.kept.saved import duration
 from harness.policy.engines.address import server_url
+from harness.recipe.lineage import base_name
 from harness.runs import read_json, run_directories
-from harness.saved import duration
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.what_ran import recipe_text, short
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate.verdicts import percent
+from harness.kept.saved import taken_lines
 from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
-from harness.saved import taken_lines
 
 
 def doubts(directory: Path) -> list[str]:

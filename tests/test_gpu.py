@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 
 pytestmark = pytest.mark.gpu
 

@@ -8,12 +8,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import RecipeError, TrainingError
 from harness.launching import launch_identity, located_arguments, require_processes, shares_weights
 from harness.planning import plan_lines
 from harness.processes import environment, gpus_for
 from harness.recipe import load_recipe
+from harness.recipe.catalog import find_recipe
 from harness.training.arguments import (
     argument_defaults,
     completions_per_batch,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.errors import HarnessError
-from harness.kept import read_kept
+from harness.kept.run import read_kept
 from harness.methods import compare_methods, table, write_methods
 from harness.runs import read_json, write_json, write_lines
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import SHIPPED_RECIPES, find_recipe, recipe_files
 from harness.errors import RecipeError
 from harness.recipe import EvaluateSection, GateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
-from harness.recipe_messages import line_of, nearest
+from harness.recipe.catalog import SHIPPED_RECIPES, find_recipe, recipe_files
+from harness.recipe.messages import line_of, nearest
 from harness.training.arguments import argument_defaults, completions_per_batch
 
 SHORT = """
@@ -123,7 +123,7 @@ def test_overriding_a_field_and_taking_a_threshold_back() -> None:
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("trian.max_steps", r"^trian\.max_steps: unknown key; did you mean 'train'\?$"),
+        ("trian.max_steps", r"^trian\.max_steps: unknown key; did you mean 'train\.max_steps'\?$"),
         ("train.max_step", r"^\[train\] max_step: unknown key of TRL's grpo config; did you mean 'max_steps'\?$"),
         ("train.max_steps.more", r"^\[train\] max_steps\.more: unknown key"),
         ("gate.alpah", r"^\[gate\] alpah: unknown key; did you mean 'alpha'\?$"),

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from harness.errors import RecipeError
-from harness.method_checks import OWNED_BY
-from harness.recipe_checks import OWNED
+from harness.recipe.checks import OWNED
+from harness.recipe.method_checks import OWNED_BY
 from harness.training.arguments import CONFIGS, argument_defaults
 
 

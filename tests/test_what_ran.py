@@ -13,9 +13,9 @@ import pytest
 from harness.baselines import RecordedBaseline
 from harness.environment import describe
 from harness.gate.baseline import Baseline
-from harness.needs import look_beside_recipe_of
 from harness.pipeline import Run, Settings
 from harness.recipe import Recipe, load_recipe
+from harness.recipe.needs import look_beside_recipe_of
 from harness.what_ran import keep_held_against, overrides, recipe_text
 from tests.small_recipes import small_recipe
 

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from harness.audit import FAMILIES, Audit, audit_rewards
-from harness.catalog import find_recipe
-from harness.needs import check_data, look_beside
 from harness.pipeline import Run, Settings
 from harness.recipe import parse_changes
+from harness.recipe.catalog import find_recipe
+from harness.recipe.needs import check_data, look_beside
 from harness.rewards import SHIPPED, Rewards, resolve_reward
 from harness.rewards.parameters import check_parameters
 from harness.runs import plain

@@ -19,9 +19,9 @@ from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.verdicts import percent
 from harness.grading import grade_kept
 from harness.metrics import at_k_line
-from harness.needs import look_beside_recipe_of
 from harness.pipeline import Run
 from harness.recipe import load_recipe
+from harness.recipe.needs import look_beside_recipe_of
 from harness.records import correct_counts, read_records
 from harness.rewards import RewardCalls
 from harness.runs import write_json

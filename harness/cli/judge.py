@@ -15,8 +15,8 @@ from harness.gate.baseline import Baseline, differences, prompt_fingerprint, que
 from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
-from harness.needs import look_beside_recipe_of
 from harness.planning import gate_lines, kept_lines, plan_lines
+from harness.recipe.needs import look_beside_recipe_of
 from harness.records import iter_records
 from harness.runs import read_json
 from harness.what_ran import read_questions

@@ -79,7 +79,7 @@ def methods(options: argparse.Namespace) -> int:
 
 def recipes(options: argparse.Namespace) -> int:
     """One line a recipe."""
-    from harness.catalog import find_recipe, recipe_files
+    from harness.recipe.catalog import find_recipe, recipe_files
 
     for name in recipe_files(options.recipes_dir):
         recipe = find_recipe(name, options.recipes_dir)

@@ -7,17 +7,17 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from harness.catalog import find_recipe
 from harness.cli.look import render
 from harness.cli.progress import Progress
 from harness.errors import HarnessError, NoSignal
 from harness.judging import count_gates, over_seeds
-from harness.needs import check_data
+from harness.kept.saved import saved_line
 from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
+from harness.recipe.catalog import find_recipe
+from harness.recipe.needs import check_data
 from harness.rewards.faults import stage_sentences
-from harness.saved import saved_line
 from harness.watched import doubts, watched_lines
 
 

@@ -57,7 +57,7 @@ class Session:
     @cached_property
     def recipes(self) -> list[Recipe]:
         """The recipes of this session, overrides applied: those named, or the project's own, or the shipped ones."""
-        from harness.catalog import find_recipe, recipe_files
+        from harness.recipe.catalog import find_recipe, recipe_files
 
         folder = get_path(self.config, "recipes-dir")
         names = self.named or sorted(path.stem for path in folder.glob("*.toml")) or sorted(recipe_files())
@@ -94,7 +94,7 @@ class Session:
 
         ``method`` leaves those that train by it.
         """
-        from harness.catalog import find_recipe
+        from harness.recipe.catalog import find_recipe
 
         for name in CHOICES:
             get_option(self.config, name)  # a bad value in the ini file is said now
@@ -124,7 +124,7 @@ class Session:
 
     def known(self) -> set[tuple[str, int]]:
         """Name and seed of every recipe that there is, whether or not this session runs it."""
-        from harness.catalog import find_recipe, recipe_files
+        from harness.recipe.catalog import find_recipe, recipe_files
 
         folder = get_path(self.config, "recipes-dir")
         recipes = [*self.recipes, *(find_recipe(name, folder) for name in recipe_files(folder))]
@@ -155,7 +155,7 @@ class Session:
     def check_needs(self, recipe: Recipe, fixtures: Collection[str]) -> None:
         """Raise ``RecipeError`` where a test with these fixtures needs what is not there, of a recipe that this
         machine can run."""
-        from harness.needs import check_data, check_needs
+        from harness.recipe.needs import check_data, check_needs
         from harness.tasks import reads_data
 
         if self.unmet(recipe):
@@ -167,7 +167,7 @@ class Session:
 
     def _asked_as(self, recipe: Recipe) -> str:
         """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""
-        from harness.catalog import recipe_files
+        from harness.recipe.catalog import recipe_files
 
         if (
             recipe.source is None

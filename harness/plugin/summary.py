@@ -119,7 +119,7 @@ class Summary:
     def _write_saved(self, terminal: TerminalReporter) -> None:
         if not self.saved:
             return
-        from harness.saved import Saved, saved_line
+        from harness.kept.saved import Saved, saved_line
 
         if line := saved_line(Saved(**each) for each in self.saved.values()):
             terminal.write_line(line)

@@ -1,7 +1,7 @@
 """From the name in a recipe to the reward function, and to a fingerprint of everything that decides its values.
 
 A name is one of :data:`SHIPPED` or ``"package.module:function"``. The module must be importable as it is: whoever reads
-the recipe puts its folder on ``sys.path`` (:mod:`harness.needs`), this module leaves it alone.
+the recipe puts its folder on ``sys.path`` (:mod:`harness.recipe.needs`), this module leaves it alone.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from harness.identity import Keys, engine_identity, grading_identity, training_dtype
 from harness.launching import located_arguments, require_processes, shares_weights
 from harness.learning import learning_of, rows_of
-from harness.needs import check_needs
 from harness.policy.adapter import base_json
 from harness.recipe import EngineSection, EvaluateSection
+from harness.recipe.needs import check_needs
 from harness.runs import read_json, write_lines
 from harness.training.arguments import argument_defaults
 

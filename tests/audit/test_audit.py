@@ -14,10 +14,10 @@ import pytest
 from harness.audit import CASES, FAMILIES, audit_reward, audit_rewards
 from harness.audit.case import FORMS, PROMISES
 from harness.audit.recipe import Audit, check_golds, disagreements
-from harness.catalog import find_recipe
 from harness.cli import main
 from harness.pipeline import Run, Settings
 from harness.recipe import TaskSection
+from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text
 from harness.tasks import Question, load_questions
 

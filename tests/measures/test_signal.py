@@ -12,9 +12,9 @@ from graded import answer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.catalog import find_recipe
 from harness.errors import NoSignal
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_json, read_lines
 from harness.signal_check import concentration, signal_share, summarise_signal
 from tests.small_recipes import GRPO

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run
 from harness.policy.source import resolve_model
+from harness.recipe.catalog import find_recipe
 from harness.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.planning import plan_lines
+from harness.recipe.catalog import find_recipe
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
 from harness.policy import load_policy
+from harness.recipe.catalog import find_recipe
 from tests.small_recipes import SUPERVISED
 
 

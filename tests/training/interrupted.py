@@ -18,7 +18,7 @@ CHECKPOINT_2 = "checkpoint-2/trainer_state.json"  # the last file of a checkpoin
 TRAIN = """
 import json, sys
 from pathlib import Path
-from harness.catalog import find_recipe
+from harness.recipe.catalog import find_recipe
 from harness.pipeline import Run, Settings
 
 name, changes, runs_dir = sys.argv[1:]

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.runs import write_lines
 from tests.small_recipes import GRPO
 

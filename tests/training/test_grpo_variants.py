@@ -6,8 +6,8 @@ from statistics import fmean
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from tests.small_recipes import GRPO
 from tests.training.advantages import advantages_of
 

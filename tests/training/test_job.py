@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.training.spec import Job
 from tests.small_recipes import GRPO
 from tests.training.advantages import advantages_of, by_group

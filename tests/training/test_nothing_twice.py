@@ -12,11 +12,11 @@ from filelock import FileLock
 
 from harness import pipeline
 from harness import runs as run_directory
-from harness.catalog import find_recipe
+from harness.kept.saved import saved_line
 from harness.pipeline import Run, Settings
 from harness.policy.engines import local
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_json, write_json
-from harness.saved import saved_line
 from tests.small_recipes import GRPO
 
 SMALL = GRPO | {

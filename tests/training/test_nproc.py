@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_json, read_lines
 from tests.training.advantages import advantages_of, by_group
 from tests.training.interrupted import CHECKPOINT_2, told, training_until

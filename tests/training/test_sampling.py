@@ -10,10 +10,10 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.catalog import find_recipe
 from harness.pipeline import Run, Settings
 from harness.policy import load_policy
 from harness.policy.engines.decode import plain
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_lines
 from harness.training.sampling import can_sample, fits, sample
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import TaskError, TrainingError
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_json
 from harness.training.spec import Job
 from tests.small_recipes import SUPERVISED

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.catalog import find_recipe
 from harness.recipe import Recipe
+from harness.recipe.catalog import find_recipe
 from tests.small_recipes import GRPO
 
 TWO: dict[str, Any] = GRPO | {

@@ -29,7 +29,7 @@ from harness.errors import ModelError
 from harness.policy.device import release_memory
 from harness.policy.engines.requests import Request, answer_of, requests
 from harness.policy.engines.sampling import stream, tokens_at, warpers
-from harness.recipe_messages import nearest
+from harness.recipe.messages import nearest
 
 if TYPE_CHECKING:
     from harness.policy import Policy

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.kept_canary import canary_key, keep_canary
+from harness.kept.canary import canary_key, keep_canary
 from harness.policy.engines import canary
 from harness.policy.engines.canary import chosen, parting, run_canary
 from harness.policy.engines.local import TransformersEngine

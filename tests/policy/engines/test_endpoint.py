@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import ModelError, TaskError, TrainingError
 from harness.pipeline import Run, Settings
 from harness.policy.engines.chat_server import ChatServer
 from harness.policy.engines.endpoint import EndpointEngine
 from harness.policy.engines.seeds import answer_seed
 from harness.recipe import EvaluateSection
+from harness.recipe.catalog import find_recipe
 from harness.tasks.question import Question
 from tests.chat_double import CUT, HANG, Reply, answer, chat_double
 from tests.policy.engines.asking import DECODING, ask, some

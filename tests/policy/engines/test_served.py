@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import ModelError
 from harness.pipeline import Run, Settings
 from harness.policy import load_policy
 from harness.policy.engines.endpoint import EndpointEngine
 from harness.policy.engines.local import TransformersEngine
 from harness.recipe import EvaluateSection
+from harness.recipe.catalog import find_recipe
 from harness.tasks import load_questions
 
 MISSING = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]

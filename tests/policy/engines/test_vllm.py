@@ -113,9 +113,9 @@ def test_without_vllm_it_says_how_to_get_it(original_folder):
 @pytest.mark.gpu
 def test_vllm_answers_as_the_default_engine(tmp_path):
     pytest.importorskip("vllm")
-    from harness.catalog import find_recipe
     from harness.policy import load_policy
     from harness.policy.engines.canary import run_canary
+    from harness.recipe.catalog import find_recipe
     from harness.tasks import load_questions
 
     policy = load_policy("tiny", device="cuda", dtype="bfloat16")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import find_recipe
 from harness.errors import TrainingError
 from harness.pipeline import Run, Settings
+from harness.recipe.catalog import find_recipe
 from harness.runs import read_json, read_lines
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.training.health import CHECKS

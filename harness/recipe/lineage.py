@@ -21,7 +21,7 @@ def parent_of(recipe: Recipe) -> Recipe | None:
     Raises:
         RecipeError: there is no such recipe, or its file is wrong.
     """
-    from harness.catalog import find_recipe
+    from harness.recipe.catalog import find_recipe
 
     if recipe.model.from_recipe is None:
         return None
@@ -38,7 +38,7 @@ def base_name(recipe: Recipe) -> str:
 def check_lineage(recipe: Recipe) -> None:
     """Raise ``RecipeError`` where the recipes that this one starts from lead back to themselves or to none, or where
     the root's model is not the one that this recipe names."""
-    from harness.catalog import recipe_files
+    from harness.recipe.catalog import recipe_files
 
     if str(recipe.model.from_recipe).endswith(".toml"):
         raise RecipeError(f"{recipe.model.from_recipe!r} is a file; write the recipe's name, without .toml")

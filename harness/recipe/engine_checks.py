@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from harness.policy.engines.address import server_url
-from harness.recipe_messages import nearest
+from harness.recipe.messages import nearest
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from harness.errors import RecipeError
 from harness.recipe import Recipe, load_recipe
-from harness.recipe_messages import nearest
+from harness.recipe.messages import nearest
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 # An installed package carries a copy; in a checkout they lie where users edit them.
 SHIPPED_RECIPES = next(
     (folder for folder in (_PACKAGE / "recipes", _PACKAGE.parent / "suites" / "recipes") if folder.is_dir()),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.kept_answers import Taken
+from harness.kept.answers import Taken
 from harness.runs import read_json
 
 if TYPE_CHECKING:

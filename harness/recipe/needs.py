@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError, RewardError
-from harness.recipe_messages import where
+from harness.recipe.messages import where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
 from harness.tasks import reads_data

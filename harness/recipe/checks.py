@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
-from harness.engine_checks import check_engine
 from harness.errors import RecipeError, RewardError
 from harness.launching import check_launch
-from harness.method_checks import OWNED_BY, check_method
-from harness.recipe_messages import nearest, where
+from harness.recipe.engine_checks import check_engine
+from harness.recipe.messages import nearest, where
+from harness.recipe.method_checks import OWNED_BY, check_method
 from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import CONFIGS, argument_defaults, completions_per_batch

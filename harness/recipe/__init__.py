@@ -19,9 +19,9 @@ import tomli_w
 from pydantic import Field, InstanceOf, model_validator
 
 from harness.errors import RecipeError
-from harness.recipe_checks import check, fewest_questions, read_rewards
-from harness.recipe_messages import line_of, sections
-from harness.recipe_sections import (
+from harness.recipe.checks import check, fewest_questions, read_rewards
+from harness.recipe.messages import line_of, section_types
+from harness.recipe.sections import (
     DataSection,
     EngineSection,
     EvaluateSection,
@@ -100,7 +100,7 @@ class Recipe(Table):
         tables = self._tables()
         for dotted, value in changes.items():
             table, key = tables, dotted
-            if (section := key.partition(".")[0]) != key and section in sections():
+            if (section := key.partition(".")[0]) != key and section in section_types():
                 tables.setdefault(section, {})
             while isinstance(inner := table.get(key.partition(".")[0]), dict) and "." in key:
                 table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself

@@ -1,7 +1,7 @@
 """The tables of a recipe, a class each; :class:`~harness.recipe.Recipe` holds them under their names.
 
 A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe.
-What its keys may not say together belongs in :mod:`harness.recipe_checks`.
+What its keys may not say together belongs in :mod:`harness.recipe.checks`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from harness.errors import RecipeError
-from harness.recipe_messages import explain
+from harness.recipe.messages import explain
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

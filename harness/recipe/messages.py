@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
-    from harness.recipe_sections import Table
+    from harness.recipe.sections import Table
 
 _MUST_BE = {  # by pydantic's name of the finding
     "int_type": "must be a whole number",
@@ -41,7 +41,7 @@ def explain(error: ValidationError, section: tuple[str, ...], source: Path | Non
     if finding["type"] == "extra_forbidden":
         return f"{place}: unknown key; {_home(location)}"
     if finding["type"] == "missing":
-        is_table = len(location) == 1 and location[0] in sections()
+        is_table = len(location) == 1 and location[0] in section_types()
         return f"{place}: missing; {f'a recipe needs a [{location[0]}] table' if is_table else 'this key is required'}"
     given, limits = finding["input"], finding.get("ctx", {})
     shown = str(given).lower() if isinstance(given, bool) else repr(given)
@@ -51,10 +51,10 @@ def explain(error: ValidationError, section: tuple[str, ...], source: Path | Non
     return f"{place}: {must}, not {shown}{percent}"
 
 
-def sections() -> dict[str, type[Table]]:
+def section_types() -> dict[str, type[Table]]:
     """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
     from harness.recipe import Recipe
-    from harness.recipe_sections import Table
+    from harness.recipe.sections import Table
 
     kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in Recipe.model_fields.items()}
     tables = {name: [each for each in found if isinstance(each, type)] for name, found in kinds.items()}
@@ -66,7 +66,7 @@ def _home(location: tuple[str, ...]) -> str:
     from harness.recipe import Recipe
 
     *tables, word = location
-    known = sections()
+    known = section_types()
     if tables and word in ("description", "requires", "seeds"):
         return "it belongs to the top of the recipe, before the first [table]"
     valid = [key for key in (known[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]

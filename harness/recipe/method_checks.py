@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
-from harness.lineage import check_lineage
+from harness.recipe.lineage import check_lineage
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
