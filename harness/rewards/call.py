@@ -19,7 +19,7 @@ from typing import Any
 from harness.errors import RewardError
 from harness.rewards.faults import Faults
 from harness.rewards.grader import Grade, Grader, RewardFunction
-from harness.rewards.limits import Loop, limited
+from harness.rewards.limits import Loop, OutOfTimeError, limited
 from harness.rewards.parameters import check_parameters
 from harness.rewards.resolve import SHIPPED, resolve_reward
 from harness.rewards.settings import Rewards
@@ -75,12 +75,12 @@ class RewardCalls:
         self.faults.ask(label, 1)
         try:
             if self._timeouts.get(label, 0) >= _MOST_TIMEOUTS:
-                raise TimeoutError
+                raise OutOfTimeError
             grade: object = limited(lambda: grader(completion, ground_truth), self.rewards.limit(name))
             self._timeouts[label] = 0
             if not isinstance(grade, Grade):
                 raise RewardError(f"must return a harness.rewards.Grade, not a value of type {type(grade).__name__}")
-        except TimeoutError:
+        except OutOfTimeError:
             self._timeouts[label] = self._timeouts.get(label, 0) + 1
             self.faults.add(label, self._late(name), 1)
         except Exception as error:  # a user's grader may raise anything
@@ -112,7 +112,7 @@ class RewardCalls:
         except RewardError:  # the dataset does not fit: no later batch will
             raise
         except Exception as error:
-            late = isinstance(error, TimeoutError)
+            late = isinstance(error, OutOfTimeError)
             self.faults.retry(name, self._late(name) if late else _reason(error))
             return self._one_by_one(name, prompts, completions, columns, late=late)
         self._timeouts[name] = 0
@@ -140,10 +140,10 @@ class RewardCalls:
                 elif late_ones < _MOST_TIMEOUTS:
                     returned = limited(partial(self._call, name, *batch), each)
                 else:
-                    raise TimeoutError
+                    raise OutOfTimeError
                 (found,) = listed(returned, 1)
                 value = number(found)
-            except TimeoutError:
+            except OutOfTimeError:
                 late_ones += 1
                 self._none(name, self._late(name), [row], columns)
             except Exception as error:

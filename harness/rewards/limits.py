@@ -24,12 +24,16 @@ _AGAIN_SECONDS = 0.5  # a function that swallows the first alarm gets another
 _GRACE_SECONDS = 1.0  # a cancelled coroutine may clean up
 
 
+class OutOfTimeError(TimeoutError):
+    """The limit was reached; a ``TimeoutError`` of the function's own, as sockets raise, is another matter."""
+
+
 class _Alarm(BaseException):
     """Not an ``Exception``: what a function catches of its own troubles must not catch this."""
 
 
 def limited(call: Callable[[], T], seconds: float) -> T:
-    """``call()``, or ``TimeoutError`` after so many seconds. What the call itself raises is raised."""
+    """``call()``, or ``OutOfTimeError`` after so many seconds. What the call itself raises is raised."""
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
         return _by_alarm(call, seconds)
     return _by_thread(call, seconds)
@@ -51,7 +55,7 @@ def _by_alarm(call: Callable[[], T], seconds: float) -> T:
         finally:
             armed = False
     except _Alarm:
-        raise TimeoutError from None
+        raise OutOfTimeError from None
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -81,7 +85,8 @@ class Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, coroutine: Coroutine[Any, Any, T], seconds: float) -> Callable[[], T]:
-        """Run a coroutine; what is returned waits for its value, or raises what it raised, or ``TimeoutError``."""
+        """Run a coroutine; what is returned waits for its value, or raises what it raised, or
+        ``OutOfTimeError``."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="async rewards", daemon=True).start()
@@ -99,8 +104,14 @@ class Loop:
 
 
 async def _within(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+    limit = asyncio.timeout(seconds)
     try:
-        return await asyncio.wait_for(coroutine, seconds)
+        async with limit:
+            return await coroutine
+    except TimeoutError:
+        if limit.expired():
+            raise OutOfTimeError from None
+        raise
     except asyncio.CancelledError:  # of the user's own making: it is no end of ours
         raise RuntimeError("it was cancelled") from None
 
@@ -110,3 +121,7 @@ def _result(future: concurrent.futures.Future[T], seconds: float) -> T:
         return future.result(seconds)
     except concurrent.futures.CancelledError:
         raise RuntimeError("it was cancelled") from None
+    except TimeoutError as error:
+        if future.done() and future.exception() is error:
+            raise
+        raise OutOfTimeError from None

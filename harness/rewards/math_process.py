@@ -105,6 +105,9 @@ class MathProcess:
             reply = process.stdout.readline()
         except OSError:
             reply = b""
+        except BaseException:  # Ctrl-C, or the alarm of a time limit around us: its reply would be the next question's
+            self._stop()
+            raise
         finally:
             timer.cancel()
             timer.join()

@@ -15,6 +15,7 @@ import pytest
 
 from harness.errors import RewardError
 from harness.rewards import math_equivalent
+from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ def test_a_crash_is_undecided_and_the_next_question_is_answered(tmp_path: Path, 
     command = _fake(tmp_path, f"if 'crash' in line: {crash}\nprint('true', flush=True)")
     process = MathProcess(time_limit_s=30, command=command)
     assert [process.equivalent(answer, "1") for answer in ("a", "crash", "b")] == [True, None, True]
+    process.close()
+
+
+def test_a_reply_that_nobody_waited_for_is_not_the_next_questions(tmp_path: Path) -> None:
+    """A time limit around the question ends the wait, as Ctrl-C does."""
+    body = "if 'slow' in line: time.sleep(1)\nprint('true' if 'slow' in line else 'false', flush=True)"
+    process = MathProcess(time_limit_s=30, command=_fake(tmp_path, body))
+    assert process.equivalent("a", "1") is False
+    with pytest.raises(OutOfTimeError):
+        limited(lambda: process.equivalent("slow", "1"), 0.3)
+    assert process.equivalent("b", "1") is False
     process.close()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.rewards.limits import limited
+from harness.rewards.limits import OutOfTimeError, limited
 from tests.rewards.calling import calls_of, values_of
 
 if TYPE_CHECKING:
@@ -117,6 +117,24 @@ def test_a_function_that_always_hangs_is_given_up(user: ModuleType, kind: str) -
     assert "not called any more after 3 time-outs in a row (2)" in sentence
 
 
+@pytest.mark.parametrize("kind", ["sync", "async", "in a thread"])
+def test_a_time_out_of_its_own_is_a_reason_as_any_other(user: ModuleType, kind: str) -> None:
+    """Sockets raise ``TimeoutError`` too."""
+
+    def reads(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        raise TimeoutError("the read operation timed out")
+
+    async def later(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        raise TimeoutError("the read operation timed out")
+
+    calls = calls_of(user, later if kind == "async" else reads)
+    for _ in range(5):
+        values = in_thread(lambda: values_of(calls, ["x"])) if kind == "in a thread" else values_of(calls, ["x"])
+        assert values == [None]
+    (sentence,) = calls.faults.sentences()
+    assert sentence.endswith("for 5 of 5 completions: raised TimeoutError: the read operation timed out (5)")
+
+
 def test_a_grader_that_hangs_decides_nothing(user: ModuleType) -> None:
     from harness.rewards import score_all
 
@@ -137,7 +155,7 @@ def test_someone_elses_timer_goes_on() -> None:
     handler = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(OutOfTimeError):
             limited(lambda: time.sleep(60), 0.1)
         time.sleep(0.6)
         assert rung == [signal.SIGALRM]
