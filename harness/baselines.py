@@ -25,6 +25,7 @@ from harness.records import correct_counts
 from harness.rewards import resolve_reward, reward_source
 from harness.rewards.score import primary_grader
 from harness.runs import digest
+from harness.ungraded import UNGRADED
 from harness.what_ran import recipe_text
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def record(run: Run) -> tuple[Path, Baseline]:
     """Ask the trained policy anew and write the baseline of this recipe and seed.
 
     Raises:
-        HarnessError: there is no folder for baselines, or tracked files differ from the commit that would be named.
+        HarnessError: there is no folder for baselines, tracked files differ from the commit that would be named, or
+            more than 2 % of the answers have no grade.
     """
     folder = run.settings.baselines_dir
     if folder is None:
@@ -123,6 +125,12 @@ def record(run: Run) -> tuple[Path, Baseline]:
     decoding = run.recipe.evaluate
     anew = decoding.model_copy(update={"samples_per_question": samples, "seed": decoding.seed + 1})
     evaluation = run.ask("baseline", anew, trained=True)
+    ungraded, answers = evaluation.summary["counts"]["unscored"], sum(evaluation.summary["counts"].values())
+    if ungraded > UNGRADED * answers:
+        raise HarnessError(
+            f"{run.id}: {ungraded} of {answers} answers could not be graded, and a baseline of the others would be no "
+            "bar for all; mend the grader and record again"
+        )
     correct = correct_counts(evaluation.records, (question.id for question in run.questions.test))
     baseline = run_as_baseline(run, correct, samples)
     path = own_path(folder, run.recipe.name, run.seed)

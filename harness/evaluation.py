@@ -20,6 +20,8 @@ from harness.grading import summarise
 from harness.identity import Keys
 from harness.metrics import at_k
 from harness.records import Record, iter_records, question_means, read_records
+from harness.rewards.faults import FILE as FAULTS
+from harness.rewards.faults import Faults
 from harness.runs import count_lines, read_json, write_json, write_lines
 from harness.tasks import Question
 
@@ -160,8 +162,8 @@ def evaluate(
     return Evaluation(stage, order, answers.generated, answers.generated_tokens)
 
 
-def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> None:
-    """Put other grades of the same answers in a finished stage, with their summary.
+def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str], faults: Faults) -> None:
+    """Put other grades of the same answers in a finished stage, with their summary and what failed in giving them.
 
     The stage's grading key is taken away: whoever asks for this evaluation again grades by their own graders.
     """
@@ -169,6 +171,10 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str]) -> Non
     if kept := read_json(stage / "key.json"):
         write_json(stage / "key.json", {**kept, "grading": None, "grader": None})
     write_lines(stage / "records.jsonl", (record.to_json() for record in records))
+    if faults:
+        write_json(stage / FAULTS, faults.to_json())
+    else:
+        (stage / FAULTS).unlink(missing_ok=True)
     if known is not None:
         asked = order[: known["questions"]]
         place = {question: index for index, question in enumerate(order)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
 from harness.errors import HarnessError, NoSignal
@@ -24,8 +24,8 @@ from harness.gate.sequential import stops
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
 from harness.recipe.messages import nearest
 from harness.rewards.faults import FILE as FAULTS
-from harness.rewards.faults import Faults
 from harness.runs import read_json, write_json
+from harness.ungraded import with_faults, with_ungraded
 from harness.what_ran import keep_held_against
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 GATES = ("improvement", "baseline", "accuracy", "training")
 RECIPE = "recipe"  # the verdict about all seeds of a recipe together, kept with its last one
-
-
-UNGRADED = 0.02  # a larger share of answers that no grader could decide, and no verdict passes on the others
 
 
 def judge(run: Run, gate: str) -> Verdict | None:
@@ -50,6 +47,8 @@ def judge(run: Run, gate: str) -> Verdict | None:
     verdict = _selected(run, _judged(run, gate))
     if verdict is None or not verdict.passed or gate == "training":
         return verdict
+    if gate == "improvement":
+        verdict = with_ungraded(verdict, run.before().summary, " of the base model")
     return with_ungraded(verdict, run.after().summary)
 
 
@@ -63,20 +62,6 @@ def keep_verdict(run: Run, verdict: Verdict) -> None:
     ordered = [kept[gate] for gate in (*GATES, RECIPE) if gate in kept]
     own = {"format": 1, "recipe": run.recipe.name, "seed": run.seed, "asked": asked}
     write_json(path, {**own, "verdicts": ordered})
-
-
-def with_ungraded(verdict: Verdict, summary: Mapping[str, Any]) -> Verdict:
-    """The verdict on an evaluation with this ``summary.json``: INCONCLUSIVE instead of a pass where more than 2 % of
-    the answers have no grade. A policy can learn answers that break a grader, and a server can lose the long ones: they
-    must not help it pass."""
-    counts = summary["counts"]
-    ungraded, answers = counts["unscored"], sum(counts.values())
-    if not verdict.passed or ungraded <= UNGRADED * answers:
-        return verdict
-    lost = (summary.get("unanswered") or {}).get("answers", 0)
-    why = "had" if lost == ungraded else "had or graded" if lost else "graded"
-    sentence = f"{ungraded} of {answers} answers could not be {why}; of the others: {verdict.sentence}"
-    return Verdict(verdict.gate, "INCONCLUSIVE", sentence, verdict.numbers)
 
 
 def _selected(run: Run, verdict: Verdict | None) -> Verdict | None:
@@ -106,6 +91,8 @@ def _judged(run: Run, gate: str) -> Verdict | None:
         after = run.after()
         return judge_accuracy(list(after.means.values()), min_accuracy=asked, interval=after.interval)
     settings = run.settings
+    if gate == "baseline" and run.recorded is not None:
+        return run.recorded  # what was written just now is no bar for the run that it was written of
     recorded = gate == "baseline" and is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update)
     if not (settings.report_only or recorded):
         weak = underpowered(plans(run.recipe, run.seed, settings.baselines_dir, settings.gates))
@@ -115,19 +102,6 @@ def _judged(run: Run, gate: str) -> Verdict | None:
         after = run.after()
         return _improvement(run, after.means, int(after.summary["questions"]))
     return _baseline(run)
-
-
-def with_faults(verdict: Verdict, kept: Mapping[str, Any] | None) -> Verdict:
-    """The verdict on a training whose reward functions failed: UNSOUND where one of them gave no value for more than
-    2 % of the completions, since what was trained then is not what the recipe says; else a word about it."""
-    faults = Faults(kept)
-    if not faults:
-        return verdict
-    sentences = "; ".join(faults.sentences())
-    numbers = {**verdict.numbers, "reward_faults": {name: faults.share(name) for name in faults.names}}
-    if verdict.passed and max(map(faults.share, faults.names)) > UNGRADED:
-        return Verdict(verdict.gate, "UNSOUND", sentences, numbers)
-    return Verdict(verdict.gate, verdict.verdict, f"{verdict.sentence}; {sentences}", numbers)
 
 
 def early_stop(run: Run) -> EarlyStop:
@@ -161,7 +135,12 @@ def over_seeds(runs: Sequence[Run]) -> Verdict | None:
             by_seed = [each[second] - each[first] for each in numbers]
             section, gates = runs[0].recipe.gate, runs[0].settings.gates
             alpha = share_alpha(section.alpha, gates)
-            return judge_recipe(by_seed, margin=section.margin, alpha=alpha, gates=gates, against=against)
+            verdict = judge_recipe(by_seed, margin=section.margin, alpha=alpha, gates=gates, against=against)
+            for run in runs:
+                if gate == "improvement":
+                    verdict = with_ungraded(verdict, run.before().summary, f" of the base model with seed {run.seed}")
+                verdict = with_ungraded(verdict, run.after().summary, f" of seed {run.seed}")
+            return verdict
     return Verdict("recipe", "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")
 
 
@@ -249,7 +228,8 @@ def _baseline(run: Run) -> Verdict:
         path, recorded = record(run)
         keep_held_against(run.directory, None)
         found = f"{percent(recorded.accuracy)} of {len(recorded.correct)} questions"
-        return Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
+        run.recorded = Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
+        return run.recorded
     kept = _usable_baseline(run, keep=True)
     if isinstance(kept, Verdict):
         return kept

@@ -95,13 +95,21 @@ def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, m
     """Hold the recipes of finished runs against each other; all pairs together share ``alpha``.
 
     Raises:
-        HarnessError: a run is not finished, there are fewer than two recipes, or the runs were asked other questions or
-            another base model.
+        HarnessError: a run is not finished, there are fewer than two recipes, two runs are of one recipe and seed, or
+            the runs were asked other questions or another base model.
     """
     kept = [read_kept(Path(directory)) for directory in directories]
     recipes: dict[str, list[Kept]] = {}
     for each in kept:
         recipes.setdefault(each.recipe, []).append(each)
+    for name, runs in recipes.items():
+        by_seed: dict[int, Path] = {}
+        for each in runs:
+            if (known := by_seed.setdefault(each.seed, each.directory)) != each.directory:
+                raise HarnessError(
+                    f"{known.name} and {each.directory.name} are both of recipe {name} with seed {each.seed}: "
+                    "a seed is one observation; name the one that is meant"
+                )
     if len(recipes) < 2:
         raise HarnessError(f"a comparison takes runs of two recipes or more, and these are of {', '.join(recipes)}")
     for each in kept:
@@ -215,13 +223,14 @@ def _pair(first: Sequence[Kept], second: Sequence[Kept], alpha: float, margin: f
     means = [{question: _mean([after[question] for after in side]) for question in order} for side in (a, b)]
     differences = [means[1][question] - means[0][question] for question in order]
     unit: Unit = "seeds" if len(matched) >= FEWEST else "questions"
+    either_way = alpha / 2  # the gates spend theirs on one direction, and a pair has two
     if unit == "seeds":
         each = [_mean([y[q] for q in order]) - _mean([x[q] for q in order]) for x, y in zip(a, b, strict=True)]
-        verdict = judge_recipe(each, margin=margin, alpha=alpha)
+        verdict = judge_recipe(each, margin=margin, alpha=either_way)
         interval = _t_interval(each, 1 - alpha) or _difference_interval(differences, 1 - alpha)
     else:
         verdict = judge_improvement(
-            means[0], means[1], order, min_improvement=None, margin=margin, alpha=alpha, samples=len(matched)
+            means[0], means[1], order, min_improvement=None, margin=margin, alpha=either_way, samples=len(matched)
         )
         interval = _difference_interval(differences, 1 - alpha)
     names = first[0].recipe, second[0].recipe

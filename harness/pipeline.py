@@ -70,6 +70,7 @@ class Run:
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
+        self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
         self._made: dict[str, Evaluation] = {}
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
         check_rewards(recipe)

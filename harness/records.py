@@ -133,10 +133,14 @@ def read_records(stage: Path) -> list[Record]:
 
 
 def correct_counts(records: Iterable[Record], order: Iterable[str]) -> dict[str, int]:
-    """Correct completions by question id, in this order; an unscored one is not correct."""
+    """Correct completions by question id, in this order. A question with an unscored one is left out: undecided is not
+    wrong. So are answers to questions that are not in ``order``."""
     counts = dict.fromkeys(order, 0)
     for record in records:
-        counts[record.question_id] += record.status == "correct"
+        if record.status == "unscored":
+            counts.pop(record.question_id, None)
+        elif record.question_id in counts:
+            counts[record.question_id] += record.status == "correct"
     return counts
 
 

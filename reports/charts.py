@@ -199,7 +199,7 @@ def _held_out(held_out: Sequence[HeldOut]) -> Line:
         tuple(one.interval[0] if one.interval else None for one in held_out),
         tuple(one.interval[1] if one.interval else None for one in held_out),
         held_out=True,
-        best=next((one.step for one in held_out if one.best), None),
+        best=next((one.step for one in reversed(held_out) if one.best), None),
     )
 
 

@@ -68,8 +68,9 @@ class Entry:
 
     @property
     def outcome(self) -> bool | None:
-        """As :attr:`reports.views.Run.outcome`."""
-        passed = [verdict.passed for verdict in self.verdicts]
+        """As :attr:`reports.views.Run.outcome`: that there is no baseline yet leaves nothing open."""
+        judged = [verdict for verdict in self.verdicts if verdict.word != "NO BASELINE"] or self.verdicts
+        passed = [verdict.passed for verdict in judged]
         if self.failed or False in passed:
             return False
         return None if None in passed or not passed else True

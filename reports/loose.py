@@ -16,8 +16,10 @@ def number(value: Any) -> float | None:
 
 
 def whole(*values: Any) -> int | None:
-    """The first value that is an integer."""
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+    """The first value that is an integer of sane size."""
+    return next(
+        (each for each in values if isinstance(each, int) and not isinstance(each, bool) and abs(each) < 2**63), None
+    )
 
 
 def string(value: Any) -> str:

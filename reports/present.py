@@ -240,7 +240,7 @@ def cost(evaluation: Evaluation) -> list[Cost]:
     """What an evaluation cost: tokens, time and memory, those that are known."""
     time, memory = (number(evaluation.summary.get(key)) for key in ("seconds", "peak_memory_bytes"))
     rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
-    rows += [("time, loading included", seconds(time))] if time is not None else []
+    rows += [("time, without loading", seconds(time))] if time is not None else []
     rows += [("peak memory", size(memory))] if memory else []
     return rows
 
@@ -258,7 +258,7 @@ def comparison(run: Run) -> tuple[list[Row], list[Row]]:
     good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
     good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("time, loading included", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
+    good += [("time, without loading", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
     good += [("peak memory", [number(s.summary.get("peak_memory_bytes")) for s in sides], size, None)]
     counts: list[tuple[str, list[float | None], Any, Any]] = [
         ("questions", [s.questions for s in sides], count, None),

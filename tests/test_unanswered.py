@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import Verdict
 from harness.grading import grade, summarise
-from harness.judging import with_ungraded
 from harness.recipe import EvaluateSection
 from harness.records import Generation, read_records
 from harness.runs import read_json, read_lines
 from harness.tasks import Question
+from harness.ungraded import with_ungraded
 
 QUESTIONS = [
     Question(f"q{n}", f"{n}?", str(n), "test", prompt=({"role": "user", "content": f"{n}?"},)) for n in range(6)

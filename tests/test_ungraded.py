@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness import judging
+from harness.baselines import record
 from harness.errors import HarnessError
 from harness.gate.intervals import accuracy_interval
-from harness.judging import judge
+from harness.gate.verdicts import Verdict
+from harness.judging import judge, over_seeds
 from harness.recipe import EvaluateSection, GateSection
 
 
@@ -43,3 +46,49 @@ def test_a_failure_stays_one():
 def test_a_misspelt_gate_is_named():
     with pytest.raises(HarnessError, match="no gate named 'improvment'; did you mean 'improvement'"):
         judge(made_up(1, 1, 0), "improvment")
+
+
+def judged_run(seed: int, *, before: int = 0, after: int = 0):
+    """A run that gained 50 points and some, with so many answers that have no grade."""
+    run = made_up(90, 10, after)
+    base = made_up(40, 60, before).after()
+    run.before, run.seed = lambda: base, seed
+    run.recipe.train, run.recipe.task = None, SimpleNamespace(test_questions=100)
+    run.settings = SimpleNamespace(gates=1)
+    numbers = {"pairs": 100, "before": 0.4, "after": 0.9 + seed / 100}
+    run.verdict = lambda gate: Verdict("improvement", "IMPROVED", "", numbers) if gate == "improvement" else None
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ungraded", "word", "said"),
+    [
+        ({}, "IMPROVED", ""),
+        ({"after": 30}, "INCONCLUSIVE", "30 of 130 answers of seed 1 could not be graded"),
+        ({"before": 30}, "INCONCLUSIVE", "30 of 130 answers of the base model with seed 1 could not be graded"),
+    ],
+)
+def test_the_recipe_does_not_pass_on_a_seed_without_grades(ungraded, word, said):
+    verdict = over_seeds([judged_run(0), judged_run(1, **ungraded), judged_run(2)])
+    assert verdict is not None
+    assert verdict.verdict == word
+    assert verdict.sentence.startswith(said)
+
+
+def test_a_gain_over_a_base_without_grades_is_none(monkeypatch):
+    gained = Verdict("improvement", "IMPROVED", "a gain")
+    monkeypatch.setattr(judging, "_judged", lambda run, gate: gained)
+    assert judge(judged_run(0), "improvement") == gained
+    verdict = judge(judged_run(0, before=3), "improvement")
+    assert verdict is not None
+    assert verdict.verdict == "INCONCLUSIVE"
+    assert verdict.sentence == "3 of 103 answers of the base model could not be graded; of the others: a gain"
+
+
+def test_a_baseline_is_not_recorded_of_answers_without_grades(tmp_path):
+    run = judged_run(0)
+    run.id, run.settings = "made-up-0", SimpleNamespace(baselines_dir=tmp_path, allow_dirty=True)
+    run.ask = lambda *_, **__: made_up(90, 10, 3).after()
+    with pytest.raises(HarnessError, match=r"made-up-0: 3 of 103 answers could not be graded.*mend the grader"):
+        record(run)
+    assert not list(tmp_path.iterdir())

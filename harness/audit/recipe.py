@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.audit.case import CASES
 from harness.audit.reward import Outcome, RewardAudit, answer_in, audit_reward
-from harness.rewards import parse_number, resolve_reward, weighted_total
+from harness.rewards import RewardCalls, parse_number, resolve_reward, weighted_total
 from harness.rewards.score import STRICT_AND_FLEXIBLE, primary_grader
 from harness.tasks import Question
 
@@ -17,13 +17,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class GoldCheck:
-    """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused."""
+    """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused.
+    ``faults`` say where a user's grader failed."""
 
     name: str
     questions: int
     refused: tuple[str, ...]
     numbers: int
     accepted_one_more: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Audit:
             if each.accepted_one_more:
                 shown = ", ".join(each.accepted_one_more[:_SHOWN])
                 found.append(f"{each.name} accepts one more than the gold answer of {shown}")
+            found += each.faults
         return found
 
     def hacks_paid(self) -> list[Total]:
@@ -101,6 +104,7 @@ class Audit:
                     tuple(each["refused"]),
                     each["numbers"],
                     tuple(each["accepted_one_more"]),
+                    tuple(each.get("faults", ())),
                 )
                 for each in kept["golds"]
             ),
@@ -128,7 +132,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
         ),
         disagreements=tuple(disagreements()),
         golds=tuple(
-            check_golds(each.name, each.form, asked)
+            check_golds(RewardCalls(rewards), each.name, each.form, asked)
             for each in audited
             if asked and hasattr(resolve_reward(each.name), "grade")
         ),
@@ -150,17 +154,19 @@ def _value(audit: RewardAudit, family: str, name: str) -> float | None:
     return outcomes[family, name].value
 
 
-def check_golds(name: str, form: str, questions: Sequence[Question]) -> GoldCheck:
-    """The grader called ``name`` on the ground truths of questions, said back in the form that it reads."""
-    _, grader = primary_grader({name: resolve_reward(name)})
+def check_golds(calls: RewardCalls, name: str, form: str, questions: Sequence[Question]) -> GoldCheck:
+    """The grader called ``name`` on the ground truths of questions, said back in the form that it reads. ``calls`` hold
+    it to its time, and count where it fails."""
+    _, grader = primary_grader({name: calls.functions[name]})
     refused, numbers, accepted = [], 0, []
-    for question in questions:
+    for row, question in enumerate(questions):
         truth = question.ground_truth
-        if grader(answer_in(form, truth), truth).correct is not True:
+        if calls.grade(name, grader, answer_in(form, truth), truth, row).correct is not True:
             refused.append(question.id)
         number = parse_number(truth)
         if number is not None:
             numbers += 1
-            if grader(answer_in(form, str(number + 1)), truth).correct:
+            if calls.grade(name, grader, answer_in(form, str(number + 1)), truth, row).correct:
                 accepted.append(question.id)
-    return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted))
+    faults = tuple(calls.faults.sentences())
+    return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted), faults)

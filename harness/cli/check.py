@@ -4,6 +4,7 @@ today's graders say?"""
 from __future__ import annotations
 
 import argparse
+import tomllib
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -20,10 +21,11 @@ from harness.gate.verdicts import percent
 from harness.grading import grade_kept
 from harness.metrics import at_k_line
 from harness.pipeline import Run
-from harness.recipe import load_recipe
+from harness.recipe.checks import read_rewards
 from harness.recipe.needs import look_beside_recipe_of
 from harness.records import correct_counts, read_records
 from harness.rewards import RewardCalls
+from harness.rewards.settings import Rewards
 from harness.runs import write_json
 from harness.what_ran import read_questions
 
@@ -110,14 +112,14 @@ def regrade(options: argparse.Namespace) -> int:
     """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
     directory: Path = options.run
     require_run(directory)
-    recipe = load_recipe(directory / "recipe.toml")
+    rewards = _rewards_of(directory / "recipe.toml")
     look_beside_recipe_of(directory)
     questions = {question.id: question for question in read_questions(directory)}
     for stage in ("before", "after"):
         records = read_records(directory / stage)
         if not records:
             continue
-        calls = RewardCalls(recipe.rewards)
+        calls = RewardCalls(rewards)
         again = list(grade_kept(records, questions, calls))
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
@@ -128,6 +130,15 @@ def regrade(options: argparse.Namespace) -> int:
             print(f"  and {len(changed) - 20} more")
         for sentence in calls.faults.sentences():
             print(f"  {sentence}")
-        if options.write and changed:
-            rewrite(directory / stage, again, list(questions))
+        if options.write:
+            rewrite(directory / stage, again, list(questions), calls.faults)
     return 0
+
+
+def _rewards_of(path: Path) -> Rewards:
+    """``[rewards]`` of a run's recipe, and no more: another recipe that it starts from may lie elsewhere."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("rewards")
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})") from None
+    return read_rewards(table, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from harness.baselines import grader_fingerprint
 from harness.cli.look import require_run
@@ -17,15 +18,19 @@ from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, kept_lines, plan_lines
 from harness.recipe.needs import look_beside_recipe_of
-from harness.records import iter_records
+from harness.records import correct_counts, iter_records
 from harness.runs import read_json
+from harness.ungraded import with_ungraded
 from harness.what_ran import read_questions
 
 
 def compare(options: argparse.Namespace) -> int:
     """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
-    a, b = _evaluation(options.a), _evaluation(options.b)
+    (a, a_summary), (b, b_summary) = _evaluation(options.a), _evaluation(options.b)
     verdict = _compared(a, b, options)
+    for path, summary in ((options.a, a_summary), (options.b, b_summary)):
+        if summary is not None:
+            verdict = with_ungraded(verdict, summary, f" of {path.name}")
     if verdict.verdict == "INCOMPARABLE":
         print(f"INCOMPARABLE  {verdict.sentence}")
     else:
@@ -83,15 +88,15 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluation(path: Path) -> Baseline:
-    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline."""
+def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
+    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline; and the latter's summary."""
     if path.is_file():
         with path.open("rb") as file:
             try:
                 recipe = str(tomllib.load(file).get("recipe", ""))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError):
                 raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
-        return read_baseline(path, recipe)
+        return read_baseline(path, recipe), None
     require_run(path)
     stage = next((path / name for name in ("after", "before") if (path / name / "summary.json").is_file()), None)
     identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
@@ -100,14 +105,9 @@ def _evaluation(path: Path) -> Baseline:
     environment = read_json(path / "environment.json") or {}
     look_beside_recipe_of(path)
     questions = read_questions(path)[: summary["questions"]]
-    correct = dict.fromkeys((question.id for question in questions), 0)
-    for record in iter_records(stage):
-        if record.status == "unscored":
-            correct.pop(record.question_id, None)  # undecided is not wrong: it makes no pair
-        elif record.question_id in correct:
-            correct[record.question_id] += record.status == "correct"
+    correct = correct_counts(iter_records(stage), (question.id for question in questions))
     decoding = identity["generation"]["decoding"]
-    return Baseline(
+    own = Baseline(
         recipe=str(environment.get("recipe", path.name)),
         seed=int(environment.get("seed", 0)),
         samples=summary["samples_per_question"],
@@ -122,3 +122,4 @@ def _evaluation(path: Path) -> Baseline:
         correct=correct,
         content={question.id: question_content(question) for question in questions},
     )
+    return own, summary

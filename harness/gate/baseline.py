@@ -78,8 +78,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     header, questions = _tables(baseline)
     text = tomli_w.dumps({**header, "checksum": _checksum(header, questions)}, multiline_strings=True)
     lines = "".join(
-        f'{_key(question)} = {{ correct = {row["correct"]}, content = "{row["content"]}" }}\n'
-        for question, row in questions.items()
+        f'{_key(question)} = {{ {_count(row)}content = "{row["content"]}" }}\n' for question, row in questions.items()
     )
     write_text(path, f"{HEADING}{text}\n[questions]\n{lines}")
 
@@ -96,7 +95,7 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
         checksum, questions = tables.pop("checksum"), tables.pop("questions")
         baseline = Baseline(
             **tables,
-            correct={question: row["correct"] for question, row in questions.items()},
+            correct={question: row["correct"] for question, row in questions.items() if "correct" in row},
             content={question: row["content"] for question, row in questions.items()},
         )
         header, rows = _tables(baseline)
@@ -171,12 +170,17 @@ def _tables(baseline: Baseline) -> tuple[dict[str, Any], dict[str, dict[str, Any
     if not header["recipe_toml"]:
         del header["recipe_toml"]  # as in files that were recorded before there was one: their checksum stays
     header["versions"] = {name: version for name, version in header["versions"].items() if version is not None}
-    return header, {question: {"correct": correct[question], "content": content[question]} for question in correct}
+    counts = {question: {"correct": correct[question]} if question in correct else {} for question in content}
+    return header, {question: {**counts[question], "content": content[question]} for question in content}
 
 
 def _checksum(header: Mapping[str, Any], questions: Mapping[str, Any]) -> str:
     # Order matters: it is the order in which questions are asked.
     return digest([header, list(questions.items())])
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    return f"correct = {row['correct']}, " if "correct" in row else ""
 
 
 def _key(name: str) -> str:

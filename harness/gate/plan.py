@@ -53,8 +53,9 @@ def discordance(correct: Sequence[int], samples: int) -> float:
 
 
 def expected_discordance(baseline_discordance: float, margin: float) -> float:
-    """Share of discordant pairs to plan for: the baseline's own and a drop of ``margin`` on top, at least .10."""
-    return max(baseline_discordance + margin, FLOOR)
+    """Share of discordant pairs to plan for: the baseline's own and a drop of ``margin`` on top, at least .10 and no
+    more than all."""
+    return min(1.0, max(baseline_discordance + margin, FLOOR))
 
 
 def power(n: int, discordance: float, drop: float, alpha: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.runs import read_json
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
+LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where GitHub would see an address or a name
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 
@@ -61,5 +63,7 @@ def _split(sentence: str) -> tuple[str, str, str, str]:
 
 
 def _row(*cells: str) -> str:
-    """One row; text from recipes, questions and paths must not end a cell, open a tag, or be a link or a picture."""
-    return "| " + " | ".join(" ".join(html.escape(cell).translate(MARKUP).splitlines()) for cell in cells) + " |\n"
+    """One row; text from recipes, questions and paths must not end a cell, open a tag, be a link or a picture, or call
+    somebody."""
+    plain = (LINKS.sub("\u200b", cell) for cell in cells)
+    return "| " + " | ".join(" ".join(html.escape(cell).translate(MARKUP).splitlines()) for cell in plain) + " |\n"

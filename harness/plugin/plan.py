@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.judging import count_gates
 from harness.planning import gate_lines, kept_lines, plan_lines
 from harness.plugin.options import get_option, get_path
 
@@ -18,13 +17,12 @@ def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> None:
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
     terminal.section("rl-harness plan", sep="=")
     folder, runs_dir = (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
-    gates = sum(count_gates(recipe, seed, folder) for recipe, seed in parameters if not session.unmet(recipe))
     for recipe, seed in parameters:
         terminal.write_line(f"{recipe.name}, seed {seed}: {recipe.description}", bold=True)
         if reason := session.unmet(recipe):
             terminal.write_line(f"  skipped: {reason}")
             continue
         kept = [] if get_option(session.config, "fresh") else kept_lines(recipe, seed, runs_dir)
-        for line in (*plan_lines(recipe), *kept, *gate_lines(recipe, seed, folder, gates)):
+        for line in (*plan_lines(recipe), *kept, *gate_lines(recipe, seed, folder, session.gates)):
             terminal.write_line(f"  {line}")
     terminal.write_line("nothing was run")

@@ -7,6 +7,7 @@ soon as TRL has computed them.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from harness.rewards import RewardCalls, completion_text, weighted_total
 from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.faults import Faults
 from harness.rewards.score import primary_grader
-from harness.runs import LineWriter, read_json, read_lines, write_json, write_lines
+from harness.runs import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
 from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
@@ -37,6 +38,8 @@ class CompletionLog:
         self._writer = LineWriter(directory / COMPLETIONS) if ranks.is_main() else None
         self._faults = directory / FAULTS
         self._calls = RewardCalls(rewards, kept=read_json(self._faults) if ranks.is_main() else None)
+        if ranks.is_main() and (before := count_lines(directory / COMPLETIONS)):  # of a job that goes on
+            self._calls.faults.asked |= dict.fromkeys(self._calls.functions, before)
         self._eos = eos_token_ids
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
@@ -145,6 +148,12 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
             durable=False,
         )
 
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A checkpoint says what had failed until then: a job that goes on from it does the later steps again."""
+        faults = Path(args.output_dir) / FAULTS
+        if self._writer is not None and faults.exists():
+            shutil.copyfile(faults, Path(args.output_dir) / f"checkpoint-{state.global_step}" / FAULTS)
+
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
     ) -> None:
@@ -154,8 +163,9 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
 
 def forget_after(directory: Path, step: int) -> None:
     """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
-    if step == 0:
-        (directory / FAULTS).unlink(missing_ok=True)
+    (directory / FAULTS).unlink(missing_ok=True)
+    if (faults := directory / f"checkpoint-{step}" / FAULTS).exists():
+        shutil.copyfile(faults, directory / FAULTS)
     for name in (METRICS, COMPLETIONS, HEALTH, EVALUATIONS):
         path = directory / name
         if path.exists():

@@ -18,7 +18,8 @@ from harness.cli import main
 from harness.pipeline import Run, Settings
 from harness.recipe import TaskSection
 from harness.recipe.catalog import find_recipe
-from harness.rewards import SHIPPED, Rewards, boxed_numeric, completion_text
+from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number
+from harness.rewards.grader import Grade, reward_function
 from harness.tasks import Question, load_questions
 
 PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}})
@@ -131,6 +132,18 @@ def test_the_total_prices_a_hack(audit: Audit) -> None:
     assert audit.findings == ["boxed_numeric refuses 1 gold answers of 2: b"]
 
 
+def test_a_grader_that_fails_on_a_gold_is_a_finding(user: ModuleType) -> None:
+    def numbers(completion: str, ground_truth: str) -> Grade:
+        return Grade(ground_truth, float(ground_truth) == parse_number(completion))
+
+    user.numbers = reward_function(numbers)  # type: ignore[attr-defined]
+    audit = audit_rewards({"users_own:numbers": 1.0}, [Question("capital", "?", "Paris", "test")])
+    (gold,) = audit.golds
+    assert gold.refused == ("capital",)
+    assert any("users_own:numbers.grade" in each and "raised ValueError" in each for each in audit.findings)
+    assert Audit.from_json(json.loads(json.dumps(audit.to_json()))).findings == audit.findings
+
+
 def test_golds_of_the_task_are_checked(audit: Audit) -> None:
     (gold,) = audit.golds
     assert (gold.questions, gold.refused, gold.numbers, gold.accepted_one_more) == (2, ("b",), 1, ())
@@ -149,7 +162,7 @@ def test_strict_and_flexible_disagree_where_they_should() -> None:
 def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
     task = TaskSection(name="gsm8k", train_questions=7473, test_questions=1319)
     questions = load_questions(task, data=Path(os.environ["RL_HARNESS_GSM8K"]))
-    gold = check_golds(name, PROMISES[name][1], [*questions.train, *questions.test])
+    gold = check_golds(RewardCalls({name: 1.0}), name, PROMISES[name][1], [*questions.train, *questions.test])
     assert (gold.questions, gold.refused) == (8792, ())
     assert (gold.numbers, gold.accepted_one_more) == (8792, ())
 

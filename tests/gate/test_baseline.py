@@ -37,6 +37,16 @@ BASELINE = Baseline(
 )
 
 
+def test_a_question_without_a_grade_is_kept_without_a_count(tmp_path) -> None:
+    """It was asked, so a run that asks it too differs in nothing; it makes no pair."""
+    undecided = replace(BASELINE, correct={"task/b": 4, "task/c": 3})
+    write_baseline(tmp_path / "made-up-0.toml", undecided)
+    again = read_baseline(tmp_path / "made-up-0.toml", "made-up")
+    assert (again.correct, again.content) == (undecided.correct, BASELINE.content)
+    assert again.accuracy == 7 / 8
+    assert differences(again, BASELINE) == []
+
+
 def first(count: int) -> dict[str, str]:
     return dict(list(BASELINE.content.items())[:count])
 

@@ -139,6 +139,8 @@ def test_counts_that_cannot_be(correct: list[int], samples: int) -> None:
 def test_expected_discordance_and_shared_alpha() -> None:
     assert expected_discordance(0.0, 0.05) == 0.10
     assert expected_discordance(0.28, 0.05) == pytest.approx(0.33)
+    assert expected_discordance(0.5, 1.0) == 1.0
+    assert plan(400, discordance=expected_discordance(0.5, 1.0), margin=1.0, alpha=0.05, power=0.8).enough
     assert share_alpha(0.05, 1) == 0.05
     assert share_alpha(0.06, 3) == pytest.approx(0.02)
     with pytest.raises(ValueError, match="0 gates"):

@@ -77,6 +77,28 @@ def test_a_wrong_recipe_spoils_the_plan(project):
     assert "bad.toml:1: [model] name: missing" in result.stdout.str()
 
 
+def test_gates_that_nobody_asks_for_share_no_alpha(project):
+    """What the plan says of a gate is what the session will do."""
+    gated = project.small + "\n[gate]\nmin_improvement = 0.1\n"
+    other = gated.replace("A recipe of four steps.", "Another.")
+    project.write(**{"suites/recipes/small.toml": gated.replace("test_questions = 8", "test_questions = 90")})
+    project.write(test_verdict="def test_verdict(verdicts):\n    pass\n")
+
+    def planned():
+        lines = project.pytest("--rl-plan").outlines
+        return lines[lines.index("small, seed 0: A recipe of four steps.") :]
+
+    alone = next(line for line in planned() if "improvement gate" in line)
+    project.write(**{"suites/recipes/zother.toml": other.replace("test_questions = 8", "test_questions = 90")})
+    shared = next(line for line in planned() if "improvement gate" in line)
+    assert shared != alone, "two gates share alpha"
+    project.write(
+        test_verdict='import pytest\n\n@pytest.mark.rl_recipe("small")\ndef test_verdict(verdicts):\n    pass\n'
+    )
+    project.write(test_asks="def test_asks(before):\n    pass\n")
+    assert next(line for line in planned() if "improvement gate" in line) == alone
+
+
 def test_what_an_earlier_run_left_is_said(project):
     project.write(**{"test_x": "def test_x(before, after):\n    pass\n"})
 

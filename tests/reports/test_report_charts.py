@@ -80,7 +80,8 @@ def finding(key: str, step: int, level: str = "warning") -> Finding:
 
 
 def test_held_out_accuracy_stands_on_the_reward_chart() -> None:
-    held_out = [HeldOut(5, 0.25, (0.1, 0.4), 20, False), HeldOut(10, 0.5, (0.3, 0.7), 20, True)]
+    # Every new best is marked as one when it is made; the last of them is the best of all.
+    held_out = [HeldOut(5, 0.25, (0.1, 0.4), 20, True), HeldOut(10, 0.5, (0.3, 0.7), 20, True)]
     chart = charts_of(steps_of(reward=[0.1, 0.2]), held_out=held_out)[0]
     accuracy = chart.lines[-1]
     assert (accuracy.name, accuracy.values, accuracy.best) == ("held-out accuracy", (0.25, 0.5), 10)

@@ -19,6 +19,7 @@ from report_pages import words_of
 from reports import render_history
 from reports.document import TEMPLATES
 from reports.history import read_entry, recipes_of, run_folders, what_changed
+from reports.read import read_run
 
 IDENTITY: dict[str, Any] = {
     "generation": {"questions": "q", "prompts": "p", "decoding": {"temperature": 0.0, "samples_per_question": 1}},
@@ -131,6 +132,15 @@ def test_outcomes_differ_in_shape(tmp_path: Path) -> None:
         marks = re.findall(r'<path d="([^"]*)" class="[^"]*-fill', page_of(root, run_pages=False))
         corners[passed] = [mark.count("L") for mark in marks]
     assert corners == {True: [7, 7], None: [3, 3], False: [11, 11]}, "round, diamond, cross; wide and narrow"
+
+
+@pytest.mark.parametrize(("words", "outcome"), [(["OK"], True), ([], None), (["OK", "INCONCLUSIVE"], None)])
+def test_no_baseline_leaves_nothing_open(tmp_path: Path, words: list[str], outcome: bool | None) -> None:
+    run = made(tmp_path, 1)
+    passed = {"OK": True, "NO_BASELINE": None, "INCONCLUSIVE": None}
+    rows = [{"gate": "g", "verdict": word, "passed": passed[word], "sentence": "x"} for word in (*words, "NO_BASELINE")]
+    (run / "verdicts.json").write_text(json.dumps({"verdicts": rows}))
+    assert read_entry(run).outcome is outcome is read_run(run).outcome
 
 
 def test_runs_are_linked_to_pages_that_are_true(tmp_path: Path) -> None:

@@ -136,6 +136,15 @@ def test_damaged_runs_render(tmp_path: Path, damage: Callable[[Path], None], sai
     assert said in words_of(page_of(run, output=tmp_path / "report"))
 
 
+def test_a_number_of_no_size_is_not_there(tmp_path: Path) -> None:
+    """JSON's integers have no end; a chart's have."""
+    run = write_run(tmp_path, MadeUp(questions=3))
+    rows = records_of(run, "after")
+    rows[0]["completion_tokens"] = 10**400
+    (run / "after/records.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert "made-up" in page_of(run, output=tmp_path / "report")
+
+
 def test_no_runs_at_all(tmp_path: Path) -> None:
     assert "There is nothing to report" in page_of(output=tmp_path)
 

@@ -91,6 +91,18 @@ def test_new_records_each_seed(made_up):
     assert session.words("small", seed=1)["baseline"][1].endswith("(held against seed 0's checkpoint)")
 
 
+def test_a_recorded_run_is_not_held_against_itself(made_up):
+    """The verdict over seeds asks for each seed's a second time, when the files are there."""
+    made_up.recipe("small", seeds=[0, 1, 2])
+    made_up.policies |= {"small-0": "n % 8", "small-1": "n % 9", "small-2": "n % 10"}
+    session = made_up.pytest(NEW, "-k", "baseline or recipe")
+    for seed in (0, 1, 2):
+        assert session.words("small", seed=seed)["baseline"][0] == "NO_BASELINE"
+    word, said = session.words("small", seed=2)["recipe"]
+    assert word == "IMPROVED"
+    assert "the base model" in said
+
+
 def test_a_weak_baseline_can_be_recorded_again(made_up):
     """UNDERPOWERED keeps a gate from asking, not a person from replacing what is too small."""
     made_up.recipe("small", asked=5, gate="min_improvement = 0.05")

@@ -130,6 +130,13 @@ def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
     assert done.returncode == 0, done.stdout
     assert not done.stdout.startswith("REGRESSED")
 
+    summary = json.loads((b / "after/summary.json").read_text())
+    counts = {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
+    (b / "after/summary.json").write_text(json.dumps({**summary, "counts": counts}))
+    done = left.cli("compare", place(left, "good"), str(b))
+    assert (done.returncode, done.stdout.split()[0]) == (0, "INCONCLUSIVE")
+    assert "100 of 200 answers of unscored could not be graded; of the others: " in done.stdout
+
 
 MISTAKES = {
     "no such run": (["compare", "nowhere", "nowhere"], "nowhere: no such run directory"),
@@ -195,11 +202,21 @@ def test_regrade(left):
     assert done.stdout.count("  and 30 more") == 1
     assert (run / "after/records.jsonl").read_bytes() == kept
 
+    faults = run / "after/rewards.json"
+    faults.write_text(json.dumps({"functions": {"grader:reward": {"sentence": "gave no value for 50 of 400"}}}))
     left.cli("regrade", own, "--write")
+    assert not faults.exists(), "what failed in grades that are no more"
     left.write("suites/recipes/grader.py", GRADER)
     assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
     assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout
     assert left.lines("answers.txt") == []
+
+    parent = '[model]\nfrom_recipe = "elsewhere"\n'
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(re.sub(r"(?m)^\[model\]\nname = .*\n", parent, recipe))
+    assert parent in (run / "recipe.toml").read_text()
+    assert left.cli("regrade", own).returncode == 0, "the parent's recipe is not asked for"
+    (run / "recipe.toml").write_text(recipe)
 
 
 def test_gate_check_counts_alarms(left):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -82,7 +83,8 @@ def test_what_fits_says_nothing_of_more(tmp_path):
 
 
 HOSTILE = (
-    "a | b\nc\r<img src=x onerror=alert(1)> [link](http://evil) ![](http://evil/x.png) `code` ~~gone~~ **loud** \\| end"
+    "a | b\nc\r<img src=x onerror=alert(1)> [link](http://evil) ![](http://evil/x.png) `code` ~~gone~~ **loud** "
+    "www.evil.example @everyone \\| end"
 )
 
 
@@ -101,3 +103,4 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
         assert row.count("|") == 6
         assert not set("<>[]`~*\\\"'") & set(row)
         assert "end |" in row
+        assert not re.search(r"https?://|www\.|@\w", row), "an address, or a name, that GitHub would link"
