@@ -105,6 +105,15 @@ def test_the_live_line_is_erased_before_an_error_is_told(monkeypatch):
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    """``rl-harness recipes | head -0``, with a buffer that is written line by line."""
+    command = [sys.executable, "-u", "-m", "harness.cli", "recipes"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (1, "")
+
+
 def test_report_of_kept_runs(finished, folder):
     (run,) = (folder / "rl-runs").glob("small-0-*")
     done = run_cli(folder, "report", str(run), "--report-dir", "again")

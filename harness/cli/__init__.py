@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     module, function = options.command.split(":")
     try:
-        return int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
+        code = int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except HarnessError as error:
         print(f"rl-harness: {error}", file=sys.stderr)
         return 2

@@ -55,7 +55,8 @@ def _lines(made: Audit) -> list[str]:
             f"{each.name} (weight {made.weights[each.name]:g}, {held}, reads {each.form}): {len(each.cases)} cases"
         )
         counts = each.counts()
-        lines += [f"  {family:<11} {counts[family][0]} of {counts[family][1]} as promised" for family in FAMILIES]
+        if each.promise != "free":
+            lines += [f"  {family:<11} {counts[family][0]} of {counts[family][1]} as promised" for family in FAMILIES]
         same = "the same" if each.deterministic else "NOT the same"
         lines.append(
             f"  {each.seconds_per_completion * 1e6:,.0f} microseconds a completion, at most "

@@ -190,6 +190,14 @@ def test_the_command_fails_for_a_reward_that_is_wrong(
     assert "FAULT  lenient_here:reward pays near miss 'factorial'" in capsys.readouterr().out
 
 
+def test_what_is_held_to_nothing_is_as_nobody_promised(user: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    user.always = always  # type: ignore[attr-defined]
+    assert main(["audit", "users_own:always"]) == 0
+    text = capsys.readouterr().out
+    assert "held to nothing" in text
+    assert "as promised" not in text
+
+
 def test_the_command_audits_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "tiny-arithmetic"]) == 0
     text = capsys.readouterr().out
