@@ -32,6 +32,12 @@ class Trained:
     def model(self) -> Path:
         return self.directory / "final"
 
+    @property
+    def fatal(self) -> list[str]:
+        """What health checks found fatal, a sentence each."""
+        found = [each for each in self.health if each["level"] == "fatal"]
+        return [f"{each['check']} at step {each['step']}: {each['sentence']}" for each in found]
+
     metrics = _lines(METRICS, "Every logged step, in order; what was not finite is ``None``.")
     data = _lines("data.jsonl", "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
     completions = _lines(COMPLETIONS, "Every sampled completion with its group, rewards and advantage, in order.")

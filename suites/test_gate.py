@@ -2,7 +2,7 @@
 
 pytest suites/test_gate.py                                   # against suites/baselines/
 pytest suites/test_gate.py --rl-update-baselines new         # record what is missing
-pytest suites/test_gate.py --rl-stop-early                   # end generation at the first verdict
+pytest suites/test_gate.py --rl-stop-early                   # end generation when every gate has its verdict
 """
 
 

@@ -1,6 +1,6 @@
 """Hold training methods against each other: same base, same questions, same number of sampled completions.
 
-pytest suites/test_methods.py                                  # recipes that differ in [train], [data], [lora] alone
+pytest suites/test_methods.py                                  # recipes of one model, task, rewards, evaluation, seeds
 pytest suites/test_methods.py --rl-set 'seeds=[0, 1, 2]'
 
 Nothing here says which method must win: the table in the terminal and ``methods.json`` say which did.

@@ -1,7 +1,7 @@
 """Holds every recipe's reward functions to their contract, before anything is trained on them.
 
 pytest suites/test_rewards.py
-rl-harness audit tiny-arithmetic        # the same audit, case by case
+rl-harness audit tiny-arithmetic        # the same audit, in numbers; --json has every case
 """
 
 import pytest

@@ -13,6 +13,12 @@ def test_training_is_sound(verdicts):
     verdicts.require("training")
 
 
+def test_training_is_healthy(trained):
+    """No health check found something fatal; a warning is said in the terminal and in the report, and fails nothing."""
+    if trained.fatal:
+        pytest.fail("; ".join(trained.fatal), pytrace=False)
+
+
 def test_beats_its_base_model(verdicts):
     """IMPROVED on the same questions, by the sequential paired test and by at least ``min_improvement``."""
     verdicts.require("improvement")

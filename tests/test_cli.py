@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -55,6 +56,7 @@ def test_run_trains_judges_and_reports(finished, folder):
     assert finished.stdout.splitlines()[-1] == "report: rl-report/index.html"
     assert (folder / "rl-report/index.html").is_file()
     (run,) = (folder / "rl-runs").glob("small-0-*")
+    assert json.loads((run / "audit.json").read_text())["findings"] == []
     assert (run / "after/summary.json").is_file()
 
 

@@ -194,6 +194,15 @@ def test_an_unfinished_run_is_named(tmp_path, missing):
         read_kept(folder)
 
 
+def test_a_run_of_before_tokens_were_counted_is_named(tmp_path):
+    folder = run(tmp_path, "grpo", 0, 60)
+    trained = read_json(folder / "train/summary.json")
+    del trained["sampled_tokens"]
+    write_json(folder / "train/summary.json", trained)
+    with pytest.raises(HarnessError, match=r"grpo-0-0+: was trained before tokens were counted"):
+        read_kept(folder)
+
+
 def test_it_is_kept_in_every_run_and_printed_from_there(tmp_path, capsys):
     from harness.cli import main
 

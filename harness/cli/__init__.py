@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recipe(run)
     run.add_argument("--seed", type=_seed, action="append", help="training seed (repeatable; default: the recipe's)")
     run.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
-    run.add_argument("--stop-early", action="store_true", help="end generation at the first verdict")
+    run.add_argument("--stop-early", action="store_true", help="end generation as soon as every gate has its verdict")
     _add_folder(run, "--report-dir", "rl-report")
 
     join = command("join", "work:join", "be another machine of the jobs that start in a shared runs directory")
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job")
     join.add_argument("--jobs", type=int, metavar="N", help="leave after N jobs")
 
-    compare = command("compare", "judge:compare", "hold B against A; exit code 1 where B REGRESSED")
+    compare = command("compare", "judge:compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
     compare.add_argument("--margin", type=_share, default=0.05, help="largest drop that may go unseen (%(default)s)")
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.add_argument("target", help="a recipe's name or .toml file, a shipped reward, or package.module:function")
     audit.add_argument("--data", "--rl-data", type=Path, help="a folder or JSONL file to read instead of the Hub")
-    audit.add_argument("--limit", type=int, help="at most N training and N test questions")
+    audit.add_argument("--limit", type=int, help="at most N training (but enough to train on) and N test questions")
     audit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
 
@@ -119,10 +119,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", help="a shipped recipe's name or a .toml file")
+    parser.add_argument("recipe", help="a recipe's name (in suites/recipes, or shipped) or a .toml file")
     parser.add_argument("--model", help="a Hub id, a folder, a .gguf file or 'tiny' instead of the recipe's model")
     parser.add_argument("--data", type=Path, help="a folder or JSONL file to read instead of the Hub")
-    parser.add_argument("--limit", type=int, help="at most N training and N test questions")
+    parser.add_argument("--limit", type=int, help="at most N training (but enough to train on) and N test questions")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     parser.add_argument("--device", help="cpu, cuda or mps")
     parser.add_argument("--nproc", type=int, help="train and answer in so many processes of this machine")

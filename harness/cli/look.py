@@ -1,4 +1,5 @@
-"""``rl-harness runs``, ``report``, ``history`` and ``recipes``: they read what is there. None needs torch."""
+"""``rl-harness runs``, ``report``, ``history``, ``methods`` and ``recipes``, which read what is there.
+None needs torch."""
 
 from __future__ import annotations
 

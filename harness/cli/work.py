@@ -49,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
                 ),
             )
             try:
-                made.audit()
                 verdicts = made.verdicts()
             except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
                 verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
+            made.audit()  # now that there is a directory to keep it in
         runs.append(made)
         for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
             print(f"{made.id}: ! {sentence}", flush=True)

@@ -38,10 +38,11 @@ class BaselineError(HarnessError):
 class Baseline:
     """What a policy could do when it was accepted.
 
-    ``correct`` maps question ids, in the order they are asked, to how many of ``samples`` answers were right.
-    ``content`` maps them to hashes of the questions. ``prompt``, ``grader`` and ``decoding`` must be a run's own for it
-    to be comparable; ``versions``, ``commit``, ``date``, ``model`` and ``recipe_toml`` (the effective recipe that the
-    policy was trained with; older files have none) are for people.
+    ``correct`` maps question ids, in the order they are asked, to how many of ``samples`` answers were right; one with
+    an answer that has no grade is left out. ``content`` maps all of them to hashes of the questions. It,
+    ``prompt``, ``grader``, ``engine`` and ``decoding`` must be a run's own to be comparable; ``versions``, ``commit``,
+    ``date``, ``model`` and ``recipe_toml`` (the effective recipe that the policy was trained with; older files have
+    none) are for people.
     """
 
     recipe: str

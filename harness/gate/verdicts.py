@@ -7,7 +7,7 @@
 | REGRESSED | fails | worse than before, or than the baseline, beyond luck |
 | NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
 | TOO_LOW | fails | the accuracy's lower bound does not reach ``min_accuracy`` |
-| UNSOUND | fails | training diverged, or never had anything to learn from |
+| UNSOUND | fails | training diverged, had nothing to learn from, or a reward failed on more than 2 % |
 | INCOMPARABLE | fails | the baseline was recorded with other questions, prompt, grader, engine or decoding |
 | INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict``, as do the next two |
 | UNDERPOWERED | warns | too few questions to see a drop of ``margin``: said before anything is generated |
@@ -44,7 +44,8 @@ BETA = 0.10  # chance of ruling out a gain that is there
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``gate`` names what was judged (``improvement``, ``accuracy``, ``training``); ``sentence`` is for people."""
+    """``gate`` names what was judged (``improvement``, ``baseline``, ``accuracy``, ``training`` or ``recipe``);
+    ``sentence`` is for people."""
 
     gate: str
     verdict: Word

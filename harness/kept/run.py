@@ -52,6 +52,8 @@ def read_kept(directory: Path) -> Kept:
         if content is None:
             raise HarnessError(f"{directory}: not a finished run, {name} is missing; run its recipe to the end")
     environment, identity, trained, *_ = (content or {} for content in files.values())
+    if "sampled_tokens" not in trained:
+        raise HarnessError(f"{directory}: was trained before tokens were counted; run its recipe again with --rl-fresh")
     generation, training = identity["generation"], identity["training"]
     seconds = trained["seconds_per_step"] * trained["steps"]  # of all steps, also where the job was resumed
     sampling = trained.get("sampling_seconds", 0.0)

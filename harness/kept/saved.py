@@ -50,7 +50,7 @@ def saved_steps(summary: Mapping[str, Any], steps: int) -> Saved:
 
 
 def saved_line(saved: Iterable[Saved]) -> str | None:
-    """``kept: 1,600 answers, 40 training steps (saved about 1 min 12 s)``; ``None`` where nothing was."""
+    """``kept: 1,600 answers of 31,520 tokens, 40 training steps (saved about 1 min 12 s)``, or ``None``."""
     total = sum(saved, Saved())
     parts = []
     if total.answers:

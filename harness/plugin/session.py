@@ -136,10 +136,12 @@ class Session:
         from harness.tasks import reads_data
 
         asked = bool(self.named) or recipe.source is None
-        if "gpu" in recipe.requires and recipe.model.endpoint is None:
+        device = get_option(self.config, "device")
+        if "gpu" in recipe.requires and recipe.model.endpoint is None and not (self.named and device == "cpu"):
             try:
-                if choose_device(get_option(self.config, "device")) == "cpu":
-                    return f"recipe {recipe.name} requires a GPU and none is visible"
+                if choose_device(device) == "cpu":
+                    none = "and this is to run on the CPU" if device == "cpu" else "and none is visible"
+                    return f"recipe {recipe.name} requires a GPU {none}"
             except HarnessError as error:
                 return f"recipe {recipe.name} requires a GPU: {error}"
         if (

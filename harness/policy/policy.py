@@ -127,7 +127,7 @@ class Policy:
 
     def save(self, folder: str | Path) -> None:
         """Write safetensors (of an adapter alone, where there is one), tokenizer and chat template to a folder that
-        :func:`load_policy` reads back."""
+        :func:`harness.policy.load_policy` reads back."""
         adapted = hasattr(self.model, "merge_and_unload")
         self.model.save_pretrained(folder, **({"save_embedding_layers": False} if adapted else {}))
         if adapted:

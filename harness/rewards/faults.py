@@ -69,7 +69,7 @@ class Faults:
         return self._unscored(name) / max(1, self.asked.get(name, 0))
 
     def sentence(self, name: str) -> str:
-        """``reward x gave no value for 3 of 640 completions: raised ValueError: no (2), took longer than 60 s (1)``."""
+        """``reward "x" gave no value for 3 of 640 completions: raised ValueError: no (3)``."""
         ordered = sorted(self.reasons.get(name, {}).items(), key=lambda item: -item[1][0])
         reasons = ", ".join(f"{reason} ({count})" for reason, (count, _) in ordered)
         counts = f"{self._unscored(name)} of {self.asked.get(name, 0)}"

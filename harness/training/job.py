@@ -41,8 +41,8 @@ def run_job(
 
     Args:
         in_process: train here instead of in a new process, for a debugger; a crash is then a crash here.
-        progress: called about twice a second with ``progress.json``: step, total, seconds, reward, and ``activity``
-            where the job does something between two steps.
+        progress: called about five times a second with ``progress.json``: step, total, seconds, reward, and
+            ``activity`` where the job does something between two steps.
         finding: called with each line of ``health.jsonl`` as it comes. In this process there is no watch: findings
             come when training has ended, and a hung job hangs.
 

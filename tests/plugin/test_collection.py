@@ -190,6 +190,10 @@ def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
             assert result.outlines.count(line) == 1, result.stdout.str()
     result = project.pytest("-rs", "--rl-recipe=slow", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
     result.assert_outcomes(passed=3, skipped=1)
+    named = project.pytest("--rl-recipe=big", "--rl-device=cpu", CUDA_VISIBLE_DEVICES="")
+    named.assert_outcomes(passed=2)
+    result = project.pytest("--rl-device=cpu", CUDA_VISIBLE_DEVICES="")
+    assert "not run: recipe big requires a GPU and this is to run on the CPU" in result.outlines
 
 
 def test_a_recipe_beside_its_tests_is_asked_for_by_its_file(project):

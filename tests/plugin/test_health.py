@@ -12,8 +12,7 @@ def test_training_is_sound(verdicts):
     verdicts.require("training")
 
 def test_training_is_healthy(trained):
-    fatal = [found for found in trained.health if found["level"] == "fatal"]
-    assert not fatal, "; ".join(f"{found['check']} at step {found['step']}: {found['sentence']}" for found in fatal)
+    assert not trained.fatal, "; ".join(trained.fatal)
 """
 
 

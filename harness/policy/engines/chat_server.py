@@ -1,8 +1,8 @@
 """An OpenAI-compatible server over HTTP: what it serves, and one answer at a time, asked for again while that may help.
 
     server = ChatServer("http://localhost:8000/v1")
-    server.model                                                    # "Qwen/Qwen2.5-0.5B-Instruct"
-    server.complete({"messages": [...], "max_tokens": 64})          # {"choices": [...], "usage": {...}}
+    model = server.served().model                                           # "Qwen/Qwen2.5-0.5B-Instruct"
+    server.complete({"model": model, "messages": [...], "max_tokens": 64})  # {"choices": [...], "usage": {...}}
 
 429, 5xx, cut connections, timeouts and answers that are no JSON are tried again, later each time, or when the server
 says (Retry-After). What cannot get better (a wrong key, an unknown model) is a :class:`~harness.errors.ModelError`.

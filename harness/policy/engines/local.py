@@ -3,7 +3,8 @@
     for answers in generate(policy, questions.test, EvaluateSection(max_new_tokens=64)):
         file.writelines(json.dumps(asdict(answer)) + "\\n" for answer in answers)
 
-Nothing is inherited from a model's own generation config, which often carries a repetition penalty or a top-k.
+Nothing but its end tokens is inherited from a model's own generation config, which often carries a repetition penalty
+or a top-k.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     engine = VllmEngine(resolve_model("Qwen/Qwen2.5-0.5B-Instruct"), device="cuda", dtype="bfloat16")
 
-Prompts are encoded here, as for every other engine, and handed over as token ids; nothing is taken from the model's
-generation config. Keys of ``[engine]`` go to ``vllm.LLM`` unchanged (``gpu_memory_utilization``,
+Prompts are encoded here, as for every other engine, and handed over as token ids; nothing but end tokens is taken from
+the model's generation config. Keys of ``[engine]`` go to ``vllm.LLM`` unchanged (``gpu_memory_utilization``,
 ``tensor_parallel_size``, ``max_model_len``, ...). Each answer has a seed of its own; a question's samples share their
 prompt by vLLM's prefix cache.
 """
