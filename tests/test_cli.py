@@ -145,6 +145,10 @@ MISTAKES = {
         ["run", "small.toml", "--set", "eval.max_new_tokens=2"],
         "did you mean 'evaluate.max_new_tokens'?",
     ),
+    "a plan of a reward that is not there": (
+        ["plan", "small.toml", "--set", "rewards.no_such:reward=1.0"],
+        "there is no module",
+    ),
     "unknown key of an audit": (
         ["audit", "small.toml", "--set", "train.max_step=2"],
         "did you mean 'max_steps'? (under --set train.max_step=2)",

@@ -28,7 +28,7 @@ def check_engine(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
             home = (
                 "; it is for [model] endpoint"
                 if key in _ENDPOINT
-                else f"; {nearest(key, list(type(engine).model_fields))}"
+                else f"; {nearest(key, [name for name in type(engine).model_fields if name != 'arguments'])}"
             )
             refuse(("engine", key), f"unknown key of the transformers engine{home}")
         return

@@ -64,17 +64,21 @@ def section_types() -> dict[str, type[Table]]:
 def _home(location: tuple[str, ...]) -> str:
     """Where an unknown key belongs, or the nearest valid one."""
     from harness.recipe import Recipe
+    from harness.training.arguments import CONFIGS, argument_defaults
 
     *tables, word = location
     known = section_types()
     if tables and word in ("description", "requires", "seeds"):
         return "it belongs to the top of the recipe, before the first [table]"
-    valid = [key for key in (known[tables[0]] if tables else Recipe).model_fields if tables or key != "source"]
+    gathered = ("arguments", "limits") if tables else ("source",)  # no keys of a file
+    valid = [key for key in (known[tables[0]] if tables else Recipe).model_fields if key not in gathered]
     first, dot, rest = word.partition(".")
     if dot and not tables and (close := difflib.get_close_matches(first, known, n=1, cutoff=0.6)):
         return f"did you mean '{close[0]}.{rest}'?"
     hint = nearest(first, valid)
-    homes = [name for name, table in known.items() if word in table.model_fields]
+    homes = [name for name, table in known.items() if word in table.model_fields and word not in gathered]
+    if not tables and any(word in argument_defaults(method) for method in CONFIGS):
+        homes.append("train")
     if not homes or hint.startswith("did you mean"):
         return hint
     return f"it belongs under {' or '.join(f'[{name}]' for name in homes)}"

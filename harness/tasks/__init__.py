@@ -51,7 +51,9 @@ def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int
         test = _take(test_pool, task.test_questions, "test", task)
         asked = {question.text for question in test}
         examples = [question for question in train_pool if question.text not in asked]
-        train = _take(examples, task.train_questions, "train", task)
+        same = len(train_pool) - len(examples)
+        left_out = f"; {same} more have the text of a test question and are not trained on" if same else ""
+        train = _take(examples, task.train_questions, "train", task, left_out=left_out)
         if held_out:
             known = {question.text for question in train}
             rest = [question for question in examples[task.train_questions :] if question.text not in known]
@@ -114,10 +116,12 @@ def _shuffled(questions: list[Question], seed: str) -> list[Question]:
     return random.Random(seed).sample(questions, len(questions))
 
 
-def _take(pool: Sequence[Question], count: int, split: str, task: TaskSection, key: str = "") -> list[Question]:
+def _take(
+    pool: Sequence[Question], count: int, split: str, task: TaskSection, key: str = "", left_out: str = ""
+) -> list[Question]:
     if len(pool) < count:
         raise TaskError(
             f"task {task.name!r} has {len(pool)} {split} questions left, the recipe asks for {count}; "
-            f"lower {key or f'[task] {split}_questions'} or give --rl-limit"
+            f"lower {key or f'[task] {split}_questions'} or give --rl-limit{left_out}"
         )
     return list(pool[:count])

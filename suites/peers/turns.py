@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 0.002
+# Ends the group of processes that it is told when whoever started it is gone: what is stopped cannot end by itself.
+GUARD = "import os, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), 9)"
 
 
 class Run:
@@ -29,6 +31,8 @@ class Run:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=dict(environment), start_new_session=True
             )
+        guard = [sys.executable, "-c", GUARD, str(self._process.pid)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         self._read = 0
         self._stopped_at = 0.0
         self._ended = 0.0
@@ -86,3 +90,5 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._guard.kill()
+        self._guard.communicate()

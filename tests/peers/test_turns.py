@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+import turns
 from turns import Run
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -70,3 +74,27 @@ def test_a_run_that_is_left_is_ended(start):
         run.step()
         process = run._process
     assert process.returncode == -9
+
+
+LEFT = """\
+import os, sys
+from pathlib import Path
+from turns import Run
+
+folder = Path(sys.argv[1])
+run = Run(str(folder / "script.py"), folder, dict(os.environ))
+run.step()
+print(run._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_is_stopped_ends_with_whoever_stopped_it(tmp_path):
+    (tmp_path / "script.py").write_text(STEPS)
+    path = os.pathsep.join([str(Path(turns.__file__).parent), ENVIRONMENT["PYTHONPATH"]])
+    command = [sys.executable, "-c", LEFT, str(tmp_path)]
+    done = subprocess.run(command, env={**ENVIRONMENT, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    left, until = int(done.stdout), time.monotonic() + 10
+    while psutil.pid_exists(left) and psutil.Process(left).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "a stopped process outlives its session"
+        time.sleep(0.05)

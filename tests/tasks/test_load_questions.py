@@ -87,6 +87,8 @@ def test_a_question_asked_twice_is_not_trained_on_and_tested(tmp_path: Path) -> 
     path = write(tmp_path / "all.jsonl", rows(10) * 2)
     loaded = load_questions(task(path, train=4, test=4))
     assert not set(texts(loaded.train)) & set(texts(loaded.test))
+    with pytest.raises(TaskError, match=r"; \d more have the text of a test question and are not trained on$"):
+        load_questions(task(path, train=16, test=4))
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "arithmetic"])
