@@ -21,6 +21,7 @@ from harness.rewards.faults import Faults
 from harness.rewards.grader import Grade, Grader, RewardFunction
 from harness.rewards.limits import Loop, OutOfTimeError, limited
 from harness.rewards.parameters import check_parameters
+from harness.rewards.raised import raised
 from harness.rewards.resolve import SHIPPED, resolve_reward
 from harness.rewards.settings import Rewards
 from harness.rewards.values import listed, number
@@ -206,4 +207,4 @@ def _ignore(*values: object, **named: object) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, RewardError) else f"raised {type(error).__name__}: {error}"
+    return str(error) if isinstance(error, RewardError) else raised(error)

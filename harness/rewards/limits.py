@@ -28,6 +28,10 @@ class OutOfTimeError(TimeoutError):
     """The limit was reached; a ``TimeoutError`` of the function's own, as sockets raise, is another matter."""
 
 
+class _OwnTimeoutError(Exception):
+    """Carries a coroutine's ``TimeoutError``: asyncio would hand over a new one, without the lines it came through."""
+
+
 class _Alarm(BaseException):
     """Not an ``Exception``: what a function catches of its own troubles must not catch this."""
 
@@ -108,10 +112,10 @@ async def _within(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
     try:
         async with limit:
             return await coroutine
-    except TimeoutError:
+    except TimeoutError as error:
         if limit.expired():
             raise OutOfTimeError from None
-        raise
+        raise _OwnTimeoutError(error) from None
     except asyncio.CancelledError:  # of the user's own making: it is no end of ours
         raise RuntimeError("it was cancelled") from None
 
@@ -121,6 +125,8 @@ def _result(future: concurrent.futures.Future[T], seconds: float) -> T:
         return future.result(seconds)
     except concurrent.futures.CancelledError:
         raise RuntimeError("it was cancelled") from None
+    except _OwnTimeoutError as error:
+        raise error.args[0] from None
     except TimeoutError as error:
         if future.done() and future.exception() is error:
             raise

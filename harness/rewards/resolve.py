@@ -23,6 +23,7 @@ from harness.rewards.format_boxed import format_boxed
 from harness.rewards.format_tags import format_tags
 from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
+from harness.rewards.raised import raised
 from harness.rewards.repetition_penalty import repetition_penalty
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _import(name: str, module_name: str) -> ModuleType:
                 f'reward "{name}": there is no module "{missing}" on Python\'s path; '
                 "it is looked for in the working directory and beside the recipe"
             ) from error
-        raise RewardError(f'reward "{name}": importing {module_name} raised {type(error).__name__}: {error}') from error
+        raise RewardError(f'reward "{name}": importing {module_name} {raised(error)}') from error
 
 
 def _source(name: str, module: ModuleType | None) -> bytes:

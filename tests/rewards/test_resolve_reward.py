@@ -33,6 +33,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     path.write_text(SOURCE)
     (tmp_path / "broken_rewards_here.py").write_text("import no_such_module_anywhere\n")
     (tmp_path / "raising_rewards_here.py").write_text("raise ValueError('not today')\n")
+    (tmp_path / "torn_rewards_here.py").write_text("def f(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     yield path
@@ -68,8 +69,15 @@ def test_a_function_of_the_users(user_module: Path) -> None:
         ("nowhere_at_all:f", r'there is no module "nowhere_at_all" on Python\'s path'),
         ("nowhere_at_all.deeper:f", r'there is no module "nowhere_at_all" on Python\'s path'),
         ("my_rewards_here.deeper:f", r'no module "my_rewards_here.deeper"'),
-        ("broken_rewards_here:f", r"importing broken_rewards_here raised ModuleNotFoundError: .*no_such_module_anywh"),
-        ("raising_rewards_here:f", r"importing raising_rewards_here raised ValueError: not today"),
+        (
+            "broken_rewards_here:f",
+            r"_here raised ModuleNotFoundError at broken_rewards_here\.py:1: .*no_such_module",
+        ),
+        ("torn_rewards_here:f", r"raised SyntaxError: .*torn_rewards_here\.py, line 1"),
+        (
+            "raising_rewards_here:f",
+            r"importing \w+ raised ValueError at raising_rewards_here\.py:1: not today",
+        ),
     ],
 )
 def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -> None:

@@ -88,8 +88,10 @@ def test_one_bad_answer_costs_one_value(user: ModuleType, kind: str) -> None:
     calls = calls_of(user, reward if kind == "sync" else later)
     assert values_of(calls) == [1.0, 1.0, None, 1.0]
     assert calls.failed == {NAME: {2}}
+    line = reward.__code__.co_firstlineno + 3
+    reason = f"raised ValueError at test_reward_calls.py:{line}: cannot read it"
     assert calls.faults.to_json()["functions"][NAME]["reasons"] == [
-        {"reason": "raised ValueError: cannot read it", "completions": 1, "question_id": "q2"}
+        {"reason": reason, "completions": 1, "question_id": "q2"}
     ]
     assert values_of(calls, ["a", "b"]) == [1.0, 1.0]
     assert calls.faults.share(NAME) == 1 / 6
@@ -116,7 +118,8 @@ def test_a_call_that_raises_now_and_then_costs_nothing(user: ModuleType, kind: s
     kept = calls.faults.to_json()["functions"][NAME]
     assert values.count(None) == kept["unscored"] < 20
     assert 5 <= kept["retried"] <= 20
-    assert "raised ConnectionError: no reply" in kept["sentence"]
+    line = reward.__code__.co_firstlineno + 4
+    assert f"raised ConnectionError at test_reward_calls.py:{line}: no reply" in kept["sentence"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -132,7 +132,9 @@ def test_a_time_out_of_its_own_is_a_reason_as_any_other(user: ModuleType, kind: 
         values = in_thread(lambda: values_of(calls, ["x"])) if kind == "in a thread" else values_of(calls, ["x"])
         assert values == [None]
     (sentence,) = calls.faults.sentences()
-    assert sentence.endswith("for 5 of 5 completions: raised TimeoutError: the read operation timed out (5)")
+    line = (later if kind == "async" else reads).__code__.co_firstlineno + 1
+    reason = f"raised TimeoutError at test_reward_limits.py:{line}: the read operation timed out"
+    assert sentence.endswith(f"for 5 of 5 completions: {reason} (5)")
 
 
 def test_a_grader_that_hangs_decides_nothing(user: ModuleType) -> None:
