@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import TaskError, TrainingError
@@ -14,6 +13,7 @@ from harness.grading import columns
 from harness.identity import effective_decoding
 from harness.kept.answers import Taken
 from harness.recipe import EvaluateSection
+from harness.recipe.files import given_file
 from harness.runs import digest
 from harness.training.given import read_examples
 from harness.training.made import correct_examples, preference_pairs
@@ -42,6 +42,8 @@ def learning_of(run: Run) -> Learning:
     recipe, data = run.recipe, run.recipe.data
     if data is None:
         return Learning(rows_of(run.questions.train))
+    if (given := given_file(recipe)) is not None:
+        return Learning(read_examples(given, recipe.train.method))
     if data.source == "completions":
         samples = run.samples()
         make = correct_examples if recipe.train.method == "sft" else preference_pairs
@@ -49,23 +51,21 @@ def learning_of(run: Run) -> Learning:
         if not rows:
             raise TrainingError(_nothing(recipe, samples))
         return Learning(rows, _cost(samples))
-    if data.source == "solutions":
-        rows = [
-            {
-                "question_id": each.id,
-                "prompt": [dict(turn) for turn in each.prompt],
-                "completion": [{"role": "assistant", "content": each.solution}],
-            }
-            for each in run.questions.train
-            if each.solution
-        ]
-        if not rows:
-            raise TaskError(
-                f"task {recipe.task.name!r} has no worked solutions to learn from; name the field that holds them, "
-                '[task] fields = { solution = "..." }, or write source = "completions" under [data]'
-            )
-        return Learning(rows)
-    return Learning(read_examples(given_file(run), recipe.train.method))
+    rows = [
+        {
+            "question_id": each.id,
+            "prompt": [dict(turn) for turn in each.prompt],
+            "completion": [{"role": "assistant", "content": each.solution}],
+        }
+        for each in run.questions.train
+        if each.solution
+    ]
+    if not rows:
+        raise TaskError(
+            f"task {recipe.task.name!r} has no worked solutions to learn from; name the field that holds them, "
+            '[task] fields = { solution = "..." }, or write source = "completions" under [data]'
+        )
+    return Learning(rows)
 
 
 def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
@@ -74,12 +74,6 @@ def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
         {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
         for each in questions
     ]
-
-
-def given_file(run: Run) -> Path:
-    """The file of ``[data] source``, relative to the recipe's folder or else to the working directory."""
-    assert run.recipe.data is not None
-    return Path(run.located(run.recipe.data.source)).expanduser()
 
 
 def sampling(recipe: Recipe, seed: int) -> EvaluateSection | None:
@@ -109,12 +103,12 @@ def data_identity(run: Run) -> dict[str, Any]:
         identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
     elif data.source == "solutions":
         identity["solutions"] = digest([each.solution for each in run.questions.train])
-    else:
+    elif (given := given_file(recipe)) is not None:
         identity["source"] = "file"  # its content decides, not its name
         try:
-            identity["content"] = digest(given_file(run).read_text(encoding="utf-8-sig"))
+            identity["content"] = digest(given.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError):
-            read_examples(given_file(run), recipe.train.method)  # says what is wrong
+            read_examples(given, recipe.train.method)  # says what is wrong
             raise
     return {"data": identity}
 

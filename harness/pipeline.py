@@ -35,6 +35,7 @@ from harness.learning import data_identity, sampling
 from harness.loaded import Loaded
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.recipe.files import located, located_task
 from harness.recipe.lineage import parent_of
 from harness.recipe.needs import check_rewards
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
@@ -90,11 +91,9 @@ class Run:
 
     @cached_property
     def questions(self) -> Questions:
-        task = self.recipe.task
-        located = task.model_copy(update={"name": self.located(task.name)})
         evaluate = self.recipe.evaluate
         held_out = evaluate.during_questions if evaluate.every_steps else 0
-        return load_questions(located, data=self.settings.data, held_out=held_out)
+        return load_questions(located_task(self.recipe), data=self.settings.data, held_out=held_out)
 
     @cached_property
     def base(self) -> ModelSource:
@@ -266,7 +265,7 @@ class Run:
 
     @property
     def _model_name(self) -> str:
-        return self.located(self.recipe.model.name)
+        return located(self.recipe, self.recipe.model.name)
 
     def _waiting(self, stage: str) -> Callable[[], None]:
         return lambda: self.settings.announce(f"{self.id} {stage}", "waiting for another process that makes the same")
@@ -281,14 +280,6 @@ class Run:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
         with locked(self.directory):
             keep_verdict(self, verdict)
-
-    def located(self, name: str) -> str:
-        """A path written in a recipe is relative to the recipe's folder, or else to the working directory."""
-        if self.recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
-            beside = self.recipe.source.parent / name
-            if beside.exists():
-                return str(beside.resolve())
-        return name
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""

@@ -77,7 +77,7 @@ def _draw(options: argparse.Namespace, verdict: Verdict) -> None:
 def plan(options: argparse.Namespace) -> int:
     """What a recipe would cost and what its gates can see."""
     recipe = chosen_recipe(options)
-    check_needs(recipe)
+    check_needs(recipe, data=options.data)
     print(f"{recipe.name}: {recipe.description}")
     for line in plan_lines(recipe):
         print(f"  {line}")

@@ -16,7 +16,7 @@ from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe
-from harness.recipe.needs import check_data
+from harness.recipe.needs import check_data, check_model
 from harness.rewards.faults import stage_sentences
 from harness.watched import doubts, watched_lines
 
@@ -88,6 +88,7 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
+        check_model(options.model, "--model")
         changes |= {"model.name": options.model, "model.from_recipe": None}
     if options.nproc is not None:
         changes["launch.nproc_per_node"] = options.nproc

@@ -69,6 +69,7 @@ class Session:
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
+        from harness.recipe.needs import check_model
 
         assignments = get_option(self.config, "set") or []
         changes = parse_changes(assignments)
@@ -77,6 +78,8 @@ class Session:
             changes |= {"model.endpoint": endpoint, "model.name": served, "model.from_recipe": None}
         elif model := get_option(self.config, "model"):
             local = located(self.config, "model", model)
+            if not local.exists():
+                check_model(model, "--rl-model")
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if (processes := get_option(self.config, "nproc")) is not None:
@@ -162,7 +165,7 @@ class Session:
 
         if self.unmet(recipe):
             return
-        check_needs(recipe, trains=bool(TRAINING.intersection(fixtures)))
+        check_needs(recipe, data=self.data, trains=bool(TRAINING.intersection(fixtures)))
         # Data named in the ini file, or beside a suite's own recipes, is for those that read it.
         if reads_data(recipe.task) or (self.named and self.config.getoption("rl_data") is not None):
             check_data(recipe, self.data, "--rl-data")

@@ -1,4 +1,4 @@
-"""What a recipe needs beside itself: reward functions of the user's, and packages that are optional."""
+"""What a recipe needs beside itself: files, reward functions of the user's, and packages that are optional."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import RecipeError, RewardError
+from harness.errors import ModelError, RecipeError, RewardError, TaskError
+from harness.policy.source import check_there
+from harness.recipe.files import given_file, located, located_task
 from harness.recipe.messages import where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
-from harness.tasks import reads_data
+from harness.tasks import local_path, reads_data
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -31,14 +33,28 @@ def look_beside_recipe_of(directory: Path) -> None:
     look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)
 
 
-def check_needs(recipe: Recipe, *, trains: bool = True) -> None:
-    """Look for all that is needed, before anything is made; with ``trains``, for training too.
+def check_needs(recipe: Recipe, *, data: Path | None = None, trains: bool = True) -> None:
+    """Look for all that is needed, before anything is made; with ``trains``, for training too. ``data`` stands in for
+    the recipe's questions.
 
     Raises:
-        RecipeError: as :func:`check_rewards` does, or a package is missing that the training takes.
+        RecipeError: as :func:`check_rewards` does, or a file or folder of the recipe's is not there, or a package is
+            missing that the training takes.
     """
     check_rewards(recipe)
     trains = trains and recipe.model.endpoint is None
+    try:
+        if data is None:
+            local_path(located_task(recipe))
+    except TaskError as error:
+        raise RecipeError(f"{where(recipe.source, ('task', 'name'))}: {error}") from None
+    try:
+        if recipe.model.endpoint is None:
+            check_there(located(recipe, recipe.model.name))
+    except ModelError as error:
+        raise RecipeError(f"{where(recipe.source, ('model', 'name'))}: {error}") from None
+    if trains and (given := given_file(recipe)) is not None and not given.is_file():
+        raise RecipeError(f"{where(recipe.source, ('data', 'source'))}: {given}: no such file")
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
         raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
 
@@ -60,6 +76,14 @@ def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
         raise RecipeError(
             f"{option} {data}: no such file or folder; give a folder with train.jsonl and test.jsonl, or one JSONL file"
         )
+
+
+def check_model(name: str, option: str) -> None:
+    """Raise ``RecipeError`` where the model that an option gives is a path that leads nowhere."""
+    try:
+        check_there(name)
+    except ModelError as error:
+        raise RecipeError(f"{option} {error}") from None
 
 
 def check_rewards(recipe: Recipe) -> None:

@@ -22,11 +22,11 @@ from harness.tasks.prompts import with_prompts
 from harness.tasks.question import Message, Question, Questions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.recipe import TaskSection
 
-__all__ = ["Message", "Question", "Questions", "load_questions", "reads_data"]
+__all__ = ["Message", "Question", "Questions", "load_questions", "local_path", "reads_data"]
 
 
 def reads_data(task: TaskSection) -> bool:
@@ -34,11 +34,27 @@ def reads_data(task: TaskSection) -> bool:
     return task.name != "arithmetic"
 
 
+def local_path(task: TaskSection, data: Path | None = None) -> Path | None:
+    """The folder or file that :func:`load_questions` reads; ``None`` where it reads none.
+
+    Raises :class:`~harness.errors.TaskError` where nothing is there.
+    """
+    if data is None and task.name in ("arithmetic", "gsm8k"):
+        return None
+    path = data if data is not None else Path(task.name).expanduser()
+    if not path.exists():
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
+            "or a folder with train.jsonl and test.jsonl"
+        )
+    return path
+
+
 def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
     """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
 
-    ``held_out`` more questions are taken from the training split, behind those that are trained on; they change none
-    of the others.
+    No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the
+    training split, behind those that are trained on; they change none of the others.
 
     Raises:
         TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
@@ -47,8 +63,9 @@ def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int
     if task.name == "arithmetic":
         train, test, examples = _arithmetic(task, held_out)
     else:
-        train_pool, test_pool = _pools(task, data)
-        test = _take(test_pool, task.test_questions, "test", task)
+        train_pool, test_pool, again = _pools(task, data)
+        repeated = f"; {again} more have the text of another and are asked once" if again else ""
+        test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
         asked = {question.text for question in test}
         examples = [question for question in train_pool if question.text not in asked]
         same = len(train_pool) - len(examples)
@@ -57,7 +74,7 @@ def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int
         if held_out:
             known = {question.text for question in train}
             rest = [question for question in examples[task.train_questions :] if question.text not in known]
-            train += _take(rest, held_out, "train", task, key="[evaluate] during_questions")
+            train += _take(_once(rest), held_out, "train", task, key="[evaluate] during_questions")
     return Questions(
         *(
             with_prompts(
@@ -84,9 +101,11 @@ def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[
     return train, make("test", task.test_questions, task.seed), examples
 
 
-def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question]]:
-    """All training and all test questions of a source, each in an order fixed by the task's seed."""
-    path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
+def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question], int]:
+    """All training and all test questions of a source, each in an order fixed by the task's seed, and how many test
+    questions were left out because their text stood before: a second answer to it says nothing of its own, and the
+    gate's intervals are those of questions that do."""
+    path = local_path(task, data)
     read = _gsm8k_row if task.name == "gsm8k" else row_reader(Path(task.name).stem, task.fields)
     if path is None:
         pools = {
@@ -95,17 +114,24 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
         }
     elif path.is_dir():
         pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
-    elif path.is_file():
+    else:
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
         both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
-        test, rest = both[: task.test_questions], both[task.test_questions :]
-        return [replace(each, split="train") for each in rest[::-1]], [replace(each, split="test") for each in test]
-    else:
-        raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
-            "or a folder with train.jsonl and test.jsonl"
-        )
-    return tuple(_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))  # type: ignore[return-value]
+        test = _once(both)[: task.test_questions]
+        asked = {question.id for question in test}
+        rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
+        return rest, [replace(each, split="test") for each in test], len(both) - len(_once(both))
+    train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
+    test = _once(every)
+    return train, test, len(every) - len(test)
+
+
+def _once(questions: Iterable[Question]) -> list[Question]:
+    """The first question of each text."""
+    first: dict[str, Question] = {}
+    for question in questions:
+        first.setdefault(question.text, question)
+    return list(first.values())
 
 
 def _gsm8k_row(row: Row, split: str, index: int) -> Question:

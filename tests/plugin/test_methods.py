@@ -78,6 +78,7 @@ def test_a_plan_says_what_is_learnt_from(mixed):
     given = SFT.replace("samples_per_question = 4", 'source = "given.jsonl"\n[lora]\nr = 4')
     worked = SFT.replace("samples_per_question = 4", 'source = "solutions"')
     mixed.write(**{"suites/recipes/given.toml": given, "suites/recipes/worked.toml": worked})
+    mixed.write(**{"given.jsonl": ""})
     lines = mixed.pytest("--rl-plan").stdout
     for expected in (
         "  samples: 96 answers to 24 training questions, to learn from",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness.policy.tiny
+from tests.small_recipes import small_recipe
 
 TINY = Path(harness.policy.tiny.__file__).parent
 ASKS = "def test_asks(before):\n    pass\n"
@@ -40,10 +41,8 @@ def test_each_is_one_sentence(project):
     rows = with_rows(project.path / "rows.jsonl", 40, 7, {"question": "What is 1 + 2?"})
 
     changes = {
-        "missing-model": ('name = "tiny"', f'name = "{project.path}/no-such-model"'),
         "no-template": ('name = "tiny"', f'name = "{plain}"'),
         "bad-row": ('name = "arithmetic"', f'name = "{rows}"'),
-        "missing-rows": ('name = "arithmetic"', 'name = "nowhere.jsonl"'),
     }
     for name, (old, new) in changes.items():
         project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
@@ -51,10 +50,8 @@ def test_each_is_one_sentence(project):
     result = project.pytest()
     assert result.ret == 1
     said = {
-        "missing-model": ["no-such-model"],
         "no-template": ["chat template"],
         "bad-row": ["rows.jsonl:7: ", "no field 'answer'", "[task] fields"],
-        "missing-rows": ["nowhere.jsonl", "no such file"],
     }
     for name, parts in said.items():
         lines = sentence_of(result, f"ERROR at setup of test_asks[{name}-seed0]")
@@ -72,7 +69,11 @@ NEEDS = {
         "[rewards] mine:reward: ",
         "unknown parameter 'longst'; did you mean 'longest'?",
     ),
-    "what raises": ('[rewards]\n"raises:reward" = 1.0', "[rewards] raises:reward: ", "importing raises raised ZeroDiv"),
+    "what raises": (
+        '[rewards]\n"raises:reward" = 1.0',
+        "[rewards] raises:reward: ",
+        "importing raises raised ZeroDivisionError at raises.py:1: ",
+    ),
     "peft": ("[lora]\nr = 4", "lora: ", "takes the peft package: pip install 'rl-harness[lora]'"),
 }
 WITHOUT_PEFT = """
@@ -107,6 +108,46 @@ def test_what_is_not_trained_needs_no_peft(project):
     project.pytest("test_asks.py").assert_outcomes(passed=1)
 
 
+FILES = {
+    "questions": (
+        ("grpo", 'name = "arithmetic"', 'name = "nowhere.jsonl"'),
+        "[task] name: nowhere.jsonl: no such file or folder",
+    ),
+    "a model": (("grpo", 'name = "tiny"', 'name = "./nowhere"'), "[model] name: ./nowhere: no such file or folder"),
+    "examples": (
+        ("sft", "samples_per_question = 4", 'source = "nowhere.jsonl"'),
+        "[data] source: nowhere.jsonl: no such file",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("options", [(), ("--rl-plan",), ("-n2",)])
+def test_a_file_that_is_not_there_is_told_before_anything_is_made(project, file, options):
+    (method, old, new), words = FILES[file]
+    recipe = small_recipe(method)
+    line = recipe[: recipe.index(old)].count("\n") + 1
+    project.write(
+        **{"suites/recipes/small.toml": recipe.replace(old, new), "test_it": ASKS.replace("before", "trained")}
+    )
+    result = project.pytest(*options)
+    assert result.ret != 0
+    (said,) = [each for each in result.outlines if words in each and not each.startswith("ERROR ")]
+    assert f"small.toml:{line}: " in said
+    assert not list((project.path / "rl-runs").glob("small*"))
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+
+
+def test_a_model_given_by_an_option_is_told_by_the_option(project):
+    project.write(test_it=ASKS)
+    result = project.pytest("--rl-model=./nowhere")
+    (said,) = [each for each in result.outlines if "nowhere" in each]
+    assert said.startswith("--rl-model ./nowhere: no such file or folder (looked for ")
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+
+
 CALLS = """
 import pytest
 
@@ -129,13 +170,14 @@ def test_verdict(rl_run):
 
 
 def test_a_users_own_calls_say_it_in_one_sentence_too(project):
-    recipe = project.small.replace('name = "tiny"', 'name = "./no-such-model"')
+    recipe = project.small.replace('name = "tiny"', 'name = "./no-model"')
+    (project.path / "no-model").mkdir()
     project.write(**{"suites/recipes/small.toml": recipe, "test_calls": CALLS})
     result = project.pytest()
     result.assert_outcomes(failed=2, errors=2)
     for heading in ("ERROR at setup of test_first", "ERROR at setup of test_second", "test_calls"):
         (line,) = sentence_of(result, f"{heading}[small-seed0]")
-        assert line.startswith("./no-such-model: ")
+        assert line.startswith("./no-model: ")
     (line,) = sentence_of(result, "test_verdict[small-seed0]")
     assert "there is no gate named 'improvment'; did you mean 'improvement'?" in line
     for trace in INSIDE:

@@ -91,6 +91,19 @@ def test_a_question_asked_twice_is_not_trained_on_and_tested(tmp_path: Path) -> 
         load_questions(task(path, train=16, test=4))
 
 
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_text_is_asked_once(kind: str, tmp_path: Path) -> None:
+    """A second answer to the same question would count as one more that was gained or lost."""
+    train = write(tmp_path / "data" / "train.jsonl", [*rows(20), *rows(20)])
+    test = write(tmp_path / "data" / "test.jsonl", [*rows(10, start=100), *rows(10, start=100)])
+    loaded = load_questions(task(test.parent if kind == "folder" else train, test=10), held_out=5)
+    assert len(set(texts(loaded.test))) == 10
+    assert len(set(texts(loaded.held_out))) == 5
+    assert not set(texts(loaded.held_out)) & set(texts(loaded.train))
+    with pytest.raises(TaskError, match=r"has \d+ test questions left.*; \d+ more have the text of another"):
+        load_questions(task(test.parent if kind == "folder" else train, test=21))
+
+
 @pytest.mark.parametrize("kind", ["folder", "file", "arithmetic"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_asking_for_more_keeps_the_first_ones(kind: str, split: str, folder: Path) -> None:
