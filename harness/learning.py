@@ -98,18 +98,18 @@ def data_identity(run: Run) -> dict[str, Any]:
     if data is None:
         return {}
     identity: dict[str, Any] = {"source": data.source}
-    if decoding := sampling(recipe, run.seed):
-        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
-        identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
-    elif data.source == "solutions":
-        identity["solutions"] = digest([each.solution for each in run.questions.train])
-    elif (given := given_file(recipe)) is not None:
+    if (given := given_file(recipe)) is not None:
         identity["source"] = "file"  # its content decides, not its name
         try:
             identity["content"] = digest(given.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError):
             read_examples(given, recipe.train.method)  # says what is wrong
             raise
+    elif decoding := sampling(recipe, run.seed):
+        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
+        identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
+    else:
+        identity["solutions"] = digest([each.solution for each in run.questions.train])
     return {"data": identity}
 
 

@@ -188,7 +188,7 @@ class Run:
 
         Raises:
             NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
-            RecipeError: a package is missing that the training takes.
+            RecipeError: a file, a folder or a package is missing that the training takes.
             ModelError: the model cannot be had.
             TrainingError: the job failed; asking again in the same session says so again without another try.
         """

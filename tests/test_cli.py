@@ -155,6 +155,7 @@ MISTAKES = {
     ),
     "no key": (["run", "small.toml", "--set", "2"], "an override is written key=value"),
     "no such model": (["run", "small.toml", "--model", "./nowhere"], "nowhere: no such file or folder"),
+    "no such file of a recipe": (["run", "lost.toml"], "lost.toml:7: [task] name: nowhere.jsonl: no such file"),
     "no such data": (["run", "gsm8k-smollm2-135m", "--data", "nowhere"], "--data nowhere: no such file or folder"),
     "data for no one": (["audit", "small.toml", "--data", "."], "recipe small makes its own questions"),
     "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
@@ -170,6 +171,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch, c
     arguments, sentence = MISTAKES[mistake]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "lost.toml").write_text(SMALL.replace('"arithmetic"', '"nowhere.jsonl"'))
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""

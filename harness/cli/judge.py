@@ -17,7 +17,7 @@ from harness.gate.verdicts import Verdict
 from harness.identity import COMPARED
 from harness.judging import count_gates
 from harness.planning import gate_lines, kept_lines, plan_lines
-from harness.recipe.needs import check_needs, look_beside_recipe_of
+from harness.recipe.needs import look_beside_recipe_of
 from harness.records import correct_counts, iter_records
 from harness.runs import read_json
 from harness.ungraded import with_ungraded
@@ -77,7 +77,6 @@ def _draw(options: argparse.Namespace, verdict: Verdict) -> None:
 def plan(options: argparse.Namespace) -> int:
     """What a recipe would cost and what its gates can see."""
     recipe = chosen_recipe(options)
-    check_needs(recipe, data=options.data)
     print(f"{recipe.name}: {recipe.description}")
     for line in plan_lines(recipe):
         print(f"  {line}")

@@ -16,7 +16,7 @@ from harness.pipeline import Run, Settings
 from harness.policy.device import choose_device
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe
-from harness.recipe.needs import check_data, check_model
+from harness.recipe.needs import check_data, check_needs
 from harness.rewards.faults import stage_sentences
 from harness.watched import doubts, watched_lines
 
@@ -85,18 +85,20 @@ def join(options: argparse.Namespace) -> int:
 
 
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied."""
+    """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied, and what it needs
+    looked for."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
-        check_model(options.model, "--model")
         changes |= {"model.name": options.model, "model.from_recipe": None}
     if options.nproc is not None:
         changes["launch.nproc_per_node"] = options.nproc
     given = [f"--set {assignment}" for assignment in options.set]
+    given += [f"--model {options.model}"] if options.model else []
     given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
     recipe = find_recipe(options.recipe, Path("suites/recipes"))
     recipe = recipe.override(changes, given) if changes else recipe
     check_data(recipe, options.data, "--data")
+    check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
     return recipe if options.limit is None else recipe.limited(options.limit)
 
 

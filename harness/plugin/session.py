@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 TRAINING = frozenset({"trained", "after", "verdicts", "methods", "rl_runs"})  # fixtures for which a policy is trained
+MODEL = TRAINING | {"policy", "before"}  # for which a model is loaded
+QUESTIONS = MODEL | {"questions", "audit"}  # for which questions are read
 
 
 class Session:
@@ -69,26 +71,27 @@ class Session:
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
-        from harness.recipe.needs import check_model
 
-        assignments = get_option(self.config, "set") or []
-        changes = parse_changes(assignments)
+        changes = parse_changes(get_option(self.config, "set") or [])
         if endpoint := get_option(self.config, "endpoint"):
             served = get_option(self.config, "model") or ""
             changes |= {"model.endpoint": endpoint, "model.name": served, "model.from_recipe": None}
         elif model := get_option(self.config, "model"):
             local = located(self.config, "model", model)
-            if not local.exists():
-                check_model(model, "--rl-model")
             changes["model.name"] = str(local) if model != "tiny" and local.exists() else model
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if (processes := get_option(self.config, "nproc")) is not None:
             changes["launch.nproc_per_node"] = processes
-        given = [f"--rl-set {assignment}" for assignment in assignments]
-        given += [] if processes is None else [f"--rl-nproc {processes}"]
-        recipe = recipe.override(changes, given) if changes else recipe
+        recipe = recipe.override(changes, self.given) if changes else recipe
         limit = get_option(self.config, "limit")
         return recipe if limit is None else recipe.limited(limit)
+
+    @property
+    def given(self) -> list[str]:
+        """The options that change recipes, as they are written."""
+        assignments = [f"--rl-set {assignment}" for assignment in get_option(self.config, "set") or []]
+        others = [(name, get_option(self.config, name)) for name in ("endpoint", "model", "nproc")]
+        return assignments + [f"--rl-{name} {value}" for name, value in others if value not in (None, "")]
 
     def parameters(
         self, marker: pytest.Mark | None = None, method: pytest.Mark | None = None
@@ -165,7 +168,14 @@ class Session:
 
         if self.unmet(recipe):
             return
-        check_needs(recipe, data=self.data, trains=bool(TRAINING.intersection(fixtures)))
+        check_needs(
+            recipe,
+            data=self.data,
+            questions=not QUESTIONS.isdisjoint(fixtures),
+            model=not MODEL.isdisjoint(fixtures),
+            trains=not TRAINING.isdisjoint(fixtures),
+            given=self.given,
+        )
         # Data named in the ini file, or beside a suite's own recipes, is for those that read it.
         if reads_data(recipe.task) or (self.named and self.config.getoption("rl_data") is not None):
             check_data(recipe, self.data, "--rl-data")

@@ -73,7 +73,6 @@ def resolve_model(name: str, revision: str = "main") -> ModelSource:
         return ModelSource(name, "embedded", _checked_folder(name, FOLDER))
     if not name.strip():
         raise ModelError("the model's name is empty; write 'tiny', a Hub id, a folder or a .gguf file")
-    check_there(name)
     path = Path(name).expanduser()
     if path.is_file():
         if path.suffix.lower() != ".gguf":
@@ -83,17 +82,12 @@ def resolve_model(name: str, revision: str = "main") -> ModelSource:
         if is_adapter(path):
             return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*base_of(name, path)))
         return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
+    if looks_like_path(name):
+        raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
     folder = _snapshot(name, revision)
     if is_adapter(folder):
         return ModelSource(name, "adapter", folder, folder.name, resolve_model(*base_of(name, folder)))
     return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
-
-
-def check_there(name: str) -> None:
-    """Raise :class:`~harness.errors.ModelError` for a path that leads nowhere; the Hub is not asked."""
-    path = Path(name).expanduser()
-    if _looks_like_path(name) and not path.exists():
-        raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
 
 
 def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str]:
@@ -131,7 +125,7 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
         remembered.write()
 
 
-def _looks_like_path(name: str) -> bool:
+def looks_like_path(name: str) -> bool:
     return (
         name.lower().endswith(".gguf")
         or name.startswith((".", "/", "~"))

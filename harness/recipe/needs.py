@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ModelError, RecipeError, RewardError, TaskError
-from harness.policy.source import check_there
-from harness.recipe.files import given_file, located, located_task
+from harness.errors import RecipeError, RewardError
+from harness.policy.source import looks_like_path
+from harness.recipe import load_recipe
+from harness.recipe.files import given_file, located
+from harness.recipe.lineage import parent_of
 from harness.recipe.messages import where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
-from harness.tasks import local_path, reads_data
+from harness.tasks import reads_data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.recipe import Recipe
 
 
@@ -33,30 +38,48 @@ def look_beside_recipe_of(directory: Path) -> None:
     look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)
 
 
-def check_needs(recipe: Recipe, *, data: Path | None = None, trains: bool = True) -> None:
-    """Look for all that is needed, before anything is made; with ``trains``, for training too. ``data`` stands in for
-    the recipe's questions.
+def check_needs(
+    recipe: Recipe,
+    *,
+    data: Path | None = None,
+    questions: bool = True,
+    model: bool = True,
+    trains: bool = True,
+    given: Sequence[str] = (),
+) -> None:
+    """Look for all that is needed, before anything is made: reward functions, and as asked for the questions (``data``
+    stands in for the recipe's), the model, and what the training takes. ``given`` are the options that changed the
+    recipe.
 
     Raises:
-        RecipeError: as :func:`check_rewards` does, or a file or folder of the recipe's is not there, or a package is
-            missing that the training takes.
+        RecipeError: as :func:`check_rewards` does, or a file, a folder or a package is not there.
     """
     check_rewards(recipe)
     trains = trains and recipe.model.endpoint is None
-    try:
-        if data is None:
-            local_path(located_task(recipe))
-    except TaskError as error:
-        raise RecipeError(f"{where(recipe.source, ('task', 'name'))}: {error}") from None
-    try:
-        if recipe.model.endpoint is None:
-            check_there(located(recipe, recipe.model.name))
-    except ModelError as error:
-        raise RecipeError(f"{where(recipe.source, ('model', 'name'))}: {error}") from None
-    if trains and (given := given_file(recipe)) is not None and not given.is_file():
-        raise RecipeError(f"{where(recipe.source, ('data', 'source'))}: {given}: no such file")
+    if questions and data is None and reads_data(recipe.task) and recipe.task.name != "gsm8k":
+        _check_file(recipe, "task", "name", given)
+    if model and recipe.model.endpoint is None and looks_like_path(recipe.model.name):
+        _check_file(recipe, "model", "name", given)
+    if trains and given_file(recipe) is not None:
+        _check_file(recipe, "data", "source", given)
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
         raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
+    if model and (parent := parent_of(recipe)) is not None:
+        check_needs(parent, data=data)
+
+
+def _check_file(recipe: Recipe, table: str, key: str, given: Sequence[str]) -> None:
+    def value(of: Recipe) -> object:
+        return getattr(getattr(of, table), key, None)
+
+    name = str(value(recipe))
+    with contextlib.suppress(OSError, RuntimeError):  # not ours to read; ~nobody
+        if Path(located(recipe, name)).expanduser().exists():
+            return
+    words = f"{name}: no such file or folder; it is looked for beside the recipe, then in the working directory"
+    if recipe.source is None or value(load_recipe(recipe.source)) == name:
+        raise RecipeError(f"{where(recipe.source, (table, key))}: {words}")
+    raise RecipeError(f"[{table}] {key}: {words}" + (f" (under {' '.join(given)})" if given else ""))
 
 
 def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
@@ -76,14 +99,6 @@ def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
         raise RecipeError(
             f"{option} {data}: no such file or folder; give a folder with train.jsonl and test.jsonl, or one JSONL file"
         )
-
-
-def check_model(name: str, option: str) -> None:
-    """Raise ``RecipeError`` where the model that an option gives is a path that leads nowhere."""
-    try:
-        check_there(name)
-    except ModelError as error:
-        raise RecipeError(f"{option} {error}") from None
 
 
 def check_rewards(recipe: Recipe) -> None:

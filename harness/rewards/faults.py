@@ -2,8 +2,9 @@
 
     {"functions": {"my.rewards:judge": {
         "completions": 640, "unscored": 13, "sentence": "...",
-        "retried": 2, "retried_for": "raised ValueError: no reply",
-        "reasons": [{"reason": "raised ValueError: no reply", "completions": 13, "question_id": "gsm8k/train/17"}]}}}
+        "retried": 2, "retried_for": "raised ValueError at judge.py:12: no reply",
+        "reasons": [{"reason": "raised ValueError at judge.py:12: no reply",
+                     "completions": 13, "question_id": "gsm8k/train/17"}]}}}
 
 ``retried`` counts batches that had to be asked again one completion at a time. A value of ``None`` that a function gave
 itself is no fault: it says that the reward does not apply.
@@ -69,7 +70,7 @@ class Faults:
         return self._unscored(name) / max(1, self.asked.get(name, 0))
 
     def sentence(self, name: str) -> str:
-        """``reward "x" gave no value for 3 of 640 completions: raised ValueError: no (3)``."""
+        """``reward "x" gave no value for 3 of 640 completions: raised ValueError at judge.py:12: no (3)``."""
         ordered = sorted(self.reasons.get(name, {}).items(), key=lambda item: -item[1][0])
         reasons = ", ".join(f"{reason} ({count})" for reason, (count, _) in ordered)
         counts = f"{self._unscored(name)} of {self.asked.get(name, 0)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sysconfig
 import traceback
 from pathlib import Path
 
-_OURS = Path(__file__).resolve().parents[1]
-_INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_OURS = Path(__file__).parents[1]
+_PYTHONS = Path(traceback.__file__).parent
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def raised(error: BaseException) -> str:
@@ -16,9 +16,16 @@ def raised(error: BaseException) -> str:
     words are the same on every machine. A syntax error names its line itself."""
     place = ""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        name = frame.f_code.co_filename
-        file = Path(name).resolve()
-        if not name.startswith("<") and not any(file.is_relative_to(each) for each in (_OURS, *_INSTALLED)):
-            place = f" at {file.name}:{line}"
+        file = Path(frame.f_code.co_filename)
+        if _is_theirs(file):
+            name = "/".join(file.parts[-2:]) if file.name == "__init__.py" else file.name
+            place = f" at {name}:{line}"
             break
     return f"raised {type(error).__name__}{place}: {error}"
+
+
+def _is_theirs(file: Path) -> bool:
+    """By the name alone: it may be gone, or have been reached by a link."""
+    if file.name.startswith("<") or _INSTALLED.intersection(file.parts):
+        return False
+    return not (file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS))

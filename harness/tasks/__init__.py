@@ -26,28 +26,12 @@ if TYPE_CHECKING:
 
     from harness.recipe import TaskSection
 
-__all__ = ["Message", "Question", "Questions", "load_questions", "local_path", "reads_data"]
+__all__ = ["Message", "Question", "Questions", "load_questions", "reads_data"]
 
 
 def reads_data(task: TaskSection) -> bool:
     """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
     return task.name != "arithmetic"
-
-
-def local_path(task: TaskSection, data: Path | None = None) -> Path | None:
-    """The folder or file that :func:`load_questions` reads; ``None`` where it reads none.
-
-    Raises :class:`~harness.errors.TaskError` where nothing is there.
-    """
-    if data is None and task.name in ("arithmetic", "gsm8k"):
-        return None
-    path = data if data is not None else Path(task.name).expanduser()
-    if not path.exists():
-        raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
-            "or a folder with train.jsonl and test.jsonl"
-        )
-    return path
 
 
 def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
@@ -74,7 +58,11 @@ def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int
         if held_out:
             known = {question.text for question in train}
             rest = [question for question in examples[task.train_questions :] if question.text not in known]
-            train += _take(_once(rest), held_out, "train", task, key="[evaluate] during_questions")
+            different = _once(rest)
+            same = len(rest) - len(different)
+            left_out = f"; {same} more have the text of another and are asked once" if same else ""
+            key = "[evaluate] during_questions"
+            train += _take(different, held_out, "train", task, key=key, left_out=left_out)
     return Questions(
         *(
             with_prompts(
@@ -105,7 +93,7 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     """All training and all test questions of a source, each in an order fixed by the task's seed, and how many test
     questions were left out because their text stood before: a second answer to it says nothing of its own, and the
     gate's intervals are those of questions that do."""
-    path = local_path(task, data)
+    path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
     read = _gsm8k_row if task.name == "gsm8k" else row_reader(Path(task.name).stem, task.fields)
     if path is None:
         pools = {
@@ -114,13 +102,19 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
         }
     elif path.is_dir():
         pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
-    else:
+    elif path.is_file():
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
         both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
-        test = _once(both)[: task.test_questions]
+        different = _once(both)
+        test = different[: task.test_questions]
         asked = {question.id for question in test}
         rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
-        return rest, [replace(each, split="test") for each in test], len(both) - len(_once(both))
+        return rest, [replace(each, split="test") for each in test], len(both) - len(different)
+    else:
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
+            "or a folder with train.jsonl and test.jsonl"
+        )
     train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
     test = _once(every)
     return train, test, len(every) - len(test)

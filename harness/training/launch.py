@@ -25,7 +25,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
 
     Raises:
         NoSignal: the signal check found next to nothing to learn from.
-        RecipeError: a package is missing that the training takes.
+        RecipeError: a file, a folder or a package is missing that the training takes.
         TrainingError: there is nothing to learn from, or the job failed.
     """
     from harness.training.job import run_job

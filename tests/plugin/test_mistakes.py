@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import harness.policy.tiny
-from tests.small_recipes import small_recipe
 
 TINY = Path(harness.policy.tiny.__file__).parent
 ASKS = "def test_asks(before):\n    pass\n"
@@ -61,93 +60,6 @@ def test_each_is_one_sentence(project):
         assert trace not in result.stdout.str()
 
 
-NEEDS = {
-    "a module": ('[rewards]\n"no_such_module:reward" = 1.0', "[rewards] no_such_module:reward: ", "there is no module"),
-    "a function": ('[rewards]\n"mine:rewrad" = 1.0', "[rewards] mine:rewrad: ", 'did you mean "mine:reward"?'),
-    "a parameter": (
-        '[rewards]\n"mine:reward" = { weight = 1.0, longst = 3 }',
-        "[rewards] mine:reward: ",
-        "unknown parameter 'longst'; did you mean 'longest'?",
-    ),
-    "what raises": (
-        '[rewards]\n"raises:reward" = 1.0',
-        "[rewards] raises:reward: ",
-        "importing raises raised ZeroDivisionError at raises.py:1: ",
-    ),
-    "peft": ("[lora]\nr = 4", "lora: ", "takes the peft package: pip install 'rl-harness[lora]'"),
-}
-WITHOUT_PEFT = """
-import importlib.util
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "peft" else found(name, *rest)
-"""
-
-
-@pytest.mark.parametrize("need", NEEDS)
-def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need):
-    added, place, words = NEEDS[need]
-    recipe = f"{project.small}\n{added}\n"
-    line = recipe[: recipe.index(added)].count("\n") + (1 if need == "peft" else 2)
-    mine = "def reward(prompts, completions, *, longest=1, ground_truth=None):\n    return [0.0] * len(completions)\n"
-    project.write(**{"suites/recipes/small.toml": recipe, "suites/recipes/mine.py": mine, "raises": "1 / 0\n"})
-    trains = ASKS.replace("before", "trained")
-    project.write(test_asks=trains, test_again=trains, conftest=WITHOUT_PEFT)
-    result = project.pytest("--rl-plan" if need == "peft" else "-q")
-    assert result.ret != 0
-    text = result.stdout.str() + result.stderr.str()
-    (said,) = [each for each in text.splitlines() if words in each and "small.toml:" in each]
-    assert f"small.toml:{line}: {place}" in said, said
-    assert not list((project.path / "rl-runs").glob("small*"))
-    for trace in INSIDE:
-        assert trace not in text
-
-
-def test_what_is_not_trained_needs_no_peft(project):
-    project.write(**{"suites/recipes/small.toml": f"{project.small}\n[lora]\nr = 4\n", "test_asks": ASKS})
-    project.write(conftest=WITHOUT_PEFT)
-    project.pytest("test_asks.py").assert_outcomes(passed=1)
-
-
-FILES = {
-    "questions": (
-        ("grpo", 'name = "arithmetic"', 'name = "nowhere.jsonl"'),
-        "[task] name: nowhere.jsonl: no such file or folder",
-    ),
-    "a model": (("grpo", 'name = "tiny"', 'name = "./nowhere"'), "[model] name: ./nowhere: no such file or folder"),
-    "examples": (
-        ("sft", "samples_per_question = 4", 'source = "nowhere.jsonl"'),
-        "[data] source: nowhere.jsonl: no such file",
-    ),
-}
-
-
-@pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("options", [(), ("--rl-plan",), ("-n2",)])
-def test_a_file_that_is_not_there_is_told_before_anything_is_made(project, file, options):
-    (method, old, new), words = FILES[file]
-    recipe = small_recipe(method)
-    line = recipe[: recipe.index(old)].count("\n") + 1
-    project.write(
-        **{"suites/recipes/small.toml": recipe.replace(old, new), "test_it": ASKS.replace("before", "trained")}
-    )
-    result = project.pytest(*options)
-    assert result.ret != 0
-    (said,) = [each for each in result.outlines if words in each and not each.startswith("ERROR ")]
-    assert f"small.toml:{line}: " in said
-    assert not list((project.path / "rl-runs").glob("small*"))
-    for trace in INSIDE:
-        assert trace not in result.stdout.str()
-
-
-def test_a_model_given_by_an_option_is_told_by_the_option(project):
-    project.write(test_it=ASKS)
-    result = project.pytest("--rl-model=./nowhere")
-    (said,) = [each for each in result.outlines if "nowhere" in each]
-    assert said.startswith("--rl-model ./nowhere: no such file or folder (looked for ")
-    for trace in INSIDE:
-        assert trace not in result.stdout.str()
-
-
 CALLS = """
 import pytest
 
@@ -170,14 +82,13 @@ def test_verdict(rl_run):
 
 
 def test_a_users_own_calls_say_it_in_one_sentence_too(project):
-    recipe = project.small.replace('name = "tiny"', 'name = "./no-model"')
-    (project.path / "no-model").mkdir()
+    recipe = project.small.replace('name = "tiny"', 'name = "./no-such-model"')
     project.write(**{"suites/recipes/small.toml": recipe, "test_calls": CALLS})
     result = project.pytest()
     result.assert_outcomes(failed=2, errors=2)
     for heading in ("ERROR at setup of test_first", "ERROR at setup of test_second", "test_calls"):
         (line,) = sentence_of(result, f"{heading}[small-seed0]")
-        assert line.startswith("./no-model: ")
+        assert line.startswith("./no-such-model: ")
     (line,) = sentence_of(result, "test_verdict[small-seed0]")
     assert "there is no gate named 'improvment'; did you mean 'improvement'?" in line
     for trace in INSIDE:

@@ -204,3 +204,29 @@ def test_counts_go_on_from_what_was_kept() -> None:
     assert len(again.reasons["f"]) == 11
     assert again.share("f") == 53 / 20
     assert max(map(len, again.reasons["f"])) <= 200
+
+
+def test_the_line_is_the_users_not_that_of_an_installed_package(user: ModuleType) -> None:
+    namespace: dict[str, Any] = {}
+    exec(
+        compile("def ask():\n    raise ConnectionError('refused')\n", "/venv/site-packages/client.py", "exec"),
+        namespace,
+    )
+
+    def reward(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:
+        return [namespace["ask"]() for _ in completions]
+
+    calls = calls_of(user, reward)
+    values_of(calls, ["a"])
+    (sentence,) = calls.faults.sentences()
+    line = reward.__code__.co_firstlineno + 1
+    assert f"raised ConnectionError at test_reward_calls.py:{line}: refused" in sentence
+
+
+def test_a_package_names_its_folder(user: ModuleType) -> None:
+    namespace: dict[str, Any] = {}
+    source = "def reward(prompts, completions, **columns):\n    return 1 / 0\n"
+    exec(compile(source, "/gone/judges/__init__.py", "exec"), namespace)
+    calls = calls_of(user, namespace["reward"])
+    values_of(calls, ["a"])
+    assert "raised ZeroDivisionError at judges/__init__.py:2: " in calls.faults.sentences()[0]

@@ -96,10 +96,14 @@ def test_a_text_is_asked_once(kind: str, tmp_path: Path) -> None:
     """A second answer to the same question would count as one more that was gained or lost."""
     train = write(tmp_path / "data" / "train.jsonl", [*rows(20), *rows(20)])
     test = write(tmp_path / "data" / "test.jsonl", [*rows(10, start=100), *rows(10, start=100)])
-    loaded = load_questions(task(test.parent if kind == "folder" else train, test=10), held_out=5)
+    source = task(test.parent if kind == "folder" else train, test=10)
+    left = 20 - len(set(texts(load_questions(source).train))) - (10 if kind == "file" else 0)
+    loaded = load_questions(source, held_out=left)
     assert len(set(texts(loaded.test))) == 10
-    assert len(set(texts(loaded.held_out))) == 5
+    assert len(set(texts(loaded.held_out))) == left
     assert not set(texts(loaded.held_out)) & set(texts(loaded.train))
+    with pytest.raises(TaskError, match=r"lower \[evaluate\] during_questions .*; \d+ more have the text of another"):
+        load_questions(source, held_out=left + 1)
     with pytest.raises(TaskError, match=r"has \d+ test questions left.*; \d+ more have the text of another"):
         load_questions(task(test.parent if kind == "folder" else train, test=21))
 
