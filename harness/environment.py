@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ PACKAGES = ("rl-harness", "torch", "transformers", "trl", "accelerate", "dataset
 
 def versions(*packages: str) -> dict[str, str | None]:
     """Installed versions by package name, read without importing them."""
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return {package: _version(package) for package in packages}
+
+
+@cache  # every identity and every record of a run asks; looking takes some milliseconds
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def describe(device: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,7 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
         FileNotFoundError: there is none.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        checksum, questions = tables.pop("checksum"), tables.pop("questions")
-        baseline = Baseline(
-            **tables,
-            correct={question: row["correct"] for question, row in questions.items() if "correct" in row},
-            content={question: row["content"] for question, row in questions.items()},
-        )
-        header, rows = _tables(baseline)
+        baseline, unchanged = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -107,7 +101,7 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
             f"{path}: torn or not a baseline ({type(error).__name__}: {error}); "
             "restore it from version control or record it again with --rl-update-baselines all"
         ) from None
-    if checksum != _checksum(header, rows):
+    if not unchanged:
         raise BaselineError(
             f"{path}: was edited by hand (its checksum does not match); "
             "restore it from version control or record it again with --rl-update-baselines all"
@@ -117,6 +111,19 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
     if not baseline.correct:
         raise BaselineError(f"{path}: holds no questions; record it again with --rl-update-baselines all")
     return baseline
+
+
+@lru_cache(maxsize=32)  # a session plans by it, looks while it asks, and judges
+def _parsed(text: str) -> tuple[Baseline, bool]:
+    """The baseline, and whether its checksum matches."""
+    tables = tomllib.loads(text)
+    checksum, questions = tables.pop("checksum"), tables.pop("questions")
+    baseline = Baseline(
+        **tables,
+        correct={question: row["correct"] for question, row in questions.items() if "correct" in row},
+        content={question: row["content"] for question, row in questions.items()},
+    )
+    return baseline, checksum == _checksum(*_tables(baseline))
 
 
 def own_path(folder: Path, recipe: str, seed: int) -> Path:
