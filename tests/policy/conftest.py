@@ -140,3 +140,13 @@ def questions() -> tuple[Question, ...]:
         Question(f"t/{n}", text, "7", "test", prompt=({"role": "user", "content": text},))
         for n, text in enumerate(texts)
     )
+
+
+@pytest.fixture(params=["rows", "padded"])
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of the engine: its own loop, and ``model.generate`` for the models that the loop does not know."""
+    from harness.policy.engines import local
+
+    if request.param == "padded":
+        monkeypatch.setattr(local, "can_decode", lambda model, longest: False)
+    return str(request.param)

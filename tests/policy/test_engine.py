@@ -1,40 +1,18 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from answering import GREEDY, SAMPLED, answers, with_
 from transformers import GenerationConfig
 
 from harness.errors import ModelError, TaskError
-from harness.policy import generate, load_policy
-from harness.policy.engines import decode, local, memory, padded, sampling
-from harness.policy.engines.layout import laid_out, lay_out
+from harness.policy import generate
+from harness.policy.engines import decode, local
 from harness.policy.engines.requests import Request
 from harness.policy.engines.sampling import Streams, warpers
-from harness.recipe import EvaluateSection
 from harness.tasks.question import Question
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-GREEDY = EvaluateSection(max_new_tokens=8, batch_size=4)
-SAMPLED = EvaluateSection(max_new_tokens=8, temperature=1.0, samples_per_question=3, batch_size=4)
-
-
-def answers(policy: Any, questions: Any, decoding: EvaluateSection, **options: Any) -> dict[tuple[str, int], Any]:
-    return {(a.question_id, a.sample): a for batch in generate(policy, questions, decoding, **options) for a in batch}
-
-
-def with_(decoding: EvaluateSection, **changes: Any) -> EvaluateSection:
-    return decoding.model_copy(update=changes)
-
-
-@pytest.fixture(params=["rows", "padded"])
-def loop(request, monkeypatch):
-    """Both ways of the engine: its own loop, and ``model.generate`` for the models that the loop does not know."""
-    if request.param == "padded":
-        monkeypatch.setattr(local, "can_decode", lambda model, longest: False)
-    return request.param
 
 
 @pytest.mark.usefixtures("loop")
@@ -44,54 +22,6 @@ def test_an_answer_is_the_same_in_every_batch(policy, questions, decoding, batch
     alone = answers(policy, questions, with_(decoding, batch_size=1))
     assert answers(policy, questions, with_(decoding, batch_size=batch_size)) == alone
     assert len({a.completion for a in alone.values()}) > 3, "the fixture's model should not always say the same"
-
-
-@pytest.mark.parametrize("tied", [False, True])
-def test_weights_that_are_laid_out_answer_and_save_the_same(make_policy, questions, tmp_path, tied):
-    policy = make_policy(tie_word_embeddings=tied)
-    assert (policy.model.get_output_embeddings().weight is policy.model.get_input_embeddings().weight) is tied
-    before = {name: weight.clone() for name, weight in policy.model.state_dict().items()}
-    expected = answers(policy, questions, GREEDY)
-    parameters = dict(policy.model.named_parameters())
-    lay_out(policy.model)
-    assert answers(policy, questions, GREEDY) == expected
-    after = dict(policy.model.named_parameters())
-    assert all(after[name] is parameter for name, parameter in parameters.items())
-    assert len(after) == len(parameters)
-    linear = [each for each in policy.model.modules() if isinstance(each, torch.nn.Linear)]
-    assert sum(not each.weight.is_contiguous() for each in linear) == len(linear) - tied > 0
-    policy.save(tmp_path / "saved")
-    again = load_policy(str(tmp_path / "saved"), device="cpu")
-    assert answers(again, questions, GREEDY) == expected
-    for name, weight in again.model.state_dict().items():
-        assert weight.is_contiguous()
-        assert torch.equal(weight, before[name]), name
-
-
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("layers_share", [False, True])
-def test_weights_that_are_laid_out_for_a_while_are_the_same_parameters_again(model_folder, tied, layers_share):
-    """Whatever happens in the meantime: an optimizer holds these parameters, and trains them as they lay before."""
-    model = load_policy(str(model_folder), device="cpu").model
-    if tied:
-        model.get_output_embeddings().weight = model.get_input_embeddings().weight
-    if layers_share:
-        model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
-    before = [(name, parameter, parameter.data_ptr()) for name, parameter in model.named_parameters()]
-
-    def looked_at() -> None:
-        with laid_out(model):
-            linear = [each for each in model.modules() if isinstance(each, torch.nn.Linear)]
-            assert not any(each.weight.is_contiguous() for each in linear)
-            assert model.get_input_embeddings().weight.is_contiguous()
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        looked_at()
-    after = dict(model.named_parameters())
-    assert len(after) == len(before)
-    assert all(after[name] is parameter and parameter.data_ptr() == place for name, parameter, place in before)
-    assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in after.values())
 
 
 def test_greedy_answers_are_drafted_and_draws_are_not(policy, questions, monkeypatch):
@@ -203,134 +133,6 @@ def test_all_listed_ends_end_an_answer(make_policy, questions, monkeypatch):
     scripted(monkeypatch, [[seven, eight, seven, seven]])
     [[answer]] = generate(policy, questions[:1], GREEDY)
     assert (answer.completion, answer.finish_reason, answer.completion_tokens) == ("7", "stop", 2)
-
-
-ERRORS = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-    RuntimeError("MPS backend out of memory"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
-    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
-    MemoryError(),
-]
-
-
-def fails(monkeypatch, error, *, above):
-    """Both loops raise ``error`` in steps or batches of more than ``above`` rows; returns the sizes that were tried."""
-    sizes: list[int] = []
-    step, whole = decode._Decoding._step, padded._generate
-
-    def tried(size):
-        sizes.append(size)
-        if size > above:
-            raise error
-
-    def failing_step(self):
-        tried(len(self.active))
-        return step(self)
-
-    def failing_batch(model, batch, *settings):
-        tried(len(batch))
-        return whole(model, batch, *settings)
-
-    monkeypatch.setattr(decode._Decoding, "_step", failing_step)
-    monkeypatch.setattr(padded, "_generate", failing_batch)
-    return sizes
-
-
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("decoding", [GREEDY, SAMPLED])
-def test_a_batch_that_does_not_fit_is_halved(policy, questions, monkeypatch, loop, error, decoding):
-    expected = answers(policy, questions, decoding)
-    sizes = fails(monkeypatch, error, above=2)
-    assert answers(policy, questions, with_(decoding, batch_size=64)) == expected
-    assert max(sizes) == len(expected)
-    assert all(size <= 2 for size in sizes[sizes.index(min(sizes)) :]), "it never grows again"
-
-
-def test_running_out_of_memory_half_way_loses_nothing(policy, questions, monkeypatch):
-    """The step fails late: sequences go on from the tokens that they have, with the stream where it was."""
-    expected = answers(policy, questions, SAMPLED)
-    step, steps = decode._Decoding._step, []
-
-    def failing(self):
-        steps.append(len(self.active))
-        if len(steps) == 6:
-            raise torch.OutOfMemoryError("out of memory")
-        return step(self)
-
-    monkeypatch.setattr(decode._Decoding, "_step", failing)
-    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
-    assert max(steps[6:]) <= steps[5] // 2
-
-
-def test_running_out_of_memory_while_prompts_are_computed_halves_the_batch(policy, questions, monkeypatch):
-    expected = answers(policy, questions, SAMPLED)
-    load, sizes = decode._Decoding._load, []
-
-    def failing(self, batch):
-        sizes.append(len(batch))
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("out of memory")
-        load(self, batch)
-
-    monkeypatch.setattr(decode._Decoding, "_load", failing)
-    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
-    assert max(sizes) > 4
-
-
-@pytest.mark.parametrize("rows", [None, 1, 3, 5])
-def test_no_more_rows_than_memory_holds_at_their_longest(policy, questions, monkeypatch, rows):
-    """Where memory for so many whole rows is left; on a device where nobody knows (Apple's GPUs) all are tried."""
-    expected = answers(policy, questions, GREEDY)
-    load, sizes, loops = decode._Decoding._load, [], []
-
-    def noting(self, batch):
-        loops.append(self)
-        sizes.append(len(self.active) + len(batch))
-        load(self, batch)
-
-    def free(device):
-        held = loops[-1].rows
-        return None if rows is None else int(rows * held.bytes_per_token * loops[-1].longest) - held.bytes_held
-
-    monkeypatch.setattr(decode._Decoding, "_load", noting)
-    monkeypatch.setattr(decode, "free_memory", free)
-    monkeypatch.setattr(decode, "_ELSEWHERE", 1)  # one prompt at a time
-    assert answers(policy, questions, with_(GREEDY, batch_size=64)) == expected
-    assert max(sizes) == (len(questions) if rows is None else rows)
-
-
-def test_memory_that_nobody_knows():
-    assert memory.free_memory(torch.device("mps")) is None
-    assert memory.free_memory(torch.device("cpu")) > 0
-
-
-@pytest.mark.usefixtures("loop")
-def test_running_out_of_memory_in_a_draw_loses_no_number(policy, questions, monkeypatch):
-    expected = answers(policy, questions, SAMPLED)
-    cumulated, calls = sampling._cumulated, []
-
-    def failing(scores):
-        calls.append(1)
-        if len(calls) == 6:
-            raise torch.OutOfMemoryError("out of memory")
-        return cumulated(scores)
-
-    monkeypatch.setattr(sampling, "_cumulated", failing)
-    assert answers(policy, questions, with_(SAMPLED, batch_size=64)) == expected
-    assert len(calls) > 6
-
-
-def test_one_answer_that_does_not_fit(policy, questions, monkeypatch, loop):
-    fails(monkeypatch, torch.OutOfMemoryError("out of memory"), above=0)
-    with pytest.raises(ModelError, match=r"not enough memory on cpu for one answer to question 't/6' \(\d+ prompt"):
-        list(generate(policy, questions, GREEDY))
-
-
-def test_other_errors_are_not_taken_for_memory(policy, questions, monkeypatch, loop):
-    fails(monkeypatch, RuntimeError("shape mismatch"), above=0)
-    with pytest.raises(RuntimeError, match="shape mismatch"):
-        list(generate(policy, questions, GREEDY))
 
 
 def test_a_prompt_that_is_too_long_is_named(policy, questions):
