@@ -32,9 +32,12 @@ def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any
         HarnessError: a mistake in the recipe, the data or the model, or a training job that failed.
     """
     from harness.pipeline import Run, Settings
+    from harness.recipe.needs import check_needs
 
     settings.setdefault("baselines_dir", Path("suites/baselines"))
-    finished = Run(load_recipe(recipe), seed, Settings(**settings))
+    asked = load_recipe(recipe)
+    finished = Run(asked, seed, Settings(**settings))
+    check_needs(asked, data=finished.settings.data)
     finished.verdicts()
     return finished
 

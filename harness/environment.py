@@ -24,7 +24,7 @@ def versions(*packages: str) -> dict[str, str | None]:
     return {package: _version(package) for package in packages}
 
 
-@cache  # every identity and every record of a run asks; looking takes some milliseconds
+@cache  # every identity asks; looking takes some milliseconds
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

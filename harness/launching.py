@@ -161,8 +161,10 @@ def _settings(recipe: Recipe, key: str) -> Mapping[str, Any]:
 
 
 def _found(recipe: Recipe, name: str) -> Path | None:
-    folders = [*([recipe.source.parent] if recipe.source else []), Path.cwd()]
-    return next((path.resolve() for folder in folders if (path := folder / Path(name).expanduser()).is_file()), None)
+    from harness.recipe.files import located  # its package checks recipes, and these checks with it
+
+    path = Path(located(recipe, name)).expanduser()
+    return path.resolve() if path.is_file() else None
 
 
 def _content(recipe: Recipe, name: str) -> Any:

@@ -126,6 +126,7 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
 
 
 def looks_like_path(name: str) -> bool:
+    """Whether a name cannot be meant as a Hub id, whatever is on disk."""
     return (
         name.lower().endswith(".gguf")
         or name.startswith((".", "/", "~"))

@@ -32,7 +32,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     from harness.training.spec import Job
 
     recipe = run.recipe
-    check_needs(recipe, data=run.settings.data)  # whoever comes without pytest has not been told
+    check_needs(recipe, data=run.settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
     require_processes(recipe, run.device, in_process=run.settings.in_process)
     learning = learning_of(run)
     if recipe.data is not None:

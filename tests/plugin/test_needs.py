@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import harness
+from harness.errors import RecipeError
 from tests.small_recipes import small_recipe
 
 ASKS = "def test_asks(before):\n    pass\n"
@@ -125,3 +127,11 @@ def test_a_server_may_call_its_model_by_a_path(project):
     recipe = project.small.replace('name = "tiny"', 'endpoint = "http://127.0.0.1:9/v1"')
     project.write(**{"suites/recipes/small.toml": recipe, "test_it": ASKS})
     assert project.pytest("--collect-only", "-q", "--rl-model=/models/nowhere.gguf").ret == 0
+
+
+def test_a_call_from_python_is_told_before_the_base_model_is_asked(tmp_path):
+    given = small_recipe("sft").replace("samples_per_question = 4", 'source = "nowhere.jsonl"')
+    (tmp_path / "small.toml").write_text(given)
+    with pytest.raises(RecipeError, match=r"small\.toml:\d+: \[data\] source: nowhere\.jsonl: no such file"):
+        harness.run(tmp_path / "small.toml", runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
