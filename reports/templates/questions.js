@@ -49,12 +49,13 @@ class Questions {
     if (writeState(state) !== writeState(this.state)) this.show(state, true);
   }
 
-  // A new state, in the address too; `quietly` replaces the entry of the history, as while somebody types.
+  // A new state, in the address too; `quietly` replaces the entry of the history, as while somebody types. What comes
+  // back ends when the state is shown, also where it was asked for before.
   go(state, quietly = false) {
     clearTimeout(this.typing);
-    if (writeState(state) === writeState(this.state)) return undefined;
+    if (writeState(state) === writeState(this.state)) return this.showing;
     history[quietly ? "replaceState" : "pushState"](null, "", addressWith(QUERY, state));
-    return this.show(state, false);
+    return (this.showing = this.show(state, false));
   }
 
   async show(state, arrived) {

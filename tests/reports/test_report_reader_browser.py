@@ -98,6 +98,22 @@ def test_back_to_an_address_without_state_restores_the_list(chromium: Any, page:
     assert app.settled().page.locator("tr.detail").count() == 0
 
 
+def test_enter_waits_for_a_search_that_is_under_way(chromium: Any, page: Path) -> None:
+    app = App(chromium, page)
+    app.page.evaluate("""() => {
+        const box = document.querySelector("#questions-app"), field = box.querySelector("[name=q]");
+        new MutationObserver((_, observer) => {
+            if (box.getAttribute("aria-busy") !== "true") return;
+            observer.disconnect();
+            field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+        }).observe(box, { attributes: true });
+    }""")
+    app.page.keyboard.press("/")
+    app.page.keyboard.type("boxes")
+    app.settled()
+    assert app.focused == str(app.numbers[0])
+
+
 def test_keys_of_the_search_and_the_help(chromium: Any, page: Path) -> None:
     app = App(chromium, page)
     press = app.page.keyboard.press
