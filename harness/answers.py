@@ -67,7 +67,7 @@ class Answers:
         self._kept = KeptAnswers(others, keys, self._questions, decoding.seed, self.taken)
         self._searched = False
         self.generated = self.generated_tokens = 0
-        self.cost: dict[str, Any] = {}  # seconds, device, model and peak memory, if anything was generated
+        self.cost: dict[str, Any] = {}  # seconds, device, model, peak memory, and why it was slow, if anything was generated
 
     def __enter__(self) -> Answers:
         return self
@@ -190,6 +190,7 @@ class Answers:
             "device": engine.device,
             "model": engine.model,
             "peak_memory_bytes": getattr(engine, "peak_memory_bytes", None) or peak_memory(engine.device),
+            "slow": getattr(engine, "slow", None),
         }
 
 

@@ -61,7 +61,8 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
-        """``summary.json``: the fields of :class:`~harness.records.Summary`, the keys, seconds and peak memory."""
+        """``summary.json``: the fields of :class:`~harness.records.Summary`, the keys, seconds, peak memory, and ``slow``:
+        why ``model.generate`` had to answer, where it had to."""
         return read_json(self.directory / "summary.json") or {}
 
     @property
@@ -143,7 +144,7 @@ def evaluate(
     if summary.counts["unscored"] == sum(summary.counts.values()):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
     known = read_json(stage / "summary.json") or {}
-    measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes")}
+    measured = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes", "slow")}
     if cost := answers.cost:
         measured |= {**cost, "seconds": cost["seconds"] + (measured["seconds"] or 0.0)}
     write_json(

@@ -13,10 +13,16 @@ from harness.runs import read_json, read_lines
 
 
 def doubts(directory: Path) -> list[str]:
-    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch."""
-    found = []
+    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch; and,
+    once, that they came the slow way."""
+    found: list[str] = []
+    slow: set[str] = set()
     for stage in ("before", "samples", "after"):
-        unanswered = (read_json(directory / stage / "summary.json") or {}).get("unanswered")
+        summary = read_json(directory / stage / "summary.json") or {}
+        if (why := summary.get("slow")) and why not in slow:
+            slow.add(why)
+            found.append(f"{stage}: answered by model.generate, which is slower: {why}")
+        unanswered = summary.get("unanswered")
         if unanswered:
             found.append(f"{stage}: {unanswered['sentence']}")
         canary = read_json(directory / stage / "canary.json") or {}

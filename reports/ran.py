@@ -129,8 +129,16 @@ def _asked(name: str, side: Evaluation) -> Stage:
         seconds=seconds,
         rate=_rate(side.completion_tokens - taken, seconds) if not source else None,
         memory=number(summary.get("peak_memory_bytes")),
-        note=_taken(kept, side.answers) or (f"answers kept from {string(source)}" if source else ""),
+        note="; ".join(filter(None, (_taken(kept, side.answers) or _source(source), _slow(summary.get("slow"))))),
     )
+
+
+def _source(source: Any) -> str:
+    return f"answers kept from {string(source)}" if source else ""
+
+
+def _slow(why: Any) -> str:
+    return f"answered by model.generate, which is slower: {string(why)}" if why else ""
 
 
 def _taken(kept: Any, answers: int) -> str:

@@ -169,7 +169,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _snapshot(name: str, revision: str) -> Path:
     """The folder of a Hub model's snapshot, named by its commit."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -180,11 +180,13 @@ def _snapshot(name: str, revision: str) -> Path:
     )
 
     try:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=list(HUB_FILES), ignore_patterns=list(HUB_SKIPPED)
-            )
-        )
+        try:
+            return _downloaded(name, revision, local_files_only=constants.HF_HUB_OFFLINE)
+        except Exception as error:
+            # Before huggingface-hub 2 the files of a commit are listed by the Hub although they are all here.
+            if not type(error).__module__.startswith("httpx"):
+                raise
+            return _downloaded(name, revision, local_files_only=True)
     except HFValidationError:
         raise ModelError(f"{name!r}: no such folder, and not a Hub id; one looks like 'organisation/model'") from None
     except GatedRepoError:
@@ -204,6 +206,13 @@ def _snapshot(name: str, revision: str) -> Path:
         ) from None
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"{name}: cannot be fetched from the Hub: {_first_line(error)}") from None
+
+
+def _downloaded(name: str, revision: str, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = {"allow_patterns": list(HUB_FILES), "ignore_patterns": list(HUB_SKIPPED)}
+    return Path(snapshot_download(name, revision=revision, local_files_only=local_files_only, **patterns))
 
 
 def _first_line(error: Exception) -> str:
@@ -230,6 +239,9 @@ def _contents(folder: Path, names: Sequence[str]) -> Iterable[bytes]:
                 table = json.loads(content)
                 if isinstance(table, dict):
                     kept = {key: table[key] for key in table if key not in (*_PROVENANCE, "chat_template")}
+                    match kept.get("eos_token_id"):
+                        case [only]:  # trainers up to transformers 5.17 write a list
+                            kept["eos_token_id"] = only
                     content = json.dumps(kept, sort_keys=True).encode()
         yield name.encode() + b"\0" + content
 

@@ -27,24 +27,36 @@ SMALL = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
-KNOWN = {
-    "llama": {},
-    "qwen2": {"use_sliding_window": False},
-    "qwen3": {},
-    "mistral": {"sliding_window": 128},
+# What an architecture needs beside SMALL to be small, and windows that no sequence of the tests fills.
+_EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+_GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
+OWN: dict[str, dict[str, Any]] = {
+    "cohere2": {"sliding_window": 128},
+    "exaone4": {"sliding_window": 128},
     "gemma2": {"sliding_window": 128, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
     "gemma3_text": {"sliding_window": 128, "query_pre_attn_scalar": 8},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "glm4_moe": {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    "gpt2": _GPT,
+    "gpt_oss": {"num_local_experts": 4, "sliding_window": 128},
+    "granitemoe": _EXPERTS,
+    "ministral": {"sliding_window": 128},
+    "mistral": {"sliding_window": 128},
+    "mixtral": _EXPERTS,
+    "olmo3": {"sliding_window": 128},
+    "olmoe": _EXPERTS,
     "phi3": {"pad_token_id": 0},
-    "olmo2": {},
-    "granite": {},
+    "phimoe": _EXPERTS,
+    "qwen2": {"use_sliding_window": False},
+    "qwen2_moe": {**_EXPERTS, "shared_expert_intermediate_size": 24},
+    "qwen3_moe": _EXPERTS,
+    "starcoder2": {"sliding_window": 128},
 }
 ENDS = [2, 7, 30]
 
 
 def model_of(kind: str, **more: Any) -> Any:
     torch.manual_seed(3)
-    config = CONFIG_MAPPING[kind](**{**SMALL, **KNOWN.get(kind, {}), **more})
+    config = CONFIG_MAPPING[kind](**{**SMALL, **OWN.get(kind, {}), **more})
     return AutoModelForCausalLM.from_config(config).eval()
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from decoding import KNOWN, count_tokens, model_of, ours, prompts_of, theirs
+from decoding import count_tokens, model_of, ours, prompts_of, theirs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.policy.engines import decode as loop
 from harness.policy.engines.decode import can_decode
 from harness.policy.engines.drafts import Lookup, draft_length
-from harness.policy.engines.packed import can_pack
+from harness.policy.engines.packed import _SEEN, can_pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PACKED = [kind for kind in KNOWN if kind != "gemma2"]  # whose scores are capped, which torch's attention cannot
+PACKED = sorted(_SEEN)
 
 
 @pytest.mark.parametrize(

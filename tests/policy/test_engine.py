@@ -54,7 +54,7 @@ def test_skipping_leaves_the_other_answers_as_they_are(policy, questions):
 
 
 def test_padded_batches_come_longest_first_and_as_they_are_done(policy, questions, monkeypatch):
-    monkeypatch.setattr(local, "can_decode", lambda model, longest: False)
+    monkeypatch.setattr(local, "why_not", lambda model, longest: "not for this test")
     monkeypatch.setattr(local, "_AT_ONCE", 1)
     batches = [[a.prompt_tokens for a in batch] for batch in generate(policy, questions, with_(GREEDY, batch_size=3))]
     assert [len(batch) for batch in batches] == [3, 3, 1]

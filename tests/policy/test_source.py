@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
@@ -139,6 +140,18 @@ def test_a_cached_snapshot_is_found_offline(hub, folder):
         resolve_model("org/model", "v2")
 
 
+def test_a_cached_commit_is_found_where_nothing_answers(hub, folder, monkeypatch):
+    """As without a network: the client is not told that it is offline, and finds nobody at the Hub's address."""
+    snapshot = put_in_cache(hub, folder, "org/model")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client tries again, half a minute in all
+    assert resolve_model("org/model", COMMIT).path == snapshot
+    assert resolve_model("org/model").path == snapshot
+    with pytest.raises(ModelError, match="the Hub cannot be reached"):
+        resolve_model("org/other", COMMIT)
+
+
 def test_a_cached_snapshot_without_weights(hub, folder):
     (put_in_cache(hub, folder, "org/model") / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"org/model: has no \.safetensors weights"):
@@ -210,6 +223,8 @@ def write(name: str, content: str) -> Any:
         (write("config.json", '{"model_type": "qwen2", "_name_or_path": "b", "transformers_version": "6"}'), set()),
         (write("config.json", '{"model_type": "qwen2", "use_cache": false}'), set()),
         (write("tokenizer_config.json", '{ "name_or_path": "b", "eos_token": "<|end|>"}'), set()),
+        (write("generation_config.json", '{"eos_token_id": [2]}'), set()),
+        (write("generation_config.json", '{"eos_token_id": [2, 3]}'), {"config"}),
         (write("README.md", "read"), set()),
         (write("training_args.bin", ""), set()),
     ],

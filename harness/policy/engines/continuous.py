@@ -129,7 +129,8 @@ def _sizes(device: str, at_once: int | None, longest: int) -> dict[str, Any]:
     if device != "cpu":
         return sizes
     at_once = at_once or _ON_CPU
-    page = ContinuousBatchingConfig.page_size
+    # block_size before transformers 5.18
+    page = getattr(ContinuousBatchingConfig, "page_size", None) or ContinuousBatchingConfig.block_size
     blocks = at_once * math.ceil(longest / page)
     return {"max_requests_per_batch": at_once, "num_blocks": blocks, "max_batch_tokens": _CPU_BATCH_TOKENS}
 

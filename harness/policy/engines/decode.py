@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from transformers import DynamicCache
 
 from harness.policy.device import release_memory
@@ -65,12 +66,43 @@ class _Sequence:
         return False
 
 
+# Architectures (``config.model_type``) in which every layer attends to all earlier tokens by the positions and the mask
+# that it is given; each is held against ``model.generate`` in tests. A signature does not tell: doge bends its mask by
+# the values, and BERT looks both ways, and both would answer wrongly without an error.
+KNOWN = frozenset(
+    """
+    apertus arcee bitnet cohere cohere2 ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4 glm4_moe gpt2 gpt_neox
+    gpt_oss granite granitemoe hunyuan_v1_dense llama ministral ministral3 mistral mixtral nemotron olmo olmo2 olmo3
+    olmoe phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe seed_oss smollm3 stablelm starcoder2
+    """.split()
+)
+
+
 def can_decode(model: Any, longest: int) -> bool:
     """Whether :func:`decode` knows this model's attention, for sequences of at most ``longest`` tokens."""
+    return why_not(model, longest) is None
+
+
+def why_not(model: Any, longest: int) -> str | None:
+    """Why :func:`decode` cannot continue this model's sequences of at most ``longest`` tokens; ``None`` if it can."""
     model = plain(model)
-    takes = inspect.signature(type(model).forward).parameters.keys()
-    known = getattr(model.config, "_attn_implementation", None) in ("sdpa", "eager")
-    return known and {"position_ids", "past_key_values"} <= takes and rows_for(model.config, longest) is not None
+    kind, attention = model.config.model_type, getattr(model.config, "_attn_implementation", None)
+    if kind not in KNOWN:
+        return f"models of type {kind} are not known to the default engine's loop"
+    if attention not in ("sdpa", "eager"):
+        return f"the loop does not know {attention} attention"
+    if "position_ids" not in (takes := inspect.signature(type(model).forward).parameters):
+        return f"{type(model).__name__} takes no position_ids in transformers {transformers.__version__}"
+    if _cache_argument(takes) is None:
+        return f"{type(model).__name__} takes no cache that is known in transformers {transformers.__version__}"
+    if rows_for(model.config, longest) is None:
+        return f"its layers look back less far than sequences of {longest} tokens, or keep a state of their own"
+    return None
+
+
+def _cache_argument(takes: Collection[str]) -> str | None:
+    """What a model calls its cache: ``past_key_values`` up to transformers 5.23."""
+    return next((name for name in ("cache", "past_key_values") if name in takes), None)
 
 
 def plain(model: Any) -> Any:
@@ -119,7 +151,9 @@ class _Decoding:
         self.longest = max(map(len, prompts), default=0) + max_new_tokens
         self.dtype, self.device = model.dtype, model.device
         self.adds_mask = model.config._attn_implementation == "eager"
-        self.keeps_logits = "logits_to_keep" in inspect.signature(type(model).forward).parameters
+        takes = inspect.signature(type(model).forward).parameters
+        self.keeps_logits = "logits_to_keep" in takes
+        self.cache_argument = _cache_argument(takes) or ""
         self.drafts = drafts and can_pack(model.config)
         self.prefix_ids = _common_beginning(prompts)
         self._forget()
@@ -231,8 +265,8 @@ class _Decoding:
         self.model(
             input_ids=tokens,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
+            **{self.cache_argument: cache},
             **({"logits_to_keep": 1} if self.keeps_logits else {}),
         )
 
@@ -271,8 +305,8 @@ class _Decoding:
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=self.rows,
             use_cache=True,
+            **{self.cache_argument: self.rows},
             **more,
         ).logits
         return logits.flatten(0, 1)

@@ -2,7 +2,7 @@
 
 One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine"}``; each further line is a
 request ``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded,
-and for each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n}``; or ``{"error", "kind"}`` where the
+and for each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n, "slow": why}``; or ``{"error", "kind"}`` where the
 user can mend something.
 """
 
@@ -60,7 +60,7 @@ def _answer(engine: Engine, asked: dict[str, Any], tell: Callable[[dict[str, Any
     skip = {(question, sample) for question, sample in asked["skip"]}
     for answers in engine.answer(questions, EvaluateSection(**asked["decoding"]), skip):
         tell({"answers": [asdict(answer) for answer in answers]})
-    tell({"peak_memory_bytes": peak_memory(engine.device)})
+    tell({"peak_memory_bytes": peak_memory(engine.device), "slow": getattr(engine, "slow", None)})
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ _MOST_STARTS = 2
 class Shards:
     """An engine (:class:`harness.policy.engines.Engine`) of ``processes`` processes.
 
-    ``peak_memory_bytes`` is the most that one of them has held. ``say`` is told when one dies.
+    ``peak_memory_bytes`` is the most that one of them has held, ``slow`` as of
+    :class:`~harness.policy.engines.local.TransformersEngine`. ``say`` is told when one dies.
 
     Raises:
         TrainingError: this machine has fewer GPUs.
@@ -55,6 +56,7 @@ class Shards:
         self.name: str = engine.name
         self.model, self.device = source.name, device
         self.peak_memory_bytes = 0
+        self.slow: str | None = None
         opening = {
             "name": source.name,
             "model": str(source.path),
@@ -127,6 +129,7 @@ class Shards:
                     raise _error(said)
                 elif "peak_memory_bytes" in said:
                     self.peak_memory_bytes = max(self.peak_memory_bytes, int(said["peak_memory_bytes"]))
+                    self.slow = self.slow or said["slow"]
                     del working[shard]
             whole = True
         finally:
