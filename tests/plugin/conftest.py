@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,16 @@ class Project:
             file.write_text(text, encoding="utf-8")
 
     def pytest(self, *arguments: str, folder: str = ".", **environment: str) -> pytest.RunResult:
+        return self._run([*COMMAND, *arguments], folder, environment)
+
+    def run(self, script: str) -> pytest.RunResult:
+        """A Python file of the project, in a process of its own."""
+        return self._run([sys.executable, script], ".", {})
+
+    def _run(self, command: list[str], folder: str, environment: dict[str, str]) -> pytest.RunResult:
         started = time.monotonic()
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            command,
             cwd=self.path / folder,
             env=calm_environment() | environment,
             capture_output=True,
