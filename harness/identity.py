@@ -17,6 +17,7 @@ from harness.recipe import EngineSection, EvaluateSection, Recipe
 from harness.rewards import reward_source
 from harness.runs import digest
 from harness.tasks import Question, Questions
+from harness.training.arguments import deciding
 from harness.training.health import limits
 
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
@@ -137,7 +138,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
     return watched | {
         "method": recipe.train.method,
         **({"sampling": recipe.engine.sampling, **_DRAWS.get(recipe.engine.sampling, {})} if grpo else {}),
-        "arguments": dict(recipe.train.arguments),
+        "arguments": deciding(recipe.train.arguments, stops=bool(health.stop_on)),
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "seed": seed,
         "dtype": training_dtype(recipe.model.dtype),
