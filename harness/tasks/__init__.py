@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
     from harness.recipe import TaskSection
 
-__all__ = ["Message", "Question", "Questions", "load_questions", "reads_data"]
+__all__ = ["Message", "Question", "Questions", "kind_of", "load_questions", "reads_data"]
 
 
 def reads_data(task: TaskSection) -> bool:
     """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
     return task.name != "arithmetic"
+
+
+def kind_of(task: TaskSection) -> str:
+    """``"arithmetic"``, ``"gsm8k"``, or ``"jsonl"`` for files."""
+    return task.name if task.name in ("arithmetic", "gsm8k") else "jsonl"
 
 
 def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
