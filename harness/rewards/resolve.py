@@ -73,16 +73,16 @@ def resolve_reward(name: str) -> RewardFunction:
 def reward_version(name: str) -> str:
     """What decides the reward's values, for fingerprints: the same name and version give the same rewards.
 
-    Of a shipped reward, its version, and those of Math-Verify and of the parsers under it where they matter. Of a
-    user's function, a hash of the file of the module named and of the module that defines the function, though not of
-    what those import; it may build on shipped rewards, so that all of these versions count too. Raises
-    :class:`~harness.errors.RewardError` where ``name`` does not resolve or its module has no source file.
+    Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
+    the file of the module named and of the module that defines the function, though not of what those import; it may
+    build on shipped rewards, so that all of these versions count too. Raises :class:`~harness.errors.RewardError` where
+    ``name`` does not resolve or its module has no source file.
     """
     function = resolve_reward(name)
-    parsers = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
+    libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
     if name in _SHIPPED:
-        return ", ".join([f"version {REWARDS[name]}", *(parsers if name == "math_equivalent" else [])])
-    digest = hashlib.sha256(json.dumps([REWARDS, parsers], sort_keys=True).encode())
+        return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
+    digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
     module_name, _ = _split(name)
     home = getattr(function, "__module__", None) or module_name
     for number, module in enumerate(sorted({module_name, home})):

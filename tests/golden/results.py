@@ -17,6 +17,7 @@ from harness.audit.case import CASES, PROMISES
 from harness.environment import versions
 from harness.recipe import EvaluateSection, TaskSection
 from harness.rewards import SHIPPED, resolve_reward, score_all
+from harness.rewards.resolve import _MATH_PACKAGES
 from harness.tasks import Question, load_questions
 from harness.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS
 
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
 _LONGEST = 5_000  # longer completions of the audit are there for the time that they take, and these two as well
 _ENDLESS = ("a computation without an end", "a tower of powers")
 _PARAMETERS = {"length_penalty": {"max_tokens": 24, "soft_tokens": 16}}
-_PARSERS = ("math-verify", "latex2sympy2_extended", "sympy")
 
 
 def rewards() -> dict[str, Part]:
     """Every shipped reward on the audit's cases, their answers in the form that it reads; and what scoring makes of
     several rewards."""
     found = {name: _part(REWARDS[name], dict(_rewarded(name))) for name in SHIPPED}
-    found["math_equivalent"]["with"] = versions(*_PARSERS)
+    found["math_equivalent"]["with"] = versions(*_MATH_PACKAGES)
     return {**found, "scoring": _part(SCORING, dict(_scored()))}
 
 
