@@ -22,9 +22,8 @@ from harness.gate.baseline import (
 from harness.identity import COMPARED, effective_decoding
 from harness.recipe.lineage import base_name
 from harness.records import correct_counts
-from harness.rewards import resolve_reward, reward_source
+from harness.rewards import resolve_reward, reward_version
 from harness.rewards.score import primary_grader
-from harness.runs import digest
 from harness.ungraded import UNGRADED
 from harness.what_ran import recipe_text
 
@@ -79,7 +78,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         seed=run.seed,
         samples=samples,
         prompt=prompt_fingerprint(questions),
-        grader=grader_fingerprint(recipe.rewards, {name: reward_source(name) for name in graders}),
+        grader=grader_fingerprint(recipe.rewards, {name: reward_version(name) for name in graders}),
         engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},
         versions=versions("torch", "transformers", "trl"),
@@ -99,10 +98,10 @@ def _model_name(recipe: Recipe) -> str:
     return name if revision == "main" else f"{name}@{revision}"
 
 
-def grader_fingerprint(rewards: Mapping[str, float], sources: Mapping[str, str]) -> str:
-    """Name and source of the grader that decides statuses. Weights are no part of it: they train, they do not judge."""
+def grader_fingerprint(rewards: Mapping[str, float], graders: Mapping[str, str]) -> str:
+    """Name and version of the grader that decides statuses. Weights are no part: they train, they do not judge."""
     grader, _ = primary_grader({name: resolve_reward(name) for name in rewards})
-    return f"{grader} {digest(sources[grader])[:16]}"
+    return f"{grader} {graders[grader]}"
 
 
 def record(run: Run) -> tuple[Path, Baseline]:

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.names import as_text
+
 PACKAGES = ("rl-harness", "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -47,7 +49,7 @@ def describe(device: str) -> dict[str, Any]:
         "device": device,
         "packages": versions(*PACKAGES),
         "git": git_state(Path.cwd()),
-        "command": redact_command(without_secrets([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "command": redact_command(without_secrets([Path(sys.argv[0]).name, *map(as_text, sys.argv[1:])])),
     }
 
 
@@ -64,9 +66,8 @@ def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] |
     repository."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        command = ["git", "-C", str(folder), *arguments]
+        return os.fsdecode(subprocess.run(command, capture_output=True, check=True, timeout=10).stdout).strip()
 
     try:
         inside = ignoring is not None and ignoring.resolve().is_relative_to(git("rev-parse", "--show-toplevel"))

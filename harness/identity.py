@@ -14,17 +14,15 @@ from typing import Any
 
 from harness.environment import versions
 from harness.recipe import EngineSection, EvaluateSection, Recipe
-from harness.rewards import reward_source
+from harness.rewards import reward_version
 from harness.runs import digest
-from harness.tasks import Question, Questions
+from harness.tasks import Question, Questions, kind_of
+from harness.training.arguments import deciding
 from harness.training.health import limits
+from harness.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
 
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
 COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
-
-# Counted up where answers may differ from earlier ones: by rounding, or by how they are drawn.
-_FORMATS = {"transformers": 3}
-_DRAWS = {"shared": {"draws": 2}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,7 @@ def questions_identity(questions: Sequence[Question], decoding: EvaluateSection)
     return {
         "questions": digest([[each.id, each.text] for each in questions]),
         "prompts": digest([each.prompt for each in questions]),
+        "prompt": PROMPT,
         "decoding": effective_decoding(decoding),
     }
 
@@ -87,7 +86,7 @@ def questions_identity(questions: Sequence[Question], decoding: EvaluateSection)
 def engine_identity(engine: EngineSection) -> dict[str, Any]:
     """What answers, its settings, and the libraries that it computes with."""
     libraries = ["rl-harness", "transformers", "torch", *(["vllm"] if engine.name == "vllm" else [])]
-    return {"name": engine.name, "format": _FORMATS.get(engine.name, 2), **engine.arguments, **versions(*libraries)}
+    return {"name": engine.name, "version": ENGINES[engine.name], **engine.arguments, **versions(*libraries)}
 
 
 def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
@@ -104,7 +103,8 @@ def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str,
         "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
         "rewards": list(recipe.rewards.items()),
         **({"reward_settings": settings} if (settings := recipe.rewards.settings()) else {}),
-        "sources": {name: reward_source(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
+        "graders": {name: reward_version(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
+        "scoring": SCORING,
     }
 
 
@@ -136,9 +136,11 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
     return watched | {
         "method": recipe.train.method,
-        **({"sampling": recipe.engine.sampling, **_DRAWS.get(recipe.engine.sampling, {})} if grpo else {}),
-        "arguments": dict(recipe.train.arguments),
+        **({"sampling": recipe.engine.sampling, "draws": DRAWS.get(recipe.engine.sampling)} if grpo else {}),
+        "arguments": deciding(recipe.train.arguments, stops=bool(health.stop_on)),
+        "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
+        "prompt": PROMPT,
         "seed": seed,
         "dtype": training_dtype(recipe.model.dtype),
         "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),

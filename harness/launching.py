@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import TrainingError
 from harness.runs import digest
+from harness.training.arguments import deciding
 
 if TYPE_CHECKING:
     from harness.recipe import LaunchSection, Recipe
@@ -128,7 +129,7 @@ def launch_identity(recipe: Recipe) -> dict[str, Any]:
         if (path := _path(recipe.train.arguments.get(key)))
     }
     if read:
-        identity["arguments"] = {**recipe.train.arguments, **read}
+        identity["arguments"] = deciding(recipe.train.arguments, stops=bool(recipe.health.stop_on)) | read
     return identity
 
 

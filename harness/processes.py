@@ -44,6 +44,7 @@ def environment(path: Sequence[str], device: str, processes: int) -> dict[str, s
     """
     found = {key: value for key, value in os.environ.items() if key not in _OUTER}
     found |= {"PYTHONPATH": os.pathsep.join(path), "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    found["PYTHONUTF8"] = "1"  # libraries read and write files by the locale
     found.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # a log's last lines are for what went wrong
     if processes > 1:
         workers = int(found.pop("PYTEST_XDIST_WORKER_COUNT", None) or 1)

@@ -54,7 +54,7 @@ def _write(path: Path, parts: Iterable[str], *, durable: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
     try:
-        with temporary.open("x", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(parts)
             file.flush()
             if durable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.environment import versions
 from harness.identity import questions_identity
 from harness.policy.engines.address import server_url
+from harness.versions import ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ def served_generation(served: Served, questions: Sequence[Question], decoding: E
     return {
         **questions_identity(questions, decoding),
         "model": {key: value for key, value in word.items() if value is not None},
-        "engine": {"name": "endpoint", "format": 1, **versions("rl-harness")},
+        "engine": {"name": "endpoint", "version": ENGINES["endpoint"], **versions("rl-harness")},
         "device": "endpoint",
         "dtype": "unknown",
     }

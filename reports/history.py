@@ -196,7 +196,7 @@ def _prints(identity: Mapping[str, Any]) -> dict[str, str]:
         generation.get("questions"),
         generation.get("prompts"),
         grading.get("ground_truths"),
-        [names, grading.get("sources")],  # a reward's weight trains and does not judge
+        [names, grading.get("graders")],  # a reward's weight trains and does not judge
         {key: value for key, value in decoding.items() if key != "seed"},
     )
     return {name: json.dumps(value, sort_keys=True) for name, value in zip(PRINTS, values, strict=True)}

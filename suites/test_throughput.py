@@ -159,7 +159,9 @@ def test_report(clock, small_run, tmp_path):
     from reports import render_session
 
     folders = (tmp_path / str(number) for number in itertools.count())
-    records = sum(len((small_run.directory / stage).read_text().splitlines()) for stage in stages_of(small_run))
+    records = sum(
+        len((small_run.directory / stage).read_text(encoding="utf-8").splitlines()) for stage in stages_of(small_run)
+    )
     page = clock(lambda: render_session([small_run.directory], next(folders)), lambda _: {"records": records})
     assert small_run.id in page.read_text(encoding="utf-8")
 
@@ -174,7 +176,7 @@ def test_collection(clock, pytestconfig):
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", str(Path(__file__).parent)]
 
     def collect():
-        return subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=True)
+        return subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, encoding="utf-8", check=True)
 
     done = clock(collect, lambda found: {"tests": sum("::" in line for line in found.stdout.splitlines())})
     assert "::test_" in done.stdout

@@ -114,7 +114,8 @@ def test_no_file_that_is_printed_holds_a_secret_variables_value(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", SECRET)
     monkeypatch.setattr("sys.argv", ["pytest", "--rl-set", f"train.run_name={SECRET}"])
-    run = opened(recipe.override({"train.run_name": f"x {SECRET}", "description": f"by {SECRET}!"}), tmp_path / "runs")
+    told = {"train.optim_args": f"x {SECRET}", "description": f"by {SECRET}!"}
+    run = opened(recipe.override(told), tmp_path / "runs")
     names = ("recipe.toml", "environment.json", "identity.json", "overrides.json")
     for name in names:
         text = (run / name).read_text()

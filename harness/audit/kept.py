@@ -1,6 +1,6 @@
 """Audits that were made before, found by content in ``audit.json`` of any run directory.
 
-What decides an audit: the rewards with their parameters and limits, their source, the cases, and the questions whose
+What decides an audit: the rewards with their parameters and limits, their versions, the cases, and the questions whose
 gold answers are tried. One with findings is made again each time, since a busy machine makes some of them.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.audit.recipe import Audit, audit_rewards
-from harness.rewards import Rewards, reward_source
+from harness.rewards import Rewards, reward_version
 from harness.runs import digest, read_json
 from harness.tasks import Question
 
@@ -32,7 +32,7 @@ def audit_key(rewards: Rewards, questions: Sequence[Question]) -> str:
             "audit": own.hexdigest(),
             "rewards": list(rewards.items()),
             "settings": rewards.settings(),
-            "sources": {name: reward_source(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},
+            "graders": {name: reward_version(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},
             "questions": [[each.id, each.ground_truth] for each in questions],
         }
     )

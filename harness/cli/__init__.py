@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ from harness.errors import HarnessError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # nothing that a locale cannot show may end the work
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     module, function = options.command.split(":")
     try:

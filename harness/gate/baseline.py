@@ -153,7 +153,7 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
     if baseline.prompt != run.prompt:
         found.append("the prompt (system prompt or worked examples)")
     if baseline.grader != run.grader:
-        found.append("the grader (rewards or their source)")
+        found.append(f"the grader ({baseline.grader} -> {run.grader})")
     if baseline.engine != run.engine:
         found.append(f"the engine ({baseline.engine} -> {run.engine})")
     changed = [

@@ -47,7 +47,7 @@ class Summary:
             elif name == SAVED:
                 self._count(*json.loads(str(value)))
             elif name == MEMORY and report.when == "teardown":
-                module = report.nodeid.split("::")[0]
+                module = report.location[0]  # a file outside of the root directory has no name in the id
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
 
     def _count(self, directory: str, stage: str, saved: dict[str, Any]) -> None:

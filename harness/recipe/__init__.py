@@ -19,6 +19,7 @@ import tomli_w
 from pydantic import Field, InstanceOf, model_validator
 
 from harness.errors import RecipeError
+from harness.names import as_text
 from harness.recipe.checks import check, fewest_questions, read_rewards
 from harness.recipe.messages import line_of, section_types
 from harness.recipe.sections import (
@@ -162,7 +163,7 @@ def load_recipe(path: str | Path) -> Recipe:
     for reserved in ("name", "source"):
         if reserved in tables:
             raise RecipeError(f"{path}:{line_of(text, (reserved,))}: a recipe's {reserved} is its file; drop this key")
-    return Recipe(name=path.stem, source=path, **tables)
+    return Recipe(name=as_text(path.stem), source=path, **tables)
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
     """
     changes = {}
     for assignment in assignments:
-        key, equals, text = assignment.partition("=")
+        key, equals, text = as_text(assignment).partition("=")
         if not equals or not key.strip():
             raise RecipeError(f"an override is written key=value, as in train.max_steps=2, not {assignment!r}")
         try:

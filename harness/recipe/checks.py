@@ -38,6 +38,11 @@ OWNED = {
     "do_train": "the harness always trains",
 }
 
+_PUSHED = (
+    "a model is not published before it is judged; drop this key, and after the verdict say "
+    "hf upload YOU/MODEL rl-runs/RUN/train/final"
+)
+
 # Keys that decide how many completions TRL samples at once.
 _COUNTS = (
     "num_generations",
@@ -70,6 +75,8 @@ def check(recipe: Recipe) -> None:
     for key in recipe.train.arguments:
         if owner := OWNED.get(key) or OWNED_BY[recipe.train.method].get(key):
             refuse(("train", key), f"not set here: {owner}")
+        if key == "push_to_hub" and recipe.train.arguments[key]:
+            refuse(("train", key), _PUSHED)
         if key not in defaults:
             homes = [method for method in CONFIGS if key in argument_defaults(method)]
             hint = f"it is one of {' and '.join(homes)}'s" if homes else nearest(key, list(defaults))

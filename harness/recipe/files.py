@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.names import as_path
+
 if TYPE_CHECKING:
     from harness.recipe import Recipe, TaskSection
 
 
 def located(recipe: Recipe, name: str) -> str:
     """The path that a name in a recipe stands for; a name that is found nowhere stays as it is."""
+    name = as_path(name)
     if recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
         beside = recipe.source.parent / name
         if beside.exists():

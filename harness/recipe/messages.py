@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
+from harness.names import as_text
+
 if TYPE_CHECKING:
     from harness.recipe.sections import Table
 
@@ -27,7 +29,7 @@ _MUST_BE = {  # by pydantic's name of the finding
     "less_than": "must be less than {lt:g}",
     "less_than_equal": "must be {le:g} or less",
     "too_short": "must not be empty",
-    "string_pattern_mismatch": "must be letters, digits, '.', '_' and '-', the first a letter or a digit",
+    "string_pattern_mismatch": "must be letters, digits, '.', '_' and '-' of ASCII, the first a letter or a digit",
 }
 
 
@@ -105,7 +107,7 @@ def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
     key = f"[{'.'.join(location[:-1])}] {location[-1]}" if len(location) > 1 else location[0]
     if recipe_source is None or not recipe_source.is_file():
         return key
-    return f"{recipe_source}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
+    return f"{as_text(str(recipe_source))}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
 
 
 def nearest(word: str, valid: list[str]) -> str:

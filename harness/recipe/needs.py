@@ -6,14 +6,14 @@ import contextlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import RecipeError, RewardError
 from harness.policy.source import looks_like_path
 from harness.recipe import load_recipe
 from harness.recipe.files import given_file, located
 from harness.recipe.lineage import parent_of
-from harness.recipe.messages import where
+from harness.recipe.messages import nearest, where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
 from harness.tasks import reads_data
@@ -22,6 +22,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.recipe import Recipe
+
+
+# The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
+TRACKERS = {
+    "azure_ml": ("azureml.core", "azureml-core"),
+    "clearml": ("clearml", "clearml"),
+    "codecarbon": ("codecarbon", "codecarbon"),
+    "comet_ml": ("comet_ml", "comet-ml"),
+    "dagshub": ("dagshub mlflow", "dagshub mlflow"),
+    "dvclive": ("dvclive", "dvclive"),
+    "flyte": ("flytekit", "flytekit"),
+    "kubeflow": ("", ""),  # known by an environment variable of the cluster
+    "mlflow": ("mlflow", "mlflow"),
+    "neptune": ("neptune", "neptune"),
+    "swanlab": ("swanlab", "swanlab"),
+    "tensorboard": ("tensorboard|tensorboardX", "tensorboard"),
+    "trackio": ("trackio", "trackio"),
+    "wandb": ("wandb", "wandb"),
+}
 
 
 def look_beside(source: Path | None) -> None:
@@ -62,6 +81,8 @@ def check_needs(
         _check_file(recipe, "model", "name", given)
     if trains and given_file(recipe) is not None:
         _check_file(recipe, "data", "source", given)
+    if trains:
+        _check_trackers(recipe, given)
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
         raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
     if model and (parent := parent_of(recipe)) is not None:
@@ -69,17 +90,49 @@ def check_needs(
 
 
 def _check_file(recipe: Recipe, table: str, key: str, given: Sequence[str]) -> None:
-    def value(of: Recipe) -> object:
-        return getattr(getattr(of, table), key, None)
-
-    name = str(value(recipe))
+    name = str(_value(recipe, table, key))
     with contextlib.suppress(OSError, RuntimeError):  # not ours to read; ~nobody
         if Path(located(recipe, name)).expanduser().exists():
             return
     words = f"{name}: no such file or folder; it is looked for beside the recipe, then in the working directory"
-    if recipe.source is None or value(load_recipe(recipe.source)) == name:
-        raise RecipeError(f"{where(recipe.source, (table, key))}: {words}")
-    raise RecipeError(f"[{table}] {key}: {words}" + (f" (under {' '.join(given)})" if given else ""))
+    raise _refused(recipe, table, key, words, given)
+
+
+def _check_trackers(recipe: Recipe, given: Sequence[str]) -> None:
+    """Trackers of ``[train] report_to``; one that is not there would end the training at its start."""
+    asked = _value(recipe, "train", "report_to")
+    for name in asked if isinstance(asked, list) else [asked]:
+        if name in (None, "none", "all"):
+            continue
+        if name not in TRACKERS:
+            words = f"no such tracker {name!r}; {nearest(str(name), ['none', *TRACKERS])}"
+            raise _refused(recipe, "train", "report_to", words, given)
+        modules, packages = TRACKERS[name]
+        if not all(any(map(_is_installed, either.split("|"))) for either in modules.split()):
+            words = f'{name} is not installed: pip install {packages}, or write report_to = "none"'
+            raise _refused(recipe, "train", "report_to", words, given)
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a module can be imported, found without importing it. A folder of that name is none: trackers leave
+    such folders in the working directory."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # not even what it is part of
+        return False
+    return found is not None and found.origin is not None
+
+
+def _value(recipe: Recipe, table: str, key: str) -> Any:
+    section = getattr(recipe, table)
+    return section.arguments.get(key) if table == "train" else getattr(section, key, None)
+
+
+def _refused(recipe: Recipe, table: str, key: str, words: str, given: Sequence[str]) -> RecipeError:
+    """An error with the line of the recipe, or with the options where one of them gave the value."""
+    if recipe.source is None or _value(load_recipe(recipe.source), table, key) == _value(recipe, table, key):
+        return RecipeError(f"{where(recipe.source, (table, key))}: {words}")
+    return RecipeError(f"[{table}] {key}: {words}" + (f" (under {' '.join(given)})" if given else ""))
 
 
 def check_data(recipe: Recipe, data: Path | None, option: str) -> None:

@@ -46,7 +46,7 @@ from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.numbers import parse_number
 from harness.rewards.repetition_penalty import repetition_penalty
-from harness.rewards.resolve import SHIPPED, resolve_reward, reward_source
+from harness.rewards.resolve import SHIPPED, resolve_reward, reward_version
 from harness.rewards.score import Scored, score_all, weighted_total
 from harness.rewards.settings import Rewards
 
@@ -73,7 +73,7 @@ __all__ = [
     "repetition_penalty",
     "resolve_reward",
     "reward_function",
-    "reward_source",
+    "reward_version",
     "score_all",
     "weighted_total",
 ]

@@ -1,4 +1,4 @@
-"""From the name in a recipe to the reward function, and to a fingerprint of everything that decides its values.
+"""From the name in a recipe to the reward function, and to the version of what decides its values.
 
 A name is one of :data:`SHIPPED` or ``"package.module:function"``. The module must be importable as it is: whoever reads
 the recipe puts its folder on ``sys.path`` (:mod:`harness.recipe.needs`), this module leaves it alone.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import json
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +26,7 @@ from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.raised import raised
 from harness.rewards.repetition_penalty import repetition_penalty
+from harness.versions import REWARDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,28 +70,24 @@ def resolve_reward(name: str) -> RewardFunction:
     return cast("RewardFunction", function)
 
 
-def reward_source(name: str) -> str:
-    """SHA-256 (hex) of what decides the reward's values; the same name with the same hash gives the same rewards.
+def reward_version(name: str) -> str:
+    """What decides the reward's values, for fingerprints: the same name and version give the same rewards.
 
-    It covers this package's sources; the versions of Math-Verify and of the parsers under it where those matter; and
-    for a user's function, which may build on both, also the file of the module named and of the module that defines
-    the function, though not what those import. Raises :class:`~harness.errors.RewardError` where
+    Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
+    the file of the module named and of the module that defines the function, though not of what those import; it may
+    build on shipped rewards, so that all of these versions count too. Raises :class:`~harness.errors.RewardError` where
     ``name`` does not resolve or its module has no source file.
     """
     function = resolve_reward(name)
-    digest = hashlib.sha256()
-    _add(digest, "name", name.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        _add(digest, path.name, path.read_bytes())
-    if name == "math_equivalent" or name not in _SHIPPED:
-        for package in _MATH_PACKAGES:
-            _add(digest, package, _version(package).encode())
-    if name not in _SHIPPED:
-        module_name, _ = _split(name)
-        home = getattr(function, "__module__", None) or module_name
-        for number, module in enumerate(sorted({module_name, home})):
-            _add(digest, str(number), _source(name, sys.modules.get(module)))
-    return digest.hexdigest()
+    libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
+    if name in _SHIPPED:
+        return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
+    digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
+    module_name, _ = _split(name)
+    home = getattr(function, "__module__", None) or module_name
+    for number, module in enumerate(sorted({module_name, home})):
+        _add(digest, str(number), _source(name, sys.modules.get(module)))
+    return f"source {digest.hexdigest()[:16]}"
 
 
 def _split(name: str) -> tuple[str, str]:

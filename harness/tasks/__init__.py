@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import TaskError
+from harness.names import as_text
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.gsm8k import to_question
 from harness.tasks.hub import gsm8k_rows
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 
     from harness.recipe import TaskSection
 
-__all__ = ["Message", "Question", "Questions", "load_questions", "reads_data"]
+__all__ = ["Message", "Question", "Questions", "kind_of", "load_questions", "reads_data"]
 
 
 def reads_data(task: TaskSection) -> bool:
     """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
     return task.name != "arithmetic"
+
+
+def kind_of(task: TaskSection) -> str:
+    """``"arithmetic"``, ``"gsm8k"``, or ``"jsonl"`` for files."""
+    return task.name if task.name in ("arithmetic", "gsm8k") else "jsonl"
 
 
 def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
@@ -94,7 +100,7 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     questions were left out because their text stood before: a second answer to it says nothing of its own, and the
     gate's intervals are those of questions that do."""
     path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
-    read = _gsm8k_row if task.name == "gsm8k" else row_reader(Path(task.name).stem, task.fields)
+    read = _gsm8k_row if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
     if path is None:
         pools = {
             split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]

@@ -11,15 +11,18 @@ seed, the test questions are taken first and the training questions from the res
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TaskError
+from harness.rewards.extract import last_boxed
 from harness.tasks.gsm8k import final_answer
 from harness.tasks.question import Question
 
 Row = Mapping[str, Any]
+_BARE_BOX = re.compile(r"\\(?:boxed|fbox)\s+([^\s${}][^${}]*)\$")
 FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "id": "id"}
 
 
@@ -64,7 +67,8 @@ def read_split(path: Path, split: str, to_question: Callable[[Row, str, int], Qu
             raise TaskError(f"{path}:{number}: {error}") from None
         if question.id in lines:
             raise TaskError(
-                f"{path}:{number}: the id {question.id!r} is that of line {lines[question.id]}; ids are unique"
+                f"{path}:{number}: the id {question.id!r} is that of line {lines[question.id]}; ids are unique: under "
+                '[task], fields = { id = "..." } names another field, and fields = { id = "" } numbers the rows'
             )
         lines[question.id] = number
         questions.append(question)
@@ -72,11 +76,15 @@ def read_split(path: Path, split: str, to_question: Callable[[Row, str, int], Qu
 
 
 def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int], Question]:
-    """A reader of rows whose fields carry the recipe's names. An answer with GSM8K's ``####`` is what follows it."""
+    r"""A reader of rows whose fields carry the recipe's names. An answer with GSM8K's ``####`` is what follows it.
+
+    Without an answer field it is the last ``\boxed{}`` of the solution, as in MATH. ``id = ""`` numbers the rows.
+    """
     names = {**FIELDS, **fields}
 
     def to_question(row: Row, split: str, index: int) -> Question:
-        for field in ("question", "answer"):
+        boxed = "answer" not in fields and names["answer"] not in row and names["solution"] in row
+        for field in ("question", "solution" if boxed else "answer"):
             if names[field] not in row:
                 have = ", ".join(row) or "none"
                 raise TaskError(
@@ -88,8 +96,9 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
                 raise TaskError(f"the field {names[field]!r} must be text or a number, not a {type(value).__name__}")
             if value is None or not str(value).strip():
                 raise TaskError(f"the field {names[field]!r} is empty")
-        answer = str(row[names["answer"]]).strip()
-        solution, name = row.get(names["solution"]), row.get(names["id"])
+        solution = row.get(names["solution"])
+        answer = _boxed_answer(names["solution"], str(solution)) if boxed else str(row[names["answer"]]).strip()
+        name = row.get(names["id"]) if names["id"] else None
         return Question(
             id=f"{stem}/{split}/{index if name is None else name}",
             text=str(row[names["question"]]),
@@ -99,3 +108,16 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
         )
 
     return to_question
+
+
+def _boxed_answer(field: str, solution: str) -> str:
+    r"""The last box of a solution; some of MATH's are written ``\fbox{7}`` or ``$\boxed 7$``."""
+    answer = last_boxed(solution.replace(r"\fbox", r"\boxed"))
+    if answer is None and (bare := _BARE_BOX.findall(solution)):
+        answer = bare[-1]
+    if answer is None:
+        raise TaskError(
+            f"there is no field 'answer', and the field {field!r} has no \\boxed{{}} with one; "
+            'name the field that holds the answer: [task] fields = { answer = "..." }'
+        )
+    return answer.strip()

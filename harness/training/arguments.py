@@ -10,6 +10,7 @@ import ast
 import functools
 import importlib.util
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,27 @@ CONFIGS = {
     "sft": (*_BASES, ("trl", "trainer/sft_config.py", "SFTConfig")),
     "dpo": (*_BASES, ("trl", "trainer/dpo_config.py", "DPOConfig")),
 }
+
+
+# How often something is logged; with [health] stop_on, also after which step a training may end.
+LOGGING = frozenset({"logging_strategy", "logging_steps", "logging_first_step", "logging_nan_inf_filter"})
+
+REPORTING = LOGGING | {
+    *("log_level", "log_level_replica", "log_on_each_node", "disable_tqdm", "skip_memory_metrics"),
+    *("log_completions", "log_multimodal", "log_unique_prompts", "num_completions_to_print"),
+    *("log_completions_hub_repo", "report_to", "run_name", "project"),
+    *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
+    *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node", "enable_jit_checkpoint"),
+    *("push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push"),
+    "hub_revision",
+}
+"""Keys that log, save, report or show progress: no weight depends on them, so they are no part of a run's identity."""
+
+
+def deciding(arguments: Mapping[str, Any], *, stops: bool) -> dict[str, Any]:
+    """Those of a recipe's keys that decide the trained policy. ``stops``: a finding in what is logged may end it."""
+    idle = REPORTING - LOGGING if stops else REPORTING
+    return {key: value for key, value in arguments.items() if key not in idle}
 
 
 @functools.cache

@@ -25,7 +25,12 @@ class Contestant:
         command = [sys.executable, str(Path(__file__).parent / script), *map(str, arguments)]
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=dict(environment), text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=dict(environment),
+                encoding="utf-8",
             )
         try:
             self._answer()  # it is ready

@@ -149,6 +149,19 @@ def test_the_summary_is_tidy(first):
     assert "INCONCLUSIVE" in page
 
 
+def test_files_keep_their_names_where_the_root_directory_is_elsewhere(project, tmp_path_factory):
+    asks = "def test_asks(before):\n    pass\n"
+    project.write(**{"some/test_one": asks, "some/test_two": asks})
+    root, recipe = tmp_path_factory.mktemp("root"), project.path / "suites/recipes/small.toml"
+    for asked in (["some"], ["some/test_one.py", "some/test_two.py"]):
+        options = ("-q", "--rl-fresh", f"--rootdir={root}", f"--rl-recipe={recipe}", "--junitxml=x.xml")
+        result = project.pytest(*options, *asked)
+        result.assert_outcomes(passed=2)
+        (said,) = [line for line in result.outlines if line.startswith("peak memory: ")]
+        assert re.fullmatch(r"peak memory: [\d,]+ MiB in \S+/test_one.py, [\d,]+ MiB in \S+/test_two.py", said)
+        assert len(re.findall(r"rl\.peak_memory_bytes\.\S+/test_\w+\.py", (project.path / "x.xml").read_text())) == 2
+
+
 def test_an_inconclusive_verdict_skips_with_its_reason(first):
     _, result, _ = first
     result.stdout.fnmatch_lines(["SKIPPED*INCONCLUSIVE small-0: *ask more questions*"])

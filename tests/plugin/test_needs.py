@@ -6,6 +6,8 @@ import pytest
 
 import harness
 from harness.errors import RecipeError
+from tests.inner_pytest import HEAVY
+from tests.plugin.conftest import SPY
 from tests.small_recipes import small_recipe
 
 ASKS = "def test_asks(before):\n    pass\n"
@@ -26,10 +28,10 @@ NEEDS = {
     ),
     "peft": ("[lora]\nr = 4", "lora: ", "takes the peft package: pip install 'rl-harness[lora]'"),
 }
-WITHOUT_PEFT = """
+WITHOUT = """
 import importlib.util
 found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "peft" else found(name, *rest)
+importlib.util.find_spec = lambda name, *rest: None if name == "{}" else found(name, *rest)
 """
 
 
@@ -41,7 +43,7 @@ def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need)
     mine = "def reward(prompts, completions, *, longest=1, ground_truth=None):\n    return [0.0] * len(completions)\n"
     project.write(**{"suites/recipes/small.toml": recipe, "suites/recipes/mine.py": mine, "raises": "1 / 0\n"})
     trains = ASKS.replace("before", "trained")
-    project.write(test_asks=trains, test_again=trains, conftest=WITHOUT_PEFT)
+    project.write(test_asks=trains, test_again=trains, conftest=WITHOUT.format("peft"))
     result = project.pytest("--rl-plan" if need == "peft" else "-q")
     assert result.ret != 0
     text = result.stdout.str() + result.stderr.str()
@@ -54,8 +56,40 @@ def test_what_a_recipe_lacks_is_told_once_before_anything_is_made(project, need)
 
 def test_what_is_not_trained_needs_no_peft(project):
     project.write(**{"suites/recipes/small.toml": f"{project.small}\n[lora]\nr = 4\n", "test_asks": ASKS})
-    project.write(conftest=WITHOUT_PEFT)
+    project.write(conftest=WITHOUT.format("peft"))
     project.pytest("test_asks.py").assert_outcomes(passed=1)
+
+
+TRACKED = {
+    '"wandb"': 'wandb is not installed: pip install wandb, or write report_to = "none"',
+    '["none", "wandb"]': 'wandb is not installed: pip install wandb, or write report_to = "none"',
+    '"wandbb"': "no such tracker 'wandbb'; did you mean 'wandb'?",
+}
+
+
+@pytest.mark.parametrize("tracker", TRACKED)
+def test_a_tracker_that_is_not_there_is_told_before_anything_is_made(project, tracker):
+    recipe = project.small.replace("logging_steps = 1", f"report_to = {tracker}")
+    line = recipe[: recipe.index("report_to")].count("\n") + 1
+    project.write(**{"suites/recipes/small.toml": recipe, "test_it": ASKS.replace("before", "trained")})
+    project.write(**{"conftest": SPY + WITHOUT.format("wandb"), "wandb/run.log": "what an earlier run left\n"})
+    result = project.pytest("-q")
+    assert result.ret != 0
+    assert f"small.toml:{line}: [train] report_to: {TRACKED[tracker]}" in result.stdout.str()
+    for trace in INSIDE:
+        assert trace not in result.stdout.str()
+    assert not HEAVY & set(project.imported("finished"))
+    asked = project.pytest("--collect-only", "-q", "--rl-set=train.report_to='none'")
+    assert asked.ret == 0
+    again = project.pytest("-q", "--rl-set=train.report_to=['wandb', 'mlflow']")
+    words = "[train] report_to: wandb is not installed: pip install wandb"
+    assert any(each.startswith(words) and "(under --rl-set train.report_to=" in each for each in again.outlines)
+
+
+def test_a_recipe_that_trains_nothing_needs_no_tracker(project):
+    recipe = project.small.replace("logging_steps = 1", 'report_to = "wandb"')
+    project.write(**{"suites/recipes/small.toml": recipe, "test_it": ASKS, "conftest": WITHOUT.format("wandb")})
+    assert project.pytest("--collect-only", "-q").ret == 0
 
 
 FILES = {

@@ -94,7 +94,7 @@ def test_it_brings_no_torch(two: tuple[Path, Path], tmp_path: Path) -> None:
     for run in two:  # what the command judges by, in its real shape
         identity = {
             "generation": {"decoding": {"max_new_tokens": 64}, "engine": {"name": "transformers"}},
-            "grading": {"rewards": [["boxed_numeric", 1.0]], "sources": {"boxed_numeric": "s"}},
+            "grading": {"rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
         }
         (run / "identity.json").write_text(json.dumps(identity))
     arguments = [sys.executable, "-c", code, *map(str, two), str(tmp_path / "out")]

@@ -23,7 +23,7 @@ from reports.read import read_run
 
 IDENTITY: dict[str, Any] = {
     "generation": {"questions": "q", "prompts": "p", "decoding": {"temperature": 0.0, "samples_per_question": 1}},
-    "grading": {"ground_truths": "g", "rewards": [["boxed_numeric", 1.0]], "sources": {"boxed_numeric": "s"}},
+    "grading": {"ground_truths": "g", "rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
     "training": {"method": "grpo"},
 }
 
@@ -73,7 +73,7 @@ def test_the_time_of_answers_to_learn_from_counts(tmp_path: Path) -> None:
         (changed(generation={"decoding": {"temperature": 0.0, "samples_per_question": 8}}), ""),
         (changed(generation={"device": "cuda"}), ""),
         (changed(grading={"ground_truths": "other"}), "ground truths"),
-        (changed(grading={"sources": {"boxed_numeric": "other"}}), "graders"),
+        (changed(grading={"graders": {"boxed_numeric": "other"}}), "graders"),
         (changed(grading={"rewards": [["boxed_numeric", 2.0]]}), ""),
         (changed(grading={"rewards": [["boxed_exact", 1.0]]}), "graders"),
         (changed(training={"seed": 7}), ""),

@@ -30,7 +30,7 @@ sys.meta_path.insert(0, Blocked())
 """
 IDENTITY = {
     "generation": {"decoding": {"max_new_tokens": 64}, "engine": {"name": "transformers"}},
-    "grading": {"rewards": [["boxed_numeric", 1.0]], "sources": {"boxed_numeric": "s"}},
+    "grading": {"rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
 }
 
 

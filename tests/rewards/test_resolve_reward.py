@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import subprocess
+import re
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import RewardError
-from harness.rewards import SHIPPED, resolve_reward, reward_source
+from harness.rewards import SHIPPED, resolve_reward, reward_version
+from harness.rewards.resolve import _MATH_PACKAGES
+from harness.versions import REWARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,39 +85,43 @@ def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -
         resolve_reward(name)
 
 
-def test_shipped_fingerprints_are_stable() -> None:
-    """Another process, with another order of sets, gives the same; and no two rewards share one."""
-    fingerprints = {name: reward_source(name) for name in SHIPPED}
-    code = "import json, harness.rewards as r; print(json.dumps({n: r.reward_source(n) for n in r.SHIPPED}))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert json.loads(done.stdout) == fingerprints
-    assert {len(each) for each in fingerprints.values()} == {64}
-    assert len(set(fingerprints.values())) == len(SHIPPED)
+def test_shipped_rewards_are_known_by_their_versions() -> None:
+    assert {name: reward_version(name) for name in SHIPPED if name != "math_equivalent"} == {
+        name: f"version {version}" for name, version in REWARDS.items() if name != "math_equivalent"
+    }
+    libraries = "".join(rf", {package} \d[^ ,]*" for package in _MATH_PACKAGES)
+    assert re.fullmatch(f"version {REWARDS['math_equivalent']}{libraries}", reward_version("math_equivalent"))
 
 
 def test_math_equivalent_depends_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {name: reward_source(name) for name in SHIPPED}
+    before = {name: reward_version(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
-    changed = {name for name in SHIPPED if reward_source(name) != before[name]}
+    changed = {name for name in SHIPPED if reward_version(name) != before[name]}
     assert changed == {"math_equivalent"}
 
 
+def test_a_users_function_may_build_on_shipped_rewards(user_module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = reward_version("my_rewards_here:short")
+    assert re.fullmatch("source [0-9a-f]{16}", before)
+    monkeypatch.setitem(REWARDS, "boxed_numeric", 99)
+    assert reward_version("my_rewards_here:short") != before
+
+
 def test_a_users_fingerprint_follows_the_file(user_module: Path) -> None:
-    before = reward_source("my_rewards_here:short")
+    before = reward_version("my_rewards_here:short")
     user_module.write_text(SOURCE.replace("\n", "\r\n"), newline="")
-    assert reward_source("my_rewards_here:short") == before
+    assert reward_version("my_rewards_here:short") == before
     user_module.write_text(SOURCE + "# more\n")
-    assert reward_source("my_rewards_here:short") != before
+    assert reward_version("my_rewards_here:short") != before
 
 
 def test_a_fingerprint_follows_the_defining_module_too(user_module: Path) -> None:
     user_module.with_name("reexporting_here.py").write_text("from my_rewards_here import short\n")
-    before = reward_source("reexporting_here:short")
+    before = reward_version("reexporting_here:short")
     user_module.write_text(SOURCE + "# more\n")
-    assert reward_source("reexporting_here:short") != before
+    assert reward_version("reexporting_here:short") != before
 
 
 def test_functions_without_source_have_no_fingerprint() -> None:
     with pytest.raises(RewardError, match="has no Python source file"):
-        reward_source("math:fsum")
+        reward_version("math:fsum")

@@ -144,6 +144,12 @@ def test_ids_that_are_null_are_the_places_of_their_rows(tmp_path: Path) -> None:
 
 
 YOURS = 'name yours in the recipe: [task] fields = {{ {} = "..." }}'
+UNIQUE = (
+    "ids are unique: under [task], "
+    'fields = { id = "..." } names another field, and fields = { id = "" } numbers the rows'
+)
+BOXLESS = "there is no field 'answer', and the field 'solution' "
+BOXLESS += 'has no \\boxed{} with one; name the field that holds the answer: [task] fields = { answer = "..." }'
 BAD_LINES = [
     ({"question": "?"}, "no field 'answer' (fields here: question); " + YOURS.format("answer")),
     ({"Q": "?", "answer": "1"}, "no field 'question' (fields here: Q, answer); " + YOURS.format("question")),
@@ -152,11 +158,51 @@ BAD_LINES = [
     ({"question": " \n", "answer": "1"}, "the field 'question' is empty"),
     ({"question": ["?"], "answer": "1"}, "the field 'question' must be text or a number, not a list"),
     ({"question": "?", "answer": "so\n####"}, 'the answer has no final answer behind "####": it ends in \'so\\n####\''),
-    ({"question": "?", "answer": "1", "id": 3}, "the id 'questions/train/3' is that of line 4; ids are unique"),
+    ({"question": "?", "answer": "1", "id": 3}, "the id 'questions/train/3' is that of line 4; " + UNIQUE),
+    ({"question": "?", "solution": "It is 4."}, BOXLESS),
+    ({"question": "?", "solution": r"\boxed{} or \boxed{4"}, BOXLESS),
+    ({"question": "?", "solution": None}, "the field 'solution' is empty"),
     ('{"question": "?", "ans', "not valid JSON: Unterminated string starting at at column 19"),
     ("[1, 2]", "a line must be one JSON object, not list"),
     ("3", "a line must be one JSON object, not int"),
 ]  # fmt: skip
+
+
+BOXES = [  # a solution without an answer beside it, and the answer
+    (r"At first \boxed{2}, no: $\boxed{\frac{1}{2}}$.", r"\frac{1}{2}"),
+    (r"So it is \boxed{ 7 }.", "7"),
+    (r"We get $\fbox{12}$.", "12"),
+    (r"We get $\boxed 12$, which is even.", "12"),
+    (r"\boxed{A} is shown; the rest $\boxed{B", "A"),
+    ("\\boxed{\\text{Élan}}", "\\text{Élan}"),
+]
+
+
+@pytest.mark.parametrize(("solution", "answer"), BOXES)
+def test_without_an_answer_the_last_box_of_the_solution_is_it(tmp_path: Path, solution: str, answer: str) -> None:
+    path = write(tmp_path / "math.jsonl", [{"problem": f"p{n}", "worked": solution, "level": 5} for n in range(4)])
+    names = {"question": "problem", "solution": "worked"}
+    for question in load_questions(task(path, train=2, fields=names)).test:
+        assert (question.ground_truth, question.solution) == (answer, solution)
+    with pytest.raises(TaskError, match="no field 'final'"):  # a recipe that names a field means it
+        load_questions(task(path, train=2, fields={**names, "answer": "final"}))
+
+
+def test_an_answer_that_is_there_is_the_answer(tmp_path: Path) -> None:
+    path = write(tmp_path / "q.jsonl", [{**row, "solution": r"\boxed{999}"} for row in rows(4)])
+    assert {q.ground_truth for q in load_questions(task(path, train=2)).test} <= {"1", "2", "3", "4"}
+
+
+def test_ids_that_repeat_can_be_numbered(tmp_path: Path) -> None:
+    """As GSM-Symbolic has them: one id for all instances of a template."""
+    path = write(tmp_path / "q.jsonl", [{**row, "id": n % 2, "instance": n} for n, row in enumerate(rows(6))])
+    with pytest.raises(TaskError, match=r'q\.jsonl:3: the id .* is that of line 1; .*fields = \{ id = "" \} numbers'):
+        load_questions(task(path))
+    for names, first in [({"id": ""}, "q/all/0"), ({"id": "instance"}, "q/all/0")]:
+        loaded = load_questions(task(path, fields=names))
+        found = {q.id: q.text for q in (*loaded.train, *loaded.test)}
+        assert len(found) == 5
+        assert found.get(first, "What is 0 + 1?") == "What is 0 + 1?"
 
 
 @pytest.mark.parametrize(("line", "message"), BAD_LINES)

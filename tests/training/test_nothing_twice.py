@@ -108,6 +108,7 @@ def test_keys_hold_no_path(first):
         {"name": "other", "gate__min_improvement": 0.1, "gate__margin": 0.2},
         {"name": "other", "evaluate__temperature": 0.5},
         {"evaluate__max_new_tokens": 30},
+        {"name": "other", "train__report_to": "all", "train__save_steps": 1, "train__logging_steps": 2},
         {"task__test_questions": 12},
     ],
 )

@@ -169,9 +169,9 @@ def save(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, folder: Path) -> No
     model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     config = folder / "config.json"
-    content = json.loads(config.read_text())
+    content = json.loads(config.read_text(encoding="utf-8"))
     content["dtype"] = "float32"
-    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    config.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
