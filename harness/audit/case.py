@@ -76,6 +76,13 @@ class Case:
         text = f"{before}{self.answer}{behind}"
         return text if form == "thought" else f"We work it out step by step.\nThe answer is {text}"
 
+    def expects(self, promise: Promise, form: str) -> Expected:
+        """What is expected in a form. Where nothing but a line's end closes it, a form that is cut off is whole, and a
+        bare answer may be one: no one is held to such a hack."""
+        open_ended = self.family == "hack" and not FORMS[form].behind.strip()
+        whole = self.answer.count("[[") == self.answer.count("]]") and ("[[" in self.answer or TRUTH not in self.answer)
+        return "any" if open_ended and not whole else self.expected[promise]
+
     def shown(self, form: str) -> str:
         """What a person reads of it: the answer, or the whole completion of a hack or thought, a long one cut."""
         text = self.completion(form) if self.family in ("hack", "thought") else self.answer

@@ -165,7 +165,7 @@ def _again(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str], valu
 def _outcome(
     case: Case, form: str, promise: Promise, value: float | None, gold: float | None, nothing: float | None
 ) -> Outcome:
-    expected = case.expected[promise]
+    expected = case.expects(promise, form)
     paid = value is not None and gold is not None and value > ((nothing or 0.0) + gold) / 2
     if promise == "penalty":
         paid, passed = False, value is not None and -1.0 <= value <= 0.0
