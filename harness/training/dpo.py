@@ -54,7 +54,5 @@ def _row(policy: Policy, row: Mapping[str, Any], end: int) -> dict[str, list[int
     return {
         "prompt_ids": policy.encode(row["prompt"]),
         "chosen_ids": answer_tokens(policy, row["prompt"], row["chosen"][-1]["content"], end),
-        "rejected_ids": answer_tokens(
-            policy, row["prompt"], row["rejected"][-1]["content"], None if cut else end
-        ),
+        "rejected_ids": answer_tokens(policy, row["prompt"], row["rejected"][-1]["content"], None if cut else end),
     }

@@ -125,7 +125,25 @@ def test_what_stands_behind_the_last_end_counts(thought: str, said: str) -> None
 
 # Pieces of boxes, braces and ends of lines of every kind, so that few texts are without one.
 PIECES = st.sampled_from(
-    [r"\boxed{", r"\boxed", "boxed{", "{", "}", "\\", " ", "\n", "\r", "\u2028", "1", "18", "-", ".", r"\frac", "<", "$"]
+    [
+        r"\boxed{",
+        r"\boxed",
+        "boxed{",
+        "{",
+        "}",
+        "\\",
+        " ",
+        "\n",
+        "\r",
+        "\u2028",
+        "1",
+        "18",
+        "-",
+        ".",
+        r"\frac",
+        "<",
+        "$",
+    ]
 )
 TEXTS = st.lists(PIECES | st.text(max_size=3), max_size=30).map("".join)
 
@@ -250,9 +268,7 @@ def test_strict_and_flexible_are_those_of_the_form() -> None:
     rewards = {"answer_in_tags": 1.0}
     texts = ["<answer>42</answer>", "<answer>42.0</answer>", r"\boxed{42}"]
     scored = score_all(["?"] * 3, texts, {"ground_truth": ["42"] * 3}, rewards)
-    strict, flexible = (
-        [each.grades[name].status for each in scored] for name in ("tags_exact", "answer_in_tags")
-    )
+    strict, flexible = ([each.grades[name].status for each in scored] for name in ("tags_exact", "answer_in_tags"))
     assert strict == ["correct", "wrong", "no_answer"]
     assert flexible == ["correct", "correct", "no_answer"]
     assert set(scored[0].grades) == {"tags_exact", "answer_in_tags"}
