@@ -28,10 +28,10 @@ class Generation:
     """One sampled answer before anyone judged it. Token counts are of this answer alone, padding excluded.
 
     ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
-    ``max_new_tokens``. ``completion`` begins with the ``<think>`` that the chat template opened in the prompt, if it did.
-    ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample).
-    ``error`` says why there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it
-    is unscored, and asked for again when the evaluation is asked for again.
+    ``max_new_tokens``. ``completion`` begins with the ``<think>`` that the chat template opened in the prompt, if any.
+    ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample). ``error`` says why
+    there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it is unscored, and
+    asked for again when the evaluation is asked for again.
     """
 
     question_id: str

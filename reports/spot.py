@@ -1,7 +1,8 @@
 r"""Where an extracted answer stands in its completion.
 
-The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}`` behind the thought:
-the strict one of the first, all others of the last. An answer that stands in no box is looked for as a word, from the end.
+The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}`` behind the
+thought: the strict one of the first, all others of the last. An answer that stands in no box is looked for as a word,
+from the end.
 
     >>> ends(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7")
     ((13, 14), (32, 33))

@@ -3,7 +3,8 @@ r"""The strict reward: the first ``\boxed{}`` must be the ground truth, characte
 It is the function that courses use, ``re.search(r"\\boxed\{(.*?)\}", completion)`` and ``==``: white space counts, an
 empty first box is wrong, and a box ends at its first closing brace, so that ``\boxed{\frac{1}{2}}`` holds ``\frac{1``.
 
->>> boxed_exact(prompts=["?"] * 3, completions=[r"\boxed{18}", r"\boxed{18.0}", r"\boxed{ 18}"], ground_truth=["18"] * 3)
+>>> answers = [r"\boxed{18}", r"\boxed{18.0}", r"\boxed{ 18}"]
+>>> boxed_exact(prompts=["?"] * 3, completions=answers, ground_truth=["18"] * 3)
 [1.0, 0.0, 0.0]
 """
 

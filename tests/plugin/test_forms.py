@@ -33,7 +33,7 @@ REWARDS = {
     "silent": '"own:silent" = 1.0',
     "plain": '"own:plain" = 1.0',
 }
-# What the system prompt asks for, and how a worked example ends, by recipe. Where nothing is claimed, as the task has it.
+# What the system prompt asks for, and how a worked example ends, by recipe: where nothing is claimed, as in the task.
 SHOWN = {
     "tags": ("in <answer></answer>", "<answer>%s</answer>"),
     "thought": ("in <think></think>", "</think>\n<answer>%s</answer>"),
