@@ -29,14 +29,6 @@ def last_boxed(text: str) -> str | None:
     return _first_with_content(text, sorted(_boxes(text), reverse=True))
 
 
-def last_box(text: str) -> tuple[int, int] | None:
-    r"""Start and end of the last closed, non-empty ``\boxed{...}``, braces included."""
-    for start, end in sorted(_boxes(text), reverse=True):
-        if text[start:end].strip():
-            return text.rindex(r"\boxed", 0, start), end + 1
-    return None
-
-
 def _boxes(text: str) -> list[tuple[int, int]]:
     """(start, end) of the content of every closed box. Spans, not strings: nested contents would add up to n²."""
     closed: list[tuple[int, int]] = []
@@ -59,4 +51,12 @@ def _first_with_content(text: str, spans: list[tuple[int, int]]) -> str | None:
         content = text[start:end]
         if content.strip():
             return content
+    return None
+
+
+def last_box(text: str) -> tuple[int, int] | None:
+    r"""Start and end of the last closed, non-empty ``\boxed{...}``, braces included."""
+    for start, end in sorted(_boxes(text), reverse=True):
+        if text[start:end].strip():
+            return text.rindex(r"\boxed", 0, start), end + 1
     return None
