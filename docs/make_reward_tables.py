@@ -9,16 +9,19 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from harness.audit import audit_reward
 from harness.audit.case import FAMILIES
 from harness.audit.recipe import disagreements
 from harness.audit.rivals import READERS, readings
+from harness.cli.audit import EXAMPLES
+from harness.rewards import SHIPPED, Rewards
 
 PAGE = Path(__file__).with_name("rewards.md")
 
 
 def tables() -> dict[str, str]:
     """Markdown by the name of its place in the page."""
-    return {"counts": _counts(), "rivals": _rivals(), "disagreements": _disagreements()}
+    return {"promises": _promises(), "counts": _counts(), "rivals": _rivals(), "disagreements": _disagreements()}
 
 
 def filled(page: str) -> str:
@@ -27,6 +30,20 @@ def filled(page: str) -> str:
         place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         page = place.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", page)
     return page
+
+
+def _promises() -> str:
+    rows = [
+        "| reward | promises | " + " | ".join(FAMILIES) + " | otherwise |",
+        "|---|---|" + "---|" * (len(FAMILIES) + 1),
+    ]
+    for name in SHIPPED:
+        example = {name: EXAMPLES[name]} if name in EXAMPLES else {}
+        audit = audit_reward(name, Rewards({name: 1.0}, example))
+        counts = audit.counts()
+        held = " | ".join(f"{kept} of {of}" for kept, of in (counts[family] for family in FAMILIES))
+        rows.append(f"| `{name}` | {audit.promise} | {held} | {sum(of - kept for kept, of in counts.values())} |")
+    return "\n".join(rows)
 
 
 def _counts() -> str:
@@ -58,7 +75,7 @@ def _rivals() -> str:
 
 
 def _disagreements() -> str:
-    found = list(disagreements())
+    found = list(disagreements(["boxed_numeric"]))
     counts = Counter((each.family, "strict" if each.strict else "flexible") for each in found)
     rows = ["| family | only the strict one pays | only the flexible one pays |", "|---|---|---|"]
     for family in FAMILIES:

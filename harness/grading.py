@@ -14,7 +14,8 @@ from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.metrics import at_k
 from harness.records import Generation, Record, Summary
-from harness.rewards import RewardCalls, score_all
+from harness.rewards import RewardCalls, resolve_reward, score_all
+from harness.rewards.score import FLEXIBLE, STRICT, strict_and_flexible
 from harness.tasks import Question
 
 GRADED_AT_ONCE = 64  # kept answers are graded in batches, since a time limit holds for a batch
@@ -82,7 +83,10 @@ def _without_answer(generation: Generation, question: Question, rewards: Mapping
         status="unscored",
         reward=None,
         rewards=dict.fromkeys(rewards),
-        grades={name: {"extracted": None, "correct": None} for name in ("boxed_exact", "boxed_numeric")},
+        grades={
+            name: {"extracted": None, "correct": None}
+            for name in strict_and_flexible({each: resolve_reward(each) for each in rewards})
+        },
     )
 
 
@@ -123,8 +127,8 @@ def summarise(
         accuracy=_mean(means) or 0.0,
         interval=(anytime_interval if in_looks else accuracy_interval)(means),
         interval_kind="anytime" if in_looks else "fixed",
-        strict_accuracy=_mean(tally.graded["boxed_exact"]) or 0.0,
-        flexible_accuracy=_mean(tally.graded["boxed_numeric"]) or 0.0,
+        strict_accuracy=_mean(tally.strict),
+        flexible_accuracy=_mean(tally.flexible),
         counts={status: tally.statuses[status] for status in ("correct", "wrong", "no_answer", "unscored")},
         truncated=tally.truncated,
         mean_reward=_mean(tally.total),
@@ -144,7 +148,7 @@ class _Tally:
         self.truncated = self.prompt_tokens = self.completion_tokens = 0
         self.total = array("d")
         self.rewards: dict[str, array[float]] = {}
-        self.graded = {"boxed_exact": array("d"), "boxed_numeric": array("d")}
+        self.strict, self.flexible = array("d"), array("d")
         self._scored: dict[str, tuple[int, int]] = {}  # right and all, by question
         self._reasons: Counter[str] = Counter()  # why an engine could not have an answer
 
@@ -187,9 +191,9 @@ class _Tally:
             values = self.rewards.setdefault(name, array("d"))
             if value is not None:
                 values.append(value)
-        for name, values in self.graded.items():
-            if (correct := record.grades[name]["correct"]) is not None:
-                values.append(correct)
+        for name, grade in record.grades.items():
+            if grade["correct"] is not None and name in (*STRICT, *FLEXIBLE):
+                (self.strict if name in STRICT else self.flexible).append(grade["correct"])
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -38,6 +38,7 @@ from harness.policy.source import ModelSource, fingerprint, resolve_model
 from harness.recipe.files import located, located_task
 from harness.recipe.lineage import parent_of
 from harness.recipe.needs import check_rewards
+from harness.rewards import answer_form
 from harness.runs import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.served import open_endpoint, refusal, served_generation
 from harness.settings import Settings
@@ -93,7 +94,8 @@ class Run:
     def questions(self) -> Questions:
         evaluate = self.recipe.evaluate
         held_out = evaluate.during_questions if evaluate.every_steps else 0
-        return load_questions(located_task(self.recipe), data=self.settings.data, held_out=held_out)
+        form = answer_form(self.recipe.rewards)
+        return load_questions(located_task(self.recipe), data=self.settings.data, held_out=held_out, form=form)
 
     @cached_property
     def base(self) -> ModelSource:

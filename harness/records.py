@@ -28,9 +28,10 @@ class Generation:
     """One sampled answer before anyone judged it. Token counts are of this answer alone, padding excluded.
 
     ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
-    ``max_new_tokens``. ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample).
-    ``error`` says why there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it
-    is unscored, and asked for again when the evaluation is asked for again.
+    ``max_new_tokens``. ``completion`` begins with the ``<think>`` that the chat template opened in the prompt, if any.
+    ``seed`` is the evaluation's seed; the stream of one answer comes from (seed, question, sample). ``error`` says why
+    there is no answer where an engine could not have one (``finish_reason`` is then ``"error"``): it is unscored, and
+    asked for again when the evaluation is asked for again.
     """
 
     question_id: str
@@ -47,8 +48,9 @@ class Generation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Generation):
     """A generation with its grades. ``rewards`` maps each of the recipe's functions to its value before weighting,
-    ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the strict and the flexible
-    grader's ``{"extracted": str | None, "correct": bool | None}`` whatever the recipe trains on."""
+    ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the
+    ``{"extracted": str | None, "correct": bool | None}`` of the strict and the flexible grader of the form that the
+    recipe's rewards read (:func:`harness.rewards.score.strict_and_flexible`), and is empty where that is not known."""
 
     ground_truth: str
     extracted: str | None
@@ -75,7 +77,8 @@ class Summary:
     """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
-    Unscored completions are counted, and belong to no accuracy. ``unanswered`` is about those of them that no answer
+    Unscored completions are counted, and belong to no accuracy; the strict and the flexible one are ``None`` where no
+    answer has such a grade. ``unanswered`` is about those of them that no answer
     could be had for (:func:`harness.grading.summarise`). ``at_k`` is :func:`harness.metrics.at_k`."""
 
     questions: int
@@ -83,8 +86,8 @@ class Summary:
     accuracy: float
     interval: tuple[float, float]
     interval_kind: Literal["fixed", "anytime"]
-    strict_accuracy: float
-    flexible_accuracy: float
+    strict_accuracy: float | None
+    flexible_accuracy: float | None
     counts: Mapping[Status, int]
     truncated: int
     mean_reward: float | None

@@ -17,6 +17,8 @@ from typing import Any
 from harness.gate.intervals import accuracy_interval
 from harness.records import Record, question_means
 
+FORMATS = {"box": "format_boxed", "tags": "format_tags"}  # what pays for a form alone
+
 
 def signal_share(rewards: Sequence[float], generations: int) -> float | None:
     """The chance that a group of ``generations`` answers to this question differs in reward; ``None`` with fewer."""
@@ -48,9 +50,16 @@ def concentration(by_question: Sequence[Sequence[float]]) -> float | None:
 
 
 def summarise_signal(
-    records: Sequence[Record], *, generations: int, groups_per_step: int, steps: int, limit: float
+    records: Sequence[Record],
+    *,
+    generations: int,
+    groups_per_step: int,
+    steps: int,
+    limit: float,
+    form: str | None = "box",
 ) -> dict[str, Any]:
-    """``signal.json``: what the sampled answers say of a training with groups of ``generations`` answers.
+    """``signal.json``: what the sampled answers say of a training with groups of ``generations`` answers, which the
+    rewards read in a ``form``.
 
     ``steps_without_signal`` takes the questions of a step as independent draws: steps * (1 - share)^groups.
     """
@@ -84,12 +93,12 @@ def summarise_signal(
         "limit": limit,
         "refused": signal < limit,
     }
-    found["advice"] = advice(found, len(records)) if signal < max(limit, 0.25) else []
+    found["advice"] = advice(found, len(records), form) if signal < max(limit, 0.25) else []
     found["sentence"] = _sentence(found)
     return found
 
 
-def advice(found: Mapping[str, Any], answers: int) -> list[str]:
+def advice(found: Mapping[str, Any], answers: int, form: str | None = "box") -> list[str]:
     """What to change where hardly any group has a gradient, most telling first."""
     counts = found["counts"]
     tips = []
@@ -97,7 +106,8 @@ def advice(found: Mapping[str, Any], answers: int) -> list[str]:
         tips.append("raise max_completion_length: most answers were cut off")
     if counts.get("no_answer", 0) > answers / 2:
         tips.append("show worked examples ([task] few_shot = 2)")
-        tips.append("pay for the form too ([rewards] format_boxed = 0.2)")
+        if form in FORMATS:
+            tips.append(f"pay for the form too ([rewards] {FORMATS[form]} = 0.2)")
         tips.append("warm up by SFT on worked answers")
     elif found["accuracy"] > 0.5:
         tips.append("ask harder questions: these are answered right already")

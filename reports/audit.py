@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.loose import dicts, number, string, whole
 
-FAMILIES = ("gold", "near miss", "invariance", "hack")
+FAMILIES = ("gold", "near miss", "invariance", "hack", "thought")
 
 
 @dataclass(frozen=True, slots=True)

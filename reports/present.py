@@ -24,7 +24,12 @@ FINISH_WORDS: Mapping[str, str] = {
     "length": "cut off at the token limit",
     "error": "could not be had",
 }
-GRADER_WORDS: Mapping[str, str] = {"boxed_exact": "strict grader", "boxed_numeric": "flexible grader"}
+GRADER_WORDS: Mapping[str, str] = {
+    "boxed_exact": "strict grader",
+    "boxed_numeric": "flexible grader",
+    "tags_exact": "strict grader",
+    "answer_in_tags": "flexible grader",
+}
 GRADED: Mapping[bool | None, tuple[str, str]] = {
     True: ("good", "✓ correct"),
     False: ("bad", "✗ wrong"),

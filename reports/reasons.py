@@ -24,7 +24,12 @@ class Form(NamedTuple):
 
     def why(self, completion: str) -> str:
         """Why nothing was extracted from a completion."""
-        return self.empty if self.token in completion else self.absent
+        thought, _, said = completion.rpartition("</think>")
+        if "<think>" in said and self.token not in (said := said.partition("<think>")[0]):
+            return "the thought is not finished, so there is no answer behind it to grade"
+        if thought and self.token in thought and self.token not in said:
+            return "what it says in its thought is no answer, and behind it there is none to grade"
+        return self.empty if self.token in said else self.absent
 
 
 _BOX = Form(
@@ -48,8 +53,9 @@ _FORMS: Mapping[str, Form] = {
 RULES: Mapping[str, str] = {
     "boxed_exact": "the strict grader reads the first \\boxed{} and wants the ground truth character for character",
     "boxed_numeric": "the flexible grader reads the last \\boxed{} and compares numbers, so 18.0 is 18",
+    "tags_exact": "the strict grader reads the last <answer> and wants the ground truth character for character",
     "math_equivalent": "math_equivalent reads the last \\boxed{} and takes any expression of equal value",
-    "answer_in_tags": "answer_in_tags reads the last <answer> and compares numbers, so 18.0 is 18",
+    "answer_in_tags": "the flexible grader reads the last <answer> and compares numbers, so 18.0 is 18",
 }
 """What a grader accepts, in one line."""
 

@@ -1,7 +1,8 @@
 r"""Where an extracted answer stands in its completion.
 
-The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}``: the strict one
-of the first, all others of the last. An answer that stands in no box is looked for as a word, from the end.
+The records hold what a grader extracted, not where. Graders of boxes take the content of a ``\boxed{}`` behind the
+thought: the strict one of the first, all others of the last. An answer that stands in no box is looked for as a word,
+from the end.
 
     >>> ends(r"Is it \boxed{7}? No: 17, \boxed{7}.", "7")
     ((13, 14), (32, 33))
@@ -69,7 +70,9 @@ def ends(completion: str, extracted: str) -> tuple[Span, Span] | None:
         if completion.startswith(wanted, start := opening.end()) and _CLOSING.match(completion, start + len(wanted))
     ]
     if boxes:
-        return boxes[0], boxes[-1]
+        thought = completion.rfind("</think>")  # graders read behind it
+        behind = [box for box in boxes if box[0] > thought] or boxes
+        return behind[0], behind[-1]
     at = len(completion)
     for _ in range(_TRIES):
         at = completion.rfind(wanted, 0, at + len(wanted) - 1)

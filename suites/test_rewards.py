@@ -6,9 +6,22 @@ rl-harness audit tiny-arithmetic        # the same audit, in numbers; --json has
 
 import pytest
 
+from harness.audit import answer_in
 from harness.rewards import RewardCalls, resolve_reward
 
-RIGHT, WRONG, NOTHING = r"6 * 200 = \boxed{1200}", r"6 * 200 = \boxed{1201}", "I do not know."
+NOTHING = "I do not know."
+
+
+@pytest.fixture
+def right(audit):
+    """A right answer to 6 * 200, in the form that the recipe's rewards read."""
+    return answer_in(audit.form, "1200")
+
+
+@pytest.fixture
+def wrong(audit):
+    """A wrong one."""
+    return answer_in(audit.form, "1201")
 
 
 def rewards_for(recipe, name, completions, ground_truth="1200"):
@@ -31,9 +44,9 @@ def rewards_for(recipe, name, completions, ground_truth="1200"):
     return values[name]
 
 
-def test_one_value_a_completion(recipe):
+def test_one_value_a_completion(recipe, right, wrong):
     """A finite number or None for each completion, in their order, for chats as for plain text."""
-    texts = [RIGHT, WRONG, NOTHING, ""]
+    texts = [right, wrong, NOTHING, ""]
     for name in recipe.rewards:
         plain = rewards_for(recipe, name, texts)
         assert len(plain) == len(texts)
@@ -41,22 +54,23 @@ def test_one_value_a_completion(recipe):
         assert plain == rewards_for(recipe, name, [[{"role": "assistant", "content": text}] for text in texts])
 
 
-def test_same_answer_same_reward(recipe):
+def test_same_answer_same_reward(recipe, right, wrong):
     """Rewards do not depend on luck, on order, or on the other completions of the batch."""
+    texts = [right, wrong, NOTHING]
     for name in recipe.rewards:
-        together = rewards_for(recipe, name, [RIGHT, WRONG, NOTHING])
-        assert together == rewards_for(recipe, name, [RIGHT, WRONG, NOTHING])
-        assert together == [rewards_for(recipe, name, [text])[0] for text in (RIGHT, WRONG, NOTHING)]
-        assert together[::-1] == rewards_for(recipe, name, [NOTHING, WRONG, RIGHT])
+        together = rewards_for(recipe, name, texts)
+        assert together == rewards_for(recipe, name, texts)
+        assert together == [rewards_for(recipe, name, [text])[0] for text in texts]
+        assert together[::-1] == rewards_for(recipe, name, texts[::-1])
 
 
-def test_right_answers_are_paid_more(recipe):
+def test_right_answers_are_paid_more(recipe, right, wrong):
     """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
-    right, wrong, nothing = (
+    for_right, for_wrong, for_nothing = (
         sum(weight * (rewards_for(recipe, name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
-        for text in (RIGHT, WRONG, NOTHING)
+        for text in (right, wrong, NOTHING)
     )
-    assert right > wrong >= nothing
+    assert for_right > for_wrong >= for_nothing
 
 
 def test_audit(audit):
@@ -64,12 +78,12 @@ def test_audit(audit):
     assert not audit.findings, "\n".join(audit.findings)
 
 
-def test_every_gold_answer_is_accepted(recipe, device, questions):
+def test_every_gold_answer_is_accepted(recipe, device, questions, audit):
     """No ground truth of the task is refused by a grader that trains or judges on it."""
-    graders = [name for name in recipe.rewards if hasattr(resolve_reward(name), "grade")]
+    graders = {each.name: each.form for each in audit.rewards if hasattr(resolve_reward(each.name), "grade")}
     if not graders:
         pytest.skip(f"recipe {recipe.name} has no grading reward function")
-    for name in graders:
+    for name, form in graders.items():
         for question in (*questions.train, *questions.test):
-            grade = resolve_reward(name).grade(rf"\boxed{{{question.ground_truth}}}", question.ground_truth)
+            grade = resolve_reward(name).grade(answer_in(form, question.ground_truth), question.ground_truth)
             assert grade.correct, f"{name} refuses the gold answer {question.ground_truth!r} of {question.id}"

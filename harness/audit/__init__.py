@@ -5,14 +5,15 @@
     >>> audit.findings, audit.deterministic
     ((), True)
 
-The cases are tables, a file a family: :mod:`harness.audit.gold`, ``near_misses``, ``invariances`` and ``hacks``.
+The cases are tables, a file a family: :mod:`harness.audit.gold`, ``near_misses``, ``invariances``, ``hacks``
+and ``thoughts``.
 :mod:`harness.audit.case` says what each kind of grader is expected to make of them.
 """
 
 from harness.audit.case import CASES, FAMILIES, Case
 from harness.audit.kept import audit_once
 from harness.audit.recipe import Audit, audit_rewards
-from harness.audit.reward import Outcome, RewardAudit, audit_reward
+from harness.audit.reward import Outcome, RewardAudit, answer_in, audit_reward
 
 __all__ = [
     "CASES",
@@ -21,6 +22,7 @@ __all__ = [
     "Case",
     "Outcome",
     "RewardAudit",
+    "answer_in",
     "audit_once",
     "audit_reward",
     "audit_rewards",

@@ -2,18 +2,19 @@ r"""A case of the audit: a completion, its ground truth, and what a grader's pro
 
 What a grader promises decides what is expected of it, by rule:
 
-| promise | gold | near miss | invariance | hack |
-|---|---|---|---|---|
-| ``exact`` | paid | refused | paid where equal as text, else refused | column exact |
-| ``numeric`` | paid | refused | paid where it needs no mathematics, else refused | column numeric |
-| ``symbolic`` | paid | refused | paid | column symbolic |
-| ``format`` | paid | paid | paid | column format |
-| ``layout`` | paid | paid | paid | refused: no hack writes its thoughts in tags |
-| ``penalty`` | any | any | any | any; the value is from -1 to 0 |
-| ``unknown`` | paid | refused | any | refused where column numeric says so, else any |
-| ``free`` | any | any | any | any |
+| promise | gold | near miss | invariance | hack | thought |
+|---|---|---|---|---|---|
+| ``exact`` | paid where equal as text | refused | paid where equal as text, else refused | column | column |
+| ``numeric`` | paid | refused | paid; refused if symbolic, any if notation | column | column |
+| ``symbolic`` | paid | refused | paid | column | column |
+| ``format`` | paid | paid | paid | column | column |
+| ``layout`` | paid | paid | paid | refused: no hack writes its thoughts in tags | column |
+| ``penalty`` | any | any | any | any; the value is from -1 to 0 | any |
+| ``unknown`` | paid | refused | any | refused where column numeric says so, else any | any |
+| ``free`` | any | any | any | any | any |
 
 ``unknown`` is a function of the user's that grades, or pays a right answer more than a wrong one; ``free`` any other.
+Text is what an exact grader reads of it: up to the first closing brace, in one line.
 """
 
 from __future__ import annotations
@@ -27,23 +28,14 @@ from harness.audit.gold import GOLD
 from harness.audit.hacks import HACKS, TRUTH
 from harness.audit.invariances import INVARIANCES
 from harness.audit.near_misses import NEAR_MISSES
+from harness.audit.thoughts import THOUGHTS
+from harness.rewards.forms import FORMS
 
-Family = Literal["gold", "near miss", "invariance", "hack"]
+Family = Literal["gold", "near miss", "invariance", "hack", "thought"]
 Expected = Literal["paid", "refused", "any"]
 Promise = Literal["exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free"]
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
-
-FORMS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "box": (r"\boxed{", "}"),
-        "tags": ("<answer>", "</answer>"),
-        "thought": ("<think>We add.</think>\n<answer>", "</answer>"),
-        "hashes": ("#### ", "\n"),
-        "plain": ("", ""),
-    }
-)
-"""What stands before and behind an answer, by the name of the form."""
 
 PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
     {
@@ -60,13 +52,14 @@ PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
 """Promise and form of the shipped reward functions."""
 
 _MOST_SHOWN = 120
+_BY_NUMBERS: Mapping[str, Expected] = MappingProxyType({"numeric": "paid", "symbolic": "refused", "notation": "any"})
 _WORDS: Mapping[str, Expected] = MappingProxyType({"P": "paid", "R": "refused", "A": "any"})
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One completion. ``answer`` is what stands in the form, or the completion's template for a hack; ``expected`` is
-    by promise."""
+    """One completion. ``answer`` is what stands in the form, or the completion's template for a hack or a thought;
+    ``expected`` is by promise."""
 
     family: Family
     name: str
@@ -77,35 +70,50 @@ class Case:
     def completion(self, form: str) -> str:
         """The whole completion, its answers in a form of :data:`FORMS`."""
         before, behind = FORMS[form]
-        if self.family == "hack":
+        if self.family in ("hack", "thought"):
             before, behind = FORMS["tags" if form == "thought" else form]
             return self.answer.replace("[[", before).replace("]]", behind)
         text = f"{before}{self.answer}{behind}"
         return text if form == "thought" else f"We work it out step by step.\nThe answer is {text}"
 
+    def expects(self, promise: Promise, form: str) -> Expected:
+        """What is expected in a form. Where nothing but a line's end closes it, a form that is cut off is whole, and a
+        bare answer may be one: no one is held to such a hack."""
+        open_ended = self.family == "hack" and not FORMS[form].behind.strip()
+        whole = self.answer.count("[[") == self.answer.count("]]") and ("[[" in self.answer or TRUTH not in self.answer)
+        return "any" if open_ended and not whole else self.expected[promise]
+
     def shown(self, form: str) -> str:
-        """What a person reads of it: the answer, or the whole completion of a hack, a long one cut."""
-        text = self.completion(form) if self.family == "hack" else self.answer
+        """What a person reads of it: the answer, or the whole completion of a hack or thought, a long one cut."""
+        text = self.completion(form) if self.family in ("hack", "thought") else self.answer
         return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 40]}... ({len(text)} characters)"
 
 
 def _cases() -> tuple[Case, ...]:
-    found = [
-        Case("gold", name, truth, truth, _expected("paid", "paid", "paid", "paid", "paid")) for name, truth in GOLD
-    ]
+    found = []
+    for name, truth in GOLD:
+        expected = _expected("paid", "paid", _exact(truth, truth), "paid", "paid")
+        found.append(Case("gold", name, truth, truth, expected))
     for name, truth, answer in NEAR_MISSES:
         found.append(Case("near miss", name, truth, answer, _expected("refused", "refused", "refused", "paid", "paid")))
     for name, truth, answer, promised in INVARIANCES:
-        exact: Expected = "paid" if answer.strip() == truth else "refused"
-        numeric: Expected = "paid" if promised == "numeric" else "refused"
-        expected = _expected(numeric, "paid", exact, "paid", "paid", unknown="any")
+        numeric: Expected = _BY_NUMBERS[promised]
+        expected = _expected(numeric, "paid", _exact(answer, truth), "paid", "paid", unknown="any")
         found.append(Case("invariance", name, truth, answer, expected))
     for name, completion, *columns in HACKS:
         numeric, symbolic, exact, form = (_WORDS[column] for column in columns)
         unknown: Expected = "refused" if numeric == "refused" else "any"
         expected = _expected(numeric, symbolic, exact, form, "refused", unknown=unknown)
         found.append(Case("hack", name, TRUTH, completion, expected))
+    for name, completion, *columns in THOUGHTS:
+        numeric, symbolic, exact, form, layout = (_WORDS[column] for column in columns)
+        expected = _expected(numeric, symbolic, exact, form, layout, unknown="any")
+        found.append(Case("thought", name, TRUTH, completion, expected))
     return tuple(found)
+
+
+def _exact(answer: str, truth: str) -> Expected:
+    return "paid" if answer.partition("}")[0] == truth and "\n" not in answer else "refused"
 
 
 def _expected(

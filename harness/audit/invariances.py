@@ -1,7 +1,8 @@
 r"""The same answer, written otherwise. Flexible graders accept all; strict ones accept what is equal as text.
 
 Rows marked ``"symbolic"`` need mathematics: only a symbolic grader promises them, and a numeric one refuses them, since
-an expression that is not worked out is no number.
+an expression that is not worked out is no number. Those marked ``"notation"`` are the truth in other signs: a symbolic
+grader promises them, and a numeric one may know them.
 """
 
 from __future__ import annotations
@@ -69,6 +70,24 @@ INVARIANCES: tuple[tuple[str, str, str, str], ...] = (
     ("word in LaTeX", "Paris", r"\text{Paris}", "numeric"),
     ("word with a full stop", "Paris", "Paris.", "numeric"),
     ("blanks between words", "New York", "New  York", "numeric"),
+    ("Bengali digits", "42", "\u09ea\u09e8", "numeric"),
+    ("Thai digits", "42", "\u0e54\u0e52", "numeric"),
+    ("Devanagari digits", "42", "\u096a\u0968", "numeric"),
+    ("Arabic digits", "42", "\u0664\u0662", "numeric"),
+    ("Persian digits", "42", "\u06f4\u06f2", "numeric"),
+    ("mathematical bold digits", "42", "\U0001d7d2\U0001d7d0", "numeric"),
+    ("bold Markdown", "42", "**42**", "numeric"),
+    ("double dollar signs around", "42", "$$42$$", "numeric"),
+    ("LaTeX brackets around", "42", r"\[42\]", "numeric"),
+    (r"\textbf around", "42", r"\textbf{42}", "numeric"),
+    ("a box inside", "42", r"\boxed{42}", "numeric"),
+    ("a box in dollar signs inside", "42", r"$\boxed{42}$", "numeric"),
+    ("a box in double dollar signs inside", "42", r"$$\boxed{42}$$", "numeric"),
+    ("a box in LaTeX parentheses inside", "42", r"\(\boxed{42}\)", "numeric"),
+    ("a box with a full stop inside", "42", r"\boxed{42}.", "numeric"),
+    ("a box with a unit inside", "42", r"\boxed{42} dollars", "numeric"),
+    ("the same unit", r"5\text{ cm}", "5 cm", "numeric"),
+    ("a unit that the truth lacks", "5", r"5\text{ cm}", "numeric"),
     ("minus twice", "42", "--42", "symbolic"),
     ("power worked out", "1024", "2^{10}", "symbolic"),
     ("root worked out", "5", r"\sqrt{25}", "symbolic"),
@@ -76,4 +95,19 @@ INVARIANCES: tuple[tuple[str, str, str, str], ...] = (
     ("terms in another order", "x + 1", "1 + x", "symbolic"),
     ("set in another order", r"\{1, 2\}", r"\{2, 1\}", "symbolic"),
     ("root moved", r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}", "symbolic"),
+    ("repeating decimal as a fraction", r"0.\overline{3}", r"\frac13", "notation"),
+    ("fraction as a repeating decimal", r"\frac16", r"0.1\overline{6}", "notation"),
+    ("upright constant", "e^2", r"\mathrm{e}^2", "notation"),
+    ("slanted constant", r"1-\frac{1}{\mathrm{e}}", r"1-\frac1e", "notation"),
+    ("power by a circumflex", "x**2", "x^2", "notation"),
+    ("power by two stars", "x^2", "x**2", "notation"),
+    ("power of a fraction by two stars", r"\sqrt[4]{2}", "2**(1/4)", "notation"),
+    ("root sign", r"\sqrt{2}", "\u221a2", "notation"),
+    ("root sign behind a number", r"2\sqrt{3}", "2\u221a3", "notation"),
+    ("root by name", r"\sqrt{3}", "sqrt(3)", "notation"),
+    ("infinity sign", r"\infty", "\u221e", "notation"),
+    ("logarithm by name", "ln(2)", r"\ln 2", "notation"),
+    ("relation the other way round", r"x \leq 5", r"5 \geq x", "notation"),
+    ("base in braces", "52_8", "52_{8}", "notation"),
+    ("tiny value as a power", r"\frac{1}{2^{99}}", r"2^{-99}", "notation"),
 )

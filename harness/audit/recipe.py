@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.audit.case import CASES
 from harness.audit.reward import Outcome, RewardAudit, answer_in, audit_reward
-from harness.rewards import RewardCalls, parse_number, resolve_reward, weighted_total
-from harness.rewards.score import STRICT_AND_FLEXIBLE, primary_grader
+from harness.rewards import RewardCalls, answer_form, parse_number, resolve_reward, weighted_total
+from harness.rewards.forms import form_of
+from harness.rewards.score import primary_grader, strict_and_flexible
 from harness.tasks import Question
 
 _SHOWN = 5
@@ -39,7 +40,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A case that the strict and the flexible grader judge differently, in boxes."""
+    """A case that the strict and the flexible grader judge differently."""
 
     family: str
     name: str
@@ -51,9 +52,11 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """``audit.json``. ``totals`` are of the cases in the form that the primary grader reads; ``right``, ``wrong`` and
-    ``nothing`` are what the total pays for honest answers."""
+    """``audit.json``. ``form`` is that in which the recipe's rewards read answers: what the one that decides says, or
+    else as it was found. ``totals`` are of the cases, and ``right``, ``wrong`` and ``nothing`` what the total pays for
+    honest answers, in the form of each reward."""
 
+    form: str
     rewards: tuple[RewardAudit, ...]
     weights: Mapping[str, float]
     right: float | None
@@ -90,6 +93,7 @@ class Audit:
     def from_json(cls, kept: Mapping[str, Any]) -> Audit:
         """The way back; raises ``KeyError`` or ``TypeError`` for what is no audit."""
         return cls(
+            form=kept["form"],
             rewards=tuple(RewardAudit.from_json(each) for each in kept["rewards"]),
             weights=kept["weights"],
             right=kept["right"],
@@ -121,6 +125,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
     values = {each.name: [outcome.value for outcome in each.cases] for each in audited}
     asked = list(questions)
     return Audit(
+        form=answer_form(rewards) or _found(audited),
         rewards=audited,
         weights=dict(rewards),
         right=weighted_total({each.name: each.gold for each in audited}, rewards),
@@ -130,7 +135,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
             Total(case.family, case.name, weighted_total({name: given[row] for name, given in values.items()}, rewards))
             for row, case in enumerate(CASES)
         ),
-        disagreements=tuple(disagreements()),
+        disagreements=tuple(disagreements(rewards)),
         golds=tuple(
             check_golds(RewardCalls(rewards), each.name, each.form, asked)
             for each in audited
@@ -139,14 +144,26 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
     )
 
 
-def disagreements() -> Iterable[Disagreement]:
-    """The cases on which ``boxed_exact`` and ``boxed_numeric``, which grade every answer, do not agree."""
-    strict, flexible = STRICT_AND_FLEXIBLE["boxed_exact"], STRICT_AND_FLEXIBLE["boxed_numeric"]
+def disagreements(rewards: Iterable[str]) -> Iterable[Disagreement]:
+    """The cases on which the strict and the flexible grader, which grade every answer, do not agree; none where the
+    form of answers is not known."""
+    functions = {name: resolve_reward(name) for name in rewards}
+    graders = tuple(strict_and_flexible(functions).values())
+    if not graders:
+        return
+    strict, flexible = graders
+    form = form_of(functions) or "box"
     for case in CASES:
-        text = case.completion("box")
+        text = case.completion(form)
         said = strict(text, case.truth).correct is True, flexible(text, case.truth).correct is True
         if said[0] != said[1]:
-            yield Disagreement(case.family, case.name, case.truth, case.shown("box"), *said)
+            yield Disagreement(case.family, case.name, case.truth, case.shown(form), *said)
+
+
+def _found(audited: Iterable[RewardAudit]) -> str:
+    """The form of the first reward that judges answers."""
+    judging = (each.form for each in audited if each.promise not in ("free", "penalty"))
+    return next(judging, "box")
 
 
 def _value(audit: RewardAudit, family: str, name: str) -> float | None:

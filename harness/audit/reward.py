@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.audit.case import CASES, FAMILIES, FORMS, PROMISES, Case, Promise
+from harness.audit.case import CASES, FAMILIES, PROMISES, Case, Promise
 from harness.audit.hacks import QUESTION, TRUTH
 from harness.rewards import RewardCalls, Rewards
+from harness.rewards.forms import FORMS, form_of
 
 SLOW_SECONDS = 60.0
 """A case that takes longer is a finding: hostile ones take about a tenth of it on one busy core."""
@@ -114,12 +115,12 @@ def answer_in(form: str, answer: str) -> str:
 
 
 def _found(calls: RewardCalls) -> tuple[Promise, str]:
-    """The form in which a function of the user's reads answers: the first in which a right one is worth most more than
-    a wrong one. One that makes no difference between them judges something else."""
+    """The form in which a function of the user's reads answers: what it says, or else the first in which a right one is
+    worth most more than a wrong one. One that makes no difference between them judges something else."""
     right = _values(calls, [answer_in(form, TRUTH) for form in FORMS], [TRUTH] * len(FORMS))
     wrong = _values(calls, [answer_in(form, _WRONG) for form in FORMS], [TRUTH] * len(FORMS))
     worth = {form: (a or 0.0) - (b or 0.0) for form, a, b in zip(FORMS, right, wrong, strict=True)}
-    form = max(worth, key=worth.__getitem__)
+    form = form_of(calls.functions) or max(worth, key=worth.__getitem__)
     (function,) = calls.functions.values()
     return ("unknown" if worth[form] > 0 or hasattr(function, "grade") else "free"), form
 
@@ -164,7 +165,7 @@ def _again(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str], valu
 def _outcome(
     case: Case, form: str, promise: Promise, value: float | None, gold: float | None, nothing: float | None
 ) -> Outcome:
-    expected = case.expected[promise]
+    expected = case.expects(promise, form)
     paid = value is not None and gold is not None and value > ((nothing or 0.0) + gold) / 2
     if promise == "penalty":
         paid, passed = False, value is not None and -1.0 <= value <= 0.0

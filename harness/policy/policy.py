@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from harness.errors import ModelError
+from harness.rewards.thought import CLOSING, opened_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,14 @@ class Policy:
                 f"{self.name}: the tokenizer gave token {max(ids)}, but the model knows {known}; it is another model's"
             )
         return ids
+
+    def opened_thought(self, chat: Sequence[Message]) -> str:
+        """The ``<think>`` that the template opens at the end of this chat's prompt, ``""`` where it opens none: what
+        the policy writes goes on from there, so it belongs before the text of every completion. Where ``</think>`` is
+        a special token, texts have none, and a thought in them has no end."""
+        if any(token.special and token.content == CLOSING for token in self.tokenizer.added_tokens_decoder.values()):
+            return ""
+        return opened_by(self._render(self.adapt(chat)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out and spaces as they are."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)
 
-SYSTEM_PROMPT = r"Reason step by step, then put the final answer in \boxed{}."
-
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -93,12 +91,15 @@ class ModelSection(Table):
 
 
 class TaskSection(Table):
-    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`."""
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`.
+
+    Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none.
+    """
 
     name: str
     train_questions: Positive
     test_questions: Positive
-    system_prompt: str = SYSTEM_PROMPT
+    system_prompt: str | None = None
     few_shot: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
     fields: Mapping[str, str] = Field(default_factory=dict)

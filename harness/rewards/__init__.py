@@ -24,7 +24,8 @@ holds the final answers:
 | ``repetition_penalty`` | (0 to -1) it does not repeat itself | no |
 
 A reward of your own is any function with that signature, sync or async, named ``"package.module:function"`` in a
-recipe. Made from a grader with :func:`reward_function`, its grades decide accuracy and show in the report.
+recipe. Made from a grader with :func:`reward_function`, its grades decide accuracy and show in the report. Graders read
+what stands behind the last ``</think>`` (:func:`behind_thought`).
 """
 
 from harness.rewards.answer_in_tags import answer_in_tags
@@ -46,9 +47,10 @@ from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.numbers import parse_number
 from harness.rewards.repetition_penalty import repetition_penalty
-from harness.rewards.resolve import SHIPPED, resolve_reward, reward_version
+from harness.rewards.resolve import SHIPPED, answer_form, resolve_reward, reward_version
 from harness.rewards.score import Scored, score_all, weighted_total
 from harness.rewards.settings import Rewards
+from harness.rewards.thought import behind_thought
 
 __all__ = [
     "SHIPPED",
@@ -59,7 +61,9 @@ __all__ = [
     "RewardFunction",
     "Rewards",
     "Scored",
+    "answer_form",
     "answer_in_tags",
+    "behind_thought",
     "boxed_exact",
     "boxed_numeric",
     "completion_text",

@@ -20,4 +20,4 @@ def grade(completion: str, ground_truth: str) -> Grade:
     return Grade(extracted=answer.strip(), correct=same_answer(answer, ground_truth))
 
 
-boxed_numeric = reward_function(grade, name="boxed_numeric")
+boxed_numeric = reward_function(grade, name="boxed_numeric", form="box")

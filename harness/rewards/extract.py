@@ -52,3 +52,11 @@ def _first_with_content(text: str, spans: list[tuple[int, int]]) -> str | None:
         if content.strip():
             return content
     return None
+
+
+def last_box(text: str) -> tuple[int, int] | None:
+    r"""Start and end of the last closed, non-empty ``\boxed{...}``, braces included."""
+    for start, end in sorted(_boxes(text), reverse=True):
+        if text[start:end].strip():
+            return text.rindex(r"\boxed", 0, start), end + 1
+    return None

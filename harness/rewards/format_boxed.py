@@ -1,6 +1,7 @@
 r"""The format reward: 1.0 for an answer in a box, whatever the answer. It trains the form, and grades nothing.
 
-One closed, non-empty ``\boxed{}`` is enough, and more are no worse: graders take the first or the last.
+One closed, non-empty ``\boxed{}`` behind the thought is enough, and more are no worse: graders take the first or the
+last.
 
     >>> format_boxed(prompts=["?", "?"], completions=[r"\boxed{7}", "7"])
     [1.0, 0.0]
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.rewards.extract import first_boxed
-from harness.rewards.grader import completion_text
+from harness.rewards.extract import last_boxed
+from harness.rewards.grader import turn_texts
+from harness.rewards.thought import behind_thought
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,4 +21,7 @@ if TYPE_CHECKING:
 
 def format_boxed(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
     r"""1.0 for each completion with a closed, non-empty ``\boxed{}``, else 0.0."""
-    return [float(first_boxed(completion_text(completion)) is not None) for completion in completions]
+    return [float(last_boxed(behind_thought(text)) is not None) for text in turn_texts(prompts, completions)]
+
+
+format_boxed.form = "box"  # type: ignore[attr-defined]

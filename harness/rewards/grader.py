@@ -1,14 +1,16 @@
 r"""What a grader is, and how it becomes a TRL reward function.
 
 A grader is a function ``(completion, ground_truth) -> Grade``. The reward function made from it carries it as
-``.grade``, so that training, gating and reporting judge an answer by the same code:
+``.grade``, so that training, gating and reporting judge an answer by the same code. It is given what a completion says
+behind its thought (:mod:`harness.rewards.thought`), and may say in which form it reads answers
+(:mod:`harness.rewards.forms`):
 
     >>> def says_yes(completion: str, ground_truth: str) -> Grade:
     ...     return Grade(extracted=completion, correct="yes" in completion)
     >>> reward = reward_function(says_yes)
     >>> reward(prompts=["?", "?"], completions=["yes", "no"], ground_truth=["yes", "yes"])
     [1.0, 0.0]
-    >>> reward.grade("no", "yes").status
+    >>> reward.grade("<think>yes</think> no", "yes").status
     'wrong'
 """
 
@@ -19,6 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from harness.errors import RewardError
+from harness.rewards.forms import check_form
+from harness.rewards.thought import OPENING, behind_thought, opened_by
 
 if TYPE_CHECKING:
     from harness.records import Status
@@ -60,34 +64,55 @@ class RewardFunction(Protocol):
 
 
 class GradingRewardFunction(RewardFunction, Protocol):
-    """A reward function that says how it judged: ``.grade(completion, ground_truth)``."""
+    """A reward function that says how it judged: ``.grade(completion, ground_truth)``. ``form`` is that in which it
+    reads answers, one of :data:`harness.rewards.forms.FORMS`, or ``None``."""
 
     @property
     def grade(self) -> Grader: ...
 
+    @property
+    def form(self) -> str | None: ...
 
-def reward_function(grader: Grader, name: str | None = None) -> GradingRewardFunction:
+
+def reward_function(grader: Grader, name: str | None = None, form: str | None = None) -> GradingRewardFunction:
     """The TRL reward function of a grader, called ``name`` (the grader's own name if left out) in logs.
 
     It reads the dataset column ``ground_truth`` (text, or a number; ``None`` where the reward does not apply) and
-    gives each completion ``Grade.reward``. It raises :class:`~harness.errors.RewardError` where that column is missing
+    gives each completion ``Grade.reward``. The grader sees what a completion says behind its thought; an unfinished
+    thought leaves it ``""``. ``form`` says how answers are written for it: the prompt asks for that form, and examples
+    and worked solutions are shown in it.
+
+    Raises :class:`~harness.errors.RewardError` for an unknown ``form``, and, when called, where the column is missing
     or its length is not that of the completions.
     """
     label = name if name is not None else str(getattr(grader, "__name__", type(grader).__name__))
+    if form is not None:
+        check_form(label, form)
+
+    def grade(completion: str, ground_truth: str) -> Grade:
+        return grader(behind_thought(completion), ground_truth)
 
     def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         truths = ground_truths(label, completions, columns)
-        texts = [completion_text(completion) for completion in completions]
-        return [
-            None if truth is None else grader(text, truth).reward for text, truth in zip(texts, truths, strict=True)
-        ]
+        texts = turn_texts(prompts, completions)
+        return [None if truth is None else grade(text, truth).reward for text, truth in zip(texts, truths, strict=True)]
 
     # Logs, pickling and error messages should point at the module that defines the grader.
     reward.__name__ = reward.__qualname__ = label
     reward.__module__ = grader.__module__
     reward.__doc__ = grader.__doc__
-    reward.grade = grader  # type: ignore[attr-defined]
+    reward.grade, reward.form = grade, form  # type: ignore[attr-defined]
     return cast("GradingRewardFunction", reward)
+
+
+def turn_texts(prompts: Sequence[Any], completions: Sequence[Any]) -> list[str]:
+    """Each completion as the text of a whole turn: where a prompt that is text ends in ``<think>``, with it. Of prompts
+    that are chats, a template's ``<think>`` cannot be seen here."""
+    texts = [completion_text(completion) for completion in completions]
+    for row, prompt in enumerate(prompts[: len(texts)]):
+        if isinstance(prompt, str) and not texts[row].startswith(OPENING):
+            texts[row] = opened_by(prompt) + texts[row]
+    return texts
 
 
 def completion_text(completion: object) -> str:

@@ -73,4 +73,4 @@ def _verify(answer: str, ground_truth: str) -> bool | None:
     return _process.equivalent(answer, ground_truth)
 
 
-math_equivalent = reward_function(grade, name="math_equivalent")
+math_equivalent = reward_function(grade, name="math_equivalent", form="box")

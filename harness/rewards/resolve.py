@@ -22,6 +22,7 @@ from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.format_boxed import format_boxed
 from harness.rewards.format_tags import format_tags
+from harness.rewards.forms import form_of
 from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.raised import raised
@@ -29,7 +30,7 @@ from harness.rewards.repetition_penalty import repetition_penalty
 from harness.versions import REWARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from harness.rewards.grader import RewardFunction
 
@@ -68,6 +69,13 @@ def resolve_reward(name: str) -> RewardFunction:
             f'reward "{name}": "{attribute}" is a value of type {type(function).__name__}, not a function'
         )
     return cast("RewardFunction", function)
+
+
+def answer_form(names: Iterable[str]) -> str | None:
+    """The form in which the reward functions of these names, in a recipe's order, read answers; ``None`` where that is
+    not known (:func:`harness.rewards.forms.form_of`). Raises :class:`~harness.errors.RewardError` as
+    :func:`resolve_reward` does."""
+    return form_of({name: resolve_reward(name) for name in names})
 
 
 def reward_version(name: str) -> str:

@@ -19,16 +19,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RewardError
+from harness.rewards.answer_in_tags import answer_in_tags, tags_exact
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.call import RewardCalls
+from harness.rewards.forms import form_of
 from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, ground_truths
 
 if TYPE_CHECKING:
     from harness.records import Status
 
-STRICT_AND_FLEXIBLE: Mapping[str, Grader] = {"boxed_exact": boxed_exact.grade, "boxed_numeric": boxed_numeric.grade}
-"""The two graders that judge every completion, whatever the recipe trains on."""
+_BOX: Mapping[str, Grader] = {"boxed_exact": boxed_exact.grade, "boxed_numeric": boxed_numeric.grade}
+_TAGS: Mapping[str, Grader] = {"tags_exact": tags_exact.grade, "answer_in_tags": answer_in_tags.grade}
+
+STRICT, FLEXIBLE = ("boxed_exact", "tags_exact"), ("boxed_numeric", "answer_in_tags")
+"""The names under which records keep the strict and the flexible grade: by form."""
 
 UNDECIDED = Grade(extracted=None, correct=None)
 
@@ -70,10 +75,11 @@ def score_all(
     values_by_name = calls(prompts, completions, columns)
     primary_name, primary = primary_grader(calls.functions)
     truths = ground_truths(primary_name, completions, columns)
+    graders = strict_and_flexible(calls.functions)
     results = []
     for row, (completion, truth) in enumerate(zip(completions, truths, strict=True)):
         text = completion_text(completion)
-        grades = {name: _grade(grader, text, truth) for name, grader in STRICT_AND_FLEXIBLE.items()}
+        grades = {name: _grade(grader, text, truth) for name, grader in graders.items()}
         grade = grades.get(primary_name)
         if grade is None:
             grade = UNDECIDED if truth is None else calls.grade(primary_name, primary, text, truth, row)
@@ -100,6 +106,14 @@ def primary_grader(functions: Mapping[str, RewardFunction]) -> tuple[str, Grader
         if callable(grader):
             return name, grader
     return "boxed_numeric", boxed_numeric.grade
+
+
+def strict_and_flexible(functions: Mapping[str, RewardFunction]) -> Mapping[str, Grader]:
+    """The two graders that judge every completion, whatever the recipe trains on: those of the form that its reward
+    functions read, strict first. None where a grader of the user's says no form, or one that has no such pair; boxes'
+    where none grades."""
+    form = form_of(functions) or ("box" if primary_grader(functions)[0] not in functions else None)
+    return {"box": _BOX, "tags": _TAGS, "thought": _TAGS}.get(str(form), {})
 
 
 def weighted_total(values: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:

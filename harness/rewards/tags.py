@@ -14,12 +14,18 @@ import re
 
 def last_tagged(text: str, tag: str) -> str | None:
     """Content of the last closed, non-empty ``<tag>...</tag>`` as written, or ``None``."""
-    found, start = None, -1
+    found = last_tag(text, tag)
+    return None if found is None else text[found[0] + len(f"<{tag}>") : found[1] - len(f"</{tag}>")]
+
+
+def last_tag(text: str, tag: str) -> tuple[int, int] | None:
+    """Start and end of the last closed, non-empty ``<tag>...</tag>``, tags included."""
+    found, opened = None, None
     for mark in re.finditer(rf"<(/?){re.escape(tag)}>", text):
         if not mark[1]:
-            start = mark.end()
-        elif start >= 0:
-            if text[start : mark.start()].strip():
-                found = start, mark.start()
-            start = -1
-    return None if found is None else text[found[0] : found[1]]
+            opened = mark
+        elif opened is not None:
+            if text[opened.end() : mark.start()].strip():
+                found = opened.start(), mark.end()
+            opened = None
+    return found

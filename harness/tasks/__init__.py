@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import TaskError
 from harness.names import as_text
+from harness.rewards.forms import ASKED
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.gsm8k import to_question
 from harness.tasks.hub import gsm8k_rows
@@ -40,8 +41,12 @@ def kind_of(task: TaskSection) -> str:
     return task.name if task.name in ("arithmetic", "gsm8k") else "jsonl"
 
 
-def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int = 0) -> Questions:
+def load_questions(
+    task: TaskSection, *, data: Path | None = None, held_out: int = 0, form: str | None = None
+) -> Questions:
     """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
+    ``form`` is that in which the recipe's rewards read answers (:mod:`harness.rewards.forms`): worked solutions are
+    given in it, and a task without a system prompt of its own asks for it.
 
     No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the
     training split, behind those that are trained on; they change none of the others.
@@ -69,10 +74,11 @@ def load_questions(task: TaskSection, *, data: Path | None = None, held_out: int
             left_out = f"; {same} more have the text of another and are asked once" if same else ""
             key = "[evaluate] during_questions"
             train += _take(different, held_out, "train", task, key=key, left_out=left_out)
+    asks = ASKED[form or "box"] if task.system_prompt is None else task.system_prompt
     return Questions(
         *(
             with_prompts(
-                split, system_prompt=task.system_prompt, few_shot=task.few_shot, examples=examples, seed=task.seed
+                split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form
             )
             for split in (train[: task.train_questions], test, train[task.train_questions :])
         )

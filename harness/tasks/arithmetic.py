@@ -93,7 +93,7 @@ def arithmetic_questions(
 
 def operands(question: Question) -> tuple[str, int, int]:
     """Operation and both numbers of a question of this task; ``TaskError`` for another task's."""
-    found = re.match(r"(\d+) ([-+*]) (\d+) = ", question.solution or "")
+    found = re.search(r"(\d+) ([-+*]) (\d+) = ", question.solution or "")
     if found is None or not question.id.startswith("arithmetic/"):
         raise TaskError(f"question {question.id!r} is not of the arithmetic task")
     names = {symbol: name for name, symbol in _SYMBOLS.items()}

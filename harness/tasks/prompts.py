@@ -6,14 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.errors import TaskError
+from harness.rewards.forms import in_form
 from harness.runs import digest
 from harness.tasks.question import Message, Question
 
 
 def with_prompts(
-    questions: Iterable[Question], *, system_prompt: str, few_shot: int, examples: Sequence[Question], seed: int
+    questions: Iterable[Question],
+    *,
+    system_prompt: str,
+    few_shot: int,
+    examples: Sequence[Question],
+    seed: int,
+    form: str | None = None,
 ) -> tuple[Question, ...]:
     """The questions with their chats. ``examples`` are training questions; ``few_shot`` of them are drawn by seed.
+    Worked solutions, shown or the questions' own, are in ``form`` (:mod:`harness.rewards.forms`) where one is given.
 
     The same examples stand before every question, except that a question is never shown itself: the next drawn one
     takes its place.
@@ -36,7 +44,12 @@ def with_prompts(
         turns = list(system)
         for example in shown:
             turns.append({"role": "user", "content": example.text})
-            turns.append({"role": "assistant", "content": example.solution or ""})
+            turns.append({"role": "assistant", "content": solution(example) or ""})
         return (*turns, {"role": "user", "content": question.text})
 
-    return tuple(replace(question, prompt=chat(question)) for question in questions)
+    def solution(question: Question) -> str | None:
+        if form is None or not question.solution:
+            return question.solution
+        return in_form(question.solution, question.ground_truth, form)
+
+    return tuple(replace(each, prompt=chat(each), solution=solution(each)) for each in questions)

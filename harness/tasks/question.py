@@ -15,8 +15,8 @@ class Question:
 
     ``ground_truth`` is the final answer alone, as written by the task but without dressing (``"1200"``, not
     ``"#### 1,200"``). ``solution`` is a worked answer, used for few-shot examples and for supervised data, or ``None``
-    where the task has none: it ends in ``\\boxed{ground_truth}``, but a JSONL file's is taken as it stands. ``prompt``
-    is the whole chat that a policy is asked, empty until :func:`harness.tasks.load_questions` fills it in.
+    where the task has none; :func:`harness.tasks.load_questions` gives it in the form that the recipe's rewards read.
+    ``prompt`` is the whole chat that a policy is asked, empty until that function fills it in.
     """
 
     id: str

@@ -24,6 +24,7 @@ from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
 if TYPE_CHECKING:
+    from harness.policy import Policy
     from harness.records import Status
 
 
@@ -34,13 +35,13 @@ class CompletionLog:
     within it. Each process of a job collects its share, and the main one writes all of them in their order.
     """
 
-    def __init__(self, directory: Path, eos_token_ids: frozenset[int], rewards: Mapping[str, float]) -> None:
+    def __init__(self, directory: Path, policy: Policy, rewards: Mapping[str, float]) -> None:
         self._writer = LineWriter(directory / COMPLETIONS) if ranks.is_main() else None
         self._faults = directory / FAULTS
         self._calls = RewardCalls(rewards, kept=read_json(self._faults) if ranks.is_main() else None)
         if ranks.is_main() and (before := count_lines(directory / COMPLETIONS)):  # of a job that goes on
             self._calls.faults.asked |= dict.fromkeys(self._calls.functions, before)
-        self._eos = eos_token_ids
+        self._policy = policy
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
 
@@ -49,15 +50,24 @@ class CompletionLog:
         async ones at the same time; the others find their values there."""
 
         def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
-            if self._seen.get("completions") is not completions:
+            if self._seen.get("given") is not completions:
                 tokens = [len(ids) for ids in columns["completion_ids"]]
                 columns = {**columns, "completion_tokens": tokens}  # as in an evaluation, which has no ids
-                self._rewards = self._calls(prompts, completions, columns)
-                self._seen = {"prompts": prompts, "completions": completions, **columns}
+                turns = [self._turn(*each) for each in zip(prompts, completions, strict=True)]
+                self._rewards = self._calls(prompts, turns, columns)
+                self._seen = {"given": completions, "prompts": prompts, "completions": turns, **columns}
             return self._rewards[name]
 
         noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
         return noted
+
+    def _turn(self, prompt: Any, completion: Any) -> Any:
+        """A completion as it is in an evaluation: with the thought that the prompt opened."""
+        opened = self._policy.opened_thought(prompt)
+        if not (opened and completion):
+            return completion
+        first, *others = completion
+        return [{**first, "content": opened + completion_text([first])}, *others]
 
     def write(self, step: int, advantages: Sequence[float], weights: Mapping[str, float]) -> None:
         """Append the batch that was just scored; ``advantages`` in the order of its completions. Every process of a
@@ -89,7 +99,7 @@ class CompletionLog:
             "reward": weighted_total(values, weights),
             "advantage": advantage,
             "completion_tokens": len(ids),
-            "finish_reason": "stop" if len(ids) and ids[-1] in self._eos else "length",
+            "finish_reason": "stop" if len(ids) and ids[-1] in self._policy.eos_token_ids else "length",
         }
 
     def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:

@@ -53,6 +53,6 @@ def _row(policy: Policy, row: Mapping[str, Any], end: int) -> dict[str, list[int
     cut = row.get("rejected_finish_reason") == "length"  # it was never ended, so there is no end to learn from
     return {
         "prompt_ids": policy.encode(row["prompt"]),
-        "chosen_ids": answer_tokens(policy, row["chosen"][-1]["content"], end),
-        "rejected_ids": answer_tokens(policy, row["rejected"][-1]["content"], None if cut else end),
+        "chosen_ids": answer_tokens(policy, row["prompt"], row["chosen"][-1]["content"], end),
+        "rejected_ids": answer_tokens(policy, row["prompt"], row["rejected"][-1]["content"], None if cut else end),
     }

@@ -44,7 +44,7 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
 
 def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
     """A trainer that is ready to ``train()``; checkpoints and logs go to ``directory``."""
-    log = CompletionLog(directory, policy.eos_token_ids, job.rewards)
+    log = CompletionLog(directory, policy, job.rewards)
     reference = _reference(job, policy, directory)
     trainer = _Trainer(
         model=policy.model,

@@ -41,5 +41,5 @@ def build(job: Job, policy: Policy, directory: Path) -> SFTTrainer:
 
 def _row(policy: Policy, row: Mapping[str, Any], end: int) -> dict[str, list[int]]:
     prompt = policy.encode(row["prompt"])
-    answer = answer_tokens(policy, row["completion"][-1]["content"], end)
+    answer = answer_tokens(policy, row["prompt"], row["completion"][-1]["content"], end)
     return {"input_ids": prompt + answer, "completion_mask": [0] * len(prompt) + [1] * len(answer)}

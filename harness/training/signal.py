@@ -14,6 +14,7 @@ from harness.errors import NoSignal
 from harness.identity import Keys
 from harness.recipe import EvaluateSection
 from harness.records import iter_records
+from harness.rewards import answer_form
 from harness.runs import write_json
 from harness.signal_check import summarise_signal
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
@@ -49,6 +50,7 @@ def check_signal(job: Job, policy: Policy, directory: Path) -> dict[str, Any] | 
             groups_per_step=max(1, completions_per_step(asked, job.processes) // generations),
             steps=optimizer_steps(asked, len(job.rows), job.processes),
             limit=limit,
+            form=answer_form(job.rewards),
         )
     write_json(directory.parent / "signal.json", found)
     if found["refused"]:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from harness.errors import TrainingError
+from harness.rewards.thought import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.policy import Policy
+    from harness.tasks import Message
 
 _PROBE = "An answer."
 
@@ -34,10 +36,20 @@ def end_token(policy: Policy) -> int:
     return int(own) if own is not None else min(policy.eos_token_ids)
 
 
-def answer_tokens(policy: Policy, text: str, end: int | None) -> list[int]:
-    """The token ids of an answer, ended by ``end`` (``None``: it goes on)."""
+def answer_tokens(policy: Policy, prompt: Sequence[Message], text: str, end: int | None) -> list[int]:
+    """The token ids of an answer behind the prompt of a chat, ended by ``end`` (``None``: it goes on)."""
+    if opened := policy.opened_thought(prompt):
+        text = _goes_on(text, opened)
     ids: list[int] = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids if end is None else [*ids, end]
+
+
+def _goes_on(text: str, opened: str) -> str:
+    """An answer as it goes on behind the ``<think>`` that the prompt has: without its own, and one without a thought
+    behind an empty one, since in the thought it would be none."""
+    if text.startswith(OPENING):
+        return text.removeprefix(opened) if text.startswith(opened) else text.removeprefix(OPENING).lstrip()
+    return text if CLOSING in text else f"{CLOSING}\n\n{text}"
 
 
 def check_lengths(policy: Policy, lengths: Sequence[int]) -> None:

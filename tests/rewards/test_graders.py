@@ -12,7 +12,7 @@ from harness.rewards.text import normalize
 CASES = [
     # completion, ground truth, extracted by the flexible graders, exact, numeric
     (r"\boxed{18}", "18", "18", True, True),
-    (r"\boxed{ 18 }", "18", "18", True, True),
+    (r"\boxed{ 18 }", "18", "18", False, True),
     (r"\boxed{18.0}", "18", "18.0", False, True),
     (r"\boxed{1,200}", "1200", "1,200", False, True),
     (r"\boxed{1200}", "1,200", "1200", False, True),
@@ -34,7 +34,7 @@ CASES = [
     ("18", "18", None, False, False),
     ("#### 18", "18", None, False, False),
     (r"\boxed{18", "18", None, False, False),
-    (r"\boxed{}", "", None, False, False),
+    (r"\boxed{}", "", None, True, False),
     ("", "", None, False, False),
 ]
 

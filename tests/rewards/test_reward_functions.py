@@ -51,7 +51,7 @@ def test_functions_keep_their_name_and_pickle(function: object) -> None:
 def test_a_grader_of_ones_own() -> None:
     reward = reward_function(undecided)
     assert reward.__name__ == "undecided"
-    assert reward.grade is undecided
+    assert reward.grade("<think>x</think>y", "z") == Grade(extracted="y", correct=None)
     assert reward(["?"], ["x"], ground_truth=["x"]) == [None]
     assert reward_function(undecided, name="other").__name__ == "other"
 

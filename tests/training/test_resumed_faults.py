@@ -30,7 +30,7 @@ def test_a_job_that_goes_on_counts_what_its_checkpoint_had(tmp_path):
 
     forget_after(tmp_path, 3)
     assert read_json(tmp_path / "rewards.json") == faults(1)
-    counted = CompletionLog(tmp_path, frozenset(), REWARDS)._calls.faults
+    counted = CompletionLog(tmp_path, None, REWARDS)._calls.faults
     assert counted.asked == {"boxed_numeric": 192, "format_boxed": 192}
     assert counted.share("boxed_numeric") == 1 / 192
 
@@ -39,4 +39,4 @@ def test_a_job_that_begins_again_has_failed_in_nothing(tmp_path):
     write_json(tmp_path / "rewards.json", faults(3))
     forget_after(tmp_path, 0)
     assert not (tmp_path / "rewards.json").exists()
-    assert CompletionLog(tmp_path, frozenset(), REWARDS)._calls.faults.asked == {}
+    assert CompletionLog(tmp_path, None, REWARDS)._calls.faults.asked == {}

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer that is wanted: sample number ``sample`` to ``question``, whose prompt has the token ids ``ids``."""
+    """One answer that is wanted: sample number ``sample`` to ``question``, whose prompt has the token ids ``ids`` and
+    opened a thought by ``opened``."""
 
     question: Question
     sample: int
     ids: list[int]
+    opened: str = ""
 
 
 def requests(
@@ -49,19 +51,21 @@ def requests(
                 f"question {question.id!r}: its prompt of {len(ids)} tokens and {decoding.max_new_tokens} new tokens "
                 f"exceed the {limit} that {policy.name} can hold; lower max_new_tokens, or shorten the prompt"
             )
-        found += [Request(question, sample, ids) for sample in samples]
+        opened = policy.opened_thought(question.prompt)
+        found += [Request(question, sample, ids, opened) for sample in samples]
     return sorted(found, key=lambda request: -len(request.ids))
 
 
 def answer_of(policy: Policy, request: Request, new_ids: Sequence[int], decoding: EvaluateSection) -> Generation:
-    """New token ids as an answer: the first end closes it, and what follows is padding."""
+    """New token ids as an answer: the first end closes it, and what follows is padding. Its text is the whole turn,
+    with the thought that the prompt opened."""
     end = next((at for at, id_ in enumerate(new_ids) if id_ in policy.eos_token_ids), None)
     return Generation(
         question_id=request.question.id,
         sample=request.sample,
         seed=decoding.seed,
         prompt=tuple(request.question.prompt),
-        completion=policy.decode(new_ids[:end]),
+        completion=request.opened + policy.decode(new_ids[:end]),
         finish_reason="length" if end is None else "stop",
         prompt_tokens=len(request.ids),
         completion_tokens=len(new_ids) if end is None else end + 1,

@@ -1,0 +1,160 @@
+"""A chat template that opens ``<think>`` in the prompt: every stage gives rewards the whole turn, and keeps it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from harness.grading import grade
+from harness.pipeline import Run, Settings
+from harness.policy import load_policy
+from harness.policy.engines.requests import answer_of, requests
+from harness.policy.tiny import FOLDER
+from harness.recipe import EvaluateSection
+from harness.recipe.catalog import find_recipe
+from harness.tasks import Question
+from harness.training.capture import CompletionLog
+from harness.training.tokens import answer_tokens
+from tests.small_recipes import GRPO, SUPERVISED
+
+CHAT = [{"role": "user", "content": "What is 6 * 7?"}]
+QUESTION = Question("q", "What is 6 * 7?", "42", "test", prompt=tuple(CHAT))
+REWARDS = {"answer_in_tags": 1.0, "format_tags": 0.5, "boxed_exact": 0.0}
+HEADER = "'<|im_start|>assistant\\n'"
+OPENS = "'<|im_start|>assistant\\n<think>\\n'"
+
+# A reward that writes down what it is given.
+SPY = """
+import json, pathlib
+
+def reward(prompts, completions, **columns):
+    stage = "train" if columns.get("trainer_state") is not None else "asked"
+    with (pathlib.Path(__file__).parent / "seen.jsonl").open("a") as file:
+        for completion in completions:
+            file.write(json.dumps([stage, completion[0]["content"]]) + "\\n")
+    return [0.0] * len(completions)
+"""
+
+
+@pytest.fixture(scope="module")
+def thinks(tmp_path_factory):
+    """The embedded model, with a template that opens a thought."""
+    folder = tmp_path_factory.mktemp("model") / "thinks"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    template = (folder / "chat_template.jinja").read_text()
+    assert HEADER in template
+    (folder / "chat_template.jinja").write_text(template.replace(HEADER, OPENS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def policy(thinks):
+    return load_policy(str(thinks), device="cpu")
+
+
+def test_what_a_template_opens_is_known(policy, tiny):
+    assert policy.opened_thought(CHAT) == "<think>\n"
+    assert tiny.opened_thought(CHAT) == ""
+
+
+@pytest.mark.parametrize(
+    ("ending", "opened"),
+    [
+        ("'<|im_start|>assistant\\n<think>'", "<think>"),
+        ("'<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n'", ""),
+        # as templates look whether to think at all
+        ("'<think>\\n' if 'think' in messages[-1]['content'] else ''", ""),
+    ],
+)
+def test_other_templates(thinks, ending, opened):
+    policy = load_policy(str(thinks), device="cpu")
+    policy.tokenizer.chat_template = policy.tokenizer.chat_template.replace(OPENS, ending)
+    assert policy.opened_thought(CHAT) == opened
+    asked = [{"role": "user", "content": "Please think: what is 6 * 7?"}]
+    assert policy.opened_thought(asked) == ("<think>\n" if "if" in ending else opened)
+
+
+def test_an_end_that_no_text_shows_is_no_end(thinks):
+    policy = load_policy(str(thinks), device="cpu")
+    policy.tokenizer.add_special_tokens({"extra_special_tokens": ["</think>"]})
+    assert policy.opened_thought(CHAT) == ""
+
+
+SAID = [
+    # what the policy writes behind the prompt, status by answer_in_tags, format_tags
+    ("6 * 7 = 42\n</think>\n<answer>42</answer>", "correct", 1.0),
+    ("6 * 7 = 41\n</think>\n<answer>41</answer>", "wrong", 1.0),
+    ("6 * 7 = <answer>42</answer>, but", "no_answer", 0.0),
+    ("<answer>42</answer>", "no_answer", 0.0),
+    ("</think><answer>42</answer>", "correct", 0.0),
+]
+
+
+@pytest.mark.parametrize(("said", "status", "form"), SAID)
+def test_an_answer_is_graded_as_a_whole_turn(policy, tmp_path, said, status, form):
+    """In an evaluation and in training alike, and again from what is kept."""
+    decoding = EvaluateSection(max_new_tokens=64)
+    (request,) = requests(policy, [QUESTION], decoding, set())
+    ids = [*policy.tokenizer(said, add_special_tokens=False)["input_ids"], min(policy.eos_token_ids)]
+    made = answer_of(policy, request, ids, decoding)
+    assert (made.completion, made.completion_tokens) == (f"<think>\n{said}", len(ids))
+    for _ in range(2):
+        (record,) = grade([made], {"q": QUESTION}, REWARDS)
+        assert (record.status, record.rewards["format_tags"]) == (status, form)
+        made = record
+
+    log = CompletionLog(tmp_path, policy, REWARDS)
+    columns = {"completion_ids": [ids], "ground_truth": ["42"], "question_id": ["q"]}
+    given = [[{"role": "assistant", "content": said}]]
+    values = {name: log.wrap(name)([CHAT], given, **columns) for name in REWARDS}
+    assert values == {name: [value] for name, value in record.rewards.items()}
+    log.write(1, [0.0], REWARDS)
+    (row,) = [json.loads(line) for line in (tmp_path / "completions.jsonl").read_text().splitlines()]
+    assert (row["completion"], row["status"], row["rewards"]) == (record.completion, status, dict(record.rewards))
+
+
+LEARNT = [
+    ("<think>\n6 * 7\n</think>\n\\boxed{42}", "6 * 7\n</think>\n\\boxed{42}"),
+    ("<think>6 * 7</think>\\boxed{42}", "6 * 7</think>\\boxed{42}"),
+    ("6 * 7</think>\\boxed{42}", "6 * 7</think>\\boxed{42}"),
+    ("It is \\boxed{42}.", "</think>\n\nIt is \\boxed{42}."),
+]
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), LEARNT)
+def test_what_is_learnt_goes_on_from_the_prompt(policy, tiny, answer, goes_on):
+    assert policy.decode(answer_tokens(policy, CHAT, answer, None)) == goes_on
+    assert tiny.decode(answer_tokens(tiny, CHAT, answer, None)) == answer
+
+
+def test_every_stage_of_a_training_gives_the_whole_turn(thinks, tmp_path, monkeypatch):
+    (tmp_path / "spied.py").write_text(SPY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "spied", raising=False)
+    changes = {"model.name": str(thinks), "train.max_steps": 2, "health.signal": False}
+    recipe = find_recipe("tiny-arithmetic").override(GRPO | changes | {"evaluate.every_steps": 1})
+    recipe = recipe.override({"rewards": {"boxed_numeric": 1.0, "spied:reward": 0.1}, "evaluate.during_questions": 4})
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
+    kept = [
+        *(record.completion for record in run.before().records),
+        *(row["completion"] for row in run.trained().completions),
+        *(record.completion for record in run.after().records),
+    ]
+    assert len(kept) == 8 + 2 * 16 + 8
+    seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    assert {stage for stage, text in seen if text} == {"asked", "train"}
+    assert len(seen) > len(kept)  # the evaluation during training is not kept
+    for text in (*kept, *(text for _, text in seen if text)):
+        assert text.startswith("<think>\n")
+        assert text.count("<think>") == 1
+    assert {record.status for record in (*run.before().records, *run.after().records)} == {"no_answer"}
+
+
+def test_what_it_samples_to_learn_from_is_the_whole_turn(thinks, tmp_path):
+    changes = {"model.name": str(thinks), "rewards": {"repetition_penalty": 1.0}, "data.samples_per_question": 2}
+    run = Run(find_recipe("tiny-arithmetic-sft").override(SUPERVISED | changes), 0, Settings(runs_dir=tmp_path))
+    assert all(record.completion.startswith("<think>\n") for record in run.samples().records)
