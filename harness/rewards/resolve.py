@@ -47,7 +47,7 @@ _SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
 SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 """Names that a recipe may use without a module."""
 
-_MATH_PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
+_MATH_PACKAGES = ("sympy", "mpmath")
 
 
 def resolve_reward(name: str) -> RewardFunction:
@@ -71,7 +71,7 @@ def resolve_reward(name: str) -> RewardFunction:
 def reward_source(name: str) -> str:
     """SHA-256 (hex) of what decides the reward's values; the same name with the same hash gives the same rewards.
 
-    It covers this package's sources; the versions of Math-Verify and of the parsers under it where those matter; and
+    It covers this package's sources; the versions of SymPy and mpmath where those matter; and
     for a user's function, which may build on both, also the file of the module named and of the module that defines
     the function, though not what those import. Raises :class:`~harness.errors.RewardError` where
     ``name`` does not resolve or its module has no source file.

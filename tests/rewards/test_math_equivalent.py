@@ -1,4 +1,4 @@
-"""Math-Verify behind a process: what it decides, and that neither hanging nor crashing gets out of it."""
+"""Formulas compared in a process: what it decides, and that neither hanging nor crashing gets out of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 from harness.errors import RewardError
 from harness.rewards import math_equivalent
+from harness.rewards.formula import Tree, read
 from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HANGS = "1000000!"  # Math-Verify computes it for more than ten seconds
+HANGS = "9^{9^{9}}"  # 370 million digits
 
 CASES = [
     # ground truth, answer, same
@@ -58,6 +59,12 @@ CASES = [
 ]
 
 
+def tree(text: str) -> Tree:
+    found = read(text)
+    assert found is not None, text
+    return found
+
+
 @pytest.fixture
 def verifier() -> Iterator[MathProcess]:
     process = MathProcess(time_limit_s=1.0)
@@ -70,12 +77,14 @@ def test_decisions(truth: str, answer: str, same: bool) -> None:
     assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is same
 
 
-def test_unreadable_ground_truth_is_undecided(verifier: MathProcess) -> None:
-    assert verifier.equivalent("5", "") is None
+@pytest.mark.parametrize("truth", ["1/(2-2)", r"\begin{pmatrix}1 & 1/(2-2)\end{pmatrix}", "(1, 1/(2-2))"])
+def test_a_ground_truth_without_a_value_is_undecided(verifier: MathProcess, truth: str) -> None:
+    assert verifier.equivalent(tree("5"), tree(truth)) is None
+    assert verifier.equivalent(tree("1/(2-2)"), tree("5")) is False
 
 
 def test_numbers_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: MathProcess, answer: str, ground_truth: str) -> bool:
+    def refuse(self: MathProcess, answer: object, ground_truth: object) -> bool:
         raise AssertionError("asked the process")
 
     monkeypatch.setattr(MathProcess, "equivalent", refuse)
@@ -96,18 +105,24 @@ def test_time_out_is_undecided_and_the_next_question_is_answered(
 
 
 @pytest.mark.parametrize(
-    "answer", ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 40 + "2" + "}" * 40]
-)
-def test_hostile_answers_are_never_correct(verifier: MathProcess, answer: str) -> None:
+    "answer",
+    ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 20 + "2" + "}" * 20, "x" + "^2" * 900,
+     "x+" * 900 + "x", "0." + "(3)" * 400, "1" * 1_900, "|" * 1_900, "-" * 1_900 + "1", "_" * 1_900, "x!" * 900,
+     r"\text{" * 300 + "1", "\u00bd" * 1_000, "1,000" * 300, r"\pm" * 600 + "1", "\u0305".join("1" * 900)],
+)  # fmt: skip
+def test_hostile_answers_are_never_correct(verifier: MathProcess, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setattr(sys.modules["harness.rewards.math_equivalent"], "_process", verifier)
     start = time.monotonic()
-    assert verifier.equivalent(answer, "5") is not True
+    assert math_equivalent.grade(f"\\boxed{{{answer}}}", "5").correct is not True
     assert time.monotonic() - start < 60
 
 
 def test_time_out_off_the_main_thread(verifier: MathProcess) -> None:
     assert threading.current_thread() is threading.main_thread()
     with ThreadPoolExecutor(4) as pool:
-        verdicts = list(pool.map(lambda answer: verifier.equivalent(answer, "16"), [HANGS, "2^{4}", HANGS, "4^{2}"]))
+        verdicts = list(
+            pool.map(lambda answer: verifier.equivalent(tree(answer), tree("16")), [HANGS, "2^{4}", HANGS, "4^{2}"])
+        )
     assert verdicts == [None, True, None, True]
 
 
@@ -172,13 +187,13 @@ def test_a_worker_that_does_not_start(command: list[str], message: str) -> None:
 
 
 def test_close_ends_the_worker_and_may_be_repeated(verifier: MathProcess) -> None:
-    assert verifier.equivalent("2^{2}", "4") is True
+    assert verifier.equivalent(tree("2^{2}"), tree("4")) is True
     worker = verifier._process
     assert worker is not None
     verifier.close()
     verifier.close()
     assert worker.returncode is not None
-    assert verifier.equivalent("2^{2}", "4") is True
+    assert verifier.equivalent(tree("2^{2}"), tree("4")) is True
 
 
 SCRIPT = """

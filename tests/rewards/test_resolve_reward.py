@@ -96,7 +96,7 @@ def test_shipped_fingerprints_are_stable() -> None:
     assert len(set(fingerprints.values())) == len(SHIPPED)
 
 
-def test_math_equivalent_depends_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_math_equivalent_depends_on_the_version_of_sympy(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: reward_source(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
     changed = {name for name in SHIPPED if reward_source(name) != before[name]}
