@@ -97,8 +97,8 @@ def _items(tree: Tree) -> list[Tree]:
 def _same_values(some: list[Tree], others: list[Tree]) -> bool:
     if len(some) != len(others) or len(some) > _MAX_VALUES:
         return False
-    names = [{_assigned_name(item) for item in items} for items in (some, others)]
-    if max(map(len, names)) > 1 and {None} in names:  # x = 1, y = 2 for 1, 2: the order is all there is
+    names = [{(_assigned_name(item) or "").partition("_")[0] for item in items} for items in (some, others)]
+    if max(map(len, names)) > 1 and {""} in names:  # x = 1, y = 2 for 1, 2: the order is all there is
         return _all_same(some, others)
     left = list(others)
     for item in some:
@@ -116,7 +116,7 @@ def _assigned_name(tree: Tree) -> str | None:
     r"""What stands alone on one side of equations: ``x``, ``f(x)``, ``(x, y)``."""
     if tree[0] != "rel" or not {*tree[1]} <= {"=", "in"}:
         return None
-    for name in (tree[2][0], tree[2][-1]):
+    for name in tree[2][:: len(tree[2]) - 1] if "in" not in tree[1] else tree[2][:1]:
         parts = name[3] if name[0] == "span" else [name]
         if all(part[0] == "sym" or (part[0] == "call" and part[1].endswith("()")) for part in parts):
             return str(name)

@@ -84,7 +84,7 @@ _REPEATS = re.compile(
 )
 _STYLED = re.compile(
     r"\\(?P<style>text|textrm|textit|textbf|textnormal|mathrm|mathit|mathbf|mathsf|mbox|operatorname|mathbb|mathcal"
-    r"|mathfrak)\s*\{(?P<content>[^{}]*)\}"
+    r"|mathfrak)(?:\s*\{(?P<content>[^{}]*)\}|\s+(?P<letter>[A-Za-z0-9])(?![A-Za-z0-9]))"
 )
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|\\[^A-Za-z]|[A-Za-z]+|\*\*|<=|>=|!=|==|:=|.", re.DOTALL)
 # Short words that are no products, wherever they stand.
@@ -227,7 +227,7 @@ def _tokens(text: str) -> list[tuple[str, str, bool]]:
 
 def _styled(match: re.Match[str], blank: bool) -> tuple[str, str, bool]:
     r"""``\text{and}``, ``\mathrm{e}``, ``\operatorname{arctan}``, ``\mathbb{R}``: a name, if it is one."""
-    content = match["content"].strip(" ,~").removeprefix("\\")
+    content = match["letter"] or match["content"].strip(" ,~").removeprefix("\\")
     if match["style"] in ("mathbb", "mathcal", "mathfrak") and len(content) == 1:
         return "name", f"{match['style']}-{content}", blank
     if (len(content) == 1 and content.isalpha()) or content in {"and", "or", *_FUNCTIONS, *_CONSTANTS, *_GREEK}:
@@ -447,7 +447,13 @@ class _Parser:
         self._place += 1
         for mark in reversed(opened):
             self._need({"{": "}", "(": ")"}[mark])
-        if kind not in ("num", "base") or not base.isdigit() or not digits.isdigit() or not 2 <= int(base[:9]) <= 36:
+        base = _BASES.get(base, base)
+        if (
+            kind not in ("num", "base", "name")
+            or not base.isdigit()
+            or not digits.isdigit()
+            or not 2 <= int(base[:9]) <= 36
+        ):
             raise _UnreadError
         if any(int(digit) >= int(base) for digit in digits):
             raise _UnreadError

@@ -69,7 +69,9 @@ def _same(answer: str, ground_truth: str) -> bool | None:
 
 
 def _text(text: str) -> str:
-    return re.sub(r"\s*,\s*", ", ", normalize(text))
+    """For a comparison of words, choices and lists of them: ``(B)`` is ``B``, and ``A3_{16}`` is ``A3_16``."""
+    text = re.sub(r"\s*,\s*", ", ", normalize(text))
+    return re.sub(r"_\{(\w+)\}", r"_\1", re.sub(r"^\((\w)\)$", r"\1", text))
 
 
 # A group of completions often has the same answer many times, and evaluation asks for reward and grade.

@@ -61,6 +61,8 @@ month: mo
 yr: year
 am:
 pm:
+bc: bce
+ad: ce
 ha: hectare
 acre:
 hz: Hz hertz
@@ -136,7 +138,8 @@ _SCALES = """
     myriad dozen doz score half halve halves third quarter fourth fifth sixth seventh eighth ninth tenth hundredth
     thousandth st nd rd th squared cubed factorial basis bps ppm ppb permille permil mille fold ten
     tausend hundert dutzend tsd tys mila mille mil milion duizend tusen tisic tysiac ribu juta nghin trieu milyon
-    milyar douzaine docena dozzina googol mega giga tera zig
+    milyar douzaine dizaine centaine millier ciento cien centinaia migliaia hunderte hunderter tausende tausender
+    honderd hundra hundre tusind docena dozzina googol mega giga tera zig
 """
 # Million, Milliarde, millones, milhões, miljard, miliony, trillion ... of the languages that say it so.
 _SCALE_STEMS = re.compile(
@@ -149,7 +152,8 @@ _SECOND_VALUES = """
     multiplied by mod modulo remainder than not no non through between negative below approximately nor und oder
 """
 _MATHS = """
-    log ln lg exp sin cos tan cot csc arcsin arccos arctan asin acos atan sinh cosh tanh coth sqrt abs sgn gcd lcm max
+    log ln lg exp sin cos tan cot csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech
+    csch arsinh arcosh artanh cis sqrt abs sgn gcd lcm max var cov hom ker const
     det dim lim sup inf arg adj ceil erf div grad mod
     alpha beta gamma delta epsilon zeta eta theta iota kappa lambda nu xi omicron pi rho sigma tau upsilon phi chi psi
     omega infinity infty nan null none undefined abc xyz

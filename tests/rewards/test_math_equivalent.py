@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import RewardError
 from harness.rewards import math_equivalent
@@ -63,6 +66,100 @@ def tree(text: str) -> Tree:
     found = read(text)
     assert found is not None, text
     return found
+
+
+# Expressions as nested tuples: (operation, part, part); a number or a variable is a leaf.
+NOTATIONS = {
+    "latex": {"+": "{}+{}", "-": "{}-{}", "*": r"{} \cdot {}", "/": r"\frac{{{}}}{{{}}}", "2": "{}^{{2}}",
+              "root": r"\sqrt{{{}}}"},
+    "plain": {"+": "{} + {}", "-": "{} - {}", "*": "{}*{}", "/": "{}/{}", "2": "{}**2", "root": "sqrt({})"},
+    "unicode": {"+": "{}+{}", "-": "{}\u2212{}", "*": "{}\u00b7{}", "/": "{}\u00f7{}", "2": "{}\u00b2",
+                "root": "\u221a({})"},
+}  # fmt: skip
+EXPRESSIONS = st.recursive(
+    st.integers(1, 99) | st.sampled_from("xyn"),
+    lambda parts: st.tuples(st.sampled_from("+-*/"), parts, parts) | st.tuples(st.sampled_from(["2", "root"]), parts),
+    max_leaves=6,
+)
+
+
+def written(expression: object, notation: str) -> str:
+    if not isinstance(expression, tuple):
+        return str(expression)
+    sign, *parts = expression
+    bare = sign == "root" or (sign == "/" and notation == "latex")
+    texts = [written(part, notation) for part in parts]
+    texts = [
+        f"({text})" if isinstance(part, tuple) and not bare else text for part, text in zip(parts, texts, strict=True)
+    ]
+    return NOTATIONS[notation][sign].format(*texts)
+
+
+def value(expression: object, variables: dict[str, float]) -> float:
+    if not isinstance(expression, tuple):
+        return float(variables.get(str(expression), 0) or str(expression))
+    sign, *parts = expression
+    one, *more = (value(part, variables) for part in parts)
+    match sign:
+        case "+":
+            return one + more[0]
+        case "-":
+            return one - more[0]
+        case "*":
+            return one * more[0]
+        case "/":
+            return one / more[0]
+        case "2":
+            return one**2
+    return math.sqrt(one)
+
+
+def numbers(expression: object) -> list[int]:
+    if isinstance(expression, tuple):
+        return [number for part in expression[1:] for number in numbers(part)]
+    return [expression] if isinstance(expression, int) else []
+
+
+def changed(expression: object, place: int, by: int) -> object:
+    """With the number at a place, counted from the left, made larger."""
+    if not isinstance(expression, tuple):
+        return expression + by if isinstance(expression, int) and place == 0 else expression
+    parts = []
+    for part in expression[1:]:
+        parts.append(changed(part, place, by) if 0 <= place < len(numbers(part)) else part)
+        place -= len(numbers(part))
+    return (expression[0], *parts)
+
+
+@settings(deadline=None, max_examples=60)
+@given(EXPRESSIONS, st.permutations(list(NOTATIONS)), st.integers(0, 5), st.integers(1, 9))
+def test_two_notations_are_the_same_and_another_number_is_not(
+    expression: object, notations: list[str], place: int, by: int
+) -> None:
+    point = {"x": 1.37, "y": 2.71, "n": 0.59}
+    try:
+        right = value(expression, point)
+        other = value(changed(expression, place, by), point)
+    except (ZeroDivisionError, ValueError, OverflowError):
+        assume(False)
+    truth = written(expression, notations[0])
+    assert math_equivalent.grade(f"\\boxed{{{written(expression, notations[1])}}}", truth).correct is True
+    if not math.isclose(right, other, rel_tol=1e-6, abs_tol=1e-6):
+        answer = written(changed(expression, place, by), notations[1])
+        assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is False
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    EXPRESSIONS,
+    st.from_regex(r"\\q[a-z]{3,8}", fullmatch=True) | st.sampled_from(list('?`;:@#&"')) | st.just("\\\\"),
+    st.sampled_from(["", "{3}", "3", " x"]),
+)
+def test_what_cannot_be_read_is_never_passed_over(expression: object, mark: str, more: str) -> None:
+    truth = written(expression, "latex")
+    assume(not mark.startswith(r"\quad"))
+    for answer in (truth + mark + more, mark + more + truth):
+        assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is False
 
 
 @pytest.fixture
