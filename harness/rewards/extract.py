@@ -41,12 +41,13 @@ def closing_boxes(text: str) -> list[str]:
     >>> closing_boxes(r"\boxed{1}. So $x = \boxed{2}$ and $\boxed{3}$.")
     ['2', '3']
     """
-    spans = [span for span in sorted(_boxes(text)) if text[slice(*span)].strip()]
-    last = len(spans) - 1
-    first = last
-    while first > 0 and _BETWEEN.fullmatch(text, spans[first - 1][1] + 1, spans[first][0]):
-        first -= 1
-    return [text[start:end] for start, end in spans[first:]]
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(_boxes(text), reverse=True):
+        if found and not _BETWEEN.fullmatch(text, end + 1, found[-1][0]):
+            break
+        if text[start:end].strip():
+            found.append((start, end))
+    return [text[start:end] for start, end in reversed(found)]
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:

@@ -121,7 +121,7 @@ def read(text: str) -> Tree | None:
 def is_words(text: str) -> bool:
     """Whether ``text`` is only letters, or words, or a list of them, and no constant's name."""
     text = unwrap(text)
-    return bool(_WORDS_ONLY.fullmatch(text)) and text not in _CONSTANTS
+    return len(text) <= _MAX_CHARACTERS and bool(_WORDS_ONLY.fullmatch(text)) and text not in _CONSTANTS
 
 
 def _prepared(text: str) -> str:
@@ -331,14 +331,17 @@ class _Parser:
         return ["union", parts] if len(parts) > 1 else parts[0]
 
     def _sum(self) -> Tree:
-        sign = self._take("+", "-", r"\pm", r"\mp")
-        terms = [self._signed(sign, self._term())]
+        terms = [self._signed(self._take("+", "-", r"\pm", r"\mp"))]
         while sign := self._take("+", "-", r"\pm", r"\mp"):
-            terms.append(self._signed(sign, self._term()))
+            terms.append(self._signed(sign))
         return terms[0] if len(terms) == 1 else ["add", *map(_scalar, terms)]
 
-    def _signed(self, sign: str | None, term: Tree) -> Tree:
+    def _signed(self, sign: str | None) -> Tree:
+        """A term with the sign before it, and one more, as in ``x+-1``."""
+        second = self._take("+", "-") if sign else None
+        term = self._term()
         negative = sign == "-" or (sign == r"\pm" and not self._plus) or (sign == r"\mp" and self._plus)
+        negative = negative != (second == "-")
         if sign:
             _scalar(term)
         if negative and term[0] == "num":
@@ -356,7 +359,7 @@ class _Parser:
                 if _whole(factor) and self._at(r"\frac"):  # 2 * 3\frac12
                     raise _UnreadError
                 factor = ["neg", factor] if negative else factor
-                result = _divided(_scalar(result), factor) if operator == "/" else ["mul", _scalar(result), factor]
+                result = _divided(result, factor) if operator == "/" else _times(result, factor)
                 slashed, first = operator == "/", False
             elif self._starts_factor():
                 if slashed and not self._peek()[2]:  # 1/2x
@@ -367,7 +370,7 @@ class _Parser:
                         raise _UnreadError
                     result = ["num", str(Fraction(result[1]) + Fraction(factor[1]))]
                 else:
-                    result = ["mul", _scalar(result), _scalar(factor)]
+                    result = _times(result, factor)
                 first = False
             else:
                 return result
@@ -546,7 +549,7 @@ class _Parser:
         r"""``2x`` of ``\sin 2x``: factors that follow one another without a sign, up to a function or a bracket."""
         tree = _scalar(self._power())
         while self._starts_factor() and self._peek()[1] not in _FUNCTIONS and not self._at("("):
-            tree = ["mul", tree, _scalar(self._power())]
+            tree = _times(tree, self._power())
         return tree
 
     def _bracketed(self, value: str) -> Tree:
@@ -654,9 +657,14 @@ def _whole(tree: Tree) -> bool:
     return bool(tree[0] == "num" and tree[1].isdigit())
 
 
+def _times(one: Tree, other: Tree) -> Tree:
+    """The product, without a level for each factor."""
+    return ["mul", *(_scalar(one)[1:] if one[0] == "mul" else [_scalar(one)]), _scalar(other)]
+
+
 def _divided(top: Tree, bottom: Tree) -> Tree:
     if top[0] == bottom[0] == "num":
         if not Fraction(bottom[1]):
             raise _UnreadError
         return ["num", str(Fraction(top[1]) / Fraction(bottom[1]))]
-    return ["div", top, bottom]
+    return _times(top, ["div", ["num", "1"], _scalar(bottom)])

@@ -35,6 +35,9 @@ from harness.rewards.units import DEGREE, Unit, currency, is_measure, joined, re
 
 # Where the unit behind a formula may start: an upright group, a sign, or a word.
 _UNIT_START = re.compile(r"(?:\s|~|\\[,;: ])*(\\(?:text|textrm|mathrm|mbox)\s*\{|\\?%|(?<![A-Za-z\\])[A-Za-z]{2,})")
+_UNIT_CHARACTERS = 100
+# Longer than any answer: it is no formula, whatever it says.
+_MAX_CHARACTERS = 2_000
 _CURRENCY = re.compile(r"\\?(US\$|[$€£¥₹])\s*(?=[^\s$])")
 
 _process = MathProcess()
@@ -70,7 +73,8 @@ def _same(answer: str, ground_truth: str) -> bool | None:
 
 def _text(text: str) -> str:
     """For a comparison of words, choices and lists of them: ``(B)`` is ``B``, and ``A3_{16}`` is ``A3_16``."""
-    text = re.sub(r"\s*,\s*", ", ", normalize(text))
+    text = re.sub(r" ?, ?", ", ", normalize(text))
+    text = re.sub(r" (?=\\)", "", re.sub(r"(\\[a-z]+) (?![a-z])", r"\1", text))
     return re.sub(r"_\{(\w+)\}", r"_\1", re.sub(r"^\((\w)\)$", r"\1", text))
 
 
@@ -83,11 +87,14 @@ def _formula(text: str) -> tuple[Tree, Unit] | None:
         value: Tree = ["num", str(quantity[0])]
         return (["deg", value], ()) if quantity[1] == DEGREE else (value, quantity[1])
     text = unwrap(text)
+    if len(text) > _MAX_CHARACTERS:
+        return None
     sign = _CURRENCY.match(text)
     before = currency(sign[1]) if sign else ()
     text = text[sign.end() :] if sign else text
-    for start in _UNIT_START.finditer(text):
-        unit = read_unit(f" {text[start.start(1) :]}")
+    for start in _UNIT_START.finditer(text, max(0, len(text) - _UNIT_CHARACTERS)):
+        blank = " " if start.start(1) > start.start() else ""
+        unit = read_unit(blank + text[start.start(1) :])
         if unit and (tree := read(text[: start.start()])) and (tree[0] == "num" or is_measure(unit)):
             return tree, joined(before, unit)
     tree = read(text)
