@@ -39,6 +39,15 @@ _UNIT_CHARACTERS = 100
 # Longer than any answer: it is no formula, whatever it says.
 _MAX_CHARACTERS = 2_000
 _CURRENCY = re.compile(r"\\?(US\$|[$€£¥₹])\s*(?=[^\s$])")
+_UPRIGHT = re.compile(r"\\(?:text|textrm|mathrm|mbox) ?\{([^{}]*)\}")
+_ONE_SPELLING = (
+    (re.compile(r" ?, ?"), ", "),
+    (re.compile(r"(\\[a-z]+) (?![a-z])"), r"\1"),
+    (re.compile(r" (?=\\)"), ""),
+    (re.compile(r"_\{(\w+)\}"), r"_\1"),
+    (re.compile(r"^\((\w)\)$"), r"\1"),
+    (re.compile(r"(?<=[0-9]) ?([ap])\.? ?m\.?$"), r" \1m"),
+)
 
 _process = MathProcess()
 atexit.register(_process.close)
@@ -72,10 +81,11 @@ def _same(answer: str, ground_truth: str) -> bool | None:
 
 
 def _text(text: str) -> str:
-    """For a comparison of words, choices and lists of them: ``(B)`` is ``B``, and ``A3_{16}`` is ``A3_16``."""
-    text = re.sub(r" ?, ?", ", ", normalize(text))
-    text = re.sub(r" (?=\\)", "", re.sub(r"(\\[a-z]+) (?![a-z])", r"\1", text))
-    return re.sub(r"_\{(\w+)\}", r"_\1", re.sub(r"^\((\w)\)$", r"\1", text))
+    """For a comparison of words, choices, lists of them, times of day: ``(B)`` is ``B``, and ``1:25 p.m.`` 1:25 pm."""
+    text = " ".join(_UPRIGHT.sub(r" \1", normalize(text)).split())
+    for pattern, replacement in _ONE_SPELLING:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 # A group of completions often has the same answer many times, and evaluation asks for reward and grade.
