@@ -26,15 +26,19 @@ class _NoValueError(ValueError):
     """A formula that has no value, such as a division by zero."""
 
 
+# What SymPy raises at formulas that it makes nothing of.
+_FAILURES = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RuntimeError)
+
+
 def equivalent(answer: Tree, ground_truth: Tree) -> bool | None:
     """Whether the two are the same; ``None`` where the ground truth has no value."""
     try:
         _check(ground_truth)
-    except (_NoValueError, ValueError, TypeError, RecursionError):
+    except _FAILURES:
         return None
     try:
         return _same(answer, ground_truth)
-    except (_NoValueError, ValueError, TypeError, AttributeError, RecursionError):
+    except _FAILURES:
         return False
 
 

@@ -210,7 +210,7 @@ def _tokens(text: str) -> list[tuple[str, str, bool]]:
             token = _TOKEN.match(text, position)
             assert token is not None
             value = token[0]
-            if value[0].isdigit() or (value[0] == "." and len(value) > 1):
+            if value[0] in "0123456789" or (value[0] == "." and len(value) > 1):
                 if len(value) > _MAX_DIGITS:
                     raise _UnreadError
                 tokens.append(("num", value, blank))
@@ -237,24 +237,8 @@ def _styled(match: re.Match[str], blank: bool) -> tuple[str, str, bool]:
     raise _UnreadError
 
 
-_CLOSERS = frozenset({")", "]", "}", r"\}", "|", r"\rangle", r"\rfloor", r"\rceil", "end", "&", r"\\"})
-_OPENERS = frozenset(
-    {
-        "(",
-        "[",
-        "{",
-        r"\{",
-        "|",
-        r"\langle",
-        r"\lfloor",
-        r"\lceil",
-        r"\frac",
-        r"\sqrt",
-        r"\root",
-        r"\rootthree",
-        r"\binom",
-    }
-)
+_OPENING = r"( [ { \{ | \langle \lfloor \lceil \frac \sqrt \root \rootthree \binom"
+_OPENERS = frozenset(_OPENING.split())
 _SCALARS = frozenset({"num", "sym", "const", "add", "mul", "div", "pow", "neg", "call", "root", "fact", "deg", "binom"})
 
 

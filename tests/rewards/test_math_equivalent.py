@@ -162,6 +162,24 @@ def test_what_cannot_be_read_is_never_passed_over(expression: object, mark: str,
         assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is False
 
 
+PIECES = [
+    "1", "2.5", "x", "ab", "e", "i", r"\pi", "+", "-", "*", "/", "^", "_", "!", "=", "<", ",", "(", ")", "[", "]", "{",
+    "}", r"\frac", r"\sqrt", r"\sin", r"\log", r"\{", r"\}", "|", r"\text{", r"\pm", r"\cup", r"\circ", "&", r"\\",
+    r"\begin{pmatrix}", r"\end{pmatrix}", r"\overline", r"\dot", ".", " ", "%", "$", "\u00bd", "\u00b2", "\u2461",
+    "\u2082", "\u09ea", "\u0305",
+]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=15).map("".join))
+def test_any_text_is_read_without_error_and_is_itself(text: str) -> None:
+    found = read(text)
+    assert found is None or found == read(f" {text} ")
+    if found is not None:
+        assert read(text + r"\qwerty") is None
+    assert math_equivalent.grade(f"\\boxed{{{text}}}", text.strip() + "?").correct is False
+
+
 @pytest.fixture
 def verifier() -> Iterator[MathProcess]:
     process = MathProcess(time_limit_s=1.0)
