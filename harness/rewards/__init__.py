@@ -16,7 +16,7 @@ holds the final answers:
 |---|---|---|
 | ``boxed_exact`` | the first box is the ground truth, character for character | yes, strict |
 | ``boxed_numeric`` | the last box is the same number | yes, flexible; the default |
-| ``math_equivalent`` | the last box is the same by Math-Verify | yes |
+| ``math_equivalent`` | the last box is the same expression | yes |
 | ``answer_in_tags`` | the last ``<answer>`` is the same number | yes, flexible |
 | ``format_boxed`` | there is an answer in a box | no |
 | ``format_tags`` | it is one ``<think>`` and then one ``<answer>`` | no |

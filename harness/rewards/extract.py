@@ -16,6 +16,12 @@ import re
 # the first half of a doubled \\boxed (as JSON-minded models write it); a plain brace.
 _MARK = re.compile(r"\\boxed\s*\{|\\[{}]|\\\\(?!boxed)|[{}]")
 
+# What may stand between two boxes that are one answer, and the opening of the second.
+_BETWEEN = re.compile(
+    r"(?:[\s$,;&]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|\b[A-Za-z](?:_\{?\w\}?)?\s*=)*"
+    r"\\+boxed\s*\{"
+)
+
 _PLAIN = -1
 
 
@@ -27,6 +33,21 @@ def first_boxed(text: str) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""Content of the last closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the inner."""
     return _first_with_content(text, sorted(_boxes(text), reverse=True))
+
+
+def closing_boxes(text: str) -> list[str]:
+    r"""Contents of the boxes that follow one another up to the last, with no more between them than "and" or a comma.
+
+    >>> closing_boxes(r"\boxed{1}. So $x = \boxed{2}$ and $\boxed{3}$.")
+    ['2', '3']
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(_boxes(text), reverse=True):
+        if found and not _BETWEEN.fullmatch(text, end + 1, found[-1][0]):
+            break
+        if text[start:end].strip():
+            found.append((start, end))
+    return [text[start:end] for start, end in reversed(found)]
 
 
 def _boxes(text: str) -> list[tuple[int, int]]:

@@ -1,36 +1,52 @@
-r"""Mathematical equality by Math-Verify: the last ``\boxed{}`` may be any expression equal to the ground truth.
+r"""Mathematical equality: the last ``\boxed{}`` may be any expression equal to the ground truth.
 
     >>> math_equivalent(prompts=["?"], completions=[r"\boxed{\sqrt{2}/2}"], ground_truth=[r"\frac{1}{\sqrt{2}}"])
     [1.0]
 
-Two numbers are compared as ``boxed_numeric`` compares them: exactly, and without any process. Everything else goes to
-a verifier process with a time limit (:mod:`harness.rewards.math_process`); an answer that it cannot decide in time is
-undecided, reward ``None``, and neither right nor wrong.
+An answer is what all of it says; what cannot be read is never passed over. In this order:
+
+1. Two numbers are compared as ``boxed_numeric`` compares them: exactly, with their units, and without any process.
+2. Words, and letters in a row, are compared as text: ``no`` is not ``on``.
+3. Where both texts are read whole as formulas (:mod:`harness.rewards.formula`), SymPy compares them, exactly
+   (:mod:`harness.rewards.equality`). It does so in a process with a time limit (:mod:`harness.rewards.math_process`);
+   what is not decided in time is undecided, reward ``None``, and neither right nor wrong.
+4. All else is compared as text.
+
+Where the last box is not the answer, the boxes that follow one another up to it may be, as its several values:
+``\boxed{2}`` and ``\boxed{3}`` for ``2, 3``.
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
-import unicodedata
 from functools import lru_cache
 
-from harness.rewards.extract import last_boxed
+from harness.rewards.compare import same_quantity
+from harness.rewards.extract import closing_boxes, last_boxed
+from harness.rewards.formula import Tree, is_words, read
 from harness.rewards.grader import Grade, reward_function
 from harness.rewards.math_process import MathProcess
-from harness.rewards.numbers import parse_number
-from harness.rewards.text import normalize
-from harness.rewards.units import has_value_words
+from harness.rewards.numbers import parse_quantity
+from harness.rewards.text import normalize, unwrap
+from harness.rewards.units import DEGREE, Unit, currency, is_measure, joined, read_unit, same_unit
 
-# Longer than any answer: it is wrong, and not worth a parser's time.
+# Where the unit behind a formula may start: an upright group, a sign, or a word.
+_UNIT_START = re.compile(r"(?:\s|~|\\[,;: ])*(\\(?:text|textrm|mathrm|mbox)\s*\{|\\?%|(?<![A-Za-z\\])[A-Za-z]{2,})")
+_UNIT_CHARACTERS = 100
+# Longer than any answer: it is no formula, whatever it says.
 _MAX_CHARACTERS = 2_000
-# Math-Verify reads a word as a product of letters, so that "Spain" would equal "pains".
-_WORDS = re.compile(r"[^\W\d_]{3,}(?:[\s'-]+[^\W\d_]+)*")
-# Math-Verify reads past these, so that "\\neq 42", "> 42" and "42..." would equal 42.
-_CHANGES = re.compile(
-    r"\\(?:leq?|lt|geq?|gt|neq?|not|neg|lnot|approx|sim|simeq|cong|equiv|pm|mp|[lc]?dots|prime)(?![A-Za-z])"
-    r"|\.\.\.|[<>\u2264\u2265\u2260\u2248\u00b1\u2026\u2032:']|(?<=[0-9)}])_"
+_CURRENCY = re.compile(r"\\?(US\$|[$€£¥₹])\s*(?=[^\s$])")
+_UPRIGHT = re.compile(r"\\(?:text|textrm|mathrm|mbox) ?\{([^{}]*)\}")
+_ONE_SPELLING = (
+    (re.compile(r" ?, ?"), ", "),
+    (re.compile(r"(\\[a-z]+) (?![a-z])"), r"\1"),
+    (re.compile(r" (?=\\)"), ""),
+    (re.compile(r"_\{(\w+)\}"), r"_\1"),
+    (re.compile(r"^\((\w)\)$"), r"\1"),
+    (re.compile(r"(?<=[0-9]) ?([ap])\.? ?m\.?$"), r" \1m"),
 )
 
 _process = MathProcess()
@@ -40,37 +56,64 @@ if hasattr(os, "register_at_fork"):
 
 
 def grade(completion: str, ground_truth: str) -> Grade:
-    r"""Last ``\boxed{}``, equal to the ground truth as a number, as text or by Math-Verify; undecided on time-outs."""
+    r"""Last ``\boxed{}``, equal to the ground truth as number, text or formula; undecided on time-outs."""
     answer = last_boxed(completion)
     if answer is None:
         return Grade(extracted=None, correct=False)
-    return Grade(extracted=answer.strip(), correct=_same(answer, ground_truth))
+    correct = _same(answer, ground_truth)
+    if correct is False and len(boxes := closing_boxes(completion)) > 1:
+        together = ", ".join(box.strip() for box in boxes)
+        if _same(together, ground_truth):
+            return Grade(extracted=together, correct=True)
+    return Grade(extracted=answer.strip(), correct=correct)
 
 
 def _same(answer: str, ground_truth: str) -> bool | None:
-    given, truth = parse_number(answer), parse_number(ground_truth)
-    if given is not None and truth is not None:
-        return given == truth
-    if normalize(answer) == normalize(ground_truth):
-        return True
-    if len(answer) > _MAX_CHARACTERS or _WORDS.fullmatch(normalize(ground_truth)):
+    same = same_quantity(answer, ground_truth)
+    if same is not None:
+        return same
+    given, truth = _formula(answer), _formula(ground_truth)
+    if given is None or truth is None or (is_words(answer) and is_words(ground_truth)):
+        return _text(answer) == _text(ground_truth)
+    if not same_unit(given[1], truth[1]):
         return False
-    if _changes(answer) - _changes(ground_truth):
-        return False
-    if truth is not None and has_value_words(answer):  # Math-Verify drops \text: 5\text{ thousand} would be 5
-        return False
-    return _verify(answer.strip(), ground_truth.strip())
+    return given[0] == truth[0] or _equivalent(json.dumps(given[0]), json.dumps(truth[0]))
 
 
-def _changes(text: str) -> set[str]:
-    """Relations, negations and marks that make a text say something else than the number or expression in it."""
-    return {*_CHANGES.findall(text), *(character for character in text if unicodedata.combining(character))}
+def _text(text: str) -> str:
+    """For a comparison of words, choices, lists of them, times of day: ``(B)`` is ``B``, and ``1:25 p.m.`` 1:25 pm."""
+    text = " ".join(_UPRIGHT.sub(r" \1", normalize(text)).split())
+    for pattern, replacement in _ONE_SPELLING:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 # A group of completions often has the same answer many times, and evaluation asks for reward and grade.
 @lru_cache(maxsize=4096)
-def _verify(answer: str, ground_truth: str) -> bool | None:
-    return _process.equivalent(answer, ground_truth)
+def _formula(text: str) -> tuple[Tree, Unit] | None:
+    """The formula that a text is, and its unit: of a number any that :mod:`harness.rewards.units` takes for one, of
+    other formulas a measure."""
+    if quantity := parse_quantity(text):
+        value: Tree = ["num", str(quantity[0])]
+        return (["deg", value], ()) if quantity[1] == DEGREE else (value, quantity[1])
+    text = unwrap(text)
+    if len(text) > _MAX_CHARACTERS:
+        return None
+    sign = _CURRENCY.match(text)
+    before = currency(sign[1]) if sign else ()
+    text = text[sign.end() :] if sign else text
+    for start in _UNIT_START.finditer(text, max(0, len(text) - _UNIT_CHARACTERS)):
+        blank = " " if start.start(1) > start.start() else ""
+        unit = read_unit(blank + text[start.start(1) :])
+        if unit and (tree := read(text[: start.start()])) and (tree[0] == "num" or is_measure(unit)):
+            return tree, joined(before, unit)
+    tree = read(text)
+    return None if tree is None else (tree, before)
+
+
+@lru_cache(maxsize=4096)
+def _equivalent(answer: str, ground_truth: str) -> bool | None:
+    return _process.equivalent(json.loads(answer), json.loads(ground_truth))
 
 
 math_equivalent = reward_function(grade, name="math_equivalent", form="box")

@@ -1,7 +1,7 @@
-"""Owns the process that runs Math-Verify: starts it when first asked, kills it when it hangs, starts it again.
+"""Owns the process that compares formulas: starts it when first asked, kills it when it hangs, starts it again.
 
-Math-Verify limits its own time with ``signal.alarm``, which fails outside the main thread and cannot interrupt a long
-operation in C. A process of its own can be killed from any thread, and may crash without taking a training run along.
+SymPy may compute for ever, also inside one long operation in C, which no alarm interrupts. A process of its own can be
+killed from any thread, and may crash without taking a training run along.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class MathProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def equivalent(self, answer: str, ground_truth: str) -> bool | None:
-        """Whether Math-Verify holds the two for the same; ``None`` after a time-out or a crash, or if it cannot read
-        the ground truth. Raises :class:`~harness.errors.RewardError` if the process cannot be started at all."""
+    def equivalent(self, answer: object, ground_truth: object) -> bool | None:
+        """Whether two trees are the same (:mod:`harness.rewards.equality`); ``None`` after a time-out or a crash, or if
+        the ground truth has no value. Raises :class:`~harness.errors.RewardError` if the process cannot be started at
+        all."""
         request = json.dumps([answer, ground_truth]).encode() + b"\n"
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
@@ -65,7 +66,7 @@ class MathProcess:
             process.returncode = 0  # it is not this process's child: Popen must not wait for it
 
     def _start(self) -> None:
-        # The worker must find Math-Verify where this process would.
+        # The worker must find this package and SymPy where this process would.
         path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
         try:

@@ -1,19 +1,17 @@
-r"""The process behind ``math_equivalent``: reads questions for Math-Verify from stdin, writes verdicts to stdout.
+r"""The process behind ``math_equivalent``: reads pairs of formulas from stdin, writes verdicts to stdout.
 
 One JSON line each way. First a greeting, ``{"ready": true}`` or ``{"error": "..."}``; then for every
-``[answer, ground truth]`` one of ``true``, ``false``, ``null`` (the ground truth cannot be read). It is run by path and
-imports nothing from this package. A question that uses more processor time than the limit (``argv[1]``, seconds) ends
+``[answer, ground truth]``, trees of :mod:`harness.rewards.formula`, one of ``true``, ``false``, ``null`` (the ground
+truth has no value). A question that uses more processor time than the limit (``argv[1]``, seconds) ends
 the process by signal, even inside one long operation of C code; end of file on stdin ends it in peace.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import sys
-from typing import Any
 
 _MEMORY_LIMIT_BYTES = 4 << 30
 
@@ -29,36 +27,20 @@ def main() -> None:
         replies.flush()
 
     try:
-        import math_verify
+        from harness.rewards.equality import equivalent
     except ImportError as error:
         reply({"error": str(error)})
         return
-    logging.disable(logging.CRITICAL)  # Math-Verify warns of every parse that fails
     _limit_memory()
-    equivalent(math_verify, r"\frac{x}{2} + 1", r"1 + x/2")  # the first question builds the parser's tables
     reply({"ready": True})
 
     limit = float(sys.argv[1])
     for line in sys.stdin:
         answer, ground_truth = json.loads(line)
         _arm(limit)
-        verdict = equivalent(math_verify, answer, ground_truth)
+        verdict = equivalent(answer, ground_truth)
         _arm(0)
         reply(verdict)
-
-
-def equivalent(math_verify: Any, answer: str, ground_truth: str) -> bool | None:
-    """Math-Verify's verdict, with its own time limits off: the signal they use works in a main thread only."""
-    truth = math_verify.parse(_as_maths(ground_truth), parsing_timeout=None)
-    if not truth:
-        return None
-    given = math_verify.parse(_as_maths(answer), parsing_timeout=None)
-    return bool(math_verify.verify(truth, given, timeout_seconds=None))
-
-
-def _as_maths(text: str) -> str:
-    # Dollars inside would split the answer in several formulas, of which any one might match.
-    return "$" + text.replace("$", "") + "$"
 
 
 def _arm(seconds: float) -> None:

@@ -8,14 +8,14 @@ r"""Reads the number that an answer is, exactly, or says that it is not one.
 What counts as a number, after what encloses all of it (``$..$``, ``\text{..}``) is taken off:
 
 - an optional sign (ASCII, Unicode minus, hyphen or en dash) and an optional currency sign, in either order;
-- digits, full-width ones too, with or without thousands separators (``,`` ``{,}`` ``\,`` or a narrow space; the groups
+- digits, of any script, with or without thousands separators (``,`` ``{,}`` ``\,`` or a narrow space; the groups
   must be whole: ``1,2,3`` and ``12,00`` are not numbers), a decimal point, an exponent (``1.2e3``,
   ``1.2 \times 10^{3}``; at most 400 in size);
 - or a fraction of two such (``\frac{2400}{2}``, ``2400/2``), or a mixed number (``2\frac{1}{2}``, ``2 1/2``);
 - then, optionally, a unit: a sign such as ``%`` or ``°``, ``\text{..}`` without digits, or plain words after a blank.
-  Units are dropped and not converted: 50 % is 50, as a task that asks for a percentage has it. Words that change the
-  value or bring a second one ("million", "half", "or") make the whole not a number, and so do single letters outside
-  ``\text``, which may be variables: see :mod:`harness.rewards.units`.
+  Units are not converted: 50 % is 50, as a task that asks for a percentage has it. Words that change the value or bring
+  a second one ("million", "lakh", "half", "or") make the whole not a number, and so do functions, constants and letters
+  that may be variables, upright ones too: see :mod:`harness.rewards.units`.
 
 Everything else is not a number: ``42!``, ``x = 5``, ``3 4``, ``1/0``, ``1.200,50``.
 """
@@ -25,8 +25,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from harness.rewards.text import unwrap
-from harness.rewards.units import is_unit
+from harness.rewards.text import plain_digits, unwrap
+from harness.rewards.units import Unit, currency, joined, read_unit
 
 # A longer answer is not a number. 600 is under the smallest limit that Python lets one set for the digits of int(str),
 # so no digits can raise; and an exponent of 400 reaches beyond every float without building a huge integer.
@@ -35,9 +35,12 @@ _MAX_EXPONENT = 400
 
 _NARROW_SPACE = "\u2009"
 _TO_ASCII: dict[int, int | str] = {
-    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},  # full-width digits, signs and letters
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},  # full-width signs and letters
     **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212, 0xFE63), "-"),
     **dict.fromkeys((0x00A0, 0x2007, 0x202F), _NARROW_SPACE),
+    0x066A: "%",
+    0x066B: ".",
+    0x066C: ",",
     0x00D7: r"\times ",
     0x00B7: r"\cdot ",
 }
@@ -72,28 +75,43 @@ _SLASH_AFTER_WHOLE = re.compile(r"\s+([0-9]+)/([0-9]+)")
 
 def parse_number(text: str) -> Fraction | None:
     """The exact value of ``text``, or ``None`` where it is not one number; see the module for what is. Never raises."""
+    quantity = parse_quantity(text)
+    return None if quantity is None else quantity[0]
+
+
+def parse_quantity(text: str, *, upright: bool = False) -> tuple[Fraction, Unit] | None:
+    r"""The exact value of ``text`` and its unit, a currency before it or words behind; see :func:`parse_number`.
+
+    With ``upright``, letters behind it count as if they were in ``\text``: ``5 m`` as five metres.
+
+    >>> parse_quantity(r"\$5") == parse_quantity("5 dollars") != parse_quantity("5 cents")
+    True
+    """
     if len(text) > _MAX_CHARACTERS and len(text := text.strip()) > _MAX_CHARACTERS:
         return None
-    text = unwrap(text.translate(_TO_ASCII))
+    text = unwrap(plain_digits(text).translate(_TO_ASCII))
+    if text.startswith("~"):  # about
+        return None
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = text.strip()
-    position, negative = _sign(text)
+    position, negative, sign = _sign(text)
     found = _fraction(text, position) or _unsigned(text, position)
     if found is None:
         return None
     value, end = found
-    if not is_unit(text[end:]):
+    unit = read_unit(text[end:], upright=upright)
+    if unit is None or text[end - 1 : end + 1] == "..":
         return None
-    return -value if negative else value
+    return -value if negative else value, joined(currency(sign), unit)
 
 
-def _sign(text: str) -> tuple[int, bool]:
-    """Where the digits start behind sign and currency, and whether the sign is a minus."""
+def _sign(text: str) -> tuple[int, bool, str | None]:
+    """Where the digits start behind sign and currency, whether the sign is a minus, and the currency's sign."""
     prefix = _PREFIX.match(text)
     if prefix is None or (prefix["before"] and prefix["after"]):  # two signs: leave the second to be no digit
-        return 0, False
-    return prefix.end(), "-" in (prefix["before"], prefix["after"])
+        return 0, False, None
+    return prefix.end(), "-" in (prefix["before"], prefix["after"]), prefix["currency"]
 
 
 def _unsigned(text: str, position: int) -> tuple[Fraction, int] | None:
@@ -136,7 +154,7 @@ def _proper(numerator: str, denominator: str) -> Fraction | None:
 
 def _signed_decimal(text: str) -> Fraction | None:
     text = text.strip()
-    position, negative = _sign(text)
+    position, negative, _ = _sign(text)
     decimal = _DECIMAL.fullmatch(text, position)
     if decimal is None:
         return None

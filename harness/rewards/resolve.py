@@ -50,7 +50,7 @@ _SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
 SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 """Names that a recipe may use without a module."""
 
-_MATH_PACKAGES = ("math-verify", "latex2sympy2_extended", "sympy")
+_MATH_PACKAGES = ("sympy", "mpmath")
 
 
 def resolve_reward(name: str) -> RewardFunction:

@@ -3,14 +3,19 @@ r"""Answers as text: taking off the LaTeX dressing that does not change what an 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-_STYLE = r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol)\s*"
+_STYLE = (
+    r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|emph"
+    r"|underline)\s*"
+)
 _STYLED_GROUP = re.compile(rf"(?:{_STYLE})?\{{")
 _MATHS = re.compile(
     r"(\$\$?)((?:[^$\\]|\\.)*)\1|\\\(((?:[^\\]|\\[^()])*)\\\)|\\\[((?:[^\\]|\\[^\[\]])*)\\\]", re.DOTALL
 )
+_MARKDOWN = re.compile(r"(\*\*\*|\*\*|\*|__|_|`)(?=[^\s*_`])([^*_`]*)(?<=[^\s*_`])\1")
 _SIZING = re.compile(r"\\(?:left|right|displaystyle|textstyle)(?![A-Za-z])")
-_SPACING = re.compile(r"\\[,;:! ]|~")
+_SPACING = re.compile(r"\\[,;:! ]|(?<!^)~")
 _DISPLAY_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 
 # Longer texts are compared as they stand, and a model that nests deeper is not dressing an answer.
@@ -19,7 +24,7 @@ _MAX_LAYERS = 8
 
 
 def unwrap(text: str) -> str:
-    r"""``text`` without what encloses all of it: ``$..$``, ``\(..\)``, ``\[..\]``, ``{..}``, ``\text{..}``, blanks."""
+    r"""``text`` without what encloses all of it: ``$..$``, ``\(..\)``, ``{..}``, ``\text{..}``, ``**..**``, blanks."""
     text = text.strip()
     if len(text) > _MAX_CHARACTERS:
         return text
@@ -31,20 +36,35 @@ def unwrap(text: str) -> str:
     return text
 
 
+def plain_digits(text: str) -> str:
+    """``text`` with the decimal digits of every script as 0 to 9.
+
+    >>> plain_digits("৪২ ४२ 42")
+    '42 42 42'
+    """
+    if text.isascii():
+        return text
+    digits = ((mark, unicodedata.decimal(mark, None)) for mark in text)
+    return "".join(mark if digit is None else str(digit) for mark, digit in digits)
+
+
 def normalize(text: str) -> str:
     r"""``text`` for a comparison of words: undressed, one kind of white space, no case, no full stop at the end.
 
     >>> normalize(r"\text{ The  Eiffel tower. }") == normalize("the Eiffel Tower")
     True
     """
-    text = _SPACING.sub(" ", _SIZING.sub("", unwrap(text)))
+    text = _SPACING.sub(" ", _SIZING.sub("", unwrap(plain_digits(text))))
     text = _DISPLAY_FRACTION.sub(r"\\frac", text)
-    return " ".join(text.split()).rstrip(" .").casefold()
+    text = " ".join(text.split())
+    return (text if text.endswith("..") else text.removesuffix(".").rstrip()).casefold()
 
 
 def _peel(text: str) -> str:
     if maths := _MATHS.fullmatch(text):
         return (maths[2] or maths[3] or maths[4] or "").strip()
+    if marked := _MARKDOWN.fullmatch(text):
+        return marked[2]
     group = _STYLED_GROUP.match(text)
     if group and _closing_brace(text, group.end()) == len(text) - 1:
         return text[group.end() : -1].strip()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import first_boxed, last_boxed
+from harness.rewards.extract import closing_boxes
 
 CASES = [
     # text, first box, last box
@@ -96,3 +97,21 @@ def test_any_text_is_read_without_error(text: str) -> None:
 @given(st.text(max_size=100))
 def test_a_cut_off_box_is_no_answer(text: str) -> None:
     assert last_boxed("\\boxed{" + text.replace("}", "").replace("boxed", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes"),
+    [
+        ("", []),
+        (r"\boxed{1}", ["1"]),
+        (r"\boxed{1} and \boxed{2}, \boxed{3}.", ["1", "2", "3"]),
+        (r"\boxed{0}. So $x = \boxed{1}$ or $x_2=\boxed{2}$", ["1", "2"]),
+        (r"\(\boxed{1}\) \text{ and } \(\boxed{2}\)", ["1", "2"]),
+        (r"\boxed{1} no \boxed{2}", ["2"]),
+        (r"\boxed{1}-\boxed{2}", ["2"]),
+        (r"\boxed{\boxed{5}}", ["5"]),
+        (r"\boxed{1}, \boxed{2} \boxed{}", ["1", "2"]),
+    ],
+)
+def test_boxes_that_follow_one_another(text: str, boxes: list[str]) -> None:
+    assert closing_boxes(text) == boxes

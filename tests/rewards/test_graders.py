@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from itertools import groupby
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.rewards import boxed_exact, boxed_numeric, format_boxed, math_equivalent
+from harness.rewards import boxed_exact, boxed_numeric, format_boxed, math_equivalent, resolve_reward
 from harness.rewards.text import normalize
 
 CASES = [
@@ -37,6 +41,22 @@ CASES = [
     (r"\boxed{}", "", None, True, False),
     ("", "", None, False, False),
 ]
+
+
+# One answer a line, by kind: {"kind", "graders", "completion", "ground_truth", "reward"}.
+ROWS = [json.loads(line) for line in Path(__file__).with_name("cases.jsonl").read_text(encoding="utf-8").splitlines()]
+KINDS = {kind: list(rows) for kind, rows in groupby(ROWS, key=lambda row: row["kind"])}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cases(kind: str) -> None:
+    wrong = []
+    for row in KINDS[kind]:
+        for name in row["graders"]:
+            (reward,) = resolve_reward(name)(["?"], [row["completion"]], ground_truth=[row["ground_truth"]])
+            if reward != row["reward"]:
+                wrong.append((name, row["completion"], row["ground_truth"], reward))
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("completion", "truth", "extracted", "exact", "numeric"), CASES)

@@ -1,7 +1,8 @@
-"""Math-Verify behind a process: what it decides, and that neither hanging nor crashing gets out of it."""
+"""Formulas compared in a process: what it decides, and that neither hanging nor crashing gets out of it."""
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import RewardError
 from harness.rewards import math_equivalent
+from harness.rewards.formula import Tree, read
 from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HANGS = "1000000!"  # Math-Verify computes it for more than ten seconds
+HANGS = "9^{9^{9}}"  # 370 million digits
 
 CASES = [
     # ground truth, answer, same
@@ -58,6 +62,124 @@ CASES = [
 ]
 
 
+def tree(text: str) -> Tree:
+    found = read(text)
+    assert found is not None, text
+    return found
+
+
+# Expressions as nested tuples: (operation, part, part); a number or a variable is a leaf.
+NOTATIONS = {
+    "latex": {"+": "{}+{}", "-": "{}-{}", "*": r"{} \cdot {}", "/": r"\frac{{{}}}{{{}}}", "2": "{}^{{2}}",
+              "root": r"\sqrt{{{}}}"},
+    "plain": {"+": "{} + {}", "-": "{} - {}", "*": "{}*{}", "/": "{}/{}", "2": "{}**2", "root": "sqrt({})"},
+    "unicode": {"+": "{}+{}", "-": "{}\u2212{}", "*": "{}\u00b7{}", "/": "{}\u00f7{}", "2": "{}\u00b2",
+                "root": "\u221a({})"},
+}  # fmt: skip
+EXPRESSIONS = st.recursive(
+    st.integers(1, 99) | st.sampled_from("xyn"),
+    lambda parts: st.tuples(st.sampled_from("+-*/"), parts, parts) | st.tuples(st.sampled_from(["2", "root"]), parts),
+    max_leaves=6,
+)
+
+
+def written(expression: object, notation: str) -> str:
+    if not isinstance(expression, tuple):
+        return str(expression)
+    sign, *parts = expression
+    bare = sign == "root" or (sign == "/" and notation == "latex")
+    texts = [written(part, notation) for part in parts]
+    texts = [
+        f"({text})" if isinstance(part, tuple) and not bare else text for part, text in zip(parts, texts, strict=True)
+    ]
+    return NOTATIONS[notation][sign].format(*texts)
+
+
+def value(expression: object, variables: dict[str, float]) -> float:
+    if not isinstance(expression, tuple):
+        return float(variables.get(str(expression), 0) or str(expression))
+    sign, *parts = expression
+    one, *more = (value(part, variables) for part in parts)
+    match sign:
+        case "+":
+            return one + more[0]
+        case "-":
+            return one - more[0]
+        case "*":
+            return one * more[0]
+        case "/":
+            return one / more[0]
+        case "2":
+            return one**2
+    return math.sqrt(one)
+
+
+def numbers(expression: object) -> list[int]:
+    if isinstance(expression, tuple):
+        return [number for part in expression[1:] for number in numbers(part)]
+    return [expression] if isinstance(expression, int) else []
+
+
+def changed(expression: object, place: int, by: int) -> object:
+    """With the number at a place, counted from the left, made larger."""
+    if not isinstance(expression, tuple):
+        return expression + by if isinstance(expression, int) and place == 0 else expression
+    parts = []
+    for part in expression[1:]:
+        parts.append(changed(part, place, by) if 0 <= place < len(numbers(part)) else part)
+        place -= len(numbers(part))
+    return (expression[0], *parts)
+
+
+@settings(deadline=None, max_examples=60)
+@given(EXPRESSIONS, st.permutations(list(NOTATIONS)), st.integers(0, 5), st.integers(1, 9))
+def test_two_notations_are_the_same_and_another_number_is_not(
+    expression: object, notations: list[str], place: int, by: int
+) -> None:
+    point = {"x": 1.37, "y": 2.71, "n": 0.59}
+    try:
+        right = value(expression, point)
+        other = value(changed(expression, place, by), point)
+    except (ZeroDivisionError, ValueError, OverflowError):
+        assume(False)
+    truth = written(expression, notations[0])
+    assert math_equivalent.grade(f"\\boxed{{{written(expression, notations[1])}}}", truth).correct is True
+    if not math.isclose(right, other, rel_tol=1e-6, abs_tol=1e-6):
+        answer = written(changed(expression, place, by), notations[1])
+        assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is False
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    EXPRESSIONS,
+    st.from_regex(r"\\q[a-z]{3,8}", fullmatch=True) | st.sampled_from(list('?`;:@#&"')) | st.just("\\\\"),
+    st.sampled_from(["", "{3}", "3", " x"]),
+)
+def test_what_cannot_be_read_is_never_passed_over(expression: object, mark: str, more: str) -> None:
+    truth = written(expression, "latex")
+    assume(not mark.startswith(r"\quad"))
+    for answer in (truth + mark + more, mark + more + truth):
+        assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is False
+
+
+PIECES = [
+    "1", "2.5", "x", "ab", "e", "i", r"\pi", "+", "-", "*", "/", "^", "_", "!", "=", "<", ",", "(", ")", "[", "]", "{",
+    "}", r"\frac", r"\sqrt", r"\sin", r"\log", r"\{", r"\}", "|", r"\text{", r"\pm", r"\cup", r"\circ", "&", r"\\",
+    r"\begin{pmatrix}", r"\end{pmatrix}", r"\overline", r"\dot", ".", " ", "%", "$", "\u00bd", "\u00b2", "\u2461",
+    "\u2082", "\u09ea", "\u0305",
+]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=15).map("".join))
+def test_any_text_is_read_without_error_and_is_itself(text: str) -> None:
+    found = read(text)
+    assert found is None or found == read(f" {text} ")
+    if found is not None:
+        assert read(text + r"\qwerty") is None
+    assert math_equivalent.grade(f"\\boxed{{{text}}}", text.strip() + "?").correct is False
+
+
 @pytest.fixture
 def verifier() -> Iterator[MathProcess]:
     process = MathProcess(time_limit_s=1.0)
@@ -70,12 +192,14 @@ def test_decisions(truth: str, answer: str, same: bool) -> None:
     assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is same
 
 
-def test_unreadable_ground_truth_is_undecided(verifier: MathProcess) -> None:
-    assert verifier.equivalent("5", "") is None
+@pytest.mark.parametrize("truth", ["1/(2-2)", r"\begin{pmatrix}1 & 1/(2-2)\end{pmatrix}", "(1, 1/(2-2))"])
+def test_a_ground_truth_without_a_value_is_undecided(verifier: MathProcess, truth: str) -> None:
+    assert verifier.equivalent(tree("5"), tree(truth)) is None
+    assert verifier.equivalent(tree("1/(2-2)"), tree("5")) is False
 
 
 def test_numbers_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: MathProcess, answer: str, ground_truth: str) -> bool:
+    def refuse(self: MathProcess, answer: object, ground_truth: object) -> bool:
         raise AssertionError("asked the process")
 
     monkeypatch.setattr(MathProcess, "equivalent", refuse)
@@ -96,18 +220,24 @@ def test_time_out_is_undecided_and_the_next_question_is_answered(
 
 
 @pytest.mark.parametrize(
-    "answer", ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 40 + "2" + "}" * 40]
-)
-def test_hostile_answers_are_never_correct(verifier: MathProcess, answer: str) -> None:
+    "answer",
+    ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 20 + "2" + "}" * 20, "x" + "^2" * 900,
+     "x+" * 900 + "x", "0." + "(3)" * 400, "1" * 1_900, "|" * 1_900, "-" * 1_900 + "1", "_" * 1_900, "x!" * 900,
+     r"\text{" * 300 + "1", "\u00bd" * 1_000, "1,000" * 300, r"\pm" * 600 + "1", "\u0305".join("1" * 900)],
+)  # fmt: skip
+def test_hostile_answers_are_never_correct(verifier: MathProcess, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setattr(sys.modules["harness.rewards.math_equivalent"], "_process", verifier)
     start = time.monotonic()
-    assert verifier.equivalent(answer, "5") is not True
+    assert math_equivalent.grade(f"\\boxed{{{answer}}}", "5").correct is not True
     assert time.monotonic() - start < 60
 
 
 def test_time_out_off_the_main_thread(verifier: MathProcess) -> None:
     assert threading.current_thread() is threading.main_thread()
     with ThreadPoolExecutor(4) as pool:
-        verdicts = list(pool.map(lambda answer: verifier.equivalent(answer, "16"), [HANGS, "2^{4}", HANGS, "4^{2}"]))
+        verdicts = list(
+            pool.map(lambda answer: verifier.equivalent(tree(answer), tree("16")), [HANGS, "2^{4}", HANGS, "4^{2}"])
+        )
     assert verdicts == [None, True, None, True]
 
 
@@ -172,13 +302,13 @@ def test_a_worker_that_does_not_start(command: list[str], message: str) -> None:
 
 
 def test_close_ends_the_worker_and_may_be_repeated(verifier: MathProcess) -> None:
-    assert verifier.equivalent("2^{2}", "4") is True
+    assert verifier.equivalent(tree("2^{2}"), tree("4")) is True
     worker = verifier._process
     assert worker is not None
     verifier.close()
     verifier.close()
     assert worker.returncode is not None
-    assert verifier.equivalent("2^{2}", "4") is True
+    assert verifier.equivalent(tree("2^{2}"), tree("4")) is True
 
 
 SCRIPT = """

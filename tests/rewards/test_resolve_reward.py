@@ -93,7 +93,7 @@ def test_shipped_rewards_are_known_by_their_versions() -> None:
     assert re.fullmatch(f"version {REWARDS['math_equivalent']}{libraries}", reward_version("math_equivalent"))
 
 
-def test_math_equivalent_depends_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_math_equivalent_depends_on_the_version_of_sympy(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: reward_version(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
     changed = {name for name in SHIPPED if reward_version(name) != before[name]}

@@ -107,7 +107,7 @@ def test_other_completions_are_refused(completion: object) -> None:
 def test_importing_rewards_loads_nothing_heavy() -> None:
     code = (
         "import sys, harness.rewards\n"
-        "heavy = {'torch', 'transformers', 'trl', 'math_verify', 'sympy', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'trl', 'sympy', 'numpy'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or None)"
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}
