@@ -13,12 +13,13 @@ from harness.runs import read_json, read_lines
 
 
 def doubts(directory: Path) -> list[str]:
-    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch."""
+    """What speaks against the answers of a run, stage by stage: some could not be had, were cut off before they
+    began, or they depend on the batch."""
     found = []
     for stage in ("before", "samples", "after"):
-        unanswered = (read_json(directory / stage / "summary.json") or {}).get("unanswered")
-        if unanswered:
-            found.append(f"{stage}: {unanswered['sentence']}")
+        summary = read_json(directory / stage / "summary.json") or {}
+        told = (summary.get(key) for key in ("unanswered", "unfinished"))
+        found += [f"{stage}: {doubt['sentence']}" for doubt in told if doubt]
         canary = read_json(directory / stage / "canary.json") or {}
         if canary.get("level", "ok") != "ok":
             found.append(f"{stage}: canary: {canary['sentence']}")
