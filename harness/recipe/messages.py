@@ -21,6 +21,7 @@ _MUST_BE = {  # by pydantic's name of the finding
     "list_type": "must be a list in [brackets]",
     "model_type": "must be a table of keys",
     "mapping_type": "must be a table of keys",
+    "dict_type": "must be a table of keys",
     "literal_error": "must be {expected}",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",

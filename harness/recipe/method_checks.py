@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Refuse = Callable[[tuple[str, ...], str], None]
 
 _TOKENS = "answers are put into tokens as the policy is asked, with its own chat template and its own end"
-_WHOLE = "prompts are learnt from as they are asked, whole; drop it, or shorten what is too long"
 _ANSWERS = "the last turn of a chat is learnt, and every other one is its prompt"
 
 # Keys of one method's TRL config that the harness sets itself, and what decides instead.
@@ -28,9 +27,8 @@ OWNED_BY: dict[str, dict[str, str]] = {
         "dataset_text_field": _TOKENS,
         "eos_token": _TOKENS,
         "pad_token": _TOKENS,
-        "truncation_mode": _WHOLE,
     },
-    "dpo": {"pad_token": _TOKENS, "truncation_mode": _WHOLE},
+    "dpo": {"pad_token": _TOKENS},
 }
 
 

@@ -42,6 +42,9 @@ def check_prompts(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]
     for table, arguments in others.items():
         for location in _places(arguments):
             refuse((table, *location), ELSEWHERE)
+    if recipe.train.arguments.get("truncation_mode") == "keep_end":
+        cut = '"keep_end" cuts the beginning off prompts that every other stage asks whole; write "keep_start"'
+        refuse(("train", "truncation_mode"), cut)
     for key, value in recipe.model.chat_template_kwargs.items():
         if owner := _OWNED.get(key):
             refuse(("model", KEY, key), f"not set here: {owner}")

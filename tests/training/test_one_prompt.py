@@ -16,6 +16,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from harness.baselines import run_as_baseline
+from harness.cli.judge import _evaluation
+from harness.gate.baseline import differences
 from harness.pipeline import Run, Settings
 from harness.policy import load_policy
 from harness.policy.engines import local
@@ -258,3 +261,18 @@ def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(mod
     assert [each["training"].get("chat_template_kwargs", {}) for each in identities] == others
     again = Run(recipe_of("grpo", model(template), told), 0, settings).before()
     assert again.generated == 0
+    first, last = (_evaluation(each.directory)[0] for each in (runs[0], runs[2]))
+    assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
+    counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
+    assert run_as_baseline(runs[2], counted, 1).chat_template_kwargs == told
+
+
+@pytest.mark.parametrize("key", ["enable_thinking", "enable_thinkng"])
+def test_a_key_that_the_template_does_not_use_is_said(key, model, tmp_path):
+    template, _, _ = CASES["thinking is switched off"]
+    said: list[str] = []
+    settings = Settings(runs_dir=tmp_path, device="cpu", say=lambda run, text: said.append(text))
+    run = Run(recipe_of("grpo", model(template), {key: False}), 0, settings)
+    run.policy()
+    told = [text for text in said if f"does not use {key}" in text]
+    assert len(told) == (key == "enable_thinkng"), said
