@@ -338,7 +338,8 @@ class Run:
                 early=early,
                 session=self.settings.session,
             )
-            if keep and self.recipe.engine.canary:
+            greedy = "temperature" not in self.recipe.engine.arguments.get("omit", ())  # else a server may draw anew
+            if keep and greedy and self.recipe.engine.canary:
                 watch(self, made, source, decoding, questions, identity)
         self.saved.setdefault(stage, saved_answers(made))
         return made

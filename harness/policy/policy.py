@@ -92,15 +92,7 @@ class Policy:
 
     def adapt(self, chat: Sequence[Message]) -> list[dict[str, str]]:
         """The chat in the turns this template takes: where it takes no system turn, the first user turn carries it."""
-        turns = [dict(turn) for turn in chat]
-        if self.takes_system or not turns or turns[0]["role"] != "system":
-            return turns
-        system, rest = turns[0], turns[1:]
-        for turn in rest:
-            if turn["role"] == "user":
-                turn["content"] = f"{system['content']}\n\n{turn['content']}"
-                return rest
-        return [{"role": "user", "content": system["content"]}, *rest]
+        return [dict(turn) for turn in chat] if self.takes_system else without_system(chat)
 
     def encode(self, chat: Sequence[Message]) -> list[int]:
         """The token ids of one chat, up to and with the header of the answer that is to come. No padding.
@@ -154,6 +146,19 @@ class Policy:
     def unused_kwargs(self) -> list[str]:
         """Those of ``chat_template_kwargs`` that the template does not name, and so does not look at."""
         return [key for key in self.chat_template_kwargs if key not in str(self.tokenizer.chat_template)]
+
+
+def without_system(chat: Sequence[Message]) -> list[dict[str, str]]:
+    """The chat with its system turn, if it has one, at the beginning of the first user turn."""
+    turns = [dict(turn) for turn in chat]
+    if not turns or turns[0]["role"] != "system":
+        return turns
+    system, rest = turns[0], turns[1:]
+    for turn in rest:
+        if turn["role"] == "user":
+            turn["content"] = f"{system['content']}\n\n{turn['content']}"
+            return rest
+    return [{"role": "user", "content": system["content"]}, *rest]
 
 
 def require_chat_template(tokenizer: Any, name: str) -> None:

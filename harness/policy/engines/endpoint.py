@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ModelError, TaskError
 from harness.policy.engines.chat_server import ChatServer, Served, Unanswered
 from harness.policy.engines.seeds import answer_seed
+from harness.policy.policy import without_system
 from harness.records import FinishReason, Generation
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _ROUNDS = 2
 _FEWEST_LOST = 8
 # Answers are handed out when so many are there, or so many seconds have passed: they are graded in batches.
 _AT_ONCE, _SECONDS = 16, 2.0
+# What chat templates that refuse a system turn say, as servers pass it on.
+_NO_SYSTEM = re.compile(r"system (role|message|turn|prompt)|roles must alternate|only user and assistant roles", re.I)
 # Where servers put a thought that they hand out apart from the answer; vLLM has said both.
 _THOUGHTS = ("reasoning_content", "reasoning")
 # What a request may be without ([engine] omit), since some servers refuse it.
@@ -96,6 +99,7 @@ class EndpointEngine:
             raise
         self.model = self.served.model
         self._limit = "max_tokens"  # newer models of OpenAI's refuse it, older servers know nothing else
+        self._system = True  # whether the server's chat template takes a system turn
         self._taken = False  # whether a request was taken as it is: what is refused later is not refused for its keys
 
     def answer(
@@ -205,7 +209,7 @@ class EndpointEngine:
     def _complete(self, question: Question, sample: int, decoding: EvaluateSection) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [dict(turn) for turn in question.prompt],
+            "messages": [dict(turn) for turn in question.prompt] if self._system else without_system(question.prompt),
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
             "seed": answer_seed(decoding.seed, question.id, sample),
@@ -222,6 +226,10 @@ class EndpointEngine:
                 raise
             if limit == "max_tokens" and "max_completion_tokens" in said:
                 self._limit = "max_completion_tokens"
+                return self._complete(question, sample, decoding)
+            refuses = body["messages"][0]["role"] == "system" and _NO_SYSTEM.search(said)
+            if refuses and not (self._system and self._taken):
+                self._system = False
                 return self._complete(question, sample, decoding)
             if not self._taken and (remedy := _remedy(body, said)):
                 raise ModelError(f"{self.served.url} ({self.model}): {remedy}") from None

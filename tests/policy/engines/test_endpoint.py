@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -341,6 +342,45 @@ def test_what_the_chat_template_is_told_is_sent_and_a_refusal_says_what_to_write
         double.chat = refusing("chat_template_kwargs")
         with pytest.raises(ModelError, match=r"does not take chat_template_kwargs .*leave them out under \[model\]"):
             ask(double, some(1), chat_template_kwargs=asked)
+
+
+def with_system(count: int) -> list[Question]:
+    turn = {"role": "system", "content": "Be brief."}
+    return [replace(each, prompt=(turn, *each.prompt)) for each in some(count)]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "System role not supported",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Only user and assistant roles are supported!",
+    ],
+)
+def test_a_system_turn_that_is_refused_goes_into_the_users(says):
+    def chat(number: int, body: Any) -> Reply:
+        refused = body["messages"][0]["role"] == "system"
+        return Reply(400, {"error": {"message": says}}) if refused else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(20), concurrency=4)
+    assert not any(each.error for each in found.values())
+    assert {each.prompt[0]["role"] for each in found.values()} == {"system"}, "the question's chat, as for a model here"
+    asked = [body["messages"] for body in double.bodies if body["messages"][0]["role"] != "system"]
+    assert sorted(each[0]["content"] for each in asked) == sorted(f"Be brief.\n\nWhat is {n}?" for n in range(20))
+    assert {len(each) for each in asked} == {1}
+    assert len(double.bodies) <= 20 + 4
+
+
+def test_a_server_that_took_a_system_turn_is_asked_with_it_to_the_end():
+    def chat(number: int, body: Any) -> Reply:
+        odd = "1?" in body["messages"][-1]["content"]
+        return Reply(400, {"error": {"message": "system prompt and question are too long"}}) if odd else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(3), concurrency=1)
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert {body["messages"][0]["role"] for body in double.bodies} == {"system"}
 
 
 @pytest.mark.parametrize(("batch_size", "most"), [("auto", 4), (2, 2), (1, 1)])
