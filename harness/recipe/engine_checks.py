@@ -16,7 +16,7 @@ from harness.recipe.messages import nearest, where
 if TYPE_CHECKING:
     from harness.recipe import EngineSection, Recipe
 
-_OMITTABLE = ("seed", "temperature", "top_p")  # as harness.policy.engines.endpoint has them, without its imports
+OMITTABLE = ("seed", "temperature", "top_p")  # what a request may be without, since some servers refuse it
 _ENDPOINT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "concurrency": ("a whole number of requests, 1 or more", lambda value: type(value) is int and value >= 1),
     "key_env": ("the name of an environment variable", lambda value: isinstance(value, str) and value.isidentifier()),
@@ -24,8 +24,8 @@ _ENDPOINT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "deadline_seconds": ("a number of seconds above 0", lambda value: type(value) in (int, float) and value > 0),
     "tries": ("a whole number, 1 or more", lambda value: type(value) is int and value >= 1),
     "omit": (
-        f"a list of {', '.join(map(repr, _OMITTABLE[:-1]))} or {_OMITTABLE[-1]!r}",
-        lambda value: isinstance(value, list) and all(each in _OMITTABLE for each in value),
+        f"a list of {', '.join(map(repr, OMITTABLE[:-1]))} or {OMITTABLE[-1]!r}",
+        lambda value: isinstance(value, list) and all(each in OMITTABLE for each in value),
     ),
 }
 

@@ -211,6 +211,16 @@ def test_what_a_server_refuses_is_left_out_and_is_another_run(served):
     assert [each.get("omit") for each in sorted(omitted, key=lambda each: "omit" in each)] == [None, ["seed"]]
 
 
+def test_a_server_that_draws_as_it_likes_has_no_canary(served):
+    """Without a temperature two answers to one question may differ, and the batch is not to blame."""
+    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
+        result = served.pytest("--rl-endpoint", double.url, "--rl-set", 'engine.omit=["temperature"]')
+        assert len(double.bodies) == 8
+        assert not any("temperature" in body for body in double.bodies)
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.no_fnmatch_line("*canary*")
+
+
 def test_thoughts_that_were_cut_off_and_answers_without_text_are_said(served):
     seen: list[str] = []
 

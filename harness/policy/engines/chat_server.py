@@ -162,9 +162,11 @@ class ChatServer:
                     answer = _json(reply.text) if reply.whole else None
                     if answer is not None and (body is None or _has_choice(answer)):
                         return answer
-                    reason = f"no chat completion in the answer: {self._clean(reply.text[:1000]) or 'empty'}"
-                    if not reply.whole:
-                        reason = f"an answer of more than {LONGEST_REPLY >> 20} MiB"
+                    reason = (
+                        f"no chat completion in the answer: {self._clean(reply.text) or 'empty'}"
+                        if reply.whole
+                        else f"an answer of more than {LONGEST_REPLY >> 20} MiB"
+                    )
                 else:
                     reason, wait = self._refused(method, reply)
                     if body is None and self._asked_for:

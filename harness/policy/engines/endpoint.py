@@ -30,6 +30,7 @@ from harness.errors import ModelError, TaskError
 from harness.policy.engines.chat_server import ChatServer, Served, Unanswered
 from harness.policy.engines.seeds import answer_seed
 from harness.policy.policy import without_system
+from harness.recipe.engine_checks import OMITTABLE
 from harness.records import FinishReason, Generation
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ _AT_ONCE, _SECONDS = 16, 2.0
 _NO_SYSTEM = re.compile(r"system (role|message|turn|prompt)|roles must alternate|only user and assistant roles", re.I)
 # Where servers put a thought that they hand out apart from the answer; vLLM has said both.
 _THOUGHTS = ("reasoning_content", "reasoning")
-# What a request may be without ([engine] omit), since some servers refuse it.
-OMITTABLE = ("seed", "temperature", "top_p")
 
 _Asked = tuple["Question", int]
 
@@ -273,7 +272,8 @@ def _generation(
     finish: FinishReason = "length" if reason == "length" else "stop"
     message = choice["message"]
     content = _text(message.get("content"))
-    thought = next((text for key in _THOUGHTS if (text := _text(message.get(key)))), "")
+    thoughts = (message.get(key) for key in _THOUGHTS)
+    thought = next((text for each in thoughts if isinstance(each, str | list) and (text := _text(each))), "")
     error = None
     if not content and finish == "stop":
         if thought:

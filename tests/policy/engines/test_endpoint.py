@@ -238,6 +238,7 @@ THOUGHTS = {
     ),
     "under the other name": (answer(r"\boxed{7}", reasoning="3 + 4"), (r"<think>3 + 4</think>\boxed{7}", "stop", None)),
     "no thought": (answer(r"\boxed{7}", reasoning_content=None), (r"\boxed{7}", "stop", None)),
+    "a setting, and no thought": (answer(r"\boxed{7}", reasoning={"effort": "low"}), (r"\boxed{7}", "stop", None)),
     "an empty thought": (answer(r"\boxed{7}", reasoning_content=""), (r"\boxed{7}", "stop", None)),
     "cut off in a thought": (
         answer(None, "length", tokens=32, reasoning_content="3 + 4 is"),
