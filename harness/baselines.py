@@ -78,6 +78,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         seed=run.seed,
         samples=samples,
         prompt=prompt_fingerprint(questions),
+        chat_template_kwargs=recipe.model.chat_template_kwargs,
         grader=grader_fingerprint(recipe.rewards, {name: reward_version(name) for name in graders}),
         engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},

@@ -137,6 +137,7 @@ def summarise(
         completion_tokens=tally.completion_tokens,
         at_k=found,
         unanswered=tally.unanswered(),
+        unfinished=tally.unfinished(),
     )
 
 
@@ -146,6 +147,7 @@ class _Tally:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.truncated = self.prompt_tokens = self.completion_tokens = 0
+        self._unfinished = 0
         self.total = array("d")
         self.rewards: dict[str, array[float]] = {}
         self.strict, self.flexible = array("d"), array("d")
@@ -175,9 +177,23 @@ class _Tally:
         sentence = f"{which}; they are unscored, and the next run asks for them again"
         return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
 
+    def unfinished(self) -> dict[str, Any] | None:
+        """Answers that were cut off before anything stood there to grade: ``{"answers", "of", "sentence"}``; ``None``
+        where there are none."""
+        if not self._unfinished:
+            return None
+        of = self.statuses.total()
+        sentence = (
+            f"{self._unfinished} of {of} answers were cut off in the middle of a thought, or without any text, and "
+            "count as no answer: raise [evaluate] max_new_tokens, or ask without thoughts where the chat template can "
+            "([model] chat_template_kwargs)"
+        )
+        return {"answers": self._unfinished, "of": of, "sentence": sentence}
+
     def _add(self, record: Record) -> None:
         self.statuses[record.status] += 1
         self.truncated += record.finish_reason == "length"
+        self._unfinished += record.finish_reason == "length" and _without_text(record.completion)
         self.prompt_tokens += record.prompt_tokens
         self.completion_tokens += record.completion_tokens
         if record.error is not None:
@@ -194,6 +210,11 @@ class _Tally:
         for name, grade in record.grades.items():
             if grade["correct"] is not None and name in (*STRICT, *FLEXIBLE):
                 (self.strict if name in STRICT else self.flexible).append(grade["correct"])
+
+
+def _without_text(completion: str) -> bool:
+    text = completion.strip()
+    return not text or (text.startswith("<think>") and "</think>" not in text)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -62,20 +62,24 @@ def generation_identity(
     *,
     device: str,
     dtype: str,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
     return {
         "model": model,
-        **questions_identity(questions, decoding),
+        **questions_identity(questions, decoding, chat_template_kwargs),
         "engine": engine_identity(engine),
         "device": device,
         "dtype": dtype,
     }
 
 
-def questions_identity(questions: Sequence[Question], decoding: EvaluateSection) -> dict[str, Any]:
+def questions_identity(
+    questions: Sequence[Question], decoding: EvaluateSection, chat_template_kwargs: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What was asked, and how."""
     return {
+        **({"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}),
         "questions": digest([[each.id, each.text] for each in questions]),
         "prompts": digest([each.prompt for each in questions]),
         "prompt": PROMPT,
@@ -141,6 +145,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "prompt": PROMPT,
+        **({"chat_template_kwargs": dict(asked)} if (asked := recipe.model.chat_template_kwargs) else {}),
         "seed": seed,
         "dtype": training_dtype(recipe.model.dtype),
         "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),

@@ -39,8 +39,15 @@ class Loaded:
 
         if not self._holds(source):
             self.release()
-            loaded = load_policy(source, device=device, dtype=self._recipe.model.dtype)
+            asked = self._recipe.model
+            loaded = load_policy(
+                source, device=device, dtype=asked.dtype, chat_template_kwargs=asked.chat_template_kwargs
+            )
             self._policy = str(source.path), loaded
+            if unused := loaded.unused_kwargs:
+                self._say(
+                    f"[model] chat_template_kwargs: the chat template of {loaded.name} does not use {', '.join(unused)}"
+                )
         assert self._policy is not None
         return self._policy[1]
 
@@ -92,4 +99,11 @@ class Loaded:
         if self._recipe.launch.nproc_per_node > 1:
             return open_shards(self._recipe, source, device=device, dtype=dtype, say=self._say)
         load = partial(self.policy, source, device)
-        return open_engine(self._recipe.engine, load, source, device=device, dtype=dtype)
+        return open_engine(
+            self._recipe.engine,
+            load,
+            source,
+            device=device,
+            dtype=dtype,
+            chat_template_kwargs=self._recipe.model.chat_template_kwargs,
+        )

@@ -35,6 +35,7 @@ from harness.learning import data_identity, sampling
 from harness.loaded import Loaded
 from harness.policy.device import choose_device, choose_dtype
 from harness.policy.source import ModelSource, fingerprint, resolve_model
+from harness.recipe.engine_checks import check_endpoint_keys
 from harness.recipe.files import located, located_task
 from harness.recipe.lineage import parent_of
 from harness.recipe.needs import check_rewards
@@ -64,7 +65,8 @@ class Run:
     """The stages of one recipe and seed. Nothing happens until a stage is asked for.
 
     Raises:
-        RecipeError: a reward function of the user's is not there, or cannot be called as the recipe says.
+        RecipeError: a reward function of the user's is not there, or cannot be called as the recipe says; keys of
+            ``[engine]`` are for an endpoint and there is none.
     """
 
     def __init__(self, recipe: Recipe, seed: int | None = None, settings: Settings | None = None) -> None:
@@ -75,6 +77,7 @@ class Run:
         self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
         self._made: dict[str, Evaluation] = {}
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
+        check_endpoint_keys(recipe)
         check_rewards(recipe)
 
     @property
@@ -292,7 +295,7 @@ class Run:
     ) -> dict[str, Any]:
         """What decides the answers of a policy to these questions, on this run's device."""
         if self.served is not None:
-            return served_generation(self.served, questions, decoding)
+            return served_generation(self.served, self.recipe, questions, decoding)
         return generation_identity(
             self.fingerprint(source),
             questions,
@@ -300,6 +303,7 @@ class Run:
             self.recipe.engine,
             device=self.device,
             dtype=choose_dtype(self.recipe.model.dtype, self.device),
+            chat_template_kwargs=self.recipe.model.chat_template_kwargs,
         )
 
     def final(self) -> ModelSource:
@@ -336,7 +340,8 @@ class Run:
                 early=early,
                 session=self.settings.session,
             )
-            if keep and self.recipe.engine.canary:
+            greedy = "temperature" not in self.recipe.engine.arguments.get("omit", ())  # else a server may draw anew
+            if keep and greedy and self.recipe.engine.canary:
                 watch(self, made, source, decoding, questions, identity)
         self.saved.setdefault(stage, saved_answers(made))
         return made

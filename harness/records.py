@@ -78,8 +78,9 @@ class Summary:
     ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
     it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
     Unscored completions are counted, and belong to no accuracy; the strict and the flexible one are ``None`` where no
-    answer has such a grade. ``unanswered`` is about those of them that no answer
-    could be had for (:func:`harness.grading.summarise`). ``at_k`` is :func:`harness.metrics.at_k`."""
+    answer has such a grade. ``unanswered`` is about those of them that no answer could be had for, and ``unfinished``
+    about answers that were cut off before they began (:func:`harness.grading.summarise`). ``at_k`` is
+    :func:`harness.metrics.at_k`."""
 
     questions: int
     samples_per_question: int
@@ -96,13 +97,14 @@ class Summary:
     completion_tokens: int
     at_k: Mapping[str, Any] | None = None
     unanswered: Mapping[str, Any] | None = None
+    unfinished: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A dict that ``json.dumps`` takes. ``unanswered`` is left out where there is none."""
+        """A dict that ``json.dumps`` takes. ``unanswered`` and ``unfinished`` are left out where there are none."""
         table = asdict(self)
-        if self.unanswered is None:
-            del table["unanswered"]
-        return table
+        return {
+            key: value for key, value in table.items() if value is not None or key not in ("unanswered", "unfinished")
+        }
 
 
 def iter_records(stage: Path) -> Iterator[Record]:

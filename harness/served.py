@@ -38,20 +38,33 @@ def open_endpoint(recipe: Recipe) -> EndpointEngine:
     from harness.policy.engines.endpoint import EndpointEngine
 
     url = server_url(str(recipe.model.endpoint))
-    return EndpointEngine(url, recipe.model.name or None, **recipe.engine.arguments)
+    return EndpointEngine(
+        url,
+        recipe.model.name or None,
+        chat_template_kwargs=recipe.model.chat_template_kwargs,
+        **recipe.engine.arguments,
+    )
 
 
-def served_generation(served: Served, questions: Sequence[Question], decoding: EvaluateSection) -> dict[str, Any]:
+def served_generation(
+    served: Served, recipe: Recipe, questions: Sequence[Question], decoding: EvaluateSection
+) -> dict[str, Any]:
     """What decides a served model's answers, as :func:`~harness.identity.generation_identity` says it of one here.
 
     The address and the server's word stand for the weights, which nobody here can see; not ``created``: some servers
-    say the time of the question there. How fast the engine asks and how often it tries again decide nothing.
+    say the time of the question there. How fast the engine asks and how often it tries again decide nothing; what its
+    requests leave out does.
     """
     word = {"endpoint": served.url, "served": served.model, "root": served.root, "owned_by": served.owned_by}
     return {
-        **questions_identity(questions, decoding),
+        **questions_identity(questions, decoding, recipe.model.chat_template_kwargs),
         "model": {key: value for key, value in word.items() if value is not None},
-        "engine": {"name": "endpoint", "version": ENGINES["endpoint"], **versions("rl-harness")},
+        "engine": {
+            "name": "endpoint",
+            "version": ENGINES["endpoint"],
+            **({"omit": sorted(omitted)} if (omitted := set(recipe.engine.arguments.get("omit", ()))) else {}),
+            **versions("rl-harness"),
+        },
         "device": "endpoint",
         "dtype": "unknown",
     }

@@ -13,8 +13,8 @@ from harness.runs import read_json, read_lines
 
 
 def doubts(directory: Path) -> list[str]:
-    """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch; and,
-    once, that they came the slow way."""
+    """What speaks against the answers of a run, stage by stage: some could not be had, were cut off before they began,
+    or they depend on the batch; and, once, that they came the slow way."""
     found: list[str] = []
     slow: set[str] = set()
     for stage in ("before", "samples", "after"):
@@ -22,9 +22,8 @@ def doubts(directory: Path) -> list[str]:
         if (why := summary.get("slow")) and why not in slow:
             slow.add(why)
             found.append(f"{stage}: answered by model.generate, which is slower: {why}")
-        unanswered = summary.get("unanswered")
-        if unanswered:
-            found.append(f"{stage}: {unanswered['sentence']}")
+        told = (summary.get(key) for key in ("unanswered", "unfinished"))
+        found += [f"{stage}: {doubt['sentence']}" for doubt in told if doubt]
         canary = read_json(directory / stage / "canary.json") or {}
         if canary.get("level", "ok") != "ok":
             found.append(f"{stage}: canary: {canary['sentence']}")

@@ -83,10 +83,12 @@ def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
 
 
 def _answer_notes(stage: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
-    """What speaks against the answers of an evaluation: some could not be had, or they depend on the batch."""
-    unanswered, found = summary.get("unanswered"), []
-    if isinstance(unanswered, dict) and stage != "train":
-        found.append(f"In the evaluation {stage} it {string(unanswered.get('sentence'))}.")
+    """What speaks against the answers of an evaluation: some could not be had, were cut off before they
+    began, or they depend on the batch."""
+    doubts = [summary.get("unanswered"), summary.get("unfinished")] if stage != "train" else []
+    found = [
+        f"In the evaluation {stage} it {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)
+    ]
     if canary and canary.get("level") != "ok":
         found.append(f"Canary in the evaluation {stage} it: {string(canary.get('sentence'))}.")
     return [redact(sentence) for sentence in found]

@@ -130,7 +130,6 @@ def test_grading(clock, answers, questions, recipe):
 def test_training_step(clock, small_run, tmp_path):
     """Steps of the recipe's training job, in this process; loading the model and building the trainer are not timed."""
     from harness.launching import require_this_process
-    from harness.policy import load_policy
     from harness.training.spec import Job
 
     require_this_process(small_run.recipe.launch, small_run.device)
@@ -140,7 +139,7 @@ def test_training_step(clock, small_run, tmp_path):
     folders = (tmp_path / str(number) for number in itertools.count())
 
     def build_trainer():
-        policy = load_policy(job.model, device=job.device, dtype=job.dtype).merged()
+        policy = job.load()
         folder = next(folders)
         folder.mkdir()
         return (build(job, policy, folder),), {}

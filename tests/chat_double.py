@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server that misbehaves as it is told: 429, 500, cut connections, garbage, silence."""
+"""An OpenAI-compatible server that misbehaves as it is told: 429, 500, cut connections, garbage, silence, replies that
+come a byte at a time, replies without an end."""
 
 from __future__ import annotations
 
@@ -16,16 +17,22 @@ CUT, HANG = "cut", "hang"
 
 @dataclass(frozen=True)
 class Reply:
-    """What is sent back: a status, a JSON value or raw text, and headers."""
+    """What is sent back: a status, a JSON value or raw text or bytes, and headers. From ``drips`` on (``"headers"`` or
+    ``"body"``) a byte every twentieth of a second; ``endless``: the value over and over, until the client goes."""
 
     status: int = 200
     value: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    drips: str | None = None
+    endless: bool = False
 
 
-def answer(text: str = r"\boxed{7}", finish: str | None = "stop", prompt: int = 11, tokens: int = 5) -> Reply:
+def answer(
+    text: str | None = r"\boxed{7}", finish: str | None = "stop", prompt: int = 11, tokens: int = 5, **more: Any
+) -> Reply:
+    """``more`` are further keys of the message."""
     usage = {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    choice = {"index": 0, "message": {"role": "assistant", "content": text, **more}, "finish_reason": finish}
     return Reply(200, {"object": "chat.completion", "choices": [choice], "usage": usage})
 
 
@@ -44,6 +51,7 @@ class ChatDouble:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     most_at_once: int = 0
+    sent: int = 0  # bytes of replies without an end
 
 
 @contextmanager
@@ -79,13 +87,29 @@ def chat_double(**behaviour: Any) -> Iterator[ChatDouble]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            text = reply.value if isinstance(reply.value, str) else json.dumps(reply.value)
-            data = text.encode()
-            self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(data)), **reply.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+            value = reply.value if isinstance(reply.value, str | bytes) else json.dumps(reply.value)
+            data = value.encode() if isinstance(value, str) else value
+            length = {"Content-Length": str(len(data))} if not reply.endless else {"Connection": "close"}
+            lines = [f"HTTP/1.1 {reply.status} As told", *(f"{k}: {v}" for k, v in {**length, **reply.headers}.items())]
+            head = "\r\n".join([*lines, "", ""]).encode()
+            if reply.drips == "headers":
+                self._drip(head)
+            else:
+                self.wfile.write(head)
+            if reply.drips:
+                self._drip(data)
+            else:
+                self.wfile.write(data)
+            while reply.endless and not ended.is_set():
+                self.wfile.write(data)
+                double.sent += len(data)
+            self.close_connection = self.close_connection or reply.endless
+
+        def _drip(self, data: bytes) -> None:
+            for each in data:
+                self.wfile.write(bytes([each]))
+                if ended.wait(0.05):
+                    return
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -43,6 +43,8 @@ WRONG = [
     ("learning_rate = 1e-4", 'packing = "yes"', "13: [train] packing: must be true or false without quotes, not 'yes'"),
     ("learning_rate = 1e-4", "assistant_only_loss = true", "13: [train] assistant_only_loss: not set here: the last turn of a chat is learnt, and every other one is its prompt"),
     ("learning_rate = 1e-4", 'eos_token = "x"', "13: [train] eos_token: not set here: answers are put into tokens as the policy is asked, with its own chat template and its own end"),
+    ("learning_rate = 1e-4", "chat_template_kwargs = {}", "13: [train] chat_template_kwargs: belongs to [model], so that every stage asks the same prompt"),
+    ("learning_rate = 1e-4", 'truncation_mode = "keep_end"', "13: [train] truncation_mode: \"keep_end\" cuts the beginning off prompts that every other stage asks whole; write \"keep_start\""),
     ("learning_rate = 1e-4", "seed = 1", "13: [train] seed: not set here: write seeds = [..] at the top of the recipe"),
     ('method = "sft"', 'method = "dpo"\nnum_generations = 4', "13: [train] num_generations: unknown key of TRL's dpo config; it is one of grpo's"),
     # its data
@@ -67,11 +69,14 @@ WRONG = [
     ('name = "tiny"', 'from_recipe = "round"', "4: [model] from_recipe: wrong starts from round starts from wrong: no recipe can start from itself"),
     ('name = "tiny"', 'from_recipe = "other-round"', "4: [model] from_recipe: wrong starts from other-round starts from other-round-2 starts from other-round: no recipe can start from itself"),
     ('name = "tiny"', 'from_recipe = "parent"\nname = "other"', "4: [model] from_recipe: parent starts from the model 'tiny', and name says 'other'; drop name, or one of the two"),
+    ('name = "tiny"', 'from_recipe = "parent"\nchat_template_kwargs = { enable_thinking = false }', "4: [model] from_recipe: parent is trained with chat_template_kwargs = {}, and this recipe says {'enable_thinking': False}; write the same under [model] of both, so that every stage asks the same prompt"),
+    ('name = "tiny"', 'from_recipe = "thinks"', "4: [model] from_recipe: thinks is trained with chat_template_kwargs = {'enable_thinking': True}, and this recipe says {}; write the same under [model] of both, so that every stage asks the same prompt"),
     ('name = "tiny"', "from_recipe = 3", "4: [model] from_recipe: must be text in quotes, not 3"),
 ]  # fmt: skip
 
 BESIDE = {
     "parent": 'name = "tiny"',
+    "thinks": 'name = "tiny"\nchat_template_kwargs = { enable_thinking = true }',
     "round": 'from_recipe = "wrong"',
     "other-round": 'from_recipe = "other-round-2"',
     "other-round-2": 'from_recipe = "other-round"',
@@ -100,10 +105,11 @@ def test_a_wrong_parent_is_named_with_its_own_place(folder: Path) -> None:
 
 def test_right_recipes_read_back(folder: Path) -> None:
     path = folder / "child.toml"
-    for model in ('from_recipe = "parent"', 'from_recipe = "parent"\nname = "tiny"'):
+    same = 'from_recipe = "thinks"\n[model.chat_template_kwargs]\nenable_thinking = true'
+    for model in ('from_recipe = "parent"', 'from_recipe = "parent"\nname = "tiny"', same):
         path.write_text(RIGHT.replace('name = "tiny"', model))
         recipe = load_recipe(path)
-        assert recipe.model.from_recipe == "parent"
+        assert recipe.model.from_recipe in model
         again = folder / "again.toml"
         again.write_text(recipe.to_toml())
         assert load_recipe(again).model_copy(update={"name": recipe.name, "source": path}) == recipe

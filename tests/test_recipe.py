@@ -108,6 +108,12 @@ def test_a_changed_recipe_is_a_new_one(short: Recipe) -> None:
         ("rewards.my_package.rewards:short", 0.5, "rewards", {"boxed_numeric": 1.0, "my_package.rewards:short": 0.5}),
         ("rewards", {"format_boxed": 2}, "rewards", {"format_boxed": 2.0}),
         ("model.name", "org/model-2.5", "model", ModelSection(name="org/model-2.5")),
+        (
+            "model.chat_template_kwargs.enable_thinking",
+            False,
+            "model",
+            ModelSection(name="tiny", chat_template_kwargs={"enable_thinking": False}),
+        ),
     ],
 )
 def test_dotted_keys(short: Recipe, key: str, value: object, section: str, found: object) -> None:

@@ -112,6 +112,7 @@ def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
         seed=int(environment.get("seed", 0)),
         samples=summary["samples_per_question"],
         prompt=prompt_fingerprint(questions),
+        chat_template_kwargs=identity["generation"].get("chat_template_kwargs", {}),
         grader=grader_fingerprint(dict(identity["grading"]["rewards"]), identity["grading"]["graders"]),
         engine=identity["generation"]["engine"]["name"],
         decoding={key: value for key, value in decoding.items() if key in COMPARED},

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Baseline:
     an answer that has no grade is left out. ``content`` maps all of them to hashes of the questions. It,
     ``prompt``, ``grader``, ``engine`` and ``decoding`` must be a run's own to be comparable; ``versions``, ``commit``,
     ``date``, ``model`` and ``recipe_toml`` (the effective recipe that the policy was trained with; older files have
-    none) are for people.
+    none) are for people. So must ``chat_template_kwargs``, what the chat template was told.
     """
 
     recipe: str
@@ -60,6 +60,7 @@ class Baseline:
     correct: Mapping[str, int]
     content: Mapping[str, str]
     recipe_toml: str = ""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -152,6 +153,8 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
     found = []
     if baseline.prompt != run.prompt:
         found.append("the prompt (system prompt or worked examples)")
+    if (told := baseline.chat_template_kwargs) != run.chat_template_kwargs:
+        found.append(f"the prompt (chat_template_kwargs {dict(told)} -> {dict(run.chat_template_kwargs)})")
     if baseline.grader != run.grader:
         found.append(f"the grader ({baseline.grader} -> {run.grader})")
     if baseline.engine != run.engine:
@@ -175,8 +178,9 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
 def _tables(baseline: Baseline) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     header = asdict(baseline)
     correct, content = header.pop("correct"), header.pop("content")
-    if not header["recipe_toml"]:
-        del header["recipe_toml"]  # as in files that were recorded before there was one: their checksum stays
+    for key in ("recipe_toml", "chat_template_kwargs"):
+        if not header[key]:
+            del header[key]  # as in files that were recorded before there was one: their checksum stays
     header["versions"] = {name: version for name, version in header["versions"].items() if version is not None}
     counts = {question: {"correct": correct[question]} if question in correct else {} for question in content}
     return header, {question: {**counts[question], "content": content[question]} for question in content}

@@ -71,10 +71,12 @@ class Session:
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
+        from harness.recipe.engine_checks import of_endpoint
 
         changes = parse_changes(get_option(self.config, "set") or [])
         if endpoint := get_option(self.config, "endpoint"):
             served = get_option(self.config, "model") or ""
+            changes = {"engine": of_endpoint(recipe.engine), **changes}
             changes |= {"model.endpoint": endpoint, "model.name": served, "model.from_recipe": None}
         elif model := get_option(self.config, "model"):
             local = located(self.config, "model", model)

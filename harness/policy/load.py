@@ -27,24 +27,30 @@ from harness.policy.source import ModelSource, resolve_model
 from harness.policy.threads import share_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 def load_policy(
-    name_or_source: str | ModelSource, *, revision: str = "main", device: str | None = None, dtype: str = "auto"
+    name_or_source: str | ModelSource,
+    *,
+    revision: str = "main",
+    device: str | None = None,
+    dtype: str = "auto",
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Policy:
     """Load a model by name (see :func:`harness.policy.resolve_model`) or from what a name was resolved to.
 
     ``device`` and ``dtype`` are chosen where not given: see :mod:`harness.policy.device`. A GGUF file is unpacked into
-    a plain model, which can be trained and saved as safetensors; this takes the memory of its unpacked weights. Under
-    pytest-xdist the process takes its share of the cores, because torch's threads spin and would fight for them.
+    a plain model, which can be trained and saved as safetensors; this takes the memory of its unpacked weights. The
+    chat template is rendered with ``chat_template_kwargs``. Under pytest-xdist the process takes its share of the
+    cores, because torch's threads spin and would fight for them.
 
     Raises:
         ModelError: the model is not there, is incomplete or damaged, has no chat template, or does not fit in memory.
     """
     source = name_or_source if isinstance(name_or_source, ModelSource) else resolve_model(name_or_source, revision)
     if source.base is not None:
-        return _adapted(source, load_policy(source.base, device=device, dtype=dtype).merged())
+        return _adapted(source, load_policy(source.base, device=device, dtype=dtype).merged(), chat_template_kwargs)
     device = choose_device(device)
     torch_dtype = getattr(torch, choose_dtype(dtype, device))
     share_cores()
@@ -54,16 +60,16 @@ def load_policy(
         tokenizer = _load_tokenizer(source)
         model = _load_model(source, torch_dtype).to(device)
     model.eval()
-    return Policy.of(model, tokenizer, source)
+    return Policy.of(model, tokenizer, source, chat_template_kwargs)
 
 
-def _adapted(source: ModelSource, base: Policy) -> Policy:
+def _adapted(source: ModelSource, base: Policy, chat_template_kwargs: Mapping[str, Any] | None) -> Policy:
     """A base policy with an adapter on it, asked through the adapter's own tokenizer where it brings one."""
     with _loading(source):
         own = (source.path / "tokenizer_config.json").is_file()
         tokenizer = _load_tokenizer(source) if own else base.tokenizer
         model = put_on(base, source.path)
-    return Policy.of(model, tokenizer, source)
+    return Policy.of(model, tokenizer, source, chat_template_kwargs)
 
 
 def _load_tokenizer(source: ModelSource) -> Any:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from harness.errors import ModelError
 from harness.rewards.thought import CLOSING, opened_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.policy.source import ModelSource
     from harness.tasks.question import Message
@@ -32,7 +32,8 @@ class Policy:
 
     ``model`` and ``tokenizer`` are transformers' own, ready to hand to a TRL trainer. ``source`` is ``None`` for a
     model that was made in memory. ``eos_token_ids`` are all tokens that end an answer: the generation config's (chat
-    models often list several) and the tokenizer's.
+    models often list several) and the tokenizer's. ``chat_template_kwargs`` is what the template is rendered
+    with beside the chat, such as ``{"enable_thinking": False}``.
     """
 
     model: Any
@@ -41,9 +42,16 @@ class Policy:
     device: str
     dtype: str
     eos_token_ids: frozenset[int]
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Any, tokenizer: Any, source: ModelSource | None = None) -> Policy:
+    def of(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        source: ModelSource | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> Policy:
         """A policy around a loaded model. Sets the tokenizer to pad on the left, and gives it a pad token if it has
         none; embeddings are never resized. A generation config that transformers would refuse to save is mended.
 
@@ -62,7 +70,7 @@ class Policy:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = _pad_token(tokenizer, eos, model.get_input_embeddings().weight.shape[0])
         dtype = str(model.dtype).removeprefix("torch.")
-        return cls(model, tokenizer, source, model.device.type, dtype, eos)
+        return cls(model, tokenizer, source, model.device.type, dtype, eos, dict(chat_template_kwargs or {}))
 
     @property
     def name(self) -> str:
@@ -79,21 +87,13 @@ class Policy:
         """Whether the chat template shows a system turn to the model; some raise on one, some drop it."""
         probe = "Follow the rules."
         try:
-            return probe in self._render([{"role": "system", "content": probe}, {"role": "user", "content": "Hello"}])
+            return probe in self.render([{"role": "system", "content": probe}, {"role": "user", "content": "Hello"}])
         except jinja2.TemplateError:
             return False
 
     def adapt(self, chat: Sequence[Message]) -> list[dict[str, str]]:
         """The chat in the turns this template takes: where it takes no system turn, the first user turn carries it."""
-        turns = [dict(turn) for turn in chat]
-        if self.takes_system or not turns or turns[0]["role"] != "system":
-            return turns
-        system, rest = turns[0], turns[1:]
-        for turn in rest:
-            if turn["role"] == "user":
-                turn["content"] = f"{system['content']}\n\n{turn['content']}"
-                return rest
-        return [{"role": "user", "content": system["content"]}, *rest]
+        return [dict(turn) for turn in chat] if self.takes_system else without_system(chat)
 
     def encode(self, chat: Sequence[Message]) -> list[int]:
         """The token ids of one chat, up to and with the header of the answer that is to come. No padding.
@@ -102,7 +102,7 @@ class Policy:
             ModelError: the template refuses the chat, or the tokenizer knows tokens that the model does not.
         """
         try:
-            text = self._render(self.adapt(chat))
+            text = self.render(self.adapt(chat))
         except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise ModelError(f"{self.name}: the chat template refuses a chat: {error}") from None
         # The template writes the special tokens itself.
@@ -143,8 +143,31 @@ class Policy:
             (Path(folder) / "README.md").unlink(missing_ok=True)  # peft's model card is a form without entries
         self.tokenizer.save_pretrained(folder)
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    def render(self, turns: Sequence[Mapping[str, str]], *, answered: bool = False) -> str:
+        """The text of turns that the template takes, with the header of the answer unless the chat is ``answered``."""
+        return str(
+            self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=not answered, **self.chat_template_kwargs
+            )
+        )
+
+    @property
+    def unused_kwargs(self) -> list[str]:
+        """Those of ``chat_template_kwargs`` that the template does not name, and so does not look at."""
+        return [key for key in self.chat_template_kwargs if key not in str(self.tokenizer.chat_template)]
+
+
+def without_system(chat: Sequence[Message]) -> list[dict[str, str]]:
+    """The chat with its system turn, if it has one, at the beginning of the first user turn."""
+    turns = [dict(turn) for turn in chat]
+    if not turns or turns[0]["role"] != "system":
+        return turns
+    system, rest = turns[0], turns[1:]
+    for turn in rest:
+        if turn["role"] == "user":
+            turn["content"] = f"{system['content']}\n\n{turn['content']}"
+            return rest
+    return [{"role": "user", "content": system["content"]}, *rest]
 
 
 def require_chat_template(tokenizer: Any, name: str) -> None:

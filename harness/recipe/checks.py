@@ -13,6 +13,7 @@ from harness.launching import check_launch
 from harness.recipe.engine_checks import check_engine
 from harness.recipe.messages import nearest, where
 from harness.recipe.method_checks import OWNED_BY, check_method
+from harness.recipe.prompt_checks import ELSEWHERE, KEY, check_prompts
 from harness.rewards.settings import Rewards
 from harness.tasks.jsonl import FIELDS
 from harness.training.arguments import CONFIGS, argument_defaults, completions_per_batch
@@ -36,6 +37,7 @@ OWNED = {
     "eval_strategy": "the harness evaluates before and after",
     "load_best_model_at_end": "the harness evaluates before and after",
     "do_train": "the harness always trains",
+    KEY: ELSEWHERE,
 }
 
 _PUSHED = (
@@ -71,6 +73,7 @@ def check(recipe: Recipe) -> None:
     for word in recipe.task.fields:
         if word not in FIELDS:
             refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
+    check_prompts(recipe, refuse)
     defaults = argument_defaults(recipe.train.method)
     for key in recipe.train.arguments:
         if owner := OWNED.get(key) or OWNED_BY[recipe.train.method].get(key):

@@ -36,8 +36,8 @@ def base_name(recipe: Recipe) -> str:
 
 
 def check_lineage(recipe: Recipe) -> None:
-    """Raise ``RecipeError`` where the recipes that this one starts from lead back to themselves or to none, or where
-    the root's model is not the one that this recipe names."""
+    """Raise ``RecipeError`` where the recipes that this one starts from lead back to themselves or to none, where the
+    root's model is not the one that this recipe names, or where one of them would ask another prompt."""
     from harness.recipe.catalog import recipe_files
 
     if str(recipe.model.from_recipe).endswith(".toml"):
@@ -56,6 +56,13 @@ def check_lineage(recipe: Recipe) -> None:
             break  # as above
         name = model.get("from_recipe") if isinstance(model, dict) else None
     root = base_name(recipe)  # reads every recipe on the way, and so checks it
+    if (parent := parent_of(recipe)) is not None:
+        asked, taught = (dict(each.model.chat_template_kwargs) for each in (recipe, parent))
+        if asked != taught:
+            raise RecipeError(
+                f"{parent.name} is trained with chat_template_kwargs = {taught}, and this recipe says {asked}; "
+                "write the same under [model] of both, so that every stage asks the same prompt"
+            )
     if recipe.model.name and recipe.model.name != root:
         raise RecipeError(
             f"{recipe.model.from_recipe} starts from the model {root!r}, and name says {recipe.model.name!r}; "

@@ -23,6 +23,7 @@ _MUST_BE = {  # by pydantic's name of the finding
     "list_type": "must be a list in [brackets]",
     "model_type": "must be a table of keys",
     "mapping_type": "must be a table of keys",
+    "dict_type": "must be a table of keys",
     "literal_error": "must be {expected}",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
@@ -66,6 +67,7 @@ def section_types() -> dict[str, type[Table]]:
 def _home(location: tuple[str, ...]) -> str:
     """Where an unknown key belongs, or the nearest valid one."""
     from harness.recipe import Recipe
+    from harness.recipe.checks import OWNED
     from harness.training.arguments import CONFIGS, argument_defaults
 
     *tables, word = location
@@ -79,7 +81,7 @@ def _home(location: tuple[str, ...]) -> str:
         return f"did you mean '{close[0]}.{rest}'?"
     hint = nearest(first, valid)
     homes = [name for name, table in known.items() if word in table.model_fields and word not in gathered]
-    if not tables and any(word in argument_defaults(method) for method in CONFIGS):
+    if not tables and word not in OWNED and any(word in argument_defaults(method) for method in CONFIGS):
         homes.append("train")
     if not homes or hint.startswith("did you mean"):
         return hint

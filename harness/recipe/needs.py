@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import RecipeError, RewardError
 from harness.policy.source import looks_like_path
 from harness.recipe import load_recipe
+from harness.recipe.engine_checks import check_endpoint_keys
 from harness.recipe.files import given_file, located
 from harness.recipe.lineage import parent_of
 from harness.recipe.messages import nearest, where
@@ -74,6 +75,7 @@ def check_needs(
         RecipeError: as :func:`check_rewards` does, or a file, a folder or a package is not there.
     """
     check_rewards(recipe)
+    check_endpoint_keys(recipe, given)
     trains = trains and recipe.model.endpoint is None
     if questions and data is None and reads_data(recipe.task) and recipe.task.name != "gsm8k":
         _check_file(recipe, "task", "name", given)

@@ -74,6 +74,7 @@ class ModelSection(Table):
     ``from_recipe`` starts from what another recipe trained with the same seed instead; ``name`` may then be left out.
     ``endpoint`` is the address of an OpenAI-compatible server that answers instead; ``name`` is then the served model's
     id, and may be left out where one is served. What is served can be evaluated and not trained.
+    ``chat_template_kwargs`` is handed to the chat template in every stage, by every engine.
     """
 
     from_recipe: str | None = None
@@ -81,6 +82,7 @@ class ModelSection(Table):
     name: str = Field(default="", validate_default=True)
     revision: str = "main"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    chat_template_kwargs: Mapping[str, Any] = Field(default_factory=dict)
 
     @field_validator("name")
     @classmethod

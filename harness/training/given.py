@@ -20,6 +20,10 @@ from harness.tasks.jsonl import read_rows
 Turns = list[dict[str, str]]
 
 _ROLES = ("system", "user", "assistant")
+_ELSEWHERE = {  # what TRL would render this row's prompt with
+    "chat_template_kwargs": "belongs to [model] of the recipe, so that every stage asks the same prompt",
+    "tools": "no stage asks with any; leave it out",
+}
 _NEEDED = {
     "sft": '"messages", or "prompt" and "completion"',
     "dpo": '"prompt", "chosen" and "rejected"',
@@ -43,6 +47,9 @@ def read_examples(path: Path, method: str) -> list[dict[str, Any]]:
 
 
 def _example(row: Mapping[str, Any], method: str) -> dict[str, Any]:
+    for key, why in _ELSEWHERE.items():
+        if row.get(key):
+            raise TaskError(f"{key}: {why}")
     if method == "sft" and "messages" in row:
         turns = _turns(row, "messages")
         if len(turns) < 2 or turns[-1]["role"] != "assistant":

@@ -50,7 +50,10 @@ def build(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
         model=policy.model,
         processing_class=policy.tokenizer,
         reward_funcs=[log.wrap(name) for name in job.rewards],
-        args=GRPOConfig(**arguments(job, directory), reward_weights=list(job.rewards.values())),
+        args=GRPOConfig(
+            **arguments(job, directory, chat_template_kwargs=dict(policy.chat_template_kwargs)),
+            reward_weights=list(job.rewards.values()),
+        ),
         train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
         callbacks=callbacks(job, policy, directory),
         peft_config=adapter(job),

@@ -57,6 +57,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         sampling=run.recipe.engine.sampling,
         launch=recipe.launch.model_dump(),
         shares_weights=shares_weights(recipe) is not None,
+        chat_template_kwargs=dict(recipe.model.chat_template_kwargs),
     )
 
     run.settings.announce(f"{run.id} train", "starting")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import TrainingError
 from harness.rewards import Rewards
 from harness.runs import read_json, write_json
 from harness.tasks import Question
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Job:
     (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
     content hash by which other recipes find what is trained. ``sampling`` is the recipe's ``[engine] sampling`` and
     ``launch`` its ``[launch]``. ``shares_weights`` says that no process holds all weights (FSDP, ZeRO 3).
+    ``chat_template_kwargs`` is the recipe's, and every prompt is rendered with it.
     """
 
     method: str
@@ -45,6 +49,16 @@ class Job:
     sampling: str = "shared"
     launch: dict[str, Any] = field(default_factory=dict)
     shares_weights: bool = False
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def load(self, model: str | None = None) -> Policy:
+        """What is trained, or another ``model`` folder of this job's, as plain weights: also where it is an adapter."""
+        from harness.policy import load_policy
+
+        asked = self.chat_template_kwargs
+        return load_policy(
+            model or self.model, device=self.device, dtype=self.dtype, chat_template_kwargs=asked
+        ).merged()
 
     @property
     def processes(self) -> int:

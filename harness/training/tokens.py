@@ -22,8 +22,8 @@ def end_token(policy: Policy) -> int:
     """The token that ends an answer: the one that the chat template writes after it, if generation stops there, and
     else the tokenizer's own end."""
     try:
-        text = policy.tokenizer.apply_chat_template(
-            [{"role": "user", "content": "A question?"}, {"role": "assistant", "content": _PROBE}], tokenize=False
+        text = policy.render(
+            [{"role": "user", "content": "A question?"}, {"role": "assistant", "content": _PROBE}], answered=True
         )
     except jinja2.TemplateError:
         text = ""

@@ -41,7 +41,6 @@ def train(directory: Path) -> None:
     """
     from transformers import set_seed
 
-    from harness.policy import load_policy
     from harness.policy.device import peak_memory
     from harness.training import ranks
     from harness.training.lora import load_adapter
@@ -55,8 +54,7 @@ def train(directory: Path) -> None:
     set_seed(job.seed)
     started, trainer = time.monotonic(), None
     whole = start.finished and job.lora is None
-    # What is trained starts as plain weights, also where the base is an adapter.
-    policy = load_policy(str(start.checkpoint) if whole else job.model, device=job.device, dtype=job.dtype).merged()
+    policy = job.load(str(start.checkpoint) if whole else None)
     if start.finished:
         steps = start.step or 0
         if job.lora is not None:
@@ -128,7 +126,6 @@ def _restarts() -> int:
 
 def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
     """Put the trained policy, or the one that was selected, into ``final/``."""
-    from harness.policy import load_policy
     from harness.training.during import selection
     from harness.training.lora import load_adapter, save_final
 
@@ -140,7 +137,7 @@ def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
     parts = directory / ".whole" if (directory / ".whole").is_dir() else None
     adapter = (best or parts) if job.lora is not None else None
     if adapter is not None:
-        policy = load_policy(job.model, device=job.device, dtype=job.dtype).merged()
+        policy = job.load()
         load_adapter(policy, adapter)
     if job.lora is not None or (best or parts) is None:
         save_final(job, policy, unfinished)

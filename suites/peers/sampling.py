@@ -24,12 +24,11 @@ def trl(folder: Path) -> Any:
 
 
 def rl_harness(folder: Path) -> Any:
-    from harness.policy import load_policy
     from harness.training.grpo import build
     from harness.training.spec import Job
 
     job = Job.read(folder)
-    return build(job, load_policy(job.model, device=job.device, dtype=job.dtype), folder)
+    return build(job, job.load(), folder)
 
 
 def note_log_probabilities(noted: dict[int, list[float]]) -> None:

@@ -71,9 +71,7 @@ def batches(job, environment, own, tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(job, policy):
     """The base policy with weights as both contestants hold them: training's may be wider than an evaluation's."""
-    from harness.policy import load_policy
-
-    return policy if policy.dtype == job.dtype else load_policy(job.model, device=job.device, dtype=job.dtype)
+    return policy if policy.dtype == job.dtype else job.load()
 
 
 def log_probabilities(policy, prompt, completion):

@@ -121,6 +121,7 @@ def test_foreign_and_missing(tmp_path):
         ({"content": first(2)}, []),
         ({"versions": {"torch": "2.14.0"}, "commit": "def", "model": "m2", "date": "2027-01-01"}, []),
         ({"prompt": "p2"}, ["the prompt"]),
+        ({"chat_template_kwargs": {"think": False}}, ["the prompt (chat_template_kwargs {} -> {'think': False})"]),
         ({"grader": "g2"}, ["the grader"]),
         ({"engine": "vllm"}, ["transformers -> vllm"]),
         ({"decoding": {"max_new_tokens": 64, "temperature": 1.0}}, ["max_new_tokens 48 -> 64"]),
@@ -167,6 +168,14 @@ def test_one_recorded_without_a_recipe_stays_readable(tmp_path):
 
 
 RECIPE = "description = \"\\\"x\\\" and '''y'''\"\n\n[train]\nlearning_rate = 0.0001\n"
+
+
+def test_what_the_chat_template_was_told_is_kept(tmp_path):
+    path, told = tmp_path / "made-up-0.toml", {"enable_thinking": False, "controls": {"length": "short"}}
+    write_baseline(path, replace(BASELINE, chat_template_kwargs=told))
+    assert read_baseline(path, "made-up").chat_template_kwargs == told
+    write_baseline(path, BASELINE)
+    assert "chat_template_kwargs" not in path.read_text()
 
 
 def test_the_recipe_is_readable_and_under_the_checksum(tmp_path):

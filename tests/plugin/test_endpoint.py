@@ -161,9 +161,103 @@ def test_a_plan_asks_nobody(served):
     result.stdout.fnmatch_lines(["*nothing is trained*"])
 
 
+def small(served, engine: str) -> None:
+    recipe = (served.path / "suites/recipes/small.toml").read_text()
+    served.write(**{"suites/recipes/small.toml": f"{recipe}[engine]\n{engine}"})
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "most"),
+    [
+        ('name = "vllm"\ngpu_memory_utilization = 0.5\n', [], 16),
+        ('name = "continuous"\nmax_memory_percent = 0.5\n', ["--rl-set", "engine.concurrency=2"], 2),
+        ("concurrency = 2\n", [], 2),
+        ('name = "vllm"\nmax_model_len = 64\nconcurrency = 3\n', [], 3),
+    ],
+)
+def test_a_server_takes_the_place_of_a_recipes_engine(served, engine, options, most):
+    small(served, engine)
+    with chat_double(chat=right) as double:
+        served.pytest("--rl-endpoint", double.url, *options).assert_outcomes(passed=1, skipped=1)
+        assert len(double.bodies) == 16
+        assert double.most_at_once <= most
+
+
+def test_a_recipe_that_writes_for_a_server_needs_one(served):
+    small(served, "concurrency = 2\n")
+    result = served.pytest()
+    assert result.ret == 2
+    result.stdout.fnmatch_lines(
+        ["*small.toml:*engine] concurrency: unknown key of the transformers engine; it is for *"]
+    )
+    served.pytest("--rl-endpoint", "http://localhost:9", "--rl-plan").assert_outcomes()
+    asked = served.pytest("--rl-endpoint", "http://localhost:9", "--rl-set", "engine.name=vllm")
+    assert asked.ret == 2
+    asked.stdout.fnmatch_lines(["*the server of [[]model] endpoint answers, not vllm*"])
+
+
+def test_what_a_server_refuses_is_left_out_and_is_another_run(served):
+    def chat(number, body):
+        return Reply(400, {"error": {"message": "seed is not supported"}}) if "seed" in body else right(number, body)
+
+    with chat_double(chat=chat) as double:
+        first = served.pytest("--rl-endpoint", double.url)
+        first.stdout.fnmatch_lines(['*HTTP 400: seed is not supported*write omit = ?"seed"? under ?engine?*'])
+        first.stdout.no_fnmatch_line("*Traceback*")
+        served.pytest("--rl-endpoint", double.url, "--rl-set", 'engine.omit=["seed"]').assert_outcomes(
+            passed=1, skipped=1
+        )
+        omitted = [json.loads((run / "identity.json").read_text())["generation"]["engine"] for run in runs(served)]
+    assert [each.get("omit") for each in sorted(omitted, key=lambda each: "omit" in each)] == [None, ["seed"]]
+
+
+def test_a_server_that_draws_as_it_likes_has_no_canary(served):
+    """Without a temperature two answers to one question may differ, and the batch is not to blame."""
+    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
+        result = served.pytest("--rl-endpoint", double.url, "--rl-set", 'engine.omit=["temperature"]')
+        assert len(double.bodies) == 8
+        assert not any("temperature" in body for body in double.bodies)
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.no_fnmatch_line("*canary*")
+
+
+def test_thoughts_that_were_cut_off_and_answers_without_text_are_said(served):
+    seen: list[str] = []
+
+    def chat(number, body):
+        text = body["messages"][-1]["content"]
+        seen.extend([text] if text not in seen else [])
+        place = seen.index(text)
+        if place < 2:
+            return answer(None, "length", tokens=24, reasoning_content="Let me")
+        return answer(None) if place == 2 else right(number, body)
+
+    with chat_double(chat=chat) as double:
+        result = served.pytest("--rl-endpoint", double.url, "--rl-set", "engine.canary=false")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*! before: 1 of 8 answers could not be had: tokens without any text*"])
+    said = "2 of 8 answers were cut off in the middle of a thought"
+    result.stdout.fnmatch_lines([f"*! before: {said}*"])
+    pages = [each.read_text() for each in (served.path / "rl-report").glob("**/*.html")]
+    assert any(said in page for page in pages)
+    (run,) = runs(served)
+    rows = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
+    assert sorted(row["completion"] for row in rows).count("<think>Let me") == 2
+    assert [row["finish_reason"] for row in rows if row["status"] == "unscored"] == ["error"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            ["model.endpoint=http://h", "engine.omit=['max_tokens']"],
+            "*omit: must be a list of 'seed', 'temperature' or*",
+        ),
+        (
+            ["model.endpoint=http://h", "engine.omit='seed'"],
+            "*omit: must be a list of 'seed', 'temperature' or 'top_p'*",
+        ),
+        (["model.endpoint=http://h", "engine.deadline_seconds=0"], "*must be a number of seconds above 0, not 0*"),
         (["model.endpoint=localhost:8000"], "*model] endpoint: is no address of a server; write one such as http*"),
         (["model.endpoint=http://me:hidden@host/v1"], "*endpoint: must hold no user, password or query*"),
         (["engine.concurency=3"], "*engine] concurency: unknown key of the transformers engine*"),

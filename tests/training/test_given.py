@@ -40,6 +40,8 @@ def test_rows_become_turns(tmp_path, method, row, example):
 
 TURN = "a turn with a role of system, user, assistant"
 WRONG = [
+    ("sft", {"prompt": "a", "completion": "b", "chat_template_kwargs": {"think": False}}, "chat_template_kwargs: belongs to [model] of the recipe, so that every stage asks the same prompt"),
+    ("dpo", {"prompt": "a", "chosen": "b", "rejected": "c", "tools": [{}]}, "tools: no stage asks with any; leave it out"),
     ("sft", {"text": "x"}, 'no prompt (keys here: text); sft learns from "messages", or "prompt" and "completion"'),
     ("sft", {}, 'no prompt (keys here: none); sft learns from "messages", or "prompt" and "completion"'),
     ("sft", {"prompt": "x"}, 'no completion (keys here: prompt); sft learns from "messages", or "prompt" and "completion"'),

@@ -6,11 +6,13 @@
 
 429, 5xx, cut connections, timeouts and answers that are no JSON are tried again, later each time, or when the server
 says (Retry-After). What cannot get better (a wrong key, an unknown model) is a :class:`~harness.errors.ModelError`.
+Every reply is read up to a limit, counted after decompression, and within a deadline.
 """
 
 from __future__ import annotations
 
 import email.utils
+import json
 import os
 import random
 import threading
@@ -22,10 +24,13 @@ from typing import Any
 import httpx2
 
 from harness.errors import ModelError
+from harness.policy.engines.deadline import Deadline
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds before another try; doubled each time
 _LATER = frozenset({408, 409, 425, 429})  # and every 5xx
 _CONNECT_SECONDS = 10.0
+# Bytes that a reply may have: 100,000 tokens with every character escaped are 4 MB. An error is cut at its own limit.
+LONGEST_REPLY, _LONGEST_ERROR = 16 << 20, 1 << 16
 
 
 class Unanswered(Exception):  # noqa: N818 (what became of a request)
@@ -50,6 +55,16 @@ class Served:
     context_length: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What came back; ``whole`` is false where it was longer than it may be."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    whole: bool
+
+
 class ChatServer:
     """A client that many threads may use at once.
 
@@ -58,6 +73,7 @@ class ChatServer:
         model: the served model's id; may be left out where the server serves one.
         key_env: environment variable that holds the API key. It is sent, and never written down.
         timeout_seconds: how long the server may be silent before an answer is asked for again.
+        deadline_seconds: how long one request may take in all; as long as that unless given.
         tries: how often one answer is asked for in all.
     """
 
@@ -68,11 +84,13 @@ class ChatServer:
         *,
         key_env: str = "OPENAI_API_KEY",
         timeout_seconds: float = 600.0,
+        deadline_seconds: float | None = None,
         tries: int = 5,
         connections: int = 16,
     ) -> None:
         self.url, self._asked_for, self._key_env, self._tries = url, model, key_env, tries
         self._key = os.environ.get(key_env, "").strip()
+        self._seconds = timeout_seconds if deadline_seconds is None else deadline_seconds
         self._stopped = threading.Event()
         self._http = httpx2.Client(
             base_url=url + "/",
@@ -80,6 +98,7 @@ class ChatServer:
             timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         )
+        self._deadline = Deadline(self._http)
 
     def served(self) -> Served:
         """What the server says of the model.
@@ -133,17 +152,23 @@ class ChatServer:
         for attempt in range(self._tries):
             wait: float | None = None
             try:
-                response = self._http.request(method, path, json=body)
+                reply = self._reply(method, path, body)
             except httpx2.RequestError as error:
                 reason = self._clean(f"{type(error).__name__}: {error}")
+            except TimeoutError as error:
+                reason = str(error)
             else:
-                if response.is_success:
-                    answer = _json(response)
+                if 200 <= reply.status < 300:
+                    answer = _json(reply.text) if reply.whole else None
                     if answer is not None and (body is None or _has_choice(answer)):
                         return answer
-                    reason = f"no chat completion in the answer: {self._clean(response.text) or 'empty'}"
+                    reason = (
+                        f"no chat completion in the answer: {self._clean(reply.text) or 'empty'}"
+                        if reply.whole
+                        else f"an answer of more than {LONGEST_REPLY >> 20} MiB"
+                    )
                 else:
-                    reason, wait = self._refused(response)
+                    reason, wait = self._refused(method, reply)
                     if body is None and self._asked_for:
                         raise Unanswered(reason, refused=True)
             if attempt + 1 < self._tries:
@@ -151,19 +176,40 @@ class ChatServer:
         times = "once" if self._tries == 1 else f"{self._tries} times"
         raise Unanswered(f"{reason} (asked {times})")
 
-    def _refused(self, response: httpx2.Response) -> tuple[str, float | None]:
+    def _reply(self, method: str, path: str, body: Mapping[str, Any] | None) -> _Reply:
+        """One request and what came back, as far as it may be read.
+
+        Raises:
+            TimeoutError: it did not come within the deadline.
+        """
+        with self._deadline.of(self._seconds):
+            try:
+                with self._http.stream(method, path, json=body) as response:
+                    limit, got = LONGEST_REPLY if response.is_success else _LONGEST_ERROR, bytearray()
+                    for part in response.iter_bytes():
+                        got += part
+                        if len(got) > limit:
+                            break
+                    text = got[:limit].decode("utf-8", errors="replace")
+                    return _Reply(response.status_code, response.headers, text, len(got) <= limit)
+            except httpx2.RequestError as error:
+                if self._deadline.passed:
+                    raise TimeoutError(f"{type(error).__name__}: no whole answer within {self._seconds:g} s") from None
+                raise
+
+    def _refused(self, method: str, reply: _Reply) -> tuple[str, float | None]:
         """The reason, and how many seconds the server asks to wait; raises where another try is no use."""
-        status = response.status_code
-        said = self._clean(_message(response))
+        status = reply.status
+        said = self._clean(_message(reply.text))
         reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         if status in (401, 403):
             state = f"the key in {self._key_env} is refused" if self._key else f"{self._key_env} is not set"
             raise ModelError(f"{self.url}: {reason}; {state}")
-        if status == 404 and response.request.method == "POST":
+        if status == 404 and method == "POST":
             raise ModelError(f"{self.url}: {reason}; is the model's name as the server knows it?")
         if status not in _LATER and status < 500:
             raise Unanswered(reason, refused=True)
-        return reason, _retry_after(response.headers.get("retry-after"))
+        return reason, _retry_after(reply.headers.get("retry-after"))
 
     def _wait(self, attempt: int, asked: float | None, reason: str) -> None:
         if asked is not None and asked > LONGEST_WAIT:
@@ -180,10 +226,10 @@ class ChatServer:
         return line if len(line) <= 200 else f"{line[:197]}..."
 
 
-def _json(response: httpx2.Response) -> dict[str, Any] | None:
+def _json(text: str) -> dict[str, Any] | None:
     try:
-        value = response.json()
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -194,13 +240,13 @@ def _has_choice(answer: Mapping[str, Any]) -> bool:
     return isinstance(first, dict) and isinstance(first.get("message"), dict)
 
 
-def _message(response: httpx2.Response) -> str:
+def _message(text: str) -> str:
     """What an error says: OpenAI's ``error.message``, FastAPI's ``detail``, else the text."""
-    value = _json(response) or {}
+    value = _json(text) or {}
     error = value.get("error", value.get("detail", value.get("message")))
     if isinstance(error, dict):
         error = error.get("message")
-    return str(error) if error else response.text
+    return str(error) if error else text
 
 
 def _retry_after(value: str | None) -> float | None:

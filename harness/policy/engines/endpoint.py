@@ -4,9 +4,13 @@
     for answers in engine.answer(questions.test, recipe.evaluate):
         print(answers[0].completion)
 
-The server applies its own chat template and counts its own tokens. What it was told: messages, temperature, top-p,
-the most new tokens, and a seed of (seed, question id, sample). Everything else is the server's default, which may come
-from the model's generation config; docs/engines.md says how to switch that off.
+The server applies its own chat template and counts its own tokens. What it was told: messages, the recipe's
+``chat_template_kwargs``, temperature, top-p, the most new tokens, and a seed of (seed, question id, sample).
+Everything else is the server's default, which may come from the model's generation config; docs/engines.md says how to
+switch that off.
+
+A thought that a server hands out apart from the answer stands before it as ``<think>...</think>``, as the model wrote
+it; one that was cut off is not closed.
 
 An answer that could not be had after all tries is handed out with ``error`` set: it is unscored, never wrong, and asked
 again by the next run. A server that stops answering ends the evaluation; what it answered is kept.
@@ -15,15 +19,18 @@ again by the next run. A server that stops answering ends the evaluation; what i
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, TaskError
 from harness.policy.engines.chat_server import ChatServer, Served, Unanswered
 from harness.policy.engines.seeds import answer_seed
+from harness.policy.policy import without_system
+from harness.recipe.engine_checks import OMITTABLE
 from harness.records import FinishReason, Generation
 
 if TYPE_CHECKING:
@@ -36,6 +43,10 @@ _ROUNDS = 2
 _FEWEST_LOST = 8
 # Answers are handed out when so many are there, or so many seconds have passed: they are graded in batches.
 _AT_ONCE, _SECONDS = 16, 2.0
+# What chat templates that refuse a system turn say, as servers pass it on.
+_NO_SYSTEM = re.compile(r"system (role|message|turn|prompt)|roles must alternate|only user and assistant roles", re.I)
+# Where servers put a thought that they hand out apart from the answer; vLLM has said both.
+_THOUGHTS = ("reasoning_content", "reasoning")
 
 _Asked = tuple["Question", int]
 
@@ -64,11 +75,21 @@ class EndpointEngine:
         concurrency: int = CONCURRENCY,
         key_env: str = "OPENAI_API_KEY",
         timeout_seconds: float = 600.0,
+        deadline_seconds: float | None = None,
         tries: int = 5,
+        omit: Collection[str] = (),
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        self._concurrency = concurrency
+        self._concurrency, self._omit = concurrency, frozenset(omit)
+        self._template = dict(chat_template_kwargs or {})
         self._server = ChatServer(
-            url, model, key_env=key_env, timeout_seconds=timeout_seconds, tries=tries, connections=concurrency
+            url,
+            model,
+            key_env=key_env,
+            timeout_seconds=timeout_seconds,
+            deadline_seconds=deadline_seconds,
+            tries=tries,
+            connections=concurrency,
         )
         try:
             self.served: Served = self._server.served()
@@ -77,6 +98,8 @@ class EndpointEngine:
             raise
         self.model = self.served.model
         self._limit = "max_tokens"  # newer models of OpenAI's refuse it, older servers know nothing else
+        self._system = True  # whether the server's chat template takes a system turn
+        self._taken = False  # whether a request was taken as it is: what is refused later is not refused for its keys
 
     def answer(
         self,
@@ -174,7 +197,7 @@ class EndpointEngine:
 
     def _ask(self, question: Question, sample: int, decoding: EvaluateSection) -> _Answer:
         try:
-            return _Answer(_generation(self._complete(question, sample, decoding), question, sample, decoding))
+            return _Answer(*_generation(self._complete(question, sample, decoding), question, sample, decoding))
         except Unanswered as lost:
             prompt, reason = tuple(question.prompt), str(lost)
             without = Generation(question.id, sample, decoding.seed, prompt, "", "error", 0, 0, error=reason)
@@ -185,34 +208,56 @@ class EndpointEngine:
     def _complete(self, question: Question, sample: int, decoding: EvaluateSection) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [dict(turn) for turn in question.prompt],
+            "messages": [dict(turn) for turn in question.prompt] if self._system else without_system(question.prompt),
             "temperature": decoding.temperature,
             "top_p": decoding.top_p,
             "seed": answer_seed(decoding.seed, question.id, sample),
             **({"top_k": decoding.top_k} if decoding.top_k else {}),
+            **({"chat_template_kwargs": self._template} if self._template else {}),
         }
+        body = {key: value for key, value in body.items() if key not in self._omit}
         limit = self._limit
         try:
-            return self._server.complete({**body, limit: decoding.max_new_tokens})
+            answer = self._server.complete({**body, limit: decoding.max_new_tokens})
         except Unanswered as refused:
             said = str(refused)
             if not said.startswith("HTTP 4"):
                 raise
-            if "top_k" in body and "top_k" in said:
-                raise ModelError(
-                    f"{self.served.url} ({self.model}): does not take top_k ({said}); set [evaluate] top_k = 0"
-                ) from None
             if limit == "max_tokens" and "max_completion_tokens" in said:
                 self._limit = "max_completion_tokens"
-                return self._server.complete({**body, self._limit: decoding.max_new_tokens})
+                return self._complete(question, sample, decoding)
+            refuses = body["messages"][0]["role"] == "system" and _NO_SYSTEM.search(said)
+            if refuses and not (self._system and self._taken):
+                self._system = False
+                return self._complete(question, sample, decoding)
+            if not self._taken and (remedy := _remedy(body, said)):
+                raise ModelError(f"{self.served.url} ({self.model}): {remedy}") from None
             raise
+        self._taken = True
+        return answer
+
+
+def _remedy(body: Mapping[str, Any], said: str) -> str | None:
+    """What to write where a server refuses a request for some of its keys, by its own words."""
+    named = [key for key in body if re.search(rf"\b{key}\b", said)]
+    if "top_k" in named:
+        return f"does not take top_k ({said}); set [evaluate] top_k = 0"
+    if "chat_template_kwargs" in named:
+        return f"does not take chat_template_kwargs ({said}); leave them out under [model]"
+    if omit := [key for key in named if key in OMITTABLE]:
+        written = ", ".join(f'"{key}"' for key in omit)
+        return f"does not take {' and '.join(omit)} as asked ({said}); write omit = [{written}] under [engine]"
+    return None
 
 
 class _TooMany(Exception):  # noqa: N818
     """More tokens than were asked for."""
 
 
-def _generation(answer: dict[str, Any], question: Question, sample: int, decoding: EvaluateSection) -> Generation:
+def _generation(
+    answer: dict[str, Any], question: Question, sample: int, decoding: EvaluateSection
+) -> tuple[Generation, bool]:
+    """A server's answer, and whether it is one that cannot be graded: the server is there, and gave no text."""
     choice, usage = answer["choices"][0], answer.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     prompt_tokens, tokens = (_count(counts.get(key)) for key in ("prompt_tokens", "completion_tokens"))
@@ -225,20 +270,34 @@ def _generation(answer: dict[str, Any], question: Question, sample: int, decodin
     if reason not in ("stop", "length"):
         raise Unanswered(f"finish_reason {str(reason)[:40]!r}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
-    return Generation(
+    message = choice["message"]
+    content = _text(message.get("content"))
+    thoughts = (message.get(key) for key in _THOUGHTS)
+    thought = next((text for each in thoughts if isinstance(each, str | list) and (text := _text(each))), "")
+    error = None
+    if not content and finish == "stop":
+        if thought:
+            error = "a thought and no answer, finish_reason 'stop': is the server's reasoning parser for this model?"
+        elif tokens > 1:  # one is the end itself
+            error = "tokens without any text, finish_reason 'stop': does the server keep thoughts to itself?"
+    if thought:
+        content = f"<think>{thought}" if finish == "length" and not content else f"<think>{thought}</think>{content}"
+    generation = Generation(
         question_id=question.id,
         sample=sample,
         seed=decoding.seed,
         prompt=tuple(question.prompt),
-        completion=_text(choice["message"].get("content")),
-        finish_reason=finish,
+        completion=content,
+        finish_reason="error" if error else finish,
         prompt_tokens=prompt_tokens,
         completion_tokens=tokens,
+        error=error,
     )
+    return generation, error is not None
 
 
 def _text(content: Any) -> str:
-    """A message's content: text, parts of text, or nothing (a model that thought until its tokens ran out)."""
+    """A message's content: text, parts of text, or nothing."""
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return "" if content is None else str(content)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.policy.engines import Engine
@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 
 def open_engine(
-    engine: EngineSection, policy: Callable[[], Policy], source: ModelSource, *, device: str, dtype: str
+    engine: EngineSection,
+    policy: Callable[[], Policy],
+    source: ModelSource,
+    *,
+    device: str,
+    dtype: str,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Engine:
-    """The engine of a recipe; ``policy`` loads the model ``source``, where the engine wants it loaded by us.
+    """The engine of a recipe; ``policy`` loads the model ``source``, where the engine wants it loaded by us, and else
+    ``chat_template_kwargs`` says how its prompts are rendered.
 
     Raises:
         ModelError: the model cannot be loaded, or the engine is not installed.
@@ -23,7 +30,13 @@ def open_engine(
     if engine.name == "vllm":
         from harness.policy.engines.vllm import VllmEngine
 
-        return VllmEngine(source, device=device, dtype=dtype, arguments=engine.arguments)
+        return VllmEngine(
+            source,
+            device=device,
+            dtype=dtype,
+            arguments=engine.arguments,
+            chat_template_kwargs=chat_template_kwargs,
+        )
     if engine.name == "continuous":
         from harness.policy.engines.continuous import ContinuousEngine
 

@@ -1,9 +1,10 @@
 """A process that answers for another: ``python -m harness.policy.engines.shard_worker``.
 
-One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine"}``; each further line is a
-request ``{"questions", "decoding", "skip"}``. On standard output comes ``{"ready": true}`` when the model is loaded,
-and for each request lines ``{"answers": [...]}``, then ``{"peak_memory_bytes": n, "slow": why}``; or ``{"error", "kind"}`` where the
-user can mend something.
+One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine",
+"chat_template_kwargs"}``; each further line is a request ``{"questions", "decoding", "skip"}``. On standard output
+comes ``{"ready": true}`` when the model is loaded, and for each request lines ``{"answers": [...]}``, then
+``{"peak_memory_bytes": n, "slow": why}``; or ``{"error", "kind"}`` where the user can mend
+something.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _open(opening: dict[str, Any]) -> Engine:
     from harness.recipe import EngineSection
 
     source = replace(resolve_model(opening["model"]), name=opening["name"])
-    where = {"device": opening["device"], "dtype": opening["dtype"]}
+    where = {key: opening[key] for key in ("device", "dtype", "chat_template_kwargs")}
     return open_engine(EngineSection(**opening["engine"]), lambda: load_policy(source, **where), source, **where)
 
 

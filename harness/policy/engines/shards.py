@@ -24,7 +24,7 @@ from harness.processes import gpus_for
 from harness.records import Generation
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from harness.policy.source import ModelSource
     from harness.recipe import EngineSection, EvaluateSection, Recipe
@@ -51,6 +51,7 @@ class Shards:
         device: str,
         dtype: str,
         processes: int,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.name: str = engine.name
@@ -63,6 +64,7 @@ class Shards:
             "device": device,
             "dtype": dtype,
             "engine": engine.model_dump(),
+            "chat_template_kwargs": dict(chat_template_kwargs or {}),
         }
         gpus = gpus_for(processes) if device == "cuda" else [None] * processes
         self._events: Events = queue.SimpleQueue()
@@ -171,7 +173,15 @@ def open_shards(recipe: Recipe, source: ModelSource, *, device: str, dtype: str,
     """
     require_devices(recipe.launch, device)
     processes = recipe.launch.nproc_per_node
-    return Shards(source, recipe.engine, device=device, dtype=dtype, processes=processes, say=say).open()
+    return Shards(
+        source,
+        recipe.engine,
+        device=device,
+        dtype=dtype,
+        processes=processes,
+        chat_template_kwargs=recipe.model.chat_template_kwargs,
+        say=say,
+    ).open()
 
 
 def dealt(questions: Sequence[Question], processes: int) -> list[list[Question]]:

@@ -38,6 +38,7 @@ _OWNED = {
     "seed": "write [evaluate] seed",
     "trust_remote_code": "code from a model repository never runs",
     "skip_tokenizer_init": "answers are decoded here",
+    "tokenizer": "prompts are put into tokens here, by the model's own tokenizer",
 }
 
 
@@ -58,6 +59,7 @@ class VllmEngine:
         dtype: str,
         seed: int = 0,
         arguments: Mapping[str, Any] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         vllm = _vllm()
         if source.kind not in ("hub", "folder", "embedded"):
@@ -68,7 +70,7 @@ class VllmEngine:
         for key in arguments or {}:
             if key in _OWNED:
                 raise ModelError(f"[engine] {key}: not set here: {_OWNED[key]}")
-        self._asking = asking(source, device, dtype)
+        self._asking = asking(source, device, dtype, chat_template_kwargs)
         self.model, self.device = source.name, device
         self._params = vllm.SamplingParams
         try:
@@ -124,7 +126,9 @@ def sampling(request: Request, decoding: EvaluateSection, ends: Collection[int])
     }
 
 
-def asking(source: ModelSource, device: str, dtype: str) -> Policy:
+def asking(
+    source: ModelSource, device: str, dtype: str, chat_template_kwargs: Mapping[str, Any] | None = None
+) -> Policy:
     """A policy that encodes and decodes, and whose model has shapes but no weights: they are in vLLM."""
     given = {"trust_remote_code": False, "local_files_only": True}
     try:
@@ -137,7 +141,8 @@ def asking(source: ModelSource, device: str, dtype: str) -> Policy:
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{source.name}: cannot be read ({type(error).__name__}: {reason})") from error
-    return dataclasses.replace(Policy.of(model, tokenizer, source), device=device, dtype=dtype)
+    policy = Policy.of(model, tokenizer, source, chat_template_kwargs)
+    return dataclasses.replace(policy, device=device, dtype=dtype)
 
 
 def _vllm() -> Any:

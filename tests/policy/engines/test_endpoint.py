@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.errors import ModelError, TaskError, TrainingError
+from harness.grading import grade, summarise
 from harness.pipeline import Run, Settings
 from harness.policy.engines.chat_server import ChatServer
 from harness.policy.engines.endpoint import EndpointEngine
@@ -219,13 +222,166 @@ def test_a_server_that_does_not_keep_to_the_length_is_refused():
 
 @pytest.mark.parametrize(
     ("content", "completion"),
-    [(None, ""), ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"), ("  x ", "  x ")],
+    [(None, ""), ("", ""), ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"), ("  x ", "  x ")],
 )
 def test_content_may_have_other_shapes(content, completion):
     message = {"choices": [{"message": {"content": content}, "finish_reason": None}]}
     with chat_double(chat=lambda number, body: Reply(200, message)) as double:
         (found,) = ask(double, some(1)).values()
     assert (found.completion, found.finish_reason, found.completion_tokens) == (completion, "stop", 0)
+
+
+THOUGHTS = {
+    "a thought and an answer": (
+        answer(r"\boxed{7}", reasoning_content="3 + 4"),
+        (r"<think>3 + 4</think>\boxed{7}", "stop", None),
+    ),
+    "under the other name": (answer(r"\boxed{7}", reasoning="3 + 4"), (r"<think>3 + 4</think>\boxed{7}", "stop", None)),
+    "no thought": (answer(r"\boxed{7}", reasoning_content=None), (r"\boxed{7}", "stop", None)),
+    "a setting, and no thought": (answer(r"\boxed{7}", reasoning={"effort": "low"}), (r"\boxed{7}", "stop", None)),
+    "an empty thought": (answer(r"\boxed{7}", reasoning_content=""), (r"\boxed{7}", "stop", None)),
+    "cut off in a thought": (
+        answer(None, "length", tokens=32, reasoning_content="3 + 4 is"),
+        ("<think>3 + 4 is", "length", None),
+    ),
+    "cut off in an answer": (
+        answer("So", "length", tokens=32, reasoning_content="3 + 4"),
+        ("<think>3 + 4</think>So", "length", None),
+    ),
+    "cut off, and the thought is kept from us": (answer(None, "length", tokens=32), ("", "length", None)),
+    "nothing but a thought": (
+        answer(None, reasoning_content=r"\boxed{7}"),
+        (r"<think>\boxed{7}</think>", "error", "a thought and no answer"),
+    ),
+    "tokens without text": (answer(None), ("", "error", "tokens without any text")),
+    "tokens without text, in parts": (answer([]), ("", "error", "tokens without any text")),  # type: ignore[arg-type]
+    "an end at once": (answer("", tokens=1), ("", "stop", None)),
+}
+
+
+@pytest.mark.parametrize(("reply", "expected"), THOUGHTS.values(), ids=THOUGHTS)
+def test_a_thought_stands_before_the_answer_and_no_text_is_no_answer(reply, expected):
+    completion, finish, error = expected
+    with chat_double(chat=lambda number, body: reply if "0?" in body["messages"][0]["content"] else answer()) as double:
+        found = ask(double, some(2))["t/0", 0]
+    assert (found.completion, found.finish_reason) == (completion, finish)
+    assert (found.error is None) is (error is None)
+    assert (error or "") in (found.error or "")
+    (record,) = grade([found], {"t/0": some(1)[0]}, {"boxed_numeric": 1.0})
+    assert record.completion == completion
+    assert (record.status == "unscored") is (error is not None)
+
+
+def test_a_server_that_never_gives_text_is_named():
+    with chat_double(chat=lambda number, body: answer(None)) as double:
+        with pytest.raises(ModelError, match="could not be had: tokens without any text"):
+            ask(double, some(400), concurrency=2)
+        assert len(double.bodies) < 20
+
+
+def test_answers_that_were_cut_off_before_they_began_are_counted():
+    replies = [
+        answer(None, "length", tokens=32, reasoning_content="3 +"),
+        answer(None, "length", tokens=32),
+        answer("So", "length", tokens=32),
+        answer(),
+    ]
+    with chat_double(chat=lambda number, body: replies[int(body["messages"][0]["content"][8])]) as double:
+        found = ask(double, some(4))
+    records = grade(list(found.values()), {each.id: each for each in some(4)}, {"boxed_numeric": 1.0})
+    summary = summarise(records, [each.id for each in some(4)], 1)
+    assert summary.truncated == 3
+    assert summary.unfinished is not None
+    assert summary.unfinished["answers"] == 2
+    assert summary.unfinished["sentence"].startswith(
+        "2 of 4 answers were cut off in the middle of a thought, or without"
+    )
+    whole = [each for each in records if each.question_id == "t/3"]
+    assert "unfinished" not in summarise(whole, ["t/3"], 1).to_json()
+
+
+def refusing(*keys: str, says: str = "Unsupported parameter: {}") -> Any:
+    def chat(number: int, body: Any) -> Reply:
+        found = [key for key in keys if key in body]
+        return Reply(400, {"error": {"message": says.format(", ".join(found))}}) if found else answer()
+
+    return chat
+
+
+@pytest.mark.parametrize("keys", [["seed"], ["temperature"], ["top_p"], ["seed", "top_p"]])
+def test_what_a_server_refuses_can_be_left_out_and_the_error_says_so(keys):
+    written = ", ".join(f'"{key}"' for key in keys)
+    with chat_double(chat=refusing(*keys)) as double:
+        with pytest.raises(ModelError) as no:
+            ask(double, some(40), SAMPLED, concurrency=2)
+        assert sorted(re.findall(r'"(\w+)"', str(no.value).partition("write ")[2])) == sorted(keys)
+        assert re.search(r"HTTP 400: Unsupported parameter.*write omit = \[.*\] under \[engine\]", str(no.value))
+        assert len(double.bodies) <= 4
+        del double.bodies[:]
+        assert not any(each.error for each in ask(double, some(3), SAMPLED, omit=keys).values())
+        kept = {"model", "messages", "temperature", "top_p", "seed", "max_tokens"} - set(keys)
+        assert {frozenset(body) for body in double.bodies} == {frozenset(kept)}, written
+
+
+def test_a_refusal_that_only_repeats_the_request_is_not_taken_for_one_of_its_keys():
+    """The server has taken such a request before, so it is this question that it will not answer."""
+
+    def chat(number: int, body: Any) -> Reply:
+        long = "1?" in body["messages"][0]["content"]
+        return Reply(400, {"error": {"message": f"too long: {sorted(body)}"}}) if long else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(3), concurrency=1)
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+
+
+def test_what_the_chat_template_is_told_is_sent_and_a_refusal_says_what_to_write():
+    asked = {"enable_thinking": False, "effort": "low"}
+    with chat_double() as double:
+        ask(double, some(2), chat_template_kwargs=asked)
+        assert [body["chat_template_kwargs"] for body in double.bodies] == [asked, asked]
+        double.chat = refusing("chat_template_kwargs")
+        with pytest.raises(ModelError, match=r"does not take chat_template_kwargs .*leave them out under \[model\]"):
+            ask(double, some(1), chat_template_kwargs=asked)
+
+
+def with_system(count: int) -> list[Question]:
+    turn = {"role": "system", "content": "Be brief."}
+    return [replace(each, prompt=(turn, *each.prompt)) for each in some(count)]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "System role not supported",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Only user and assistant roles are supported!",
+    ],
+)
+def test_a_system_turn_that_is_refused_goes_into_the_users(says):
+    def chat(number: int, body: Any) -> Reply:
+        refused = body["messages"][0]["role"] == "system"
+        return Reply(400, {"error": {"message": says}}) if refused else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(20), concurrency=4)
+    assert not any(each.error for each in found.values())
+    assert {each.prompt[0]["role"] for each in found.values()} == {"system"}, "the question's chat, as for a model here"
+    asked = [body["messages"] for body in double.bodies if body["messages"][0]["role"] != "system"]
+    assert sorted(each[0]["content"] for each in asked) == sorted(f"Be brief.\n\nWhat is {n}?" for n in range(20))
+    assert {len(each) for each in asked} == {1}
+    assert len(double.bodies) <= 20 + 4
+
+
+def test_a_server_that_took_a_system_turn_is_asked_with_it_to_the_end():
+    def chat(number: int, body: Any) -> Reply:
+        odd = "1?" in body["messages"][-1]["content"]
+        return Reply(400, {"error": {"message": "system prompt and question are too long"}}) if odd else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(3), concurrency=1)
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert {body["messages"][0]["role"] for body in double.bodies} == {"system"}
 
 
 @pytest.mark.parametrize(("batch_size", "most"), [("auto", 4), (2, 2), (1, 1)])

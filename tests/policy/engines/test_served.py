@@ -31,6 +31,15 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}: pip install -e '.[dev]'"),
 ]
 DECODING = EvaluateSection(max_new_tokens=48)
+# The embedded model's own, with a word to leave thoughts out.
+TEMPLATE = """\
+{%- for message in messages %}
+    {{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+    {%- if enable_thinking is defined and not enable_thinking %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}"""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +52,7 @@ def server(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     """Address and the served model's name, which is its folder."""
     folder = tmp_path_factory.mktemp("served") / "tiny"
     tiny.save(folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -82,6 +92,18 @@ def test_greedy_answers_are_the_local_ones(server, tiny, some):
     served = answers(EndpointEngine(*server), some)
     assert served == answers(TransformersEngine(tiny), some), "text, finish reason and token counts"
     assert len({each.completion for each in served.values()}) > 12
+
+
+def test_what_the_chat_template_is_told_reaches_it(server, some):
+    url, folder = server
+    told = {"enable_thinking": False}
+    local = TransformersEngine(load_policy(folder, device="cpu", chat_template_kwargs=told))
+    served = answers(EndpointEngine(url, folder, chat_template_kwargs=told), some)
+    assert served == answers(local, some), "text, finish reason and token counts"
+    plain = answers(EndpointEngine(url, folder), some)
+    longer = {served[key].prompt_tokens - plain[key].prompt_tokens for key in served}
+    assert len(longer) == 1
+    assert longer.pop() > 0, "as many tokens more as the template writes"
 
 
 def test_an_answer_is_cut_where_it_is_asked_to_be(server, some):

@@ -1,0 +1,278 @@
+"""One prompt in every stage: what the model was given, in token ids, for chat templates that make it hard.
+
+What is looked at is what reaches the model (the input of its embeddings, or of the loop that shares prompts), and what
+it is held against is written out by hand. The stage is known by who called.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from harness.baselines import run_as_baseline
+from harness.cli.judge import _evaluation
+from harness.gate.baseline import differences
+from harness.pipeline import Run, Settings
+from harness.policy import load_policy
+from harness.policy.engines import local
+from harness.policy.engines.continuous import ContinuousEngine
+from harness.policy.engines.vllm import asking
+from harness.policy.source import resolve_model
+from harness.recipe import EvaluateSection, Recipe
+from harness.recipe.catalog import find_recipe
+from harness.tasks import Question
+from harness.training import sampling
+
+SYSTEM = "Reason step by step, then put the final answer in \\boxed{}."
+TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+HEADER = "{% if add_generation_prompt %}<|im_start|>assistant\n"
+NO_THOUGHT = "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+REFUSAL = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+
+# template, [model] chat_template_kwargs, and how the prompt of "{question}" has to read
+APART = "<|im_start|>system\n" + SYSTEM + "<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+CASES = {
+    "thinking is switched off": (
+        TURNS + HEADER + NO_THOUGHT + "{% endif %}",
+        {"enable_thinking": False},
+        APART + "<think>\n\n</think>\n\n",
+    ),
+    "thinking is switched on": (TURNS + HEADER + NO_THOUGHT + "{% endif %}", {"enable_thinking": True}, APART),
+    "the prompt opens a thought": (TURNS + HEADER + "<think>\n{% endif %}", {}, APART + "<think>\n"),
+    "a system turn is refused": (
+        REFUSAL + TURNS + HEADER + NO_THOUGHT + "{% endif %}",
+        {"enable_thinking": False},
+        "<|im_start|>user\n" + SYSTEM + "\n\n{question}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    ),
+}
+SMALL = {
+    "task.train_questions": 4,
+    "task.test_questions": 6,
+    "evaluate.max_new_tokens": 6,
+    "evaluate.batch_size": 4,
+    "train.max_steps": 2,
+    "train.per_device_train_batch_size": 8,
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "grpo": {
+        "train.num_generations": 4,
+        "train.max_completion_length": 6,
+        "train.temperature": 4.0,  # so that answers to a question differ, and the weights change
+        "health.signal_questions": 4,
+        "health.signal": 1e-9,
+        "evaluate.every_steps": 1,
+        "evaluate.during_questions": 4,
+    },
+    "sft": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
+    "dpo": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
+}
+EVALUATED = {"before", "canary", "after"}
+STAGES = {
+    "grpo": EVALUATED | {"signal check", "held-out evaluation", "sampling", "learning"},
+    "sft": EVALUATED | {"samples", "learning"},
+    "dpo": EVALUATED | {"samples", "learning"},
+}
+CALLERS = {  # the innermost of these that is on the stack
+    ("canary.py", "run_canary"): "canary",
+    ("signal.py", "check_signal"): "signal check",
+    ("during.py", "_evaluate"): "held-out evaluation",
+    ("grpo.py", "_generate_single_turn"): "sampling",
+    ("trainer.py", "training_step"): "learning",
+    **{("pipeline.py", name): name for name in ("before", "samples", "after")},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _calm(one_core):
+    """Such small models gain nothing by more."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """``model(template)``: a folder with the embedded model under another chat template."""
+    made: dict[str, Path] = {}
+
+    def make(template: str) -> Path:
+        if template not in made:
+            folder = made[template] = tmp_path_factory.mktemp("model") / "tiny"
+            load_policy("tiny", device="cpu").save(folder)
+            (folder / "chat_template.jinja").write_text(template)
+        return made[template]
+
+    return make
+
+
+def judge(completions: Any, **_: Any) -> list[float]:
+    """The embedded model does not know such prompts; by this some of its answers earn something all the same."""
+    return [float(len(each[0]["content"]) % 2) for each in completions]
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Rows of token ids by stage: whatever the embedded model's embeddings take in, and what the loop that shares
+    prompts is handed, which then splits them up."""
+    rows: dict[str, list[list[int]]] = defaultdict(list)
+
+    def note(found: list[list[int]]) -> None:
+        rows[_stage()].extend(found)
+
+    def before_forward(module: torch.nn.Module, inputs: Any) -> None:
+        if isinstance(module, torch.nn.Embedding) and not _inside("decode.py"):
+            note(inputs[0].reshape(-1, inputs[0].shape[-1]).tolist())
+
+    for place in (local, sampling):
+        shared = place.decode
+
+        def decode(loaded: Any, prompts: Any, *others: Any, shared: Any = shared, **more: Any) -> Any:
+            note([list(ids) for ids in prompts])
+            return shared(loaded, prompts, *others, **more)
+
+        monkeypatch.setattr(place, "decode", decode)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(before_forward)
+    yield rows
+    hook.remove()
+
+
+def _frames() -> Any:
+    frame = sys._getframe(1)
+    while frame is not None:
+        yield frame.f_code.co_filename.rpartition("/")[2], frame.f_code.co_name
+        frame = frame.f_back
+
+
+def _inside(file: str) -> bool:
+    return any(name == file for name, _ in _frames())
+
+
+def _stage() -> str:
+    return next((CALLERS[each] for each in _frames() if each in CALLERS), "elsewhere")
+
+
+def count(row: list[int], part: list[int]) -> int:
+    return sum(row[at : at + len(part)] == part for at in range(len(row) - len(part) + 1))
+
+
+def check_rows(rows: list[list[int]], questions: list[Question], expected: str, tokenizer: Any) -> set[str]:
+    """Every chat in these rows is the expected prompt of its question, token by token; returns the questions seen."""
+    prompts = {each.id: tokenizer(expected.replace("{question}", each.text))["input_ids"] for each in questions}
+    ends = {each.id: f"\n{each.text}<|im_end|>" for each in questions}
+    seen = set()
+    for row in rows:
+        text = tokenizer.decode(row)
+        chats = {id_: text.count(end) for id_, end in ends.items() if end in text}
+        assert chats or len(row) == 1, f"a prompt of no question: {text}"
+        for id_, times in chats.items():
+            assert count(row, prompts[id_]) == times, (
+                f"another prompt than {tokenizer.decode(prompts[id_])!r}: {text!r}"
+            )
+        assert text.count("<|im_start|>user") == sum(chats.values())
+        seen |= set(chats)
+    return seen
+
+
+def recipe_of(method: str, folder: Path, told: dict[str, Any], **changes: Any) -> Recipe:
+    recipe = find_recipe("tiny-arithmetic" if method == "grpo" else f"tiny-arithmetic-{method}")
+    named = {"model.name": str(folder), "model.chat_template_kwargs": told}
+    return recipe.override({**SMALL, **METHODS[method], **named, **changes})
+
+
+HARD = [case for case in CASES if case != "thinking is switched on"]
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        ("thinking is switched on", "grpo"),
+        *((case, how) for case in HARD for how in ("grpo", "grpo by TRL", "sft", "dpo")),
+    ],
+)
+def test_every_stage_is_given_the_same_prompt(case, how, model, given, tmp_path):
+    template, told, expected = CASES[case]
+    method, _, by_trl = how.partition(" ")
+    recipe = recipe_of(
+        method,
+        model(template),
+        told,
+        rewards={f"{__name__}:judge": 1.0},
+        **({"engine.sampling": "trl"} if by_trl else {}),
+    )
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True, device="cpu"))
+    run.before()
+    run.trained()
+    run.after()
+    tokenizer = AutoTokenizer.from_pretrained(model(template))
+    questions = [*run.questions.train, *run.questions.test, *run.questions.held_out]
+    assert set(given) == STAGES[method]
+    seen = {stage: check_rows(rows, questions, expected, tokenizer) for stage, rows in given.items()}
+    assert all(seen.values()), "each stage was given some prompt"
+    assert seen["before"] == seen["after"] == {each.id for each in run.questions.test}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_other_engines_are_given_the_same_prompt(case, model, given, monkeypatch, tmp_path):
+    """``vllm`` and ``continuous`` take token ids; several processes say how many a prompt had."""
+    template, told, expected = CASES[case]
+    folder = model(template)
+    recipe = recipe_of("grpo", folder, told)
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cpu"))
+    questions, tokenizer = list(run.questions.test), AutoTokenizer.from_pretrained(folder)
+    prompts = [tokenizer(expected.replace("{question}", each.text))["input_ids"] for each in questions]
+    vllm = asking(resolve_model(str(folder)), "cpu", "float32", told)
+    assert [vllm.encode(each.prompt) for each in questions] == prompts
+    engine = ContinuousEngine(load_policy(str(folder), device="cpu", chat_template_kwargs=told))
+    monkeypatch.setattr(sys.modules[__name__], "_stage", lambda: "continuous")  # it works in a thread of its own
+    answers = [each for batch in engine.answer(questions, EvaluateSection(max_new_tokens=4)) for each in batch]
+    engine.close()
+    assert len(answers) == len(questions)
+    assert {len(prompt) for prompt in prompts} == {each.prompt_tokens for each in answers}
+    flat = [id_ for row in given["continuous"] for id_ in row]
+    assert all(count(flat, prompt) for prompt in prompts)
+
+
+def test_processes_are_given_the_same_prompt(model, tmp_path):
+    template, told, expected = CASES["thinking is switched off"]
+    recipe = recipe_of("grpo", model(template), told, **{"launch.nproc_per_node": 2, "engine.canary": False})
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cpu"))
+    tokenizer = AutoTokenizer.from_pretrained(model(template))
+    lengths = {
+        each.id: len(tokenizer(expected.replace("{question}", each.text))["input_ids"]) for each in run.questions.test
+    }
+    assert {each.question_id: each.prompt_tokens for each in run.before().records} == lengths
+    run.release()
+
+
+def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(model, tmp_path):
+    template, told, _ = CASES["thinking is switched off"]
+    settings = Settings(runs_dir=tmp_path, device="cpu")
+    others = [{}, {"enable_thinking": True}, told]
+    runs = [Run(recipe_of("grpo", model(template), other), 0, settings) for other in others]
+    made = [run.before() for run in runs]
+    assert [each.generated for each in made] == [6, 6, 6], "answers to another prompt are other answers"
+    assert len({run.directory for run in runs}) == len({run.training_key for run in runs}) == 3
+    identities = [json.loads((run.directory / "identity.json").read_text()) for run in runs]
+    assert [each["generation"].get("chat_template_kwargs", {}) for each in identities] == others
+    assert [each["training"].get("chat_template_kwargs", {}) for each in identities] == others
+    again = Run(recipe_of("grpo", model(template), told), 0, settings).before()
+    assert again.generated == 0
+    first, last = (_evaluation(each.directory)[0] for each in (runs[0], runs[2]))
+    assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
+    counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
+    assert run_as_baseline(runs[2], counted, 1).chat_template_kwargs == told
+
+
+@pytest.mark.parametrize("key", ["enable_thinking", "enable_thinkng"])
+def test_a_key_that_the_template_does_not_use_is_said(key, model, tmp_path):
+    template, _, _ = CASES["thinking is switched off"]
+    said: list[str] = []
+    settings = Settings(runs_dir=tmp_path, device="cpu", say=lambda run, text: said.append(text))
+    run = Run(recipe_of("grpo", model(template), {key: False}), 0, settings)
+    run.policy()
+    told = [text for text in said if f"does not use {key}" in text]
+    assert len(told) == (key == "enable_thinkng"), said
