@@ -61,8 +61,8 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
-        """``summary.json``: the fields of :class:`~harness.records.Summary`, the keys, seconds, peak memory, and ``slow``:
-        why ``model.generate`` had to answer, where it had to."""
+        """``summary.json``: the fields of :class:`~harness.records.Summary`, the keys, seconds, peak memory, and
+        under ``slow`` why ``model.generate`` had to answer, where it had to."""
         return read_json(self.directory / "summary.json") or {}
 
     @property

@@ -1,4 +1,4 @@
-"""What pyproject.toml asks for, against what .ci/run tests: the floors, and the caps of packages whose insides are used."""
+"""What pyproject.toml asks for, against what .ci/run tests: floors, and caps of packages whose insides are used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_oldest_set_is_the_floors() -> None:
     assert pins("oldest.txt") == floors
 
 
-@pytest.mark.parametrize("package", ["transformers", "trl"])
+@pytest.mark.parametrize("package", ["transformers", "trl", "httpx2"])
 def test_packages_whose_insides_are_used_are_capped_after_the_newest_that_was_run(package: str) -> None:
     """The next minor version may rename what is leaned on, as transformers 5.24 renamed the cache."""
     newest, admits = pins("newest.txt")[package], REQUIRED[package].specifier

@@ -120,7 +120,7 @@ class Policy:
         a special token, texts have none, and a thought in them has no end."""
         if any(token.special and token.content == CLOSING for token in self.tokenizer.added_tokens_decoder.values()):
             return ""
-        return opened_by(self._render(self.adapt(chat)))
+        return opened_by(self.render(self.adapt(chat)))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out and spaces as they are."""

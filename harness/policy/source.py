@@ -211,8 +211,15 @@ def _snapshot(name: str, revision: str) -> Path:
 def _downloaded(name: str, revision: str, *, local_files_only: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = {"allow_patterns": list(HUB_FILES), "ignore_patterns": list(HUB_SKIPPED)}
-    return Path(snapshot_download(name, revision=revision, local_files_only=local_files_only, **patterns))
+    return Path(
+        snapshot_download(
+            name,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=list(HUB_FILES),
+            ignore_patterns=list(HUB_SKIPPED),
+        )
+    )
 
 
 def _first_line(error: Exception) -> str:

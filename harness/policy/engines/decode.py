@@ -69,13 +69,14 @@ class _Sequence:
 # Architectures (``config.model_type``) in which every layer attends to all earlier tokens by the positions and the mask
 # that it is given; each is held against ``model.generate`` in tests. A signature does not tell: doge bends its mask by
 # the values, and BERT looks both ways, and both would answer wrongly without an error.
-KNOWN = frozenset(
-    """
-    apertus arcee bitnet cohere cohere2 ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4 glm4_moe gpt2 gpt_neox
-    gpt_oss granite granitemoe hunyuan_v1_dense llama ministral ministral3 mistral mixtral nemotron olmo olmo2 olmo3
-    olmoe phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe seed_oss smollm3 stablelm starcoder2
-    """.split()
-)
+# fmt: off
+KNOWN = frozenset({
+    "apertus", "arcee", "bitnet", "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm",
+    "glm4", "glm4_moe", "gpt2", "gpt_neox", "gpt_oss", "granite", "granitemoe", "hunyuan_v1_dense", "llama",
+    "ministral", "ministral3", "mistral", "mixtral", "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3",
+    "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "smollm3", "stablelm", "starcoder2",
+})
+# fmt: on
 
 
 def can_decode(model: Any, longest: int) -> bool:
