@@ -6,16 +6,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.kept.saved import taken_lines
 from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
+from reports.stages import ASKED, SIDES
 
 
 def doubts(directory: Path) -> list[str]:
     """What speaks against the answers of a run, stage by stage: some could not be had, or they depend on the batch."""
     found = []
-    for stage in ("before", "samples", "after"):
+    for stage in ASKED:
         unanswered = (read_json(directory / stage / "summary.json") or {}).get("unanswered")
         if unanswered:
             found.append(f"{stage}: {unanswered['sentence']}")
@@ -39,7 +40,7 @@ def watched_lines(directory: Path) -> list[str]:
     if during:
         curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
         lines.append(f"held out: {curve} of {during[-1]['questions']} questions")
-    for stage in ("before", "after"):
+    for stage in SIDES:
         if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
             lines.append(f"{stage}: {line}")
     return lines

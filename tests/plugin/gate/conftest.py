@@ -273,7 +273,7 @@ class Session:
         """Word and sentence by gate, as the terminal has them."""
         block = re.search(rf"^{re.escape(name)}, seed {seed}: .*\n((?:  .*\n)*)", self.section, re.MULTILINE)
         assert block, self.text
-        found = re.findall(r"^  ([A-Z_]+) +(\w+): (.*)$", block[1], re.MULTILINE)
+        found = re.findall(r"^  ([A-Z_]+) +([\w ()/.:]+?): (.*)$", block[1], re.MULTILINE)
         return {gate: (word, sentence) for word, gate, sentence in found}
 
 
