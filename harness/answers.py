@@ -156,13 +156,10 @@ class Answers:
         return self.taken.answers - before
 
     def _graded(self, answers: Iterable[Found]) -> Iterator[Record]:
-        """Answers with the grades of now; those that have others are graded in batches.
-
-        So are those that a reward gave no value for: a failure is counted by who calls the reward.
-        """
+        """Answers with the grades of now; those that have others are graded in batches."""
         waiting: list[Record] = []
         for record, graded in answers:
-            if graded and None not in record.rewards.values():
+            if graded:
                 yield record
                 continue
             waiting.append(record)

@@ -54,8 +54,8 @@ def judge(run: Run, gate: str) -> Verdict | None:
     return with_ungraded(verdict, run.after().summary)
 
 
-def keep_verdict(run: Run, verdict: Verdict) -> None:
-    """Put a verdict into the run's ``verdicts.json``, in place of an earlier one of its gate.
+def keep_verdicts(run: Run) -> None:
+    """Put what was said of a run into its ``verdicts.json``, in place of what was said of the same gates earlier.
 
     A verdict that is not of :data:`GATES` is a test's own, and stays as long as sessions run that test.
     """
@@ -65,7 +65,8 @@ def keep_verdict(run: Run, verdict: Verdict) -> None:
     kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
     shared, session = (*GATES, RECIPE), run.settings.session
     kept = {gate: each for gate, each in kept.items() if gate in shared or each.get("session") == session}
-    kept[verdict.gate] = verdict.to_json() | ({} if verdict.gate in shared else {"session": session})
+    for gate, verdict in run.judged.items():
+        kept[gate] = verdict.to_json() | ({} if gate in shared else {"session": session})
     ordered = [kept[gate] for gate in (*shared, *sorted(kept.keys() - {*shared})) if gate in kept]
     own = {"format": 1, "recipe": run.recipe.name, "seed": run.seed, "asked": asked}
     write_json(path, {**own, "verdicts": ordered})
@@ -233,9 +234,13 @@ def _recorded(run: Run) -> Verdict:
     try:
         path, recorded = record(run)
     except HarnessError as error:
-        if run.opened:  # what an earlier session said is not why this one recorded none
-            why = (without_secrets(str(error)).splitlines() or [type(error).__name__])[0]
-            run.keep(Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}"))
+        # What an earlier session said is not why this one recorded none.
+        why = (without_secrets(str(error)).splitlines() or [type(error).__name__])[0]
+        refused = Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}")
+        if run.opened:
+            run.keep(refused)
+        else:  # nor is it worth fetching or training a model; the next verdict takes it along
+            run.judged["baseline"] = refused
         raise
     keep_held_against(run.directory, None)
     found = f"{percent(recorded.accuracy)} of {counted(len(recorded.correct), 'question')}"

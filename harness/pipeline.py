@@ -26,7 +26,7 @@ from harness.identity import (
     run_identity,
     training_identity,
 )
-from harness.judging import GATES, early_stop, judge, keep_verdict
+from harness.judging import GATES, early_stop, judge, keep_verdicts
 from harness.kept.canary import watch
 from harness.kept.saved import Saved, saved_answers, saved_steps
 from harness.kept.training import adopt_training
@@ -280,7 +280,7 @@ class Run:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
         self.judged[verdict.gate] = verdict
         with locked(self.directory):
-            keep_verdict(self, verdict)
+            keep_verdicts(self)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""

@@ -174,6 +174,27 @@ def test_refuses_a_dirty_tree(made_up, tmp_path_factory, where):
     assert [path.name for path in folder.glob("*.toml")] == ["small-0.toml"]
 
 
+def test_a_session_that_recorded_none_says_why(made_up):
+    """Not what an earlier session said: that there is none, and how one is recorded."""
+    made_up.recipe("small", asked=20)
+    made_up.commit()
+    made_up.write("code.py", "changed = True")
+    first = made_up.pytest(*BASELINE)
+    assert first.words("small")["baseline"][1].endswith("--rl-update-baselines new records one")
+    made_up.git("add", "-A")
+    for order in (["test_training", "test_baseline"], ["test_baseline", "test_training"]):
+        refused = made_up.pytest(NEW, *(f"test_suite.py::{test}" for test in order))
+        assert refused.ret == 1
+        word, said = refused.words("small")["baseline"]
+        assert (word, said.split(",")[0]) == ("NO_BASELINE", f"none was recorded: {REFUSAL}")
+        made_up.pytest(*BASELINE)
+    elsewhere = made_up.pytest(NEW, "-k", "improvement")
+    assert elsewhere.words("small")["baseline"] == (
+        "NO_BASELINE",
+        "none was recorded: no test of this session asks for the baseline gate",
+    )
+
+
 def test_recording_does_not_make_the_tree_dirty(made_up):
     for name in ("one", "two"):
         made_up.recipe(name, asked=20)
