@@ -106,3 +106,19 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
     for line in (note, row):
         assert not set("<>[]`~*\\\"'") & set(line)
         assert not re.search(r"https?://|www\.|@\w", line), "an address, or a name, that GitHub would link"
+
+
+def test_a_training_that_taught_next_to_nothing_is_a_finding(made_up):
+    """It was sound and passes, and is green nowhere."""
+    made_up.recipe("vain", asked=20)
+    made_up.recipe("well", asked=20)
+    session = made_up.pytest("-k", "training", "--color=yes", "--rl-pr-comment=comment.md")
+    assert session.ret == 0
+    ok = re.findall(r"\x1b\[(\d+)m  OK +\x1b\[0mtraining: .*?([\d.]+ %) of groups had equal rewards(.*)", session.text)
+    green, yellow = "32", "33"
+    assert [(colour, share, "most groups taught nothing" in rest) for colour, share, rest in ok] == [
+        (yellow, "93.8 %", True),
+        (green, "50.0 %", False),
+    ]
+    marks = [row.split("|")[1:3] for row in (made_up.path / "comment.md").read_text().splitlines()[4:]]
+    assert marks == [[" ⚠️ ", " vain, seed 0 "], [" ✅ ", " well, seed 0 "]]
