@@ -36,14 +36,16 @@ class Walk:
 def stops(total: int, *, margin: float, beta: float = 0.10) -> list[int]:
     """After how many of ``total`` questions to see whether the verdict is known, where it ends their asking.
 
-    These are the looks, but that the last one before an effect of ``margin`` can be ruled out at all (no pair differs)
-    waits for it: a policy that did not change is not asked more than that takes.
+    Every second or fourth look, for a batch of few questions takes about as long as one of more. The last one before an
+    effect of ``margin`` can be ruled out at all (no pair differs) waits for that: a policy that did not change is not
+    asked more than it takes.
     """
-    looks = [*range(LOOK, total, LOOK), total]
+    block = 2 * LOOK if total <= 200 else 4 * LOOK
+    looks = [*range(block, total, block), total]
     unchanged = walk([0] * total, margin=margin, alpha=0.0, beta=beta)
     if unchanged.outcome != "ruled_out":
         return looks
-    return [unchanged.asked if each <= unchanged.asked < each + LOOK else each for each in looks]
+    return [unchanged.asked if each <= unchanged.asked < each + block else each for each in looks]
 
 
 def walk(

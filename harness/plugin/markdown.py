@@ -49,17 +49,19 @@ def _run_rows(directory: Path) -> list[str]:
     accuracies = [
         percent(summary["accuracy"]) for stage in SIDES if (summary := read_json(directory / stage / "summary.json"))
     ]
-    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
-    return [
-        _row(
-            MARKS[None if (each.get("numbers") or {}).get("finding") else each["passed"]],
-            name,
-            " → ".join(accuracies),
-            each["gate"],
-            f"{each['verdict']}: {each['sentence']}",
-        )
-        for each in verdicts
-    ] or [_row("", name, " → ".join(accuracies), "", "no verdict was asked for")]
+    shares, verdicts = " → ".join(accuracies), (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    rows = []
+    for each in verdicts:
+        mark = MARKS[None if (each.get("numbers") or {}).get("finding") else each["passed"]]
+        rows.append(_row(mark, name, shares, each["gate"], f"{each['verdict']}: {each['sentence']}"))
+    error = directory / "train" / "error.txt"
+    if error.is_file():
+        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        if not any(each["sentence"] == first for each in verdicts):  # as a refusal by the signal check is
+            rows.append(
+                _row(MARKS[False], name, shares, "", f"training failed: {first.partition(' Last lines of ')[0]}")
+            )
+    return rows or [_row("", name, shares, "", "no verdict was asked for")]
 
 
 def _row(*cells: str) -> str:

@@ -48,11 +48,12 @@ def test_few_questions_are_a_sign_test(differences: list[int], alpha: float, out
 @pytest.mark.parametrize(
     ("total", "margin", "expected"),
     [
-        (120, 0.05, [16, 32, 48, 74, 80, 96, 112, 120]),
-        (120, 0.10, [16, 35, 48, 64, 80, 96, 112, 120]),
-        (50, 0.05, [16, 32, 48, 50]),
-        (16, 0.05, [16]),
-        (9, 0.05, [9]),
+        (400, 0.05, [74, 128, 192, 256, 320, 384, 400]),
+        (400, 0.10, [64, 128, 192, 256, 320, 384, 400]),
+        (150, 0.05, [32, 74, 96, 128, 150]),
+        (50, 0.05, [32, 50]),
+        (20, 0.05, [20]),
+        (64, 0.05, [32, 64]),
     ],
 )
 def test_where_asking_may_end(total: int, margin: float, expected: list[int]) -> None:

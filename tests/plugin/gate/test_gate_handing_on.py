@@ -90,6 +90,23 @@ def test_what_fits_says_nothing_of_more(tmp_path):
     assert (tmp_path / "new/one.md").read_text() == HEAD + row
 
 
+def test_a_training_that_failed_is_a_row(tmp_path):
+    """With a verdict or without; where the signal check refused, its verdict has said so."""
+    run = tmp_path / "run"
+    (run / "train").mkdir(parents=True)
+    (run / "train/error.txt").write_text("training died: out of memory. Last lines of log.txt:\nstep 3\n")
+    write_markdown(tmp_path / "none.md", [run], limit=COMMENT_BYTES)
+    row = "| ❌ | run, seed ? |  |  | training failed: training died: out of memory. |\n"
+    assert (tmp_path / "none.md").read_text() == HEAD + row
+    verdict = {"gate": "training", "verdict": "UNSOUND", "sentence": "no signal", "passed": False}
+    (run / "verdicts.json").write_text(json.dumps({"verdicts": [verdict]}))
+    write_markdown(tmp_path / "both.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "both.md").read_text().endswith(row)
+    (run / "train/error.txt").write_text("no signal\n")
+    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run, seed ? |  | training | UNSOUND: no signal |\n"
+
+
 HOSTILE = (
     "a | b\nc\r<img src=x onerror=alert(1)> [link](http://evil) ![](http://evil/x.png) `code` ~~gone~~ **loud** "
     "www.evil.example @everyone \\| end"
