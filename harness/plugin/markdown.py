@@ -52,7 +52,8 @@ def _run_rows(directory: Path) -> list[str]:
     shares, verdicts = " → ".join(accuracies), (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
     rows = []
     for each in verdicts:
-        mark = MARKS[None if (each.get("numbers") or {}).get("finding") else each["passed"]]
+        found = each["passed"] and (each.get("numbers") or {}).get("finding")  # a pass that is not a plain one
+        mark = MARKS[None if found else each["passed"]]
         rows.append(_row(mark, name, shares, each["gate"], f"{each['verdict']}: {each['sentence']}"))
     error = directory / "train" / "error.txt"
     if error.is_file():

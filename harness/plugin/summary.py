@@ -221,7 +221,7 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path, *, reco
     for verdict in verdicts:
         if recorded_none and verdict["verdict"] == "NO_BASELINE":  # an earlier session's word
             verdict["sentence"] = "none was recorded: no test of this session asks for the baseline gate"
-        found = (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
+        found = verdict["passed"] and (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
         colour = "yellow" if found else {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")

@@ -125,6 +125,15 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
         assert not re.search(r"https?://|www\.|@\w", line), "an address, or a name, that GitHub would link"
 
 
+def test_a_finding_excuses_nothing(tmp_path):
+    run = judged_run(tmp_path / "run", "one", "rewards failed")
+    kept = json.loads((run / "verdicts.json").read_text())
+    kept["verdicts"][0]["numbers"] = {"finding": "most groups taught nothing"}
+    (run / "verdicts.json").write_text(json.dumps(kept))
+    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one, seed 0 |")
+
+
 def test_a_training_that_taught_next_to_nothing_is_a_finding(made_up):
     """It was sound and passes, and is green nowhere."""
     made_up.recipe("vain", asked=20)
