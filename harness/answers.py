@@ -162,6 +162,8 @@ class Answers:
         waiting: list[Record] = []
         for record, graded in answers:
             if graded:
+                for name in record.rewards:  # of all answers, not of those that are graded here, some got no value
+                    self.calls.faults.ask(name, 1)
                 yield record
                 continue
             waiting.append(record)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.gate.intervals import accuracy_interval
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.records import Record, question_means
 from harness.tasks import Question
 from harness.tasks.arithmetic import OPERATIONS, operands

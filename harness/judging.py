@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
+from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal
 from harness.evaluation import EarlyStop
-from harness.gate.against_baseline import judge_against_baseline, judge_plan
+from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import BaselineError, differences
 from harness.gate.confidence import anytime_interval
 from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
 from harness.gate.plan import plan as plan_gate
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.sequential import stops
-from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training, percent
+from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.gate.wording import counted, percent
 from harness.recipe.messages import nearest
 from harness.rewards.faults import FILE as FAULTS
 from harness.runs import read_json, write_json
@@ -52,21 +54,27 @@ def judge(run: Run, gate: str) -> Verdict | None:
     return with_ungraded(verdict, run.after().summary)
 
 
-def keep_verdict(run: Run, verdict: Verdict) -> None:
-    """Put a verdict into the run's ``verdicts.json``, in place of an earlier one of its gate."""
+def keep_verdicts(run: Run) -> None:
+    """Put what was said of a run into its ``verdicts.json``, in place of what was said of the same gates earlier.
+
+    A verdict that is not of :data:`GATES` is a test's own, and stays as long as sessions run that test.
+    """
     path = run.directory / "verdicts.json"
     asked, known = run.recipe.gate.model_dump(), read_json(path) or {}
     # What was said when the gate asked for something else no longer holds.
     kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
-    kept[verdict.gate] = verdict.to_json()
-    ordered = [kept[gate] for gate in (*GATES, RECIPE) if gate in kept]
+    shared, session = (*GATES, RECIPE), run.settings.session
+    kept = {gate: each for gate, each in kept.items() if gate in shared or each.get("session") == session}
+    for gate, verdict in run.judged.items():
+        kept[gate] = verdict.to_json() | ({} if gate in shared else {"session": session})
+    ordered = [kept[gate] for gate in (*shared, *sorted(kept.keys() - {*shared})) if gate in kept]
     own = {"format": 1, "recipe": run.recipe.name, "seed": run.seed, "asked": asked}
     write_json(path, {**own, "verdicts": ordered})
 
 
 def _selected(run: Run, verdict: Verdict | None) -> Verdict | None:
     """A checkpoint that was chosen among several is a selection, and every claim about it says so."""
-    if verdict is None or verdict.verdict == "UNDERPOWERED" or not run.recipe.evaluate.keep_best:
+    if verdict is None or not run.recipe.evaluate.keep_best:
         return verdict
     summary = read_json(run.directory / "train" / "summary.json") or {}
     selected = summary.get("selected")
@@ -83,25 +91,19 @@ def _judged(run: Run, gate: str) -> Verdict | None:
         except NoSignal as refusal:
             return Verdict("training", "UNSOUND", str(refusal))
         verdict = judge_training(trained.metrics, stopped=trained.summary.get("stopped"))
-        return with_faults(verdict, read_json(trained.directory / FAULTS))
+        stages = (trained.directory.with_name("samples"), trained.directory)
+        return with_faults(verdict, [read_json(stage / FAULTS) for stage in stages])
     if gate == "accuracy":
         asked = run.recipe.gate.min_accuracy
         if asked is None:
             return None
         after = run.after()
         return judge_accuracy(list(after.means.values()), min_accuracy=asked, interval=after.interval)
-    settings = run.settings
-    if gate == "baseline" and run.recorded is not None:
-        return run.recorded  # what was written just now is no bar for the run that it was written of
-    recorded = gate == "baseline" and is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update)
-    if not (settings.report_only or recorded):
-        weak = underpowered(plans(run.recipe, run.seed, settings.baselines_dir, settings.gates))
-        if gate in weak:
-            return weak[gate]
     if gate == "improvement":
         after = run.after()
         return _improvement(run, after.means, int(after.summary["questions"]))
-    return _baseline(run)
+    # What was written just now is no bar for the run that it was written of.
+    return run.recorded or _baseline(run)
 
 
 def early_stop(run: Run) -> EarlyStop:
@@ -112,12 +114,6 @@ def early_stop(run: Run) -> EarlyStop:
         stops(len(run.questions.test), margin=run.recipe.gate.margin),
         lambda means, asked: _decided(run, baseline(), means, asked),
     )
-
-
-def underpowered(planned: Mapping[str, Plan]) -> dict[str, Verdict]:
-    """UNDERPOWERED verdicts by gate, from the :func:`plans` alone: nothing is generated for them."""
-    verdicts = {gate: judge_plan(each, gate) for gate, each in planned.items()}
-    return {gate: verdict for gate, verdict in verdicts.items() if verdict is not None}
 
 
 def over_seeds(runs: Sequence[Run]) -> Verdict | None:
@@ -201,13 +197,14 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
         gates=run.settings.gates,
         asked=asked,
         samples=run.recipe.evaluate.samples_per_question,
+        power=gate.power,
     )
 
 
 def _decided(run: Run, baseline: RecordedBaseline | Verdict, means: Mapping[str, float], asked: int) -> bool:
     verdicts = [_improvement(run, means, asked)]
     if isinstance(baseline, RecordedBaseline):
-        verdicts.append(_against(run, baseline, means, asked, plan=None))
+        verdicts.append(_against(run, baseline, means, asked))
     if any(verdict.verdict == "INCONCLUSIVE" for verdict in verdicts):
         return False
     return not all(verdict.passed for verdict in verdicts) or _accuracy_settled(run, means, asked)
@@ -225,17 +222,34 @@ def _accuracy_settled(run: Run, means: Mapping[str, float], asked: int) -> bool:
 def _baseline(run: Run) -> Verdict:
     settings = run.settings
     if is_recorded(settings.baselines_dir, run.recipe.name, run.seed, settings.update):
-        path, recorded = record(run)
-        keep_held_against(run.directory, None)
-        found = f"{percent(recorded.accuracy)} of {len(recorded.correct)} questions"
-        run.recorded = Verdict("baseline", "NO_BASELINE", f"recorded {found} in {path}; commit it to gate on it")
-        return run.recorded
+        return _recorded(run)
     kept = _usable_baseline(run, keep=True)
     if isinstance(kept, Verdict):
         return kept
     after = run.after()
-    planned = plans(run.recipe, run.seed, settings.baselines_dir, settings.gates)["baseline"]
-    return _against(run, kept, after.means, int(after.summary["questions"]), plan=planned)
+    return _against(run, kept, after.means, int(after.summary["questions"]))
+
+
+def _recorded(run: Run) -> Verdict:
+    try:
+        path, recorded = record(run)
+    except HarnessError as error:
+        # What an earlier session said is not why this one recorded none.
+        why = (without_secrets(str(error)).splitlines() or [type(error).__name__])[0]
+        refused = Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}")
+        if run.opened:
+            run.keep(refused)
+        else:  # nor is it worth fetching or training a model; the next verdict takes it along
+            run.judged["baseline"] = refused
+        raise
+    keep_held_against(run.directory, None)
+    found = f"{percent(recorded.accuracy)} of {counted(len(recorded.correct), 'question')}"
+    recipe, folder = run.recipe, path.parent
+    gates = sum(count_gates(recipe, seed, folder) for seed in recipe.seeds)
+    planned = plans(recipe, run.seed, folder, gates)["baseline"]
+    sentence = f"recorded {found} in {path}; commit it to gate on it; {planned.sentence}"
+    run.recorded = Verdict("baseline", "NO_BASELINE", sentence, {"recorded": True})
+    return run.recorded
 
 
 def _usable_baseline(run: Run, *, keep: bool = False) -> RecordedBaseline | Verdict:
@@ -260,7 +274,7 @@ def _usable_baseline(run: Run, *, keep: bool = False) -> RecordedBaseline | Verd
     return kept
 
 
-def _against(run: Run, kept: RecordedBaseline, means: Mapping[str, float], asked: int, *, plan: Plan | None) -> Verdict:
+def _against(run: Run, kept: RecordedBaseline, means: Mapping[str, float], asked: int) -> Verdict:
     gate, baseline = run.recipe.gate, kept.baseline
     verdict = judge_against_baseline(
         baseline.correct,
@@ -274,7 +288,7 @@ def _against(run: Run, kept: RecordedBaseline, means: Mapping[str, float], asked
         gates=run.settings.gates,
         candidate_samples=run.recipe.evaluate.samples_per_question,
         asked=asked,
-        plan=plan,
+        power=gate.power,
     )
     whose = "" if baseline.seed == run.seed else f" (held against seed {baseline.seed}'s checkpoint)"
     return Verdict("baseline", verdict.verdict, verdict.sentence + whose, verdict.numbers)

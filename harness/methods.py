@@ -21,7 +21,8 @@ from harness.errors import HarnessError
 from harness.gate.intervals import accuracy_interval, t_interval
 from harness.gate.plan import share_alpha
 from harness.gate.seeds import FEWEST, judge_recipe
-from harness.gate.verdicts import Verdict, judge_improvement, percent
+from harness.gate.verdicts import Verdict, judge_improvement
+from harness.gate.wording import percent
 from harness.kept.run import Kept, read_kept
 from harness.runs import write_json
 

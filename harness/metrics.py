@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.records import Record
 from harness.rewards import parse_number
 

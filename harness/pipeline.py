@@ -26,7 +26,7 @@ from harness.identity import (
     run_identity,
     training_identity,
 )
-from harness.judging import GATES, early_stop, judge, keep_verdict
+from harness.judging import GATES, early_stop, judge, keep_verdicts
 from harness.kept.canary import watch
 from harness.kept.saved import Saved, saved_answers, saved_steps
 from harness.kept.training import adopt_training
@@ -47,6 +47,7 @@ from harness.tasks import Question, Questions, load_questions
 from harness.trained import Trained
 from harness.training.launch import train
 from harness.what_ran import held_by_another, opened_by, write_what_runs
+from reports.stages import SHARED
 
 if TYPE_CHECKING:
     from harness.audit import Audit
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Run", "Settings", "Trained"]
-
-STAGES = ("before", "after", "samples", "signal")  # where other runs may have kept the same answers
 
 
 class Run:
@@ -74,6 +73,7 @@ class Run:
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
         self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
+        self.judged: dict[str, Verdict] = {}  # by gate, what was said of this run since it was made
         self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
         self._made: dict[str, Evaluation] = {}
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
@@ -283,8 +283,9 @@ class Run:
 
     def keep(self, verdict: Verdict) -> None:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
+        self.judged[verdict.gate] = verdict
         with locked(self.directory):
-            keep_verdict(self, verdict)
+            keep_verdicts(self)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
@@ -335,7 +336,7 @@ class Run:
                 decoding,
                 keys,
                 open_engine=lambda: self.loaded.engine(source, self.device),
-                kept_stages=(other / each for other in self.others() for each in STAGES) if keep else (),
+                kept_stages=(other / each for other in self.others() for each in SHARED) if keep else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 early=early,
                 session=self.settings.session,

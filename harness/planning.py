@@ -13,6 +13,7 @@ from harness.recipe.lineage import base_name
 from harness.runs import read_json, run_directories
 from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.what_ran import recipe_text, short
+from reports.stages import STAGES
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -75,17 +76,14 @@ def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int
     """One line a gate that is planned: whether its questions are enough, and for what. ``gates`` share alpha."""
     if recipe.model.endpoint is not None:
         return []
-    return [
-        f"{gate} gate: {'' if each.enough else 'UNDERPOWERED: '}{each.sentence}"
-        for gate, each in plans(recipe, seed, baselines_dir, gates).items()
-    ]
+    return [f"{gate} gate: {each.sentence}" for gate, each in plans(recipe, seed, baselines_dir, gates).items()]
 
 
 def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
     """One line where the same recipe ran before: which of its stages are kept, and how long those took when they were
     made. Whether model, questions and code are still the same is known when they are read, and not said here."""
     text = recipe_text(recipe)
-    stages = {"before": "before", "samples": "samples", "train": "training", "after": "after"}
+    stages = {stage: "training" if stage == "train" else stage for stage in STAGES if stage != "baseline"}
     for directory in reversed(run_directories(runs_dir)):
         if directory.name.rpartition("-")[0] != f"{recipe.name}-{seed}" or _text(directory / "recipe.toml") != text:
             continue

@@ -16,7 +16,7 @@ class Settings:
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
     ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
     ``gates`` of the session share alpha. ``update`` records baselines (``"new"`` where there is none, or ``"all"``),
-    from a clean git tree unless ``allow_dirty``. ``report_only`` generates even where the plan says UNDERPOWERED.
+    from a clean git tree unless ``allow_dirty``.
     """
 
     runs_dir: Path = Path("rl-runs")
@@ -25,7 +25,6 @@ class Settings:
     fresh: bool = False
     in_process: bool = False
     stop_early: bool = False
-    report_only: bool = False
     baselines_dir: Path | None = None
     update: Literal["new", "all"] | None = None
     allow_dirty: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.gate.verdicts import Verdict
@@ -25,14 +25,20 @@ def with_ungraded(verdict: Verdict, summary: Mapping[str, Any], whose: str = "")
     return Verdict(verdict.gate, "INCONCLUSIVE", sentence, verdict.numbers)
 
 
-def with_faults(verdict: Verdict, kept: Mapping[str, Any] | None) -> Verdict:
+def with_faults(verdict: Verdict, kept: Sequence[Mapping[str, Any] | None]) -> Verdict:
     """The verdict on a training whose reward functions failed: UNSOUND where one of them gave no value for more than
-    2 % of the completions, since what was trained then is not what the recipe says; else a word about it."""
-    faults = Faults(kept)
-    if not faults:
+    2 % of the completions, since what was trained then is not what the recipe says; else a word about it.
+
+    ``kept`` are the ``rewards.json`` of all that it learnt from: what was sampled for it, and what it sampled itself.
+    """
+    found = [faults for each in kept if (faults := Faults(each))]
+    if not found:
         return verdict
-    sentences = "; ".join(faults.sentences())
-    numbers = {**verdict.numbers, "reward_faults": {name: faults.share(name) for name in faults.names}}
-    if verdict.passed and max(map(faults.share, faults.names)) > UNGRADED:
+    sentences = "; ".join(sentence for faults in found for sentence in faults.sentences())
+    shares: dict[str, float] = {}
+    for faults in found:
+        shares |= {name: max(faults.share(name), shares.get(name, 0.0)) for name in faults.names}
+    numbers = {**verdict.numbers, "reward_faults": shares}
+    if verdict.passed and max(shares.values()) > UNGRADED:
         return Verdict(verdict.gate, "UNSOUND", sentences, numbers)
     return Verdict(verdict.gate, verdict.verdict, f"{verdict.sentence}; {sentences}", numbers)

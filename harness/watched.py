@@ -6,10 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.kept.saved import taken_lines
 from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
+from reports.stages import ASKED, SIDES
 
 
 def doubts(directory: Path) -> list[str]:
@@ -17,7 +18,7 @@ def doubts(directory: Path) -> list[str]:
     or they depend on the batch; and, once, that they came the slow way."""
     found: list[str] = []
     slow: set[str] = set()
-    for stage in ("before", "samples", "after"):
+    for stage in ASKED:
         summary = read_json(directory / stage / "summary.json") or {}
         if (why := summary.get("slow")) and why not in slow:
             slow.add(why)
@@ -44,7 +45,7 @@ def watched_lines(directory: Path) -> list[str]:
     if during:
         curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
         lines.append(f"held out: {curve} of {during[-1]['questions']} questions")
-    for stage in ("before", "after"):
+    for stage in SIDES:
         if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
             lines.append(f"{stage}: {line}")
     return lines

@@ -6,7 +6,25 @@
 PosixPath('report/index.html')
 """
 
-from reports.history_page import render_history
-from reports.render import render_comparison, render_session
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.history_page import render_history
+    from reports.render import render_comparison, render_session
 
 __all__ = ["render_comparison", "render_history", "render_session"]
+
+
+def __getattr__(name: str) -> Any:
+    """Jinja and matplotlib are imported by those who draw, not by those who ask for the names of stages."""
+    if name == "render_history":
+        from reports.history_page import render_history
+
+        return render_history
+    if name in __all__:
+        from reports import render
+
+        return getattr(render, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

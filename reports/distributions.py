@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from reports.draw import bars
 from reports.present import NONE, brief, count, percent
+from reports.stages import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def distributions_page(run: Run, words: Mapping[str, str]) -> DistributionsPage:
 def distributions_of(run: Run, words: Mapping[str, str]) -> list[Distribution]:
     """Rewards, lengths and, where questions were asked more than once, success over the samples of a question."""
     sides: dict[str, list[Sequence[Answer]]] = {}
-    for name in ("before", "after"):
+    for name in SIDES:
         answered = [answers for question in run.questions if (answers := getattr(question, name))]
         if answered:
             sides[name] = answered

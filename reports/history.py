@@ -16,6 +16,7 @@ from typing import Any
 
 from reports.loose import dicts, number, string, whole
 from reports.redact import redact
+from reports.stages import SIDES, STAGES
 
 LARGEST = 4_000_000
 """Bytes of a file that is read here; a larger one is no file of ours."""
@@ -157,13 +158,12 @@ def what_changed(first: Mapping[str, str], second: Mapping[str, str]) -> str:
 def read_entry(folder: Path) -> Entry:
     """One run from its small files. What is missing, torn or of another shape is left out."""
     environment, judged = _object(folder / "environment.json"), _object(folder / "verdicts.json")
-    summaries = [_object(folder / stage / "summary.json") for stage in ("before", "train", "after")]
-    timed = [*summaries, _object(folder / "samples" / "summary.json")]
+    summaries = {stage: _object(folder / stage / "summary.json") for stage in STAGES}
     match = re.fullmatch(r"(.+)-(\d{1,18})-[0-9a-f]{12}", folder.name)
     recipe, identity = _recipe(_text(folder / "recipe.toml")), _object(folder / "identity.json")
     git, training = _table(environment, "git"), _table(identity, "training")
-    times = [seconds for each in timed if (seconds := number(each.get("seconds"))) is not None]
-    tokens = [number(each.get(key)) or 0 for each in summaries for key in ("prompt_tokens", "completion_tokens")]
+    times = [seconds for each in summaries.values() if (seconds := number(each.get("seconds"))) is not None]
+    tokens = [number(summaries[side].get(key)) or 0 for side in SIDES for key in ("prompt_tokens", "completion_tokens")]
     return Entry(
         path=folder,
         recipe=redact(
@@ -175,8 +175,8 @@ def read_entry(folder: Path) -> Entry:
         dirty=git.get("dirty") is True,
         model=redact(_short(_table(recipe, "model").get("name"))),
         method=_short(training.get("method") or _table(recipe, "train").get("method")),
-        before=_score(summaries[0]),
-        after=_score(summaries[2]),
+        before=_score(summaries["before"]),
+        after=_score(summaries["after"]),
         verdicts=tuple(_said(row) for row in dicts(judged.get("verdicts"))[:20]),
         failed=(folder / "train" / "error.txt").exists(),
         tokens=int(sum(tokens)),

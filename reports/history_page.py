@@ -15,6 +15,7 @@ from reports.history import Recipe, recipes_of, run_folders
 from reports.page import page_of
 from reports.read import read_run
 from reports.render import write_run_pages
+from reports.stages import STAGES
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -86,7 +87,7 @@ def _is_stale(page: Path, folder: Path) -> bool:
     try:
         drawn = page.stat().st_mtime_ns
         newest = 0
-        for place in (folder, *(folder / stage for stage in ("before", "train", "after"))):
+        for place in (folder, *(folder / stage for stage in STAGES)):
             if place.is_dir():
                 with os.scandir(place) as entries:
                     files = [entry.stat().st_mtime_ns for entry in entries if entry.is_file() and entry.name[:1] != "."]

@@ -12,6 +12,7 @@ from reports.groups import GroupsPage, groups_page
 from reports.loose import number
 from reports.pairs import share_common
 from reports.reasons import Form, form_of, rules_of
+from reports.stages import SIDES
 from reports.training import TrainingPage, training_page
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def page_of(
 
 def _sides(run: Run) -> tuple[str, ...]:
     if run.compares:
-        return ("before", "after")
+        return SIDES
     return ("after",) if any(question.after for question in run.questions) else ("before",)
 
 

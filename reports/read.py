@@ -12,6 +12,7 @@ from reports.loose import dicts, number, string, turns, whole
 from reports.once import Once
 from reports.pairs import evaluation, pair
 from reports.redact import redact, redact_tree
+from reports.stages import ASKED, STAGES
 from reports.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ def read_run(path: Path) -> Run:
     judged = _json(path / "verdicts.json", notes)
     name, seed, key = _name_parts(path.name)
     audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
-    for stage in ("before", "train", "after"):
-        notes += _reward_notes(stage, _json(path / stage / "rewards.json", notes))
-        notes += _answer_notes(
-            stage, _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
-        )
+    for stage, where in STAGES.items():
+        notes += _reward_notes(where, _json(path / stage / "rewards.json", notes))
+        if stage in ASKED:
+            summary, canary = _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
+            notes += _answer_notes(where, summary, canary)
     once = Once()
     before = _answers(path / "before" / "records.jsonl", notes, once)
     after = _answers(path / "after" / "records.jsonl", notes, once)
@@ -74,23 +75,21 @@ def read_head(path: Path) -> tuple[tuple[str, int | None], dict[str, Any], dict[
     )
 
 
-def _reward_notes(stage: str, kept: dict[str, Any]) -> list[str]:
+def _reward_notes(where: str, kept: dict[str, Any]) -> list[str]:
     """What went wrong in reward functions, a sentence each."""
     functions = kept.get("functions")
     rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
-    where = {"train": "in training"}.get(stage, f"in the evaluation {stage} it")
     return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
 
 
-def _answer_notes(stage: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
-    """What speaks against the answers of an evaluation: some could not be had, were cut off before they
-    began, or they depend on the batch."""
-    doubts = [summary.get("unanswered"), summary.get("unfinished")] if stage != "train" else []
-    found = [
-        f"In the evaluation {stage} it {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)
-    ]
+def _answer_notes(where: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
+    """What speaks against the answers of an evaluation: some could not be had, were cut off before they began, or they
+    depend on the batch."""
+    doubts = (summary.get(key) for key in ("unanswered", "unfinished"))
+    start = f"{where[:1].upper()}{where[1:]}"
+    found = [f"{start} {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)]
     if canary and canary.get("level") != "ok":
-        found.append(f"Canary in the evaluation {stage} it: {string(canary.get('sentence'))}.")
+        found.append(f"Canary {where}: {string(canary.get('sentence'))}.")
     return [redact(sentence) for sentence in found]
 
 
@@ -256,4 +255,4 @@ def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _where(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.parent.name in ("before", "after", "train") else path.name
+    return f"{path.parent.name}/{path.name}" if path.parent.name in STAGES else path.name

@@ -15,6 +15,7 @@ from reports.methods import methods_of
 from reports.pack import parts
 from reports.page import page_of
 from reports.read import read_run
+from reports.stages import SIDES
 from reports.titles import differences
 
 if TYPE_CHECKING:
@@ -169,6 +170,6 @@ def _common(page: Page) -> Markup | None:
 
 
 def _records(path: Path, folder: Path) -> dict[str, str]:
-    links = {side: path / side / "records.jsonl" for side in ("before", "after")}
+    links = {side: path / side / "records.jsonl" for side in SIDES}
     found = {side: files.relative(link, folder) for side, link in links.items() if link.is_file()}
     return {side: link for side, link in found.items() if link is not None}

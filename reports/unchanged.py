@@ -13,6 +13,8 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.stages import STAGES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +25,7 @@ _MARK = "<!-- drawn from {} -->\n"
 def stamp_of(run: Path, *told: Any) -> str:
     """The end of a page of this run directory; ``told`` is what decides the page beside it, as plain values."""
     digest = hashlib.sha256(f"{_drawn_by()}\0{told!r}".encode())
-    for folder in (run, run / "before", run / "train", run / "after"):
+    for folder in (run, *(run / stage for stage in STAGES)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.suffix in _SHOWN and not path.name.startswith(".") and path.is_file():
                 _add(digest, str(path.relative_to(run)), path)

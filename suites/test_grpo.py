@@ -25,7 +25,7 @@ def test_beats_its_base_model(verdicts):
 
 
 def test_reaches_the_accuracy_threshold(verdicts):
-    """The lower end of the accuracy's 95 % interval reaches ``min_accuracy``."""
+    """All of the accuracy's 95 % interval reaches ``min_accuracy``; TOO_LOW where none of it does."""
     verdicts.require("accuracy")
 
 

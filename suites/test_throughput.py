@@ -72,7 +72,7 @@ def small_run(rl_run, device, tmp_path_factory):
     if train.method == "grpo":
         batch = steps_per_batch({**argument_defaults(train.method), **train.arguments})
     recipe = rl_run.recipe.override({"train.max_steps": STEPS * batch, "health.signal": False})
-    settings = replace(rl_run.settings, runs_dir=tmp_path_factory.mktemp("runs"), baselines_dir=None, report_only=True)
+    settings = replace(rl_run.settings, runs_dir=tmp_path_factory.mktemp("runs"), baselines_dir=None)
     run = Run(recipe, rl_run.seed, settings)
     run.verdicts()
     run.release()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -197,6 +199,24 @@ def test_what_a_failing_grader_left_open_is_graded_again(ask: Ask, model: Model,
     again = ask("b", QUESTIONS[:4], keys("b"))
     assert (model.asked, counting.graded) == ([], 1)
     assert again.accuracy == 1.0
+
+
+def test_of_how_many_a_reward_failed_counts_those_that_were_kept(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of ten, in the run that asked and in one that takes its answers; there the one is graded again."""
+
+    def fails_once(prompts: object, completions: list[Any], question_id: list[str], **_: object) -> list[float]:
+        if "q0" in question_id:
+            raise ValueError("no")
+        return [0.0] * len(completions)
+
+    module = ModuleType("made_up_rewards")
+    module.fails_once = fails_once  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "made_up_rewards", module)
+    rewards = {"boxed_numeric": 1.0, "made_up_rewards:fails_once": 0.1}
+    for run in ("a", "b"):
+        stage = ask(run, QUESTIONS[:10], keys(run), rewards=rewards).directory
+        (counted,) = (read_json(stage / "rewards.json") or {})["functions"].values()
+        assert (counted["unscored"], counted["completions"]) == (1, 10), run
 
 
 def test_greedy_answers_get_the_seed_that_is_asked_for(ask: Ask, model: Model) -> None:

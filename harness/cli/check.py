@@ -17,7 +17,7 @@ from harness.cli.work import chosen_recipe, settings
 from harness.errors import HarnessError
 from harness.evaluation import rewrite
 from harness.gate.against_baseline import judge_against_baseline
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.grading import grade_kept
 from harness.metrics import at_k_line
 from harness.pipeline import Run
@@ -28,6 +28,7 @@ from harness.rewards import RewardCalls
 from harness.rewards.settings import Rewards
 from harness.runs import write_json
 from harness.what_ran import read_questions
+from reports.stages import SIDES
 
 
 def gate_check(options: argparse.Namespace) -> int:
@@ -115,7 +116,7 @@ def regrade(options: argparse.Namespace) -> int:
     rewards = _rewards_of(directory / "recipe.toml")
     look_beside_recipe_of(directory)
     questions = {question.id: question for question in read_questions(directory)}
-    for stage in ("before", "after"):
+    for stage in SIDES:
         records = read_records(directory / stage)
         if not records:
             continue

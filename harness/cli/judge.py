@@ -22,6 +22,7 @@ from harness.records import correct_counts, iter_records
 from harness.runs import read_json
 from harness.ungraded import with_ungraded
 from harness.what_ran import read_questions
+from reports.stages import SIDES
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -98,7 +99,7 @@ def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
                 raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
         return read_baseline(path, recipe), None
     require_run(path)
-    stage = next((path / name for name in ("after", "before") if (path / name / "summary.json").is_file()), None)
+    stage = next((path / name for name in reversed(SIDES) if (path / name / "summary.json").is_file()), None)
     identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
     if stage is None or identity is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")

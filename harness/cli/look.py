@@ -9,13 +9,14 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.runs import read_json, run_directories
+from reports.stages import SIDES
 
 NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
 
 
 def runs(options: argparse.Namespace) -> int:
     """One line a run directory, oldest first: date, accuracy before and after, verdicts."""
-    from harness.gate.verdicts import percent
+    from harness.gate.wording import percent
 
     found = run_directories(options.runs_dir)
     if not found:
@@ -25,7 +26,7 @@ def runs(options: argparse.Namespace) -> int:
         created = str((read_json(directory / "environment.json") or {}).get("created", ""))[:16].replace("T", " ")
         accuracies = [
             percent(summary["accuracy"]) if (summary := read_json(directory / stage / "summary.json")) else "-"
-            for stage in ("before", "after")
+            for stage in SIDES
         ]
         verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
         words = ", ".join(f"{each['gate']} {each['verdict']}" for each in verdicts) or "no verdict"

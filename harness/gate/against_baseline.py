@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from harness.gate.paired import Paired, compare_pairs
-from harness.gate.plan import Plan
-from harness.gate.verdicts import BETA, Verdict, Word, luck, percent, points, ruled_out, told_alpha
+from harness.gate.plan import POWER, Plan, afterwards, discordance, expected_discordance
+from harness.gate.plan import power as power_of
+from harness.gate.verdicts import BETA, Verdict, Word
+from harness.gate.wording import counted, luck, percent, points, ruled_out, told_alpha
 
 GATE = "baseline"
 STALE = "the baseline is stale: --rl-update-baselines all records a new one"
-
-
-def judge_plan(plan: Plan, gate: str = GATE) -> Verdict | None:
-    """UNDERPOWERED, to be said before anything is generated, or ``None`` where the questions are enough."""
-    if plan.enough:
-        return None
-    return Verdict(gate, "UNDERPOWERED", plan.sentence, {**asdict(plan), "enough": False})
 
 
 def draw_pairs(
@@ -65,9 +59,9 @@ def judge_against_baseline(
     beta: float = BETA,
     candidate_samples: int = 1,
     asked: int | None = None,
-    plan: Plan | None = None,
+    power: float = POWER,
 ) -> Verdict:
-    """REGRESSED, OK, IMPROVED (which makes the baseline stale), INCONCLUSIVE, or UNDERPOWERED.
+    """REGRESSED, OK, IMPROVED (which makes the baseline stale), or INCONCLUSIVE.
 
     With one candidate answer a question the sequential test is walked, and may be asked after every look while
     answers come in: anything but INCONCLUSIVE ends it. What is clear first stands, except that an OK becomes
@@ -84,8 +78,7 @@ def judge_against_baseline(
         gates: how many share the recipe's alpha, this one among them; the sentence says so.
         candidate_samples: answers a question on the candidate's side.
         asked: how many questions of ``order`` were asked so far, from its start; all if not given.
-        plan: one that is not enough makes the verdict UNDERPOWERED whatever was seen: such
-            questions were asked for a report, not to gate.
+        power: what INCONCLUSIVE says could go unseen would be seen with it.
     """
     asked = len(order) if asked is None else asked
     pairs = [question for question in order[:asked] if question in correct and question in candidate]
@@ -102,11 +95,13 @@ def judge_against_baseline(
         "alpha": alpha,
         "gates": gates,
         "beta": beta,
-        "planned_power": plan.reached if plan else None,
+        "planned_power": None,
         "stale": False,
     }
     if not pairs:
         return Verdict(GATE, "INCONCLUSIVE", "no question was scored both in the baseline and now", numbers)
+    expected = expected_discordance(discordance(list(correct.values()), samples), margin)
+    numbers["planned_power"] = power_of(len(order), expected, margin, alpha)
     losses: Sequence[float]
     if candidate_samples == 1:
         losses = draw_pairs(
@@ -130,20 +125,23 @@ def judge_against_baseline(
         "gained": found.down,
         "stale": found.outcome == "opposite",
     }
-    return _worded(found, numbers, plan)
+    missed = None
+    if found.outcome == "neither" and asked == len(order):
+        missed = afterwards(losses, expected=expected, margin=margin, alpha=alpha, power=power)
+        numbers |= {"smallest_seen": missed.smallest_drop, "needed": missed.needed}
+    return _worded(found, numbers, missed)
 
 
 OUTCOMES = {"effect": "worse", "opposite": "better", "ruled_out": "ruled_out", "neither": "neither"}
 
 
-def _worded(found: Paired, numbers: Mapping[str, Any], plan: Plan | None) -> Verdict:
+def _worded(found: Paired, numbers: Mapping[str, Any], missed: Plan | None) -> Verdict:
     drop, total = points(numbers["margin"]), numbers["questions"]
     alpha, gates = numbers["alpha"], numbers["gates"]
     shares = f"baseline {percent(numbers['baseline'])} -> now {percent(numbers['now'])}"
-    within = f"the first {found.asked} of {total} questions" if found.asked < total else f"{total} questions"
+    first = found.asked < total
+    within = f"the first {found.asked} of {total} questions" if first else counted(total, "question")
     counts = f"{shares}, {found.up} lost and {found.down} gained in {within}"
-    if plan and not plan.enough:
-        return Verdict(GATE, "UNDERPOWERED", f"{plan.sentence}; seen all the same: {counts}", numbers)
     seen = round(numbers["baseline"] - numbers["now"], 12)
 
     def clear(word: Word, reason: str, *, so: bool) -> Verdict:
@@ -158,8 +156,9 @@ def _worded(found: Paired, numbers: Mapping[str, Any], plan: Plan | None) -> Ver
     if found.outcome == "ruled_out":
         reason = ruled_out(f"a drop of {drop}", numbers["beta"], exact=found.exact)
         return clear("OK", reason, so=seen < numbers["margin"])
-    left = "ask more questions" if numbers["asked"] == total else f"{total - numbers['asked']} were not asked"
-    unclear = f"no loss beyond luck {told_alpha(alpha, gates)}, but a drop of {drop} is not ruled out either"
+    nothing = f"no loss beyond luck {told_alpha(alpha, gates)}" if found.up or found.down else "no answer changed"
+    left = missed.unseen if missed else f"{total - numbers['asked']} were not asked"
+    unclear = f"{nothing}, but a drop of {drop} is not ruled out either"
     return Verdict(GATE, "INCONCLUSIVE", f"{counts}; {unclear}; {left}", numbers)
 
 

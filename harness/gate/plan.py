@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.gate.binomial import isf, pmf, sf
-from harness.gate.sequential import look_size
-from harness.gate.verdicts import plain, points
+from harness.gate.wording import plain, points, unseen
 
+POWER = 0.80  # of seeing what is asked for, where a recipe asks for no other
 FLOOR = 0.10  # discordance never taken to be lower: a greedy baseline shows none, and a retrained policy always some
 MOST_QUESTIONS = 1_000_000
 
@@ -81,17 +82,28 @@ def power(n: int, discordance: float, drop: float, alpha: float) -> float:
 def smallest_drop(n: int, discordance: float, alpha: float, power: float) -> float | None:
     """The smallest drop seen with ``power`` after ``n`` questions, of 200 evenly spaced from half a point to all of d.
 
-    The grid errs upwards, by less than a 199th of the discordance: .16 points at .33. ``None``: no drop is seen, not
-    even with every discordant pair lost.
+    The grid errs upwards, by less than a 199th of the discordance: .16 points at .33. Where not even a loss of every
+    discordant pair would be seen, the drop must be larger than d, and makes as many pairs discordant: the next 200.
+    ``None``: no drop is seen, not even with every answer lost.
     """
-    first = min(0.005, discordance)
-    step = (discordance - first) / 199
-    low, high = -1, 199
-    if _power(n, discordance, discordance, alpha) < power:
+    return _smallest(n, discordance, alpha, power, min(0.005, discordance), discordance) or _smallest(
+        n, discordance, alpha, power, discordance, 1.0
+    )
+
+
+def _smallest(n: int, discordance: float, alpha: float, power: float, first: float, last: float) -> float | None:
+    step = (last - first) / 199
+
+    def seen(place: int) -> bool:
+        drop = first + place * step if place < 199 else last
+        return _power(n, max(discordance, drop), drop, alpha) >= power
+
+    if not seen(199):
         return None
+    low, high = -1, 199
     while high - low > 1:  # more drop, more power
         middle = (low + high) // 2
-        low, high = (low, middle) if _power(n, discordance, first + middle * step, alpha) >= power else (middle, high)
+        low, high = (low, middle) if seen(middle) else (middle, high)
     return first + high * step
 
 
@@ -129,7 +141,7 @@ class Plan:
 
     ``power`` is asked for, ``reached`` is what ``n`` gives for a drop of ``margin``; ``smallest_drop`` is seen with
     ``power`` (``None``: no drop is); ``needed`` questions see ``margin`` with it (``None``: over a million would).
-    ``look`` questions lie between two looks at the data.
+    A plan warns. It stops nothing: power is about the claim "no drop", and says nothing against a loss that was seen.
     """
 
     n: int
@@ -140,7 +152,6 @@ class Plan:
     reached: float
     smallest_drop: float | None
     needed: int | None
-    look: int
     effect: Literal["drop", "gain"] = "drop"
 
     @property
@@ -149,25 +160,23 @@ class Plan:
 
     @property
     def sentence(self) -> str:
-        turn, cannot = ("wrong", "fail") if self.effect == "drop" else ("right", "pass")
-        fewest = math.ceil(-math.log2(self.alpha) - 1e-9)  # 2^-fewest <= alpha: all discordant pairs lost
+        """A line for a plan, before anything is generated: what the questions see, or what they may miss."""
+        if not self.enough:
+            return self.unseen
+        sees = f"a {self.effect} of {points(self.margin)} with power {plain(self.reached)}"
         at = f"at discordance {plain(self.discordance)}"
-        if self.needed is None:
+        return f"{self.n} questions {at} see {sees}; {plain(self.power)} was asked for"
+
+    @property
+    def unseen(self) -> str:
+        """What the questions may miss, of a plan as of a test that ended without a verdict."""
+        if self.enough:
+            needs = None
+        elif self.needed is None:
             needs = f"over {MOST_QUESTIONS:,}"
         else:
             needs = f"about {10 * math.ceil(self.needed / 10) if self.needed > 100 else self.needed}"
-        if self.enough:
-            sees = f"a {self.effect} of {points(self.margin)} with power {plain(self.reached)}"
-            return f"{self.n} questions {at} see {sees}; {plain(self.power)} was asked for"
-        if self.n <= fewest:
-            unless = f"even if all turn {turn}" if self.n < fewest else f"unless all {self.n} turn {turn}"
-            asked = f"a {self.effect} of {points(self.margin)} {at} needs {needs}"
-            return f"{self.n} questions cannot {cannot} {unless}; {asked}"
-        if self.smallest_drop is None:
-            least = f"no {self.effect} with power {plain(self.power)}, you asked for {points(self.margin)}"
-        else:
-            least = f"a {self.effect} of {points(self.smallest_drop)}, you asked for {100 * self.margin:.3g}"
-        return f"{self.n} questions {at} see {least}: that needs {needs}"
+        return unseen(self.n, self.effect, self.smallest_drop, self.margin, needs)
 
 
 def plan(
@@ -197,9 +206,25 @@ def plan(
         reached=_power(n_max, discordance, margin, alpha),
         smallest_drop=smallest_drop(n_max, discordance, alpha, power),
         needed=questions_needed(discordance, margin, alpha, power),
-        look=look_size(n_max),
         effect=effect,
     )
+
+
+def afterwards(
+    differences: Sequence[float],
+    *,
+    expected: float,
+    margin: float,
+    alpha: float,
+    power: float,
+    effect: Literal["drop", "gain"] = "drop",
+) -> Plan:
+    """What a test could have shown that ended undecided: its plan, with the discordance that was seen where that is
+    more than the ``expected`` one. It is the differences' variance, of question means too: what they hold of an effect
+    is taken off, so that a few questions that all turned the same way do not pass for noise."""
+    seen = statistics.pvariance(differences)
+    n, d = len(differences), max(expected, seen)
+    return plan(n, discordance=d, margin=margin, alpha=alpha, power=power, effect=effect)
 
 
 _power = power  # within functions that take the power asked for by that name

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from harness.gate.verdicts import BETA, Verdict, luck, points, ruled_out, told_alpha
+from harness.gate.verdicts import BETA, Verdict
+from harness.gate.wording import luck, points, ruled_out, told_alpha
 
 FEWEST = 3  # the 95 % interval of two reaches 9 standard deviations either way
 

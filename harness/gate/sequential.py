@@ -1,8 +1,9 @@
 """The sequential paired test: two boundaries walked question by question.
 
 One boundary claims an effect (an exact sign test over the discordant pairs, with alpha spent over the looks as in Lan
-and DeMets 1983), the other rules one out (a betting e-process, Waudby-Smith and Ramdas, arXiv:2010.09686). Both hold at
-every look, so a verdict may be read as soon as one is crossed, or after all questions, with the same error rates.
+and DeMets 1983, in proportion to the questions asked), the other rules one out (a betting e-process, Waudby-Smith and
+Ramdas, arXiv:2010.09686). Both hold at every look, so a verdict may be read as soon as one is crossed, or after all
+questions, with the same error rates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.gate.binomial import pmf
+
+LOOK = 16  # questions between two looks at the sign test
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +33,19 @@ class Walk:
     down: int
 
 
-def look_size(total: int) -> int:
-    """Questions between two looks at the sign test."""
-    return 32 if total <= 200 else 64
-
-
 def stops(total: int, *, margin: float, beta: float = 0.10) -> list[int]:
     """After how many of ``total`` questions to see whether the verdict is known, where it ends their asking.
 
-    These are the looks, but that the last one before an effect of ``margin`` can be ruled out at all (no pair differs)
-    waits for it: a policy that did not change is not asked more than that takes.
+    Every second or fourth look, for a batch of few questions takes about as long as one of more. The last one before an
+    effect of ``margin`` can be ruled out at all (no pair differs) waits for that: a policy that did not change is not
+    asked more than it takes.
     """
-    look = look_size(total)
-    looks = [*range(look, total, look), total]
+    block = 2 * LOOK if total <= 200 else 4 * LOOK
+    looks = [*range(block, total, block), total]
     unchanged = walk([0] * total, margin=margin, alpha=0.0, beta=beta)
     if unchanged.outcome != "ruled_out":
         return looks
-    return [unchanged.asked if each <= unchanged.asked < each + look else each for each in looks]
+    return [unchanged.asked if each <= unchanged.asked < each + block else each for each in looks]
 
 
 def walk(
@@ -71,7 +70,6 @@ def walk(
     total = len(differences) if total is None else total
     if len(differences) > total:
         raise ValueError(f"{len(differences)} differences of {total} questions")
-    look = look_size(total)
     alive = np.ones(1)  # null distribution of ups among discordant pairs, paths that crossed taken out
     spent = 0.0
     up = down = discordant_before = 0
@@ -86,12 +84,12 @@ def walk(
             squares += difference * difference
             up += difference > 0
             down += difference < 0
-        if asked % look == 0 or asked == total:
+        if asked % LOOK == 0 or asked == total:
             fresh = up + down - discordant_before
             discordant_before = up + down
             alive = np.convolve(alive, pmf(np.arange(fresh + 1), fresh, 0.5))
             tails = np.cumsum(alive[::-1])[::-1]
-            within = np.flatnonzero(tails <= alpha * (asked / total) ** 2 - spent)
+            within = np.flatnonzero(tails <= alpha * (asked / total) - spent)
             if len(within):
                 critical = int(within[0])
                 if up >= critical:

@@ -6,11 +6,10 @@
 | OK | passes | a drop of ``margin`` is ruled out, the accuracy threshold is reached, or training was sound |
 | REGRESSED | fails | worse than before, or than the baseline, beyond luck |
 | NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
-| TOO_LOW | fails | the accuracy's lower bound does not reach ``min_accuracy`` |
+| TOO_LOW | fails | the accuracy's interval ends below ``min_accuracy`` |
 | UNSOUND | fails | training diverged, had nothing to learn from, or a reward failed on more than 2 % |
 | INCOMPARABLE | fails | the baseline was recorded with other questions, prompt, grader, engine or decoding |
-| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict``, as do the next two |
-| UNDERPOWERED | warns | too few questions to see a drop of ``margin``: said before anything is generated |
+| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict``, as does the next |
 | NO_BASELINE | warns | nothing to hold the run against |
 """
 
@@ -24,6 +23,8 @@ from typing import Any, Literal
 from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.gate.paired import compare_pairs
+from harness.gate.plan import POWER, afterwards, expected_discordance
+from harness.gate.wording import counted, luck, percent, points, ruled_out, told_alpha
 
 Word = Literal[
     "IMPROVED",
@@ -34,11 +35,12 @@ Word = Literal[
     "UNSOUND",
     "INCOMPARABLE",
     "INCONCLUSIVE",
-    "UNDERPOWERED",
     "NO_BASELINE",
 ]
 PASSES = frozenset({"IMPROVED", "OK"})
-WARNS = frozenset({"INCONCLUSIVE", "UNDERPOWERED", "NO_BASELINE"})
+WARNS = frozenset({"INCONCLUSIVE", "NO_BASELINE"})
+IN_VAIN = 0.75  # a share of groups without a gradient from which the signal check gives advice too
+MORE_SIGNAL = "ask questions that are neither too easy nor too hard for the model, or raise num_generations"
 BETA = 0.10  # chance of ruling out a gain that is there
 
 
@@ -61,38 +63,6 @@ class Verdict:
         return {**asdict(self), "passed": self.passed}
 
 
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def points(share: float) -> str:
-    """A difference of accuracies: ``5 points``, ``2.5 points``."""
-    return f"{100 * share:.1f}".removesuffix(".0") + (" point" if abs(100 * share) == 1 else " points")
-
-
-def plain(share: float) -> str:
-    """A share or an error rate, to two digits that count: ``.05``, ``.017``, ``.93``."""
-    rounded = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
-    return rounded.removeprefix("0") if rounded.startswith("0.") else rounded
-
-
-def told_alpha(alpha: float, gates: int) -> str:
-    """``(alpha .05)``, or ``(alpha .05 shared by 2 gates)`` where this gate's ``alpha`` is a part of the recipe's."""
-    return f"(alpha {plain(alpha * gates)}{f' shared by {gates} gates' if gates > 1 else ''})"
-
-
-def luck(claim: Literal["gain", "loss"], alpha: float, gates: int, *, exact: bool = True) -> str:
-    """How often the whole test, all its looks together, makes this claim where nothing differs."""
-    at = f"{'at most' if exact else 'about'} {100 * alpha:.3g} %"
-    return f"luck alone would pass for a {claim} in {at} of such tests {told_alpha(alpha, gates)}"
-
-
-def ruled_out(effect: str, beta: float, *, exact: bool = True) -> str:
-    """``effect`` is not there, and how often the test says so where it is."""
-    at = f"{'at most' if exact else 'about'} {100 * beta:.3g} %"
-    return f"{effect} or more is ruled out, wrongly in {at} of such tests"
-
-
 def judge_improvement(
     before: Mapping[str, float],
     after: Mapping[str, float],
@@ -104,6 +74,7 @@ def judge_improvement(
     gates: int = 1,
     asked: int | None = None,
     samples: int = 1,
+    power: float = POWER,
 ) -> Verdict:
     """After against before on the same questions.
 
@@ -115,6 +86,7 @@ def judge_improvement(
         gates: how many share the recipe's alpha, this one among them; the sentence says so.
         asked: how many questions of ``order`` were asked so far, from its start; all if not given.
         samples: answers a question.
+        power: what INCONCLUSIVE says could go unseen would be seen with it.
     """
     asked = len(order) if asked is None else asked
     pairs = [question for question in order[:asked] if question in before and question in after]
@@ -152,7 +124,7 @@ def judge_improvement(
     counts = (
         f"{percent(numbers['before'])} -> {percent(numbers['after'])}"
         f"{f' (a gain of {points(effect)} is asked for)' if min_improvement else ''}, "
-        f"{numbers['gained']} gained and {numbers['lost']} lost of {len(pairs)} questions"
+        f"{numbers['gained']} gained and {numbers['lost']} lost of {counted(len(pairs), 'question')}"
         f"{f' ({len(order)} planned)' if asked < len(order) else ''}"
     )
     clear = f"; clear after the first {found.asked} questions" if found.asked < asked else ""
@@ -176,7 +148,14 @@ def judge_improvement(
             short = f"of {points(gain)} only"
         return verdict("INCONCLUSIVE", f"a gain beyond luck {told_alpha(alpha, gates)}, but {short}")
     if found.outcome == "neither":
-        return verdict("INCONCLUSIVE", f"this may be luck {told_alpha(alpha, gates)}; ask more questions")
+        changed = any(differences)
+        so_far = f"this may be luck {told_alpha(alpha, gates)}" if changed else "no answer turned right or wrong"
+        if asked < len(order):
+            return verdict("INCONCLUSIVE", f"{so_far}; {len(order) - asked} were not asked")
+        expected = expected_discordance(0.0, effect)
+        missed = afterwards(differences, expected=expected, margin=effect, alpha=alpha, power=power, effect="gain")
+        numbers |= {"smallest_seen": missed.smallest_drop, "needed": missed.needed}
+        return verdict("INCONCLUSIVE", f"{so_far}; {missed.unseen}")
     first = {"effect": "better", "opposite": "worse"}.get(found.outcome, f"no gain of {points(effect)}")
     return verdict("INCONCLUSIVE", f"{first} on the first {found.asked} questions, but not on all; ask more questions")
 
@@ -184,20 +163,24 @@ def judge_improvement(
 def judge_accuracy(
     means: Sequence[float], *, min_accuracy: float, interval: tuple[float, float] | None = None
 ) -> Verdict:
-    """The lower end of the 95 % interval must reach ``min_accuracy``.
+    """OK where the 95 % interval's lower end reaches ``min_accuracy``, TOO_LOW where its upper end does not, and
+    INCONCLUSIVE between: a few questions can no more fail a model than pass it.
 
     ``interval`` is that of an evaluation which may have stopped early; a fixed number of questions has its own.
     """
     accuracy, (low, high) = _mean(means), interval or accuracy_interval(means)
     numbers = {"accuracy": accuracy, "low": low, "high": high, "min_accuracy": min_accuracy, "questions": len(means)}
-    found = f"{percent(accuracy)} right over {len(means)} questions, 95 % interval {percent(low)} to {percent(high)}"
+    found = (
+        f"{percent(accuracy)} right over {counted(len(means), 'question')}, "
+        f"95 % interval {percent(low)} to {percent(high)}"
+    )
+    least = f"the {percent(min_accuracy)} asked for"
     if low >= min_accuracy:
-        return Verdict("accuracy", "OK", f"{found}; all of it reaches the {percent(min_accuracy)} asked for", numbers)
+        return Verdict("accuracy", "OK", f"{found}; all of it reaches {least}", numbers)
     if high < min_accuracy:
-        short = f"all of it is below the {percent(min_accuracy)} asked for"
-    else:
-        short = f"its lower end must reach the {percent(min_accuracy)} asked for; more questions would narrow it"
-    return Verdict("accuracy", "TOO_LOW", f"{found}; {short}", numbers)
+        return Verdict("accuracy", "TOO_LOW", f"{found}; all of it is below {least}", numbers)
+    cannot = f"{least} lie within it, and more questions would narrow it"
+    return Verdict("accuracy", "INCONCLUSIVE", f"{found}; {cannot}", numbers)
 
 
 def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str, Any] | None = None) -> Verdict:
@@ -207,7 +190,8 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     SFT and DPO log no such groups, and their loss is shown instead; DPO's share of pairs whose chosen answer gained
     more than the rejected one (TRL's ``rewards/accuracies``) too. What is shown are means of the first and last tenth
     of the logged steps, at least one.
-    ``stopped`` is the finding of a health check that ended the training early; the verdict says so.
+    ``stopped`` is the finding of a health check that ended the training early; the verdict says so. That most groups
+    taught nothing fails nothing, and is a finding: ``numbers["finding"]`` has it, for a pass that is not a plain one.
     """
     steps = [row for row in metrics if "loss" in row]
     numbers: dict[str, Any] = {"logged_steps": len(steps)}
@@ -237,6 +221,9 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
             parts.append(f"chosen answers preferred in {percent(numbers['preferred_share'])} of the pairs at the end")
     if shares:
         parts.append(f"{percent(_mean(shares))} of groups had equal rewards and taught nothing")
+        if _mean(shares) >= IN_VAIN:
+            numbers["finding"] = f"most groups taught nothing: {MORE_SIGNAL}"
+            parts.append(numbers["finding"])
     if stopped is not None:
         numbers["stopped"] = dict(stopped)
         parts.append(f"stopped early by {stopped['check']}: {stopped['sentence']}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.kept.answers import Taken
 from harness.runs import read_json
+from reports.stages import ASKED
 
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
@@ -65,7 +66,7 @@ def saved_line(saved: Iterable[Saved]) -> str | None:
 def taken_lines(directory: Path) -> list[str]:
     """What a run directory has from others, a line a stage."""
     lines = []
-    for stage in ("before", "samples", "after"):
+    for stage in ASKED:
         summary = read_json(directory / stage / "summary.json") or {}
         taken = Taken.of(summary.get("kept"))
         if taken.answers:

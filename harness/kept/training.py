@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.rewards.faults import FILE as FAULTS
 from harness.runs import read_json, write_json
 
 SUMMARY = "summary.json"
@@ -37,8 +38,10 @@ def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> dict[str,
         if not (other / "final").is_dir():  # deleted to save space
             continue
         _copy(other, directory)
-        if (run / "signal.json").is_file():
-            shutil.copyfile(run / "signal.json", directory.parent / "signal.json")
+        for name in (Path("signal.json"), Path("samples") / FAULTS):  # what was found before it began
+            if (run / name).is_file():
+                (directory.parent / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(run / name, directory.parent / name)
         adopted = {**summary, "source": summary.get("source") or run.name}
         write_json(directory / SUMMARY, adopted)
         return adopted

@@ -29,9 +29,21 @@ from harness.plugin.fixtures import (
 )
 from harness.plugin.options import add_options, get_option
 from harness.plugin.session import SESSION, Session, session_of
-from harness.plugin.summary import DIRECTORY, HANDED, LEFT_OUT, MEMORY, METHODS, NOTHING, SAVED, UNDERPOWERED, Summary
+from harness.plugin.summary import (
+    DIRECTORY,
+    HANDED,
+    LEFT_OUT,
+    MEMORY,
+    METHODS,
+    NOTHING,
+    PLANNED,
+    SAVED,
+    VERDICTS,
+    Summary,
+)
 
 if TYPE_CHECKING:
+    from harness.gate import Verdict
     from harness.recipe import Recipe
 
 __all__ = [
@@ -51,7 +63,6 @@ __all__ = [
 ]
 
 
-WEAK: pytest.StashKey[str] = pytest.StashKey()
 _HANDED: pytest.StashKey[list[list[str | int]]] = pytest.StashKey()
 
 
@@ -121,7 +132,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 _hand_over(item, LEFT_OUT, reasons[0])
             else:
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
-    _refuse_underpowered(session_of(config), heavy)
+    session_of(config).warnings = _planned(session_of(config), heavy)
     if uses_device and hasattr(config, "workerinput"):
         processes = max((recipe.launch.nproc_per_node for _, recipe, _ in heavy), default=1)
         take_gpus(config.workerinput["workerid"], processes)
@@ -145,36 +156,28 @@ def _without_recipe(item: pytest.Item) -> bool:
     return any(name in given and not isinstance(given[name], tuple) for name in ("rl_run", "rl_runs"))
 
 
-def _refuse_underpowered(session: Session, heavy: list[tuple[pytest.Item, Recipe, int]]) -> None:
-    """Nothing is generated for gates that could not see what they are asked to see."""
+def _planned(session: Session, heavy: list[tuple[pytest.Item, Recipe, int]]) -> list[str]:
+    """What may go unseen with as many questions as the gates have."""
     gated: list[tuple[Recipe, int]] = []
     for item, asked, seed in heavy:
         judged = {"verdicts", "rl_runs"} & set(getattr(item, "fixturenames", ()))
         if judged and (asked, seed) not in gated:
             gated.append((asked, seed))
-    if not gated:
-        return
-    weak = session.plan_gates(gated)
-    for item, asked, seed in heavy:
-        if sentence := weak.get(f"{asked.name}-{seed}"):
-            item.stash[WEAK] = f"{asked.name}, seed {seed}: {sentence}"
+    return session.plan_gates(gated) if gated else []
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return [] if get_option(config, "plan") else [f"rl-harness: {line}" for line in session_of(config).warnings]
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    if sentence := item.stash.get(WEAK, None):
-        _hand_over(item, UNDERPOWERED, sentence)
-        if not (session_of(item.config).strict and "verdicts" in getattr(item, "fixturenames", ())):
-            pytest.skip(f"UNDERPOWERED {sentence}")
-        vars(item)["fixturenames"] = []  # nothing is made for it: it fails when it is called, and its setup is no error
     with _told_plainly(item):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    if sentence := item.stash.get(WEAK, None):  # and it was not skipped
-        pytest.fail(f"UNDERPOWERED {sentence}", pytrace=False)
     with _told_plainly(item):
         return (yield)
 
@@ -245,14 +248,27 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
         directory = run.opened if run else None
         if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
+            said = [
+                {**verdict, "directory": str(directory), "run": run.id}
+                for verdict in map(_short_of, run.judged.values())
+            ]
+            _hand_over(item, VERDICTS, json.dumps(said))
             for stage, saved in run.saved.items():
                 _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
                 _hand_over(item, METHODS, str(directory))
+    if hasattr(item.config, "workerinput"):
+        for line in session_of(item.config).warnings:
+            _hand_over(item, PLANNED, line)
     report = yield
     handed = item.stash.setdefault(_HANDED, [])
     setattr(report, HANDED, [*handed])
     return report
+
+
+def _short_of(verdict: Verdict) -> dict[str, Any]:
+    recorded = bool(verdict.numbers.get("recorded"))
+    return {"gate": verdict.gate, "verdict": verdict.verdict, "passed": verdict.passed, "recorded": recorded}
 
 
 def _hand_over(item: pytest.Item, name: str, value: str | int) -> None:

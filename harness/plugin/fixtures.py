@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,7 +150,19 @@ def verdicts(rl_run: Run, device: str, pytestconfig: pytest.Config) -> Verdicts:
     return Verdicts(rl_run, session_of(pytestconfig))
 
 
-@pytest.fixture(scope="session")
-def require(rl_run: Run, pytestconfig: pytest.Config) -> Callable[[Verdict], None]:
-    """``require(verdict)`` holds a test to a verdict that it came to itself, as ``verdicts.require`` does by name."""
-    return partial(_hold, rl_run, strict=session_of(pytestconfig).strict)
+@pytest.fixture
+def require(rl_run: Run, request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
+    """``require(verdict)`` holds a test to a verdict that it came to itself, as ``verdicts.require`` does by name.
+
+    It is kept among the run's verdicts, its gate followed by the test: ``accuracy (test_evaluation.py::test_...)``.
+    """
+    node, strict = request.node, session_of(request.config).strict
+    alone = node.callspec.params.keys() == {"rl_run"}
+    test = f"{node.path.name}::{node.originalname if alone else node.name}"
+
+    def hold(verdict: Verdict) -> None:
+        own = replace(verdict, gate=f"{verdict.gate} ({test})")
+        rl_run.keep(own)
+        _hold(rl_run, own, strict)
+
+    return hold

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.gate.verdicts import percent
+from harness.gate.wording import percent
 from harness.runs import read_json
+from reports.stages import SIDES
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
@@ -17,16 +18,18 @@ MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 
 def write_markdown(
-    path: Path, directories: Sequence[Path], weak: Sequence[str], *, limit: int, append: bool = False
+    path: Path, directories: Sequence[Path], note: str | None = None, *, limit: int, append: bool = False
 ) -> None:
-    """Write a table of verdicts, cut at a whole row so that the file stays under ``limit`` bytes."""
-    rows = [_row("⚠️", *_split(sentence)) for sentence in weak]
-    for directory in directories:
-        rows += _run_rows(directory)
-    text = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
-    note = "\nMore rows than fit here; the report has them all.\n"
+    """Write a table of verdicts, cut at a whole row so that the file stays under ``limit`` bytes.
+
+    ``note`` is what stands above it: what nobody may overlook.
+    """
+    rows = [row for directory in directories for row in _run_rows(directory)]
+    said = f"⚠️ {_plain(note)}\n\n" if note else ""
+    text = f"### rl-harness\n\n{said}| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
+    more = "\nMore rows than fit here; the report has them all.\n"
     there = path.stat().st_size if append and path.exists() else 0
-    left = limit - there - len((text + note).encode())
+    left = limit - there - len((text + more).encode())
     kept = []
     for row in rows:
         left -= len(row.encode())
@@ -37,33 +40,36 @@ def write_markdown(
         return  # a step before this one has filled the file
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if append else "w", encoding="utf-8") as file:
-        file.write("".join([text, *kept, note if left < 0 else ""]))
+        file.write("".join([text, *kept, more if left < 0 else ""]))
 
 
 def _run_rows(directory: Path) -> list[str]:
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
     accuracies = [
-        percent(summary["accuracy"])
-        for stage in ("before", "after")
-        if (summary := read_json(directory / stage / "summary.json"))
+        percent(summary["accuracy"]) for stage in SIDES if (summary := read_json(directory / stage / "summary.json"))
     ]
-    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
-    return [
-        _row(
-            MARKS[each["passed"]], name, " → ".join(accuracies), each["gate"], f"{each['verdict']}: {each['sentence']}"
-        )
-        for each in verdicts
-    ] or [_row("", name, " → ".join(accuracies), "", "no verdict was asked for")]
-
-
-def _split(sentence: str) -> tuple[str, str, str, str]:
-    name, _, text = sentence.partition(": ")
-    return name, "", "", f"UNDERPOWERED: {text}"
+    shares, verdicts = " → ".join(accuracies), (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    rows = []
+    for each in verdicts:
+        found = each["passed"] and (each.get("numbers") or {}).get("finding")  # a pass that is not a plain one
+        mark = MARKS[None if found else each["passed"]]
+        rows.append(_row(mark, name, shares, each["gate"], f"{each['verdict']}: {each['sentence']}"))
+    error = directory / "train" / "error.txt"
+    if error.is_file():
+        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        if not any(each["sentence"] == first for each in verdicts):  # as a refusal by the signal check is
+            rows.append(
+                _row(MARKS[False], name, shares, "", f"training failed: {first.partition(' Last lines of ')[0]}")
+            )
+    return rows or [_row("", name, shares, "", "no verdict was asked for")]
 
 
 def _row(*cells: str) -> str:
     """One row; text from recipes, questions and paths must not end a cell, open a tag, be a link or a picture, or call
     somebody."""
-    plain = (LINKS.sub("\u200b", cell) for cell in cells)
-    return "| " + " | ".join(" ".join(html.escape(cell).translate(MARKUP).splitlines()) for cell in plain) + " |\n"
+    return "| " + " | ".join(map(_plain, cells)) + " |\n"
+
+
+def _plain(text: str) -> str:
+    return " ".join(html.escape(LINKS.sub("\u200b", text)).translate(MARKUP).splitlines())

@@ -24,7 +24,6 @@ OPTIONS = (
     ("plan", "say what would run and what it costs; run nothing", "flag"),
     ("strict", "a verdict that cannot tell is a failure too", "flag"),
     ("stop-early", "end generation as soon as every gate has its verdict", "flag"),
-    ("report-only", "ask the questions even where they are too few to gate on", "flag"),
     ("update-baselines", "record baselines from fresh answers: 'new' where there is none, or 'all'", "choice"),
     ("baselines-dir", "a folder of baselines (default: suites/baselines in the root directory)", "value"),
     ("allow-dirty", "record a baseline though the working tree differs from its commit", "flag"),

@@ -37,6 +37,7 @@ class Session:
         self.config = config
         self.progress = Progress(config)
         self.runs: list[Run] = []
+        self.warnings: list[str] = []  # of the plan, known when tests are collected
         self.gates = 1  # sequential gates that share alpha, known when tests are collected
         self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
@@ -207,26 +208,21 @@ class Session:
             raise RecipeError(refusal(recipe))
         return refusal(recipe)
 
-    def plan_gates(self, gated: list[tuple[Recipe, int]]) -> dict[str, str]:
-        """Count the gates of these (recipe, seed) pairs, and say of which runs no gate can see what it is asked to.
-
-        Returns:
-            run id: the UNDERPOWERED sentence; empty if the user asks for a report only.
-        """
+    def plan_gates(self, gated: list[tuple[Recipe, int]]) -> list[str]:
+        """Count the gates of these (recipe, seed) pairs, which share alpha; a line for each that its questions may not
+        be enough for. It warns: the questions are asked all the same."""
         from harness.baselines import is_recorded
-        from harness.judging import count_gates, plans, underpowered
+        from harness.judging import count_gates, plans
 
         folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
         self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
-        if get_option(self.config, "report-only"):
-            return {}
-        weak = {}
-        for recipe, seed in gated:
-            planned = plans(recipe, seed, folder, self.gates)
-            found = underpowered(planned)
-            if planned and len(found) == len(planned) and not is_recorded(folder, recipe.name, seed, update):
-                weak[f"{recipe.name}-{seed}"] = "; ".join(verdict.sentence for verdict in found.values())
-        return weak
+        return [
+            f"{recipe.name}, seed {seed}, {gate} gate: {planned.sentence}"
+            for recipe, seed in gated
+            for gate, planned in plans(recipe, seed, folder, self.gates).items()
+            if not planned.enough
+            and not (gate == "baseline" and is_recorded(folder, recipe.name, seed, update))  # it says so itself
+        ]
 
     @cached_property
     def settings(self) -> Settings:
@@ -241,7 +237,6 @@ class Session:
             fresh=bool(get_option(self.config, "fresh")),
             in_process=bool(get_option(self.config, "in-process")),
             stop_early=bool(get_option(self.config, "stop-early")),
-            report_only=bool(get_option(self.config, "report-only")),
             baselines_dir=get_path(self.config, "baselines-dir"),
             update=get_option(self.config, "update-baselines"),
             allow_dirty=bool(get_option(self.config, "allow-dirty")),

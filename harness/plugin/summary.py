@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
-HANDED, DIRECTORY, MEMORY, UNDERPOWERED = "rl_harness", "run directory", "peak memory", "underpowered"
-METHODS, SAVED, LEFT_OUT = "methods", "saved", "left out"
+HANDED, DIRECTORY, MEMORY, PLANNED = "rl_harness", "run directory", "peak memory", "planned"
+METHODS, SAVED, LEFT_OUT, VERDICTS = "methods", "saved", "left out", "verdicts"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
@@ -29,7 +29,8 @@ class Summary:
         self.config = config
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
-        self.weak: dict[str, None] = {}
+        self.planned: dict[str, None] = {}
+        self.judged: dict[tuple[str, str], dict[str, Any]] = {}  # by run directory and gate, what this session said
         self.left_out: dict[str, None] = {}
         self.compared: set[Path] = set()
         self.saved: dict[tuple[str, str], dict[str, Any]] = {}
@@ -40,8 +41,11 @@ class Summary:
                 self.directories.add(Path(str(value)))
             elif name == METHODS:
                 self.compared.add(Path(str(value)))
-            elif name == UNDERPOWERED:
-                self.weak[str(value)] = None
+            elif name == PLANNED:
+                self.planned[str(value)] = None
+            elif name == VERDICTS:
+                for verdict in json.loads(str(value)):
+                    self.judged[verdict["directory"], verdict["gate"]] = verdict
             elif name == LEFT_OUT:
                 self.left_out[str(value)] = None
             elif name == SAVED:
@@ -60,15 +64,15 @@ class Summary:
         if reason := self.config.stash.get(NOTHING, None):
             terminalreporter.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
-        if not (self.directories or self.weak or self.left_out or unused):
+        if not (self.directories or self.left_out or unused):
             return
         directories = sorted(self.directories)
         terminalreporter.section("rl-harness", sep="=")
-        for sentence in self.weak:
-            terminalreporter.write("UNDERPOWERED ", yellow=True)
-            terminalreporter.write_line(f"{sentence} (--rl-report-only asks all the same)")
+        for line in self.planned:  # workers have no terminal to say it in when they collect
+            terminalreporter.write_line(line)
         for directory in directories:
-            _write_run(terminalreporter, directory, self._short(directory))
+            idle = get_option(self.config, "update-baselines") and (str(directory), "baseline") not in self.judged
+            _write_run(terminalreporter, directory, self._short(directory), recorded_none=bool(idle))
         self._write_methods(terminalreporter)
         if _of_single_models(directories):
             terminalreporter.write_line(ONE_MODEL)
@@ -85,8 +89,12 @@ class Summary:
             self._hand_on(directories)
         except OSError as error:
             terminalreporter.write_line(f"no Markdown was written: {error}", red=True)
-        if not directories:
-            return
+        if directories:
+            self._draw(terminalreporter, directories)
+        if undecided := self._undecided():
+            terminalreporter.write_line(undecided, yellow=True, bold=True)
+
+    def _draw(self, terminalreporter: TerminalReporter, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
         from reports import render_session
 
@@ -99,6 +107,19 @@ class Summary:
             )
         else:
             terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+
+    def _undecided(self) -> str | None:
+        """One line where this session's gates all stayed undecided: the data did not tell, which is no pass.
+
+        A training that was sound says nothing of the model, and a baseline that was recorded is what was asked for.
+        """
+        gates = [each for each in self.judged.values() if each["gate"] != "training" and not each["recorded"]]
+        if not gates or any(each["passed"] is not None for each in gates):
+            return None
+        which = ", ".join(f"{each['run']} {each['gate']} {each['verdict']}" for each in gates[:3])
+        more = f" and {len(gates) - 3} more" if len(gates) > 3 else ""
+        strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
+        return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
 
     def _write_methods(self, terminal: TerminalReporter) -> None:
         """Each comparison of methods once; all of its run directories keep it."""
@@ -129,10 +150,10 @@ class Summary:
         from harness.plugin.markdown import COMMENT_BYTES, SUMMARY_BYTES, write_markdown
 
         if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            write_markdown(Path(step), directories, list(self.weak), limit=SUMMARY_BYTES, append=True)
+            write_markdown(Path(step), directories, self._undecided(), limit=SUMMARY_BYTES, append=True)
         if comment := get_option(self.config, "pr-comment"):
             path = located(self.config, "pr-comment", comment)
-            write_markdown(path, directories, list(self.weak), limit=COMMENT_BYTES)
+            write_markdown(path, directories, self._undecided(), limit=COMMENT_BYTES)
 
     def _unused(self) -> list[Path]:
         """Baselines that no recipe is held against, where this session records some. None of them is deleted."""
@@ -165,8 +186,6 @@ class Summary:
             for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
                 name = f"rl.{directory.name}.{verdict['gate']}"
                 xml.add_global_property(name, f"{verdict['verdict']}: {verdict['sentence']}")
-        for sentence in self.weak:
-            xml.add_global_property(f"rl.{sentence.partition(':')[0]}", f"UNDERPOWERED: {sentence}")
         for module, peak in self.memory.items():
             xml.add_global_property(f"rl.peak_memory_bytes.{module}", str(peak))
 
@@ -189,7 +208,8 @@ def _of_single_models(directories: list[Path]) -> bool:
     return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
 
 
-def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
+def _write_run(terminal: TerminalReporter, directory: Path, shown: Path, *, recorded_none: bool) -> None:
+    """``recorded_none``: the session was to record a baseline, and none of its tests asked for that gate."""
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
     from harness.watched import doubts, watched_lines
@@ -199,7 +219,10 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
     terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
     verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
     for verdict in verdicts:
-        colour = {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
+        if recorded_none and verdict["verdict"] == "NO_BASELINE":  # an earlier session's word
+            verdict["sentence"] = "none was recorded: no test of this session asks for the baseline gate"
+        found = verdict["passed"] and (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
+        colour = "yellow" if found else {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
     for sentence in [*stage_sentences(directory), *doubts(directory)]:
@@ -220,11 +243,12 @@ def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None
 def _accuracies(directory: Path) -> str:
     """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``, each with its own
     number of questions where generation stopped early."""
-    from harness.gate.verdicts import percent
+    from harness.gate.wording import percent
     from harness.runs import read_json
+    from reports.stages import SIDES
 
     parts: list[tuple[str, str]] = []
-    for stage in ("before", "after"):
+    for stage in SIDES:
         summary: dict[str, Any] | None = read_json(directory / stage / "summary.json")
         if summary is not None:
             low, high = summary["interval"]

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reports.stages import STAGES
+
 FILE = "rewards.json"
 
 _MOST_REASONS = 10
@@ -109,7 +111,7 @@ class Faults:
 def stage_sentences(directory: Path) -> list[str]:
     """What went wrong in the reward functions of a run, stage by stage."""
     found = []
-    for stage in ("before", "train", "after"):
+    for stage in STAGES:
         try:
             kept = json.loads((directory / stage / FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):

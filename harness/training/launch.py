@@ -15,6 +15,7 @@ from harness.recipe import EngineSection, EvaluateSection
 from harness.recipe.needs import check_needs
 from harness.runs import read_json, write_lines
 from harness.training.arguments import argument_defaults
+from reports.stages import SHARED
 
 if TYPE_CHECKING:
     from harness.pipeline import Run
@@ -115,7 +116,7 @@ def _signal(run: Run) -> dict[str, Any] | None:
         "questions": run.recipe.health.signal_questions,
         "decoding": decoding.model_dump(),
         "keys": asdict(keys),
-        "kept": [str((other / stage).resolve()) for other in run.others() for stage in ("signal", "samples")],
+        "kept": [str((other / stage).resolve()) for other in run.others() for stage in SHARED],
     }
 
 

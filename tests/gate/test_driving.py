@@ -42,11 +42,11 @@ def test_a_prefix_of_many_questions(drop: float, outcome: str) -> None:
     same_when_driven(differences, 0.05, alpha=0.05, beta=0.10)
 
 
-def test_looks_are_those_of_the_total() -> None:
+def test_what_a_look_may_spend_is_of_the_total() -> None:
     lost = [1] * 64
-    assert walk(lost, margin=0.05, alpha=0.05) == Walk("effect", 32, 64, 32, 0)
-    assert walk(lost, margin=0.05, alpha=0.05, total=1319) == Walk("effect", 64, 1319, 64, 0)
-    assert walk(lost[:63], margin=0.05, alpha=0.05, total=1319) == Walk("neither", 63, 1319, 63, 0)
+    assert walk(lost, margin=0.05, alpha=0.05) == Walk("effect", 16, 64, 16, 0)
+    assert walk(lost, margin=0.05, alpha=0.0005, total=1319) == Walk("effect", 32, 1319, 32, 0)
+    assert walk(lost[:15], margin=0.05, alpha=0.05, total=1319) == Walk("neither", 15, 1319, 15, 0)
     assert walk([], margin=0.05, alpha=0.05, total=100) == Walk("neither", 0, 100, 0, 0)
     with pytest.raises(ValueError, match="64 differences of 63 questions"):
         walk(lost, margin=0.05, alpha=0.05, total=63)
@@ -54,7 +54,7 @@ def test_looks_are_those_of_the_total() -> None:
 
 def test_a_question_without_a_pair_counts_as_asked_and_as_nothing_else() -> None:
     unscored: list[int | None] = [None] * 32
-    assert walk([*unscored, *[1] * 32], margin=0.05, alpha=0.05) == Walk("effect", 64, 64, 32, 0)
+    assert walk([*unscored, *[1] * 32], margin=0.05, alpha=0.05) == Walk("effect", 48, 64, 16, 0)
     # A tie is a little evidence against a drop; a question that was not scored is none.
     assert walk([0] * 200, margin=0.05, alpha=0.05).outcome == "ruled_out"
     assert walk([None] * 200, margin=0.05, alpha=0.05) == Walk("neither", 200, 200, 0, 0)

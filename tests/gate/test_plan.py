@@ -15,20 +15,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from harness.gate.against_baseline import judge_plan
 from harness.gate.plan import (
     Plan,
+    afterwards,
     discordance,
     expected_discordance,
-    plain,
     plan,
     power,
     questions_needed,
     share_alpha,
     smallest_drop,
 )
+from harness.gate.wording import plain
 
-# The smallest drop, in points, seen with power .80 at alpha .05.
+# The smallest drop, in points, seen with power .80 at alpha .05; None where it is larger than the discordance.
 QUESTIONS = [5, 50, 100, 200, 500, 1319]
 SMALLEST = {
     0.10: [None, None, 8.2, 5.8, 3.7, 2.3],
@@ -41,9 +41,11 @@ CELLS = [(n, d, drop) for d, row in SMALLEST.items() for n, drop in zip(QUESTION
 @pytest.mark.parametrize(("n", "d", "drop"), CELLS)
 def test_smallest_drop(n: int, d: float, drop: float | None) -> None:
     found = smallest_drop(n, d, 0.05, 0.80)
-    if drop is None or found is None:
-        assert found is drop
+    assert found is not None
+    if drop is None:
         assert power(n, d, d, 0.05) < 0.80  # not even with every discordant pair lost
+        assert found > d
+        assert power(n, found, found, 0.05) >= 0.80 > power(n, found - 0.005, found - 0.005, 0.05)
         return
     assert round(100 * found, 1) == drop
     step = (d - 0.005) / 199
@@ -148,14 +150,36 @@ def test_expected_discordance_and_shared_alpha() -> None:
 
 
 SENTENCES = [
-    (3, 0.20, "3 questions cannot fail even if all turn wrong; a drop of 5 points at discordance .20 needs about 530"),
-    (5, 0.20, "5 questions cannot fail unless all 5 turn wrong; a drop of 5 points at discordance .20 needs about 530"),
+    (
+        1,
+        0.20,
+        "1 question: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)",
+    ),
+    (
+        4,
+        0.20,
+        "4 questions: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)",
+    ),
+    (
+        5,
+        0.20,
+        "5 questions: a drop of less than about 96 points could go unseen, 5 were asked for (that needs about 530)",
+    ),
     (
         7,
         0.20,
-        "7 questions at discordance .20 see no drop with power .80, you asked for 5 points: that needs about 530",
+        "7 questions: a drop of less than about 77 points could go unseen, 5 were asked for (that needs about 530)",
     ),
-    (100, 0.20, "100 questions at discordance .20 see a drop of 11.6 points, you asked for 5: that needs about 530"),
+    (
+        60,
+        0.20,
+        "60 questions: a drop of less than about 15 points could go unseen, 5 were asked for (that needs about 530)",
+    ),
+    (
+        400,
+        0.20,
+        "400 questions: a drop of less than about 5.8 points could go unseen, 5 were asked for (that needs about 530)",
+    ),
     (1319, 0.33, "1319 questions at discordance .33 see a drop of 5 points with power .93; .80 was asked for"),
 ]
 
@@ -165,19 +189,40 @@ def test_sentences(n: int, d: float, sentence: str) -> None:
     planned = plan(n, discordance=d, margin=0.05, alpha=0.05, power=0.80)
     assert planned.sentence == sentence
     assert planned.enough == (n == 1319)
-    verdict = judge_plan(planned)
-    if planned.enough:
-        assert verdict is None
-    else:
-        assert verdict is not None
-        assert (verdict.verdict, verdict.passed, verdict.sentence) == ("UNDERPOWERED", None, sentence)
-        assert verdict.numbers["needed"] == 527
+    assert planned.enough or planned.unseen == sentence
+
+
+def test_what_enough_questions_could_miss_all_the_same() -> None:
+    planned = plan(1319, discordance=0.33, margin=0.05, alpha=0.05, power=0.80)
+    assert planned.unseen == "1319 questions: a drop of less than about 4.1 points could go unseen, 5 were asked for"
+    gain = plan(60, discordance=0.10, margin=0.01, alpha=0.025, power=0.80, effect="gain")
+    assert gain.sentence.startswith(
+        "60 questions: a gain of less than about 13 points could go unseen, 1 was asked for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("differences", "d"),
+    [
+        ([0] * 60, 0.15),  # none was seen: as expected
+        ([1] * 15 + [-1] * 15 + [0] * 30, 0.5),
+        ([1] * 60, 0.15),  # an effect is no noise
+        ([1] * 32 + [0] * 32, 0.25),
+        ([1.0] * 32 + [-0.5] * 32, 0.5625),  # question means
+    ],
+)
+def test_afterwards_the_discordance_is_known(differences: list[float], d: float) -> None:
+    found = afterwards(differences, expected=0.15, margin=0.05, alpha=0.05, power=0.80)
+    assert found == plan(len(differences), discordance=d, margin=0.05, alpha=0.05, power=0.80)
 
 
 def test_a_margin_that_over_a_million_questions_would_need() -> None:
     planned = plan(100, discordance=0.10, margin=0.0005, alpha=0.05, power=0.80)
     assert planned.needed is None
-    assert planned.sentence.endswith("see a drop of 8.2 points, you asked for 0.05: that needs over 1,000,000")
+    assert planned.sentence == (
+        "100 questions: a drop of less than about 8.2 points could go unseen, 0.05 were asked for "
+        "(that needs over 1,000,000)"
+    )
 
 
 def test_the_numbers_of_a_plan() -> None:
@@ -191,7 +236,6 @@ def test_the_numbers_of_a_plan() -> None:
         reached=power(200, 0.20, 0.10, 0.05),
         smallest_drop=smallest_drop(200, 0.20, 0.05, 0.80),
         needed=questions_needed(0.20, 0.10, 0.05, 0.80),
-        look=32,
     )
     assert planned.enough
     assert planned.needed is not None

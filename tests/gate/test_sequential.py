@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from harness.gate import Walk, sequential, walk
-from harness.gate.sequential import look_size, stops
+from harness.gate.sequential import stops
 
 NEVER = 1e-300  # a beta that rules nothing out
 signs = st.sampled_from([-1, 0, 1])
@@ -33,7 +33,7 @@ def pairs(ups: int, downs: int, ties: int = 0) -> list[int]:
         (pairs(9, 1), 0.05, "effect"),  # 11 of 1024
         (pairs(8, 2), 0.05, "neither"),  # 56 of 1024
         (pairs(8, 2), 0.055, "effect"),
-        (pairs(9, 1, ties=20), 0.05, "effect"),
+        (pairs(9, 1, ties=5), 0.05, "effect"),
         (pairs(1, 9), 0.05, "neither"),
         (pairs(0, 0, ties=31), 0.05, "neither"),
         ([], 0.05, "neither"),
@@ -43,11 +43,6 @@ def test_few_questions_are_a_sign_test(differences: list[int], alpha: float, out
     found = walk(differences, margin=0.05, alpha=alpha, beta=NEVER)
     ups, downs = differences.count(1), differences.count(-1)
     assert found == Walk(outcome, len(differences), len(differences), ups, downs)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("total", "look"), [(1, 32), (200, 32), (201, 64), (1319, 64)])
-def test_looks(total: int, look: int) -> None:
-    assert look_size(total) == look
 
 
 @pytest.mark.parametrize(
@@ -73,14 +68,14 @@ def test_a_policy_that_did_not_change_is_asked_no_more_than_it_takes(margin: flo
     assert first.asked in stops(1319, margin=margin)
 
 
-def test_a_first_look_spends_a_share_of_alpha() -> None:
-    # At 32 of 64 questions a quarter of alpha may be spent: 23 of 32 ups are rare enough, 22 are not.
-    assert binom.sf(22, 32, 0.5) < 0.05 / 4 < binom.sf(21, 32, 0.5)
-    rest = pairs(0, 0, ties=32)
-    early = walk(pairs(23, 9) + rest, margin=0.05, alpha=0.05, beta=NEVER)
-    assert early == Walk("effect", 32, 64, 23, 9)
-    late = walk(pairs(22, 10) + rest, margin=0.05, alpha=0.05, beta=NEVER)
-    assert late == Walk("effect", 64, 64, 22, 10)  # at the end, the rest of alpha is there
+def test_a_look_spends_alpha_in_proportion_to_the_questions_asked() -> None:
+    # At 16 of 32 questions half of alpha may be spent: 13 of 16 ups are rare enough, 12 are not.
+    assert binom.sf(12, 16, 0.5) < 0.05 / 2 < binom.sf(11, 16, 0.5)
+    rest = pairs(0, 0, ties=16)
+    early = walk(pairs(13, 3) + rest, margin=0.05, alpha=0.05, beta=NEVER)
+    assert early == Walk("effect", 16, 32, 13, 3)
+    late = walk(pairs(12, 4) + rest, margin=0.05, alpha=0.05, beta=NEVER)
+    assert late == Walk("effect", 32, 32, 12, 4)  # at the end, the rest of alpha is there
 
 
 def enumerated(places: list[bool], look: int, alpha: Fraction) -> Iterator[tuple[tuple[int, ...], int | None]]:
@@ -101,7 +96,7 @@ def enumerated(places: list[bool], look: int, alpha: Fraction) -> Iterator[tuple
         left = [path for path in paths if path not in crossed]
         for critical in range(asked + 1):
             over = [path for path in left if path[:asked].count(1) >= critical]
-            if Fraction(len(crossed) + len(over), len(paths)) <= alpha * Fraction(asked, total) ** 2:
+            if Fraction(len(crossed) + len(over), len(paths)) <= alpha * Fraction(asked, total):
                 crossed |= dict.fromkeys(over, asked)
                 break
     return ((path, crossed.get(path)) for path in paths)
@@ -119,7 +114,7 @@ def enumerated(places: list[bool], look: int, alpha: Fraction) -> Iterator[tuple
 def test_every_path_crosses_where_counting_says(
     places: list[bool], look: int, alpha: Fraction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequential, "look_size", lambda total: look)
+    monkeypatch.setattr(sequential, "LOOK", look)
     total, paths = len(places), list(enumerated(places, look, alpha))
     # A hair more alpha, for sums of floating point that should be equal to it.
     found = {path: walk(path, margin=0.5, alpha=float(alpha) + 1e-12, beta=NEVER) for path, _ in paths}
@@ -129,7 +124,7 @@ def test_every_path_crosses_where_counting_says(
         assert found[path].up == path[: found[path].asked].count(1)
     for asked in range(1, total + 1):
         by_now = sum(each.outcome == "effect" and each.asked <= asked for each in found.values())
-        assert Fraction(by_now, len(paths)) <= alpha * Fraction(asked, total) ** 2
+        assert Fraction(by_now, len(paths)) <= alpha * Fraction(asked, total)
     assert any(crossing and crossing < total for _, crossing in paths)
 
 

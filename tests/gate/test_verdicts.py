@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training
-from harness.gate.verdicts import PASSES, WARNS, Word, percent, points
+from harness.gate.verdicts import PASSES, WARNS, Word
+from harness.gate.wording import percent, points
 
 Means = dict[str, float]
 
@@ -38,24 +39,26 @@ def judged(*runs: tuple[int, tuple[float, float]], **asked: Any) -> Verdict:
 IMPROVEMENTS = [
     # 5 of 5 discordant pairs gained: 1/32 <= alpha; 4 of 4: 1/16 > alpha
     ([(5, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 5 gained and 0 lost of 5 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05)"),
-    ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained and 0 lost of 4 questions; this may be luck (alpha .05); ask more questions"),
-    ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "; this may be luck (alpha .03); ask more questions"),
+    ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained and 0 lost of 4 questions; this may be luck (alpha .05); 4 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 270)"),
+    ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "; this may be luck (alpha .03); 5 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 320)"),
     ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 0 gained and 5 lost of 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
-    # 32 of 200 is the first look: alpha (32/200)^2 = .00128 >= 2^-32
-    ([(200, GAINED)], {}, "IMPROVED", "200 gained and 0 lost of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 32 questions"),
-    ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "(a gain of 30 points is asked for), 0 gained and 200 lost of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); clear after the first 32 questions"),
+    # 16 of 200 is the first look: alpha 16/200 = .004 >= 2^-16
+    ([(200, GAINED)], {}, "IMPROVED", "200 gained and 0 lost of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 16 questions"),
+    ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "(a gain of 30 points is asked for), 0 gained and 200 lost of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); clear after the first 16 questions"),
     ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % -> 100.0 % (a gain of 30 points is asked for), 0 gained and 0 lost of 200 questions; a gain of 30 points or more is ruled out, wrongly in at most 10 % of such tests"),
     ([(200, KEPT)], {}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
     ([(200, MISSED)], {"min_improvement": 0.0}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
-    ([(3, KEPT)], {}, "INCONCLUSIVE", "0 gained and 0 lost of 3 questions; this may be luck (alpha .05); ask more questions"),
+    ([(3, KEPT)], {}, "INCONCLUSIVE", "0 gained and 0 lost of 3 questions; no answer turned right or wrong; 3 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 270)"),
+    ([(6, GAINED), (3, LOST), (51, KEPT)], {"margin": 0.1}, "INCONCLUSIVE", "6 gained and 3 lost of 60 questions; this may be luck (alpha .05); 60 questions: a gain of less than about 13 points could go unseen, 10 were asked for (that needs about 99)"),
+    ([(40, KEPT)], {"asked": 16}, "INCONCLUSIVE", "0 gained and 0 lost of 16 questions (40 planned); no answer turned right or wrong; 24 were not asked"),
     # certainly better, and less than was asked for
     ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "90.0 % -> 100.0 % (a gain of 20 points is asked for), 10 gained and 0 lost of 100 questions; a gain beyond luck (alpha .05), but of 10 points only"),
-    # 5 points gained are 5 points, whatever 0.35 - 0.30 is in floating point; 1/32 is .031, alpha (64/100)^2 is .020
-    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 % (a gain of 5 points is asked for), 5 gained and 0 lost of 100 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 96 questions"),
+    # 5 points gained are 5 points, whatever 0.35 - 0.30 is in floating point; 1/32 is .031, alpha 64/100 is .032
+    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 % (a gain of 5 points is asked for), 5 gained and 0 lost of 100 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 64 questions"),
     # certain at a look, taken back later: neither red nor green
-    ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions"),
-    ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 32 questions, but not on all; ask more questions"),
-    ([(32, GAINED), (32, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 32 questions, but not on all; ask more questions"),
+    ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 16 questions, but not on all; ask more questions"),
+    ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 16 questions, but not on all; ask more questions"),
+    ([(32, GAINED), (32, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 16 questions, but not on all; ask more questions"),
 ]  # fmt: skip
 
 
@@ -135,7 +138,7 @@ def test_the_order_of_the_questions_and_not_of_the_answers_is_walked() -> None:
     shuffled = judge_improvement(dict(reversed(before.items())), dict(reversed(after.items())), order, **asked)
     backwards = judge_improvement(before, after, order[::-1], **asked)
     assert certain == shuffled
-    assert certain.numbers["certain_after"] == 32 < backwards.numbers["certain_after"]
+    assert certain.numbers["certain_after"] == 16 < backwards.numbers["certain_after"]
 
 
 # (questions, before, after) with several answers a question.
@@ -183,11 +186,14 @@ def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], 
     ("means", "min_accuracy", "word", "ending"),
     [
         ([1.0] * 45 + [0.0] * 15, 0.62, "OK", "75.0 % right over 60 questions, 95 % interval 62.8 % to 84.2 %; all of it reaches the 62.0 % asked for"),
-        ([1.0] * 45 + [0.0] * 15, 0.70, "TOO_LOW", "95 % interval 62.8 % to 84.2 %; its lower end must reach the 70.0 % asked for; more questions would narrow it"),
+        ([1.0] * 45 + [0.0] * 15, 0.70, "INCONCLUSIVE", "95 % interval 62.8 % to 84.2 %; the 70.0 % asked for lie within it, and more questions would narrow it"),
         ([1.0] * 45 + [0.0] * 15, 0.90, "TOO_LOW", "; all of it is below the 90.0 % asked for"),
-        ([1.0] * 3, 0.50, "TOO_LOW", "95 % interval 43.9 % to 100.0 %; its lower end must reach the 50.0 % asked for; more questions would narrow it"),
-        ([0.5, 0.5], 0.40, "TOO_LOW", "95 % interval 0.0 % to 100.0 %; its lower end must reach the 40.0 % asked for; more questions would narrow it"),
-        ([], 0.10, "TOO_LOW", "0.0 % right over 0 questions, 95 % interval 0.0 % to 100.0 %; its lower end must reach the 10.0 % asked for; more questions would narrow it"),
+        ([1.0] * 3, 0.50, "INCONCLUSIVE", "95 % interval 43.9 % to 100.0 %; the 50.0 % asked for lie within it, and more questions would narrow it"),
+        ([1.0] * 2 + [0.0] * 2, 0.20, "INCONCLUSIVE", "50.0 % right over 4 questions, 95 % interval 15.0 % to 85.0 %; the 20.0 % asked for lie within it, and more questions would narrow it"),
+        ([0.0] * 4, 0.20, "INCONCLUSIVE", "0.0 % right over 4 questions, 95 % interval 0.0 % to 49.0 %; the 20.0 % asked for lie within it, and more questions would narrow it"),
+        ([0.0], 0.20, "INCONCLUSIVE", "0.0 % right over 1 question, 95 % interval 0.0 % to 79.3 %; the 20.0 % asked for lie within it, and more questions would narrow it"),
+        ([0.5, 0.5], 0.40, "INCONCLUSIVE", "95 % interval 0.0 % to 100.0 %; the 40.0 % asked for lie within it, and more questions would narrow it"),
+        ([], 0.10, "INCONCLUSIVE", "0.0 % right over 0 questions, 95 % interval 0.0 % to 100.0 %; the 10.0 % asked for lie within it, and more questions would narrow it"),
         ([0.0] * 9, 0.0, "OK", "0.0 % right over 9 questions, 95 % interval 0.0 % to 29.9 %; all of it reaches the 0.0 % asked for"),
     ],
 )  # fmt: skip
@@ -198,6 +204,15 @@ def test_accuracy(means: list[float], min_accuracy: float, word: str, ending: st
     low, high = accuracy_interval(means)
     assert (verdict.numbers["low"], verdict.numbers["high"]) == (low, high)
     assert verdict.numbers["questions"] == len(means)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [(0.30, 0.40, "OK"), (0.31, 0.40, "OK"), (0.29, 0.40, "INCONCLUSIVE"), (0.29, 0.30, "INCONCLUSIVE"), (0.1, 0.29, "TOO_LOW")],
+)  # fmt: skip
+def test_accuracy_by_the_interval_of_an_evaluation_that_stopped_early(low: float, high: float, word: str) -> None:
+    verdict = judge_accuracy([1.0, 0.0, 0.0], min_accuracy=0.30, interval=(low, high))
+    assert (verdict.verdict, verdict.numbers["low"], verdict.numbers["high"]) == (word, low, high)
 
 
 def step(number: int, **values: float | None) -> dict[str, Any]:
@@ -213,7 +228,7 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1, loss=math.inf)], "UNSOUND", "loss is not finite from step 1 on"),
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
-        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 -> 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 -> 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing; most groups taught nothing: ask questions that are neither too easy nor too hard for the model, or raise num_generations"),
         ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, every logged loss and gradient finite; loss 0.100 -> 0.200 (first and last logged step)"),
     ],
 )  # fmt: skip
@@ -225,6 +240,8 @@ def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> No
 def test_numbers_of_training() -> None:
     verdict = judge_training([step(1, reward=0.25), step(2, frac_reward_zero_std=0.0), step(3, reward=None)])
     assert verdict.numbers == {"logged_steps": 3, "zero_std_share": 1 / 3, "first_reward": 0.25, "last_reward": 0.5}
+    vain = judge_training([step(number, frac_reward_zero_std=0.9375) for number in range(1, 9)])
+    assert (vain.verdict, vain.numbers["finding"] in vain.sentence) == ("OK", True)
     assert judge_training([step(1), step(2, loss=None)]).numbers["not_finite"] == {"loss": [2]}
 
 

@@ -133,7 +133,7 @@ def judged(model: Path, recipe, baselines: Path, base: Path, folder: Path) -> As
     for early in (True, False):
         runs = shutil.copytree(base, folder / ("early" if early else "full"))
         # Two gates, as in a session of the suites: improvement and baseline share alpha.
-        settings = Settings(runs_dir=runs, baselines_dir=baselines, stop_early=early, gates=2, report_only=True)
+        settings = Settings(runs_dir=runs, baselines_dir=baselines, stop_early=early, gates=2)
         found[early] = ask(model, recipe, settings)
     word, asked, seconds, _ = found[True]
     return Asked(word, asked, seconds, full_seconds=found[False][2], accuracy=found[False][3])

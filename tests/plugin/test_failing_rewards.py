@@ -33,6 +33,11 @@ def short_list_in_training(prompts, completions, trainer_state=None, **columns):
 def short_list(prompts, completions, **columns):
     return [0.0]
 
+def fails_on_fives(prompts, completions, ground_truth, **columns):
+    if any(int(truth) % 5 == 0 for truth in ground_truth):
+        raise ValueError("a five")
+    return [0.0] * len(completions)
+
 def hangs(prompts, completions, **columns):
     time.sleep(3600)
 '''
@@ -111,3 +116,28 @@ def test_contracts_broken_from_the_first_call_are_refused_before_training(projec
         assert f'reward function "my_rewards:{name}" {reason}' in result.stdout.str()
         (run,) = (project.path / "rl-runs").glob(f"{name}-0-*")
         assert not (run / "train" / "completions.jsonl").exists()
+
+
+def test_rewards_that_fail_while_training_data_is_sampled(project):
+    """The samples of one run are those of the others: whoever learns from them is as unsound, and says so."""
+    rewards = '\n[rewards]\nboxed_numeric = 1.0\n"my_rewards:fails_on_fives" = 0.1\n'
+    (project.path / "suites/recipes/small.toml").unlink()
+    recipes = {"a": "sft", "b": "dpo", "same": "sft"}  # two that train the same thing, and one on the same samples
+    for name, method in recipes.items():
+        project.write(**{f"suites/recipes/{name}.toml": small_recipe(method) + rewards})
+    project.write(my_rewards=REWARDS, test_it=TESTS)
+    result = project.pytest("-k", "soundness")
+    result.assert_outcomes(failed=len(recipes))
+    text = result.stdout.str()
+    counted = (
+        r'reward "my_rewards:fails_on_fives" gave no value for (\d+) of 96 completions: raised ValueError at .*: a five'
+    )
+    for name in recipes:
+        found = re.search(rf"UNSOUND {name}-0: {counted}", text)
+        assert found, text
+        assert 0.02 * 96 < int(found[1]) < 96
+        assert re.search(rf"^{name}, seed 0: (?:.*\n)+?  ! samples: {counted}", text, re.MULTILINE), text
+        (page,) = (project.path / "rl-report").glob(f"{name}-0-*.html")
+        assert "(" + found[1] + "), in the sampling of its training data." in page.read_text(encoding="utf-8")
+    assert len(set(re.findall(counted, text))) == 1, "as many of as many, whoever sampled them"
+    assert "training: the same was trained in a-0-" in text

@@ -54,7 +54,6 @@ CASES = {
     "fresh": ("true", None, "True", "True"),
     "strict": ("true", None, "True", "True"),
     "stop-early": ("true", None, "True", "True"),
-    "report-only": ("true", None, "True", "True"),
     "update-baselines": ("new", "all", "new", "all"),
     "baselines-dir": ("kept", "elsewhere", "{root}/kept", "{root}/sub/elsewhere"),
     "allow-dirty": ("true", None, "True", "True"),

@@ -24,7 +24,6 @@ SMALL = GRPO | {
     "health.signal_questions": 4,
     "engine.canary": False,
     "health.signal": 0.001,
-    "gate.min_improvement": None,  # eight questions could not show it, and would not be asked
 }
 
 

@@ -72,7 +72,8 @@ def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     (final / "config.json").write_text("{}")
     write_json(final / "model.safetensors", {"right": policies.get(f"{recipe}-{seed}", policies.get(recipe, "True"))})
     loss = None if recipe == "unsound" else 0.1
-    rows = [{"step": step, "loss": loss, "reward": step / 4, "frac_reward_zero_std": 0.5} for step in (1, 2)]
+    equal = 0.9375 if recipe == "vain" else 0.5
+    rows = [{"step": step, "loss": loss, "reward": step / 4, "frac_reward_zero_std": equal} for step in (1, 2)]
     write_lines(directory / "metrics.jsonl", rows)
     write_json(directory / "summary.json", {"steps": 2, "seconds": 1.0})
     return {"steps": 2, "seconds": 1.0}
@@ -273,7 +274,7 @@ class Session:
         """Word and sentence by gate, as the terminal has them."""
         block = re.search(rf"^{re.escape(name)}, seed {seed}: .*\n((?:  .*\n)*)", self.section, re.MULTILINE)
         assert block, self.text
-        found = re.findall(r"^  ([A-Z_]+) +(\w+): (.*)$", block[1], re.MULTILINE)
+        found = re.findall(r"^  ([A-Z_]+) +([\w ()/.:]+?): (.*)$", block[1], re.MULTILINE)
         return {gate: (word, sentence) for word, gate, sentence in found}
 
 

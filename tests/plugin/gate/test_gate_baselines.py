@@ -23,7 +23,11 @@ def test_records_from_fresh_answers(made_up):
     assert session.ret == 0
     word, sentence = session.words("small")["baseline"]
     assert word == "NO_BASELINE"
-    assert re.fullmatch(r"recorded 75.0 % of 100 questions in .*/small-0.toml; commit it to gate on it", sentence)
+    assert re.fullmatch(
+        r"recorded 75.0 % of 100 questions in .*/small-0.toml; commit it to gate on it; "
+        r"100 questions at discordance .10 see a drop of 10 points with power .9\d; .80 was asked for",
+        sentence,
+    )
     assert len(made_up.lines("answers.txt")) == 100, "the policy's own answers, anew"
     assert made_up.lines("trainings.txt") == []
     kept = read_baseline(made_up.baseline("small-0"), "small")
@@ -104,11 +108,14 @@ def test_a_recorded_run_is_not_held_against_itself(made_up):
 
 
 def test_a_weak_baseline_can_be_recorded_again(made_up):
-    """UNDERPOWERED keeps a gate from asking, not a person from replacing what is too small."""
-    made_up.recipe("small", asked=5, gate="min_improvement = 0.05")
-    assert made_up.pytest(NEW, *BASELINE).ret == 0
+    """What it cannot show is said when it is recorded, and whenever it is planned with."""
+    made_up.recipe("small", asked=5)
+    recorded = made_up.pytest(NEW, *BASELINE)
+    assert recorded.ret == 0
+    weak = "5 questions: any drop could go unseen, even if every answer turned wrong; 10 points were asked for"
+    assert weak in recorded.words("small")["baseline"][1]
+    assert f"rl-harness: small, seed 0, baseline gate: {weak}" in made_up.pytest(NEW, *BASELINE).text
     assert made_up.baseline("small-0").exists()
-    assert "UNDERPOWERED small, seed 0" in made_up.pytest(NEW, *BASELINE).section
     made_up.recipe("small", asked=200)
     made_up.pytest(ALL, *BASELINE)
     assert len(read_baseline(made_up.baseline("small-0"), "small").correct) == 200
@@ -165,6 +172,27 @@ def test_refuses_a_dirty_tree(made_up, tmp_path_factory, where):
     allowed = made_up.pytest(*options, *models, "test_suite.py", "--rl-allow-dirty", folder=called)
     assert allowed.ret == 0, allowed.text
     assert [path.name for path in folder.glob("*.toml")] == ["small-0.toml"]
+
+
+def test_a_session_that_recorded_none_says_why(made_up):
+    """Not what an earlier session said: that there is none, and how one is recorded."""
+    made_up.recipe("small", asked=20)
+    made_up.commit()
+    made_up.write("code.py", "changed = True")
+    first = made_up.pytest(*BASELINE)
+    assert first.words("small")["baseline"][1].endswith("--rl-update-baselines new records one")
+    made_up.git("add", "-A")
+    for order in (["test_training", "test_baseline"], ["test_baseline", "test_training"]):
+        refused = made_up.pytest(NEW, *(f"test_suite.py::{test}" for test in order))
+        assert refused.ret == 1
+        word, said = refused.words("small")["baseline"]
+        assert (word, said.split(",")[0]) == ("NO_BASELINE", f"none was recorded: {REFUSAL}")
+        made_up.pytest(*BASELINE)
+    elsewhere = made_up.pytest(NEW, "-k", "improvement")
+    assert elsewhere.words("small")["baseline"] == (
+        "NO_BASELINE",
+        "none was recorded: no test of this session asks for the baseline gate",
+    )
 
 
 def test_recording_does_not_make_the_tree_dirty(made_up):

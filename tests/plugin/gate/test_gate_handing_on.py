@@ -18,7 +18,6 @@ def handed_on(shared_made_up):
     project = shared_made_up
     for name in ("good", "bad"):
         project.recipe(name)
-    project.recipe("weak", asked=5, gate="min_improvement = 0.05")
     project.policies["bad"] = "n % 4 == 0"
     project.write("step.md", "what another step wrote\n")
     options = ["-k", "improvement", "--rl-pr-comment=comment.md", "test_suite.py"]
@@ -32,12 +31,10 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
     assert text.startswith("what another step wrote\n" + HEAD)
     rows = text.splitlines()[5:]
     assert [[cell.strip() for cell in row.split("|")[1:5]] for row in rows] == [
-        ["⚠️", "weak, seed 0", "", ""],
         ["❌", "bad, seed 0", "50.0 % → 25.0 %", "improvement"],
         ["✅", "good, seed 0", "50.0 % → 100.0 %", "improvement"],
     ]
-    assert " UNDERPOWERED: 5 questions cannot " in rows[0]
-    assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[1]
+    assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[0]
 
 
 def test_comment_is_written_anew(handed_on):
@@ -57,11 +54,20 @@ def test_a_place_that_cannot_be_written_is_a_line(handed_on):
     assert "no Markdown was written: " in session.text
 
 
+def judged_run(folder, recipe, sentence, times=1):
+    """A run directory with so many verdicts."""
+    folder.mkdir(parents=True)
+    (folder / "environment.json").write_text(json.dumps({"recipe": recipe, "seed": 0}))
+    verdict = {"gate": "baseline", "verdict": "INCOMPARABLE", "sentence": sentence, "passed": False}
+    (folder / "verdicts.json").write_text(json.dumps({"verdicts": [verdict] * times}))
+    return folder
+
+
 @pytest.mark.parametrize(("limit", "most"), [(SUMMARY_BYTES, 2**20), (COMMENT_BYTES, 65_536)])
 def test_thousands_of_rows_stay_within_githubs_limit(tmp_path, limit, most):
-    weak = [f"recipe-{n}, seed 0: ein Satz über {n} Fragen — zu wenige" for n in range(30_000)]
+    run = judged_run(tmp_path / "run", "viele", "ein Satz über 30 Fragen — zu wenige", times=30_000)
     started = time.process_time()  # other processes cost it nothing
-    write_markdown(tmp_path / "all.md", [], weak, limit=limit)
+    write_markdown(tmp_path / "all.md", [run], limit=limit)
     assert time.process_time() - started < 2
     text = (tmp_path / "all.md").read_text()
     assert limit - 500 < len(text.encode()) <= limit < most
@@ -70,16 +76,35 @@ def test_thousands_of_rows_stay_within_githubs_limit(tmp_path, limit, most):
 
 def test_a_file_that_earlier_steps_filled_stays_within_the_limit(tmp_path):
     step = tmp_path / "step.md"
+    run = judged_run(tmp_path / "run", "many", "a sentence", times=5_000)
     for _ in range(5):
-        weak = [f"recipe-{n}, seed 0: a sentence" for n in range(5_000)]
-        write_markdown(step, [], weak, limit=SUMMARY_BYTES, append=True)
+        write_markdown(step, [run], limit=SUMMARY_BYTES, append=True)
         assert step.stat().st_size <= SUMMARY_BYTES
     assert step.read_text().startswith(HEAD)
 
 
 def test_what_fits_says_nothing_of_more(tmp_path):
-    write_markdown(tmp_path / "new/one.md", [], ["one, seed 0: a sentence"], limit=COMMENT_BYTES)
-    assert (tmp_path / "new/one.md").read_text() == HEAD + "| ⚠️ | one, seed 0 |  |  | UNDERPOWERED: a sentence |\n"
+    run = judged_run(tmp_path / "run", "one", "a sentence")
+    write_markdown(tmp_path / "new/one.md", [run], limit=COMMENT_BYTES)
+    row = "| ❌ | one, seed 0 |  | baseline | INCOMPARABLE: a sentence |\n"
+    assert (tmp_path / "new/one.md").read_text() == HEAD + row
+
+
+def test_a_training_that_failed_is_a_row(tmp_path):
+    """With a verdict or without; where the signal check refused, its verdict has said so."""
+    run = tmp_path / "run"
+    (run / "train").mkdir(parents=True)
+    (run / "train/error.txt").write_text("training died: out of memory. Last lines of log.txt:\nstep 3\n")
+    write_markdown(tmp_path / "none.md", [run], limit=COMMENT_BYTES)
+    row = "| ❌ | run, seed ? |  |  | training failed: training died: out of memory. |\n"
+    assert (tmp_path / "none.md").read_text() == HEAD + row
+    verdict = {"gate": "training", "verdict": "UNSOUND", "sentence": "no signal", "passed": False}
+    (run / "verdicts.json").write_text(json.dumps({"verdicts": [verdict]}))
+    write_markdown(tmp_path / "both.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "both.md").read_text().endswith(row)
+    (run / "train/error.txt").write_text("no signal\n")
+    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run, seed ? |  | training | UNSOUND: no signal |\n"
 
 
 HOSTILE = (
@@ -89,18 +114,37 @@ HOSTILE = (
 
 
 def test_hostile_words_stay_in_their_cell(tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "environment.json").write_text(json.dumps({"recipe": HOSTILE, "seed": 0}))
-    verdict = {"gate": "baseline", "verdict": "INCOMPARABLE", "sentence": HOSTILE, "passed": False}
-    (run / "verdicts.json").write_text(json.dumps({"verdicts": [verdict]}))
-    write_markdown(tmp_path / "out.md", [run], [f"weak, seed 0: {HOSTILE}"], limit=COMMENT_BYTES)
-    text = (tmp_path / "out.md").read_text()
-    assert text.startswith(HEAD)
-    rows = text.removeprefix(HEAD).splitlines()
-    assert len(rows) == 2
-    for row in rows:
-        assert row.count("|") == 6
-        assert not set("<>[]`~*\\\"'") & set(row)
-        assert "end |" in row
-        assert not re.search(r"https?://|www\.|@\w", row), "an address, or a name, that GitHub would link"
+    run = judged_run(tmp_path / "run", HOSTILE, HOSTILE)
+    write_markdown(tmp_path / "out.md", [run], f"NOT A PASS: {HOSTILE}", limit=COMMENT_BYTES)
+    _, _, note, _, *table, row = (tmp_path / "out.md").read_text().splitlines()
+    assert table == HEAD.splitlines()[2:]
+    assert row.count("|") == 6
+    assert "end |" in row
+    for line in (note, row):
+        assert not set("<>[]`~*\\\"'") & set(line)
+        assert not re.search(r"https?://|www\.|@\w", line), "an address, or a name, that GitHub would link"
+
+
+def test_a_finding_excuses_nothing(tmp_path):
+    run = judged_run(tmp_path / "run", "one", "rewards failed")
+    kept = json.loads((run / "verdicts.json").read_text())
+    kept["verdicts"][0]["numbers"] = {"finding": "most groups taught nothing"}
+    (run / "verdicts.json").write_text(json.dumps(kept))
+    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one, seed 0 |")
+
+
+def test_a_training_that_taught_next_to_nothing_is_a_finding(made_up):
+    """It was sound and passes, and is green nowhere."""
+    made_up.recipe("vain", asked=20)
+    made_up.recipe("well", asked=20)
+    session = made_up.pytest("-k", "training", "--color=yes", "--rl-pr-comment=comment.md")
+    assert session.ret == 0
+    ok = re.findall(r"\x1b\[(\d+)m  OK +\x1b\[0mtraining: .*?([\d.]+ %) of groups had equal rewards(.*)", session.text)
+    green, yellow = "32", "33"
+    assert [(colour, share, "most groups taught nothing" in rest) for colour, share, rest in ok] == [
+        (yellow, "93.8 %", True),
+        (green, "50.0 %", False),
+    ]
+    marks = [row.split("|")[1:3] for row in (made_up.path / "comment.md").read_text().splitlines()[4:]]
+    assert marks == [[" ⚠️ ", " vain, seed 0 "], [" ✅ ", " well, seed 0 "]]
