@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.gate.verdicts import percent
+from harness.redact import safe_line
 from harness.runs import read_json
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
-LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where GitHub would see an address or a name
+# Where GitHub would see an address, a name, an issue or a commit; a space of no width, written out, breaks it.
+LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)|(?<=#)(?=\d)|(?<=gh-)(?=\d)", re.IGNORECASE)
+COMMITS = re.compile(r"(?<![0-9a-z])[0-9a-f]{7,40}(?![0-9a-z])", re.IGNORECASE)
+BREAK = "\u200b"
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 
@@ -65,5 +69,10 @@ def _split(sentence: str) -> tuple[str, str, str, str]:
 def _row(*cells: str) -> str:
     """One row; text from recipes, questions and paths must not end a cell, open a tag, be a link or a picture, or call
     somebody."""
-    plain = (LINKS.sub("\u200b", cell) for cell in cells)
-    return "| " + " | ".join(" ".join(html.escape(cell).translate(MARKUP).splitlines()) for cell in plain) + " |\n"
+    plain = (LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(cell))) for cell in cells)
+    marked = (html.escape(cell).translate(MARKUP).replace(BREAK, "&#8203;") for cell in plain)
+    return "| " + " | ".join(marked) + " |\n"
+
+
+def _parted(commit: re.Match[str]) -> str:
+    return BREAK.join(commit[0][start : start + 6] for start in range(0, len(commit[0]), 6))

@@ -11,6 +11,7 @@ import pytest
 
 from harness.plugin.options import get_option, get_path, located
 from harness.plugin.session import session_of
+from harness.plugin.terminal import Terminal
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -57,34 +58,35 @@ class Summary:
             self.saved[directory, stage] = saved
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        terminal = Terminal(terminalreporter)
         if reason := self.config.stash.get(NOTHING, None):
-            terminalreporter.write_line(f"rl-harness: {reason}", yellow=True)
+            terminal.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
         if not (self.directories or self.weak or self.left_out or unused):
             return
         directories = sorted(self.directories)
-        terminalreporter.section("rl-harness", sep="=")
+        terminal.section("rl-harness")
         for sentence in self.weak:
-            terminalreporter.write("UNDERPOWERED ", yellow=True)
-            terminalreporter.write_line(f"{sentence} (--rl-report-only asks all the same)")
+            terminal.write("UNDERPOWERED ", yellow=True)
+            terminal.write_line(f"{sentence} (--rl-report-only asks all the same)")
         for directory in directories:
-            _write_run(terminalreporter, directory, self._short(directory))
-        self._write_methods(terminalreporter)
+            _write_run(terminal, directory, self._short(directory))
+        self._write_methods(terminal)
         if _of_single_models(directories):
-            terminalreporter.write_line(ONE_MODEL)
+            terminal.write_line(ONE_MODEL)
         for reason in self.left_out:
-            terminalreporter.write_line(f"not run: {reason}")
-        self._write_saved(terminalreporter)
+            terminal.write_line(f"not run: {reason}")
+        self._write_saved(terminal)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
-            terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
+            terminal.write_line(f"peak memory: {', '.join(peaks)}")
         if unused:
             names = ", ".join(str(self._short(path)) for path in unused)
-            terminalreporter.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
+            terminal.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
         try:
             self._hand_on(directories)
         except OSError as error:
-            terminalreporter.write_line(f"no Markdown was written: {error}", red=True)
+            terminal.write_line(f"no Markdown was written: {error}", red=True)
         if not directories:
             return
         # The one place where the harness draws: it hands over directories and nothing else.
@@ -94,13 +96,13 @@ class Summary:
         try:
             page = render_session(directories, folder)
         except OSError as error:  # the runs are kept: a full disk must not look like a failed session
-            terminalreporter.write_line(
+            terminal.write_line(
                 f"no report: {folder} cannot be written ({error}); choose another with --rl-report-dir", red=True
             )
         else:
-            terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+            terminal.write_line(f"report: {self._short(page)}", bold=True)
 
-    def _write_methods(self, terminal: TerminalReporter) -> None:
+    def _write_methods(self, terminal: Terminal) -> None:
         """Each comparison of methods once; all of its run directories keep it."""
         if not self.compared:
             return
@@ -116,7 +118,7 @@ class Summary:
                 for line in table(comparison):
                     terminal.write_line(f"  {line}")
 
-    def _write_saved(self, terminal: TerminalReporter) -> None:
+    def _write_saved(self, terminal: Terminal) -> None:
         if not self.saved:
             return
         from harness.kept.saved import Saved, saved_line
@@ -158,17 +160,21 @@ class Summary:
         xml = self.config.stash.get(xml_key, None)
         if xml is None:
             return
+        from harness.redact import safe_line
         from harness.runs import read_json
 
+        def add(name: str, value: str) -> None:
+            xml.add_global_property(safe_line(name), safe_line(value))
+
         for directory in sorted(self.directories):
-            xml.add_global_property(f"rl.{directory.name}", str(directory))
+            add(f"rl.{directory.name}", str(directory))
             for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
                 name = f"rl.{directory.name}.{verdict['gate']}"
-                xml.add_global_property(name, f"{verdict['verdict']}: {verdict['sentence']}")
+                add(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for sentence in self.weak:
-            xml.add_global_property(f"rl.{sentence.partition(':')[0]}", f"UNDERPOWERED: {sentence}")
+            add(f"rl.{sentence.partition(':')[0]}", f"UNDERPOWERED: {sentence}")
         for module, peak in self.memory.items():
-            xml.add_global_property(f"rl.peak_memory_bytes.{module}", str(peak))
+            add(f"rl.peak_memory_bytes.{module}", str(peak))
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""
@@ -189,7 +195,7 @@ def _of_single_models(directories: list[Path]) -> bool:
     return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
 
 
-def _write_run(terminal: TerminalReporter, directory: Path, shown: Path) -> None:
+def _write_run(terminal: Terminal, directory: Path, shown: Path) -> None:
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
     from harness.watched import doubts, watched_lines

@@ -25,6 +25,7 @@ from harness.errors import ModelError, TaskError
 from harness.policy.engines.chat_server import ChatServer, Served, Unanswered
 from harness.policy.engines.seeds import answer_seed
 from harness.records import FinishReason, Generation
+from harness.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
@@ -223,7 +224,7 @@ def _generation(answer: dict[str, Any], question: Question, sample: int, decodin
         )
     reason = choice.get("finish_reason") or ("length" if tokens >= decoding.max_new_tokens else "stop")
     if reason not in ("stop", "length"):
-        raise Unanswered(f"finish_reason {str(reason)[:40]!r}", refused=True)
+        raise Unanswered(f"finish_reason {safe_line(str(reason), 40)!r}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
     return Generation(
         question_id=question.id,
