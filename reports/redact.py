@@ -43,7 +43,7 @@ _ISSUED = {
     ),
     "hvs. hvb. lsv2_ shpat_ lin_api_ glsa_ ntn_ sbp_ figd_ pcsk_ PMAK- NRAK- sntry ATATT3 nfp_ fw_": (
         r"(?:hv[sb]\.|lsv2_|shpat_|lin_api_|glsa_|ntn_|sbp_|figd_|pcsk_|PMAK-|NRAK-|sntry[su]_|ATATT3|nfp_|fw_)"
-        r"[A-Za-z0-9_\-=+/]{20,}"
+        r"[A-Za-z0-9_\-=]{20,}"
     ),
     "dapi": r"dapi[0-9a-f]{32}",  # Databricks
     "SK": r"SK[0-9a-f]{32}",  # Twilio
@@ -51,7 +51,7 @@ _ISSUED = {
     "SG.": r"SG\.[A-Za-z0-9_\-]{16,64}\.[A-Za-z0-9_\-]{16,}",  # SendGrid
     "AGE-SECRET-KEY-1": r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
     ":AA": r"\d{8,10}:AA[A-Za-z0-9_\-]{30,}",  # Telegram
-    "eyJ": r"eyJ[A-Za-z0-9_\-]{8,400}\.[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]+|eyJhcGlf[A-Za-z0-9_\-=+/]{20,}",
+    "eyJ": r"eyJ[A-Za-z0-9_\-]{8,400}\.[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]+|eyJhcGlf[A-Za-z0-9_\-=]{20,}",
 }
 _TELLING = tuple(" ".join(_ISSUED).split())
 _SHORTEST_TOKEN = 15
@@ -102,6 +102,37 @@ _URL_LOGIN = re.compile(
     r"(://)(?!git@)(?:[^\s/\"'<>]{1,400}@|[^\s/:@\"'<>]{0,100}:(?!\d{1,5}/)[^\s\"'<>@]{1,400}@(?=[\w\[]))"
 )
 _PASSWORD = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
+# One of these stands in all that the last few know and that data may hold; most lines have "prompt_tokens".
+_NAMES = (
+    *(
+        "_key",
+        "_KEY",
+        "-key",
+        "-Key",
+        "apikey",
+        "_token=",
+        "_token:",
+        '_token"',
+        "_TOKEN",
+        "-token",
+        "token=",
+        "token:",
+    ),
+    *(
+        "ecret",
+        "ECRET",
+        "assw",
+        "ASSW",
+        "_AUTH",
+        "_DSN",
+        "_PAT",
+        "uthorization",
+        "ookie",
+        "earer ",
+        "asic ",
+        "redential",
+    ),
+)
 _NUMBER = re.compile(r"[\d.,eE+\-]+")
 _SECRET_KEY = re.compile(rf"(?i)(?:^|[_\-.]){_SECRET_WORD}(?:_\d{{1,3}})?$|^[A-Z][A-Z0-9_]*_(?:PASS|PAT|AUTH|DSN)$")
 _SECRET_VARIABLE = re.compile(
@@ -134,12 +165,15 @@ def redact(text: str) -> str:
 
 
 def redact_data(text: str) -> str:
-    """The same for data, such as a model's answer or a question, where ``password: 4 digits`` is no secret: what is
-    nothing else by its own looks.
+    """The same for data, such as a model's answer or a question, where ``password: sesame`` may be anything: a value
+    that is named has to look like no word too.
 
-    >>> redact_data("token = 15, password: sesame, https://me:sesame@host, hf_0123456789abcdef")
-    'token = 15, password: sesame, https://[redacted]@host, [redacted]'
+    >>> redact_data("token = 15, password: sesame, api_key=s3s4me99, https://me:sesame@host, hf_0123456789abcdef")
+    'token = 15, password: sesame, api_key=[redacted], https://[redacted]@host, [redacted]'
     """
+    if any(map(text.__contains__, _NAMES)):
+        for pattern in (_ASSIGNED, _LOUD, _HEADER, _BEARER):
+            text = pattern.sub(_unless_a_word, text)
     if "PRIVATE KEY" in text:
         text = _without_keys(text)
     if "://" in text and "@" in text:
@@ -170,15 +204,16 @@ def _without_keys(text: str) -> str:
 
 def _without_base64(text: str) -> str:
     """Without the base64 lines at its end; a line may begin with the time or the rank that printed it."""
-    lines = re.split(r"(\n|\\n)", text)
-    shortest = 1  # only the last line of a key is short
-    while lines:
-        words = lines[-1].split()
+    kept = re.split(r"(\n|\\n)", text)  # a line, an end, a line, ...
+    end, shortest = "", 1  # only the last line of a key is short
+    while kept:
+        words = kept[-1].split()
         if words and not (len(words[-1]) >= shortest and _BASE64.fullmatch(words[-1])):
             break
         shortest = 16 if words else shortest
-        lines.pop()
-    return "".join(lines)
+        kept.pop()
+        end = kept.pop() if kept else ""
+    return "".join([*kept, end])
 
 
 def _unless_a_remark(match: re.Match[str]) -> str:
@@ -190,6 +225,12 @@ def _unless_a_remark(match: re.Match[str]) -> str:
     if alone and (_NUMBER.fullmatch(match[2]) or (match[1][5:].startswith(":") and len(match[2]) < 8)):
         return match[0]
     return match[1] + HIDDEN
+
+
+def _unless_a_word(match: re.Match[str]) -> str:
+    value = match[2]
+    mixed = len(value) >= 8 and re.search(r"\d", value) and re.search(r"[A-Za-z]", value)
+    return match[1] + HIDDEN if mixed and HIDDEN not in value else match[0]
 
 
 def _unless_prose(match: re.Match[str]) -> str:
@@ -239,8 +280,11 @@ def _last_name(argument: str) -> tuple[str, str, str]:
 
 
 @cache
-def _is_secret_name(name: str) -> bool:
-    return bool(_SECRET_VARIABLE.search(name))
+def _holds(name: str) -> str:
+    """What kind of secret a variable of this name may hold."""
+    if _SECRET_VARIABLE.search(name):
+        return "value"
+    return "password" if name.upper().endswith(("_URL", "_URI", "_PROXY")) else ""
 
 
 def secret_values(variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -253,12 +297,14 @@ def secret_values(variables: Mapping[str, str]) -> tuple[str, ...]:
     ('opensesame',)
     """
     values: list[str] = []
-    for name in variables:
-        if _is_secret_name(name):
-            value = variables[name].strip()
+    for name in filter(_holds, variables):
+        value = variables[name].strip()
+        if _holds(name) == "value":
             values += [value, *(line.strip() for line in value.split("\n") if len(line) >= _LONG)]
-        elif name.upper().endswith(("_URL", "_URI", "_PROXY")):
-            values += _PASSWORD.findall(variables[name])
+        else:
+            values += _PASSWORD.findall(value)
+    if not values:
+        return ()
     found = {
         value
         for value in values

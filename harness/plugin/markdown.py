@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from harness.gate.verdicts import percent
@@ -24,9 +25,7 @@ def write_markdown(
     path: Path, directories: Sequence[Path], weak: Sequence[str], *, limit: int, append: bool = False
 ) -> None:
     """Write a table of verdicts, cut at a whole row so that the file stays under ``limit`` bytes."""
-    rows = [_row("⚠️", *_split(sentence)) for sentence in weak]
-    for directory in directories:
-        rows += _run_rows(directory)
+    rows = chain((_row("⚠️", *_split(sentence)) for sentence in weak), chain.from_iterable(map(_run_rows, directories)))
     text = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
     note = "\nMore rows than fit here; the report has them all.\n"
     there = path.stat().st_size if append and path.exists() else 0
@@ -69,7 +68,7 @@ def _split(sentence: str) -> tuple[str, str, str, str]:
 def _row(*cells: str) -> str:
     """One row; text from recipes, questions and paths must not end a cell, open a tag, be a link or a picture, or call
     somebody."""
-    plain = (LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(cell))) for cell in cells)
+    plain = (LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(cell))) if len(cell) > 2 else cell for cell in cells)
     marked = (html.escape(cell).translate(MARKUP).replace(BREAK, "&#8203;") for cell in plain)
     return "| " + " | ".join(marked) + " |\n"
 

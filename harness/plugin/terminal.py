@@ -33,6 +33,8 @@ def safe_report(shown: Any) -> Any:
     """
     if isinstance(shown, str):
         return safe_text(shown)
+    if isinstance(shown, list) and all(isinstance(each, str) for each in shown):  # lines of one text
+        return safe_text("\n".join(shown)).split("\n") if shown else shown
     if isinstance(shown, (list, tuple)):
         return type(shown)(map(safe_report, shown))
     if type(shown).__module__ == "_pytest._code.code":
