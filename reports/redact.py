@@ -14,6 +14,17 @@ from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+
+class _Pattern:
+    """A regular expression that is compiled when it is first used: every pytest session imports this module."""
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(re.compile(*self._given), name)  # which keeps what it has compiled
+
+
 HIDDEN = "[redacted]"
 SHORTEST = 6
 """Characters of an environment variable's value from which on it is looked for in texts: shorter ones are words."""
@@ -64,19 +75,19 @@ _START = (
     r"(?:(?<![A-Za-z0-9])|(?<=\\[abefnrtv0])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})"
     r"|(?<=[\[;]\dm)|(?<=[\[;]\d\dm)|(?<=%[0-9A-F]{2}))"
 )
-_TOKEN = re.compile(rf"{_START}(?:{'|'.join(_ISSUED.values())})|{_ANYWHERE}")
-_SK = re.compile(rf"{_START}sk-[A-Za-z0-9_\-]{{16,}}")  # OpenAI, Anthropic and others
-_SK_RUN = re.compile(r"(?=[A-Za-z]{0,40}\d)[A-Za-z0-9]{12}")
-_SLACK_HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_\-]+")
-_SIGNED = re.compile(r"(?i)([?&](?:sig|signature|x-amz-(?:signature|credential|security-token))=)[^&\s\"']+")
+_TOKEN = _Pattern(rf"{_START}(?:{'|'.join(_ISSUED.values())})|{_ANYWHERE}")
+_SK = _Pattern(rf"{_START}sk-[A-Za-z0-9_\-]{{16,}}")  # OpenAI, Anthropic and others
+_SK_RUN = _Pattern(r"(?=[A-Za-z]{0,40}\d)[A-Za-z0-9]{12}")
+_SLACK_HOOK = _Pattern(r"(hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9/_\-]+")
+_SIGNED = _Pattern(r"(?i)([?&](?:sig|signature|x-amz-(?:signature|credential|security-token))=)[^&\s\"']+")
 # One without its end goes on as long as it looks like base64; of one without its beginning, those lines are gone too.
-_PRIVATE_KEY = re.compile(
+_PRIVATE_KEY = _Pattern(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     r"(?:.{0,8000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\:,\-]*)",
     re.S,
 )
-_KEYS_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
+_KEYS_END = _Pattern(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_BASE64 = _Pattern(r"[A-Za-z0-9+/=]+")
 
 # A tokenizer's "pad_token" and a trainer's "max_token" are no secrets.
 _ORDINARY = "pad eos bos unk sep cls mask stop image audio video start end special chat next last first per each any"
@@ -89,19 +100,19 @@ _QUOTED = r"\\\"[^\"\n]*\\\"|\"[^\"\n]*\"|'[^'\n]*'"
 _IS = r"(?:\\?[\"'])?\s*[=:]\s*"
 # "a=1,b=2" and "a=1, b" and "a=1&b=2" end at the comma or the &, which else is part of the value.
 _VALUE = r"(?:[^\s,;&]|[,;&](?![\s\"']|[\w.\-]{1,60}[=:]|\Z))+"
-_ASSIGNED = re.compile(rf"(?i)({_SECRET_WORD}(?:_\d{{1,3}})?{_IS})({_QUOTED}|{_VALUE})")
-_WHOLE = re.compile(rf"(?i)([\"'])([\w.\-]{{0,60}}{_SECRET_WORD}=)((?:(?!\1)[^\n])*)")
-_LOUD = re.compile(r"\b([A-Z][A-Z0-9_]{0,60}_(?:PASS|PAT|KEY|AUTH|DSN|COOKIE)=)(" + _QUOTED + r"|[^\s,;&\"']+)")
-_OPTION = re.compile(rf"(?i)((?<![\w\-])--[\w-]{{0,40}}{_SECRET_WORD}\s+)({_QUOTED}|\S+)")
-_BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=\-]{16,})")
-_HEADER = re.compile(
+_ASSIGNED = _Pattern(rf"(?i)({_SECRET_WORD}(?:_\d{{1,3}})?{_IS})({_QUOTED}|{_VALUE})")
+_WHOLE = _Pattern(rf"(?i)([\"'])([\w.\-]{{0,60}}{_SECRET_WORD}=)((?:(?!\1)[^\n])*)")
+_LOUD = _Pattern(r"\b([A-Z][A-Z0-9_]{0,60}_(?:PASS|PAT|KEY|AUTH|DSN|COOKIE)=)(" + _QUOTED + r"|[^\s,;&\"']+)")
+_OPTION = _Pattern(rf"(?i)((?<![\w\-])--[\w-]{{0,40}}{_SECRET_WORD}\s+)({_QUOTED}|\S+)")
+_BEARER = _Pattern(r"(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=\-]{16,})")
+_HEADER = _Pattern(
     rf"(?i)((?:authorization|(?:set-)?cookie){_IS}[\"']?(?:(?:bearer|basic|token|digest|apikey)\s+)?)"
     rf"((?!(?:bearer|basic|token|digest|apikey)\b)[^\s\"',;\[][^\s\"',;]*)"
 )
-_URL_LOGIN = re.compile(
+_URL_LOGIN = _Pattern(
     r"(://)(?!git@)(?:[^\s/\"'<>]{1,400}@|[^\s/:@\"'<>]{0,100}:(?!\d{1,5}/)[^\s\"'<>@]{1,400}@(?=[\w\[]))"
 )
-_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
+_PASSWORD = _Pattern(r"://[^\s/:@]*:([^\s@]+)@")
 # One of these stands in all that the last few know and that data may hold; most lines have "prompt_tokens".
 _NAMES = (
     *(
@@ -133,9 +144,9 @@ _NAMES = (
         "redential",
     ),
 )
-_NUMBER = re.compile(r"[\d.,eE+\-]+")
-_SECRET_KEY = re.compile(rf"(?i)(?:^|[_\-.]){_SECRET_WORD}(?:_\d{{1,3}})?$|^[A-Z][A-Z0-9_]*_(?:PASS|PAT|AUTH|DSN)$")
-_SECRET_VARIABLE = re.compile(
+_NUMBER = _Pattern(r"[\d.,eE+\-]+")
+_SECRET_KEY = _Pattern(rf"(?i)(?:^|[_\-.]){_SECRET_WORD}(?:_\d{{1,3}})?$|^[A-Z][A-Z0-9_]*_(?:PASS|PAT|AUTH|DSN)$")
+_SECRET_VARIABLE = _Pattern(
     r"(?i)(?:(?:^|_)(?:token|pat|pass|auth|dsn|cookie)|secret|passw(?:or)?d|passphrase|(?:^|_)\w*key|credentials?)"
     r"(?:_id)?(?:_\d{1,3})?$|(?:secret|password|(?:hf|gh|github|hub|api|access|auth|ci)_token)(?!.*(?:file|path|dir)$)"
 )
