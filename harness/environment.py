@@ -1,8 +1,4 @@
-"""Where and with what a run was made: for readers of the run, and for the versions that its identity holds.
-
-What is written down here is read by others, so secrets do not get into it: see :mod:`reports.redact`, the one place
-that says what a secret looks like. It is plain text work and imports nothing.
-"""
+"""Where and with what a run was made: for readers of the run, and for the versions that its identity holds."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.names import as_text
+from harness.redact import clean_command
 
 PACKAGES = ("rl-harness", "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -39,8 +36,6 @@ def describe(device: str) -> dict[str, Any]:
 
     The command line is written without secrets.
     """
-    from reports.redact import redact_command
-
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -49,16 +44,8 @@ def describe(device: str) -> dict[str, Any]:
         "device": device,
         "packages": versions(*PACKAGES),
         "git": git_state(Path.cwd()),
-        "command": redact_command(without_secrets([Path(sys.argv[0]).name, *map(as_text, sys.argv[1:])])),
+        "command": clean_command([Path(sys.argv[0]).name, *map(as_text, sys.argv[1:])]),
     }
-
-
-def without_secrets(value: Any) -> Any:
-    """Text, or plain JSON or TOML, without the values of this process's environment variables that are named like
-    secrets (``HF_TOKEN``). Only now are they known: who draws the report later has another environment."""
-    from reports.redact import hide_values, secret_values
-
-    return hide_values(value, secret_values(os.environ))
 
 
 def git_state(folder: Path, *, ignoring: Path | None = None) -> dict[str, Any] | None:

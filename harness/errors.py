@@ -4,9 +4,18 @@ Every message is one sentence or two that say what was wrong, where (file, line,
 The plugin and the command line print the message alone: a traceback from inside the harness would hide it.
 """
 
+from harness.redact import safe_line
+
 
 class HarnessError(Exception):
-    """Base of every error whose text is meant for the user."""
+    """Base of every error whose text is meant for the user: a sentence, which is one line whatever is quoted in it, and
+    below it lines of something else, such as a log. No secret is kept in it."""
+
+    def __init__(self, sentence: str = "", *lines: str) -> None:
+        super().__init__(*map(safe_line, (sentence, *lines)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class RecipeError(HarnessError):

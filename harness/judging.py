@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
-from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal
 from harness.evaluation import EarlyStop
 from harness.gate.against_baseline import judge_against_baseline
@@ -235,7 +234,7 @@ def _recorded(run: Run) -> Verdict:
         path, recorded = record(run)
     except HarnessError as error:
         # What an earlier session said is not why this one recorded none.
-        why = (without_secrets(str(error)).splitlines() or [type(error).__name__])[0]
+        why = (str(error).splitlines() or [type(error).__name__])[0]
         refused = Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}")
         if run.opened:
             run.keep(refused)

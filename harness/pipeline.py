@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.environment import git_state, without_secrets
+from harness.environment import git_state
 from harness.errors import NoSignal, TrainingError
 from harness.evaluation import EarlyStop, Evaluation, evaluate
 from harness.gate import Verdict
@@ -205,7 +205,7 @@ class Run:
             if summary is None:
                 failed = read_json(directory / "failed.json") or {}
                 if failed.get("session") == self.settings.session:
-                    raise (NoSignal if failed.get("no_signal") else TrainingError)(failed["error"])
+                    raise (NoSignal if failed.get("no_signal") else TrainingError)(*failed["error"].split("\n"))
                 same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
                 with locked(same, self._waiting("train")):
                     summary = adopt_training(directory, self.training_key, self.others())
@@ -220,7 +220,7 @@ class Run:
         try:
             return train(self, directory)
         except TrainingError as error:
-            refused, said = isinstance(error, NoSignal), without_secrets(str(error))
+            refused, said = isinstance(error, NoSignal), str(error)
             known = {"session": self.settings.session, "error": said, "no_signal": refused}
             write_json(directory / "failed.json", known)
             if refused:

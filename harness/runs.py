@@ -5,7 +5,8 @@
 The hex is a hash of everything that decides the result (``identity.json`` in the directory), so the same inputs find
 the same directory and what lies there is not made again. JSON lines are appended and flushed; a torn line is dropped
 and its work redone. Every other file is written to a temporary name and renamed. One lock file lets many processes
-share a directory: the first makes a stage, the others wait and read it.
+share a directory: the first makes a stage, the others wait and read it. No writer here writes a secret
+(:mod:`harness.redact`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import HarnessError
+from harness.redact import clean_line, clean_tree, escaped_toml, safe_text
 
 WAIT_IN_SILENCE_SECONDS = 1.0
 
@@ -45,16 +47,28 @@ def plain(value: Any) -> Any:
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a file whole or not at all (temporary name, then rename). What is not ``durable`` is only for whoever looks
-    on: it need not survive a power cut, and waiting for the disk costs milliseconds."""
-    _write(path, (text,), durable=durable)
+    """Write a text for people, whole or not at all (temporary name, then rename). What is not ``durable`` is only for
+    whoever looks on: it need not survive a power cut, and waiting for the disk costs milliseconds."""
+    _write(path, (safe_text(text),), durable=durable)
 
 
-def _write(path: Path, parts: Iterable[str], *, durable: bool = True) -> None:
+def write_toml(path: Path, text: str) -> None:
+    """Write TOML that tomli_w made of tables without secrets; its keys are read again, and stay as they are."""
+    _write(path, (escaped_toml(text),))
+
+
+def write_private(path: Path, value: Any) -> None:
+    """Write JSON as it is, for a process of ours to read: nobody else may, and whoever wrote it takes it away."""
+    _write(path, (json.dumps(plain(value), indent=2) + "\n",), mode=0o600)
+
+
+def _write(path: Path, parts: Iterable[str], *, durable: bool = True, mode: int | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
     try:
         with temporary.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            if mode is not None:
+                temporary.chmod(mode)
             file.writelines(parts)
             file.flush()
             if durable:
@@ -67,7 +81,7 @@ def _write(path: Path, parts: Iterable[str], *, durable: bool = True) -> None:
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """``durable`` as in :func:`write_text`."""
-    write_text(path, json.dumps(plain(value), indent=2) + "\n", durable=durable)
+    _write(path, (json.dumps(clean_tree(plain(value)), indent=2) + "\n",), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -152,7 +166,7 @@ def _is_torn(path: Path) -> bool:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(plain(row), allow_nan=False) + "\n"
+    return clean_line(plain(row)) + "\n"
 
 
 @contextmanager

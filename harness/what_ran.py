@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from harness.environment import describe, without_secrets
+from harness.environment import describe
 from harness.errors import RecipeError
 from harness.recipe import load_recipe
-from harness.runs import read_json, read_lines, write_json, write_lines, write_text
+from harness.redact import clean_tree
+from harness.runs import read_json, read_lines, write_json, write_lines, write_toml
 from harness.served import served_environment
 from harness.tasks import Question
 
@@ -48,11 +49,11 @@ def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> N
                 for each in run.questions.test
             ),
         )
-        write_json(directory / "identity.json", without_secrets(identity))
+        write_json(directory / "identity.json", identity)
         environment = {"recipe": run.recipe.name, "seed": run.seed, "session": run.settings.session}
         served = {} if run.served is None else served_environment(run.served)
         write_json(directory / "environment.json", {**describe(run.device), **served, **environment})
-    write_text(directory / "recipe.toml", recipe_text(run.recipe))
+    write_toml(directory / "recipe.toml", recipe_text(run.recipe))
     if (changed := overrides(run.recipe)) is not None:
         write_json(directory / OVERRIDES, changed)
 
@@ -66,10 +67,10 @@ def read_questions(directory: Path) -> list[Question]:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """The effective recipe as TOML, without the values of secret environment variables."""
+    """The effective recipe as TOML, without secrets."""
     text = recipe.to_toml()
     tables = tomllib.loads(text)
-    shown = without_secrets(tables)
+    shown = clean_tree(tables)
     return text if shown == tables else tomli_w.dumps(shown)
 
 
@@ -90,7 +91,7 @@ def overrides(recipe: Recipe) -> dict[str, Any] | None:
             values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
             changed.append({"key": key, **values})
     where = {"file": short(recipe.source), "folder": str(Path.cwd())}
-    return {"format": 1, **where, "changed": without_secrets(changed)}
+    return {"format": 1, **where, "changed": changed}
 
 
 def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:

@@ -8,6 +8,7 @@ PosixPath('report/index.html')
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,13 +19,7 @@ __all__ = ["render_comparison", "render_history", "render_session"]
 
 
 def __getattr__(name: str) -> Any:
-    """Jinja and matplotlib are imported by those who draw, not by those who ask for the names of stages."""
-    if name == "render_history":
-        from reports.history_page import render_history
-
-        return render_history
-    if name in __all__:
-        from reports import render
-
-        return getattr(render, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Whoever wants :mod:`reports.redact` alone does not wait for what draws."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("reports.history_page" if name == "render_history" else "reports.render"), name)

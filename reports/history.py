@@ -166,14 +166,12 @@ def read_entry(folder: Path) -> Entry:
     tokens = [number(summaries[side].get(key)) or 0 for side in SIDES for key in ("prompt_tokens", "completion_tokens")]
     return Entry(
         path=folder,
-        recipe=redact(
-            _short(judged.get("recipe") or environment.get("recipe") or (match[1] if match else folder.name))
-        ),
+        recipe=_short(judged.get("recipe") or environment.get("recipe") or (match[1] if match else folder.name)),
         seed=whole(judged.get("seed"), environment.get("seed"), int(match[2]) if match else None),
         time=_time(environment.get("created")),
         commit=_short(git.get("commit"))[:10],
         dirty=git.get("dirty") is True,
-        model=redact(_short(_table(recipe, "model").get("name"))),
+        model=_short(_table(recipe, "model").get("name")),
         method=_short(training.get("method") or _table(recipe, "train").get("method")),
         before=_score(summaries["before"]),
         after=_score(summaries["after"]),
@@ -232,7 +230,7 @@ def _time(value: Any) -> datetime | None:
 
 
 def _short(value: Any) -> str:
-    return string(value)[:200] if not isinstance(value, (dict, list)) else ""
+    return redact(string(value))[:200] if not isinstance(value, (dict, list)) else ""
 
 
 def _table(tree: Mapping[str, Any], key: str) -> dict[str, Any]:

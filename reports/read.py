@@ -11,7 +11,7 @@ from reports.audit import audit_of
 from reports.loose import dicts, number, string, turns, whole
 from reports.once import Once
 from reports.pairs import evaluation, pair
-from reports.redact import redact, redact_tree
+from reports.redact import redact, redact_data, redact_tree, within_data
 from reports.stages import ASKED, STAGES
 from reports.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict
 
@@ -26,10 +26,10 @@ def read_run(path: Path) -> Run:
     if not path.is_dir():
         notes.append("There is no such run directory.")
     recipe_text = _text(path / "recipe.toml", notes)
-    environment = redact_tree(_json(path / "environment.json", notes))
+    environment = _json(path / "environment.json", notes)
     judged = _json(path / "verdicts.json", notes)
     name, seed, key = _name_parts(path.name)
-    audit = audit_of(redact_tree(_json(path / "audit.json", notes)))
+    audit = audit_of(_json(path / "audit.json", notes))
     for stage, where in STAGES.items():
         notes += _reward_notes(where, _json(path / stage / "rewards.json", notes))
         if stage in ASKED:
@@ -46,17 +46,17 @@ def read_run(path: Path) -> Run:
         recipe_text=redact(recipe_text),
         recipe=redact_tree(_toml(recipe_text, notes)),
         environment=environment,
-        identity=redact_tree(_json(path / "identity.json", notes)),
+        identity=_json(path / "identity.json", notes),
         verdicts=tuple(_verdict(row) for row in dicts(judged.get("verdicts"))),
         before=evaluation("before", before, _json(path / "before" / "summary.json", notes)),
         after=evaluation("after", after, _json(path / "after" / "summary.json", notes)),
         training=_training(path / "train", notes),
         questions=pair(_rows(path / "questions.jsonl", notes), before, after, once),
-        baseline=redact_tree(_json(path / "baseline.json", notes)),
-        overrides=redact_tree(_json(path / "overrides.json", notes)),
+        baseline=_json(path / "baseline.json", notes),
+        overrides=_json(path / "overrides.json", notes),
         notes=tuple(notes),
         audit=audit,
-        methods=redact_tree(_json(path / "methods.json", notes)),
+        methods=_json(path / "methods.json", notes),
     )
 
 
@@ -71,7 +71,7 @@ def read_head(path: Path) -> tuple[tuple[str, int | None], dict[str, Any], dict[
             whole(judged.get("seed"), environment.get("seed"), seed),
         ),
         redact_tree(_toml(_text(path / "recipe.toml", notes), notes)),
-        redact_tree(_json(path / "identity.json", notes)),
+        _json(path / "identity.json", notes),
     )
 
 
@@ -79,7 +79,7 @@ def _reward_notes(where: str, kept: dict[str, Any]) -> list[str]:
     """What went wrong in reward functions, a sentence each."""
     functions = kept.get("functions")
     rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
-    return [redact(f"{string(row.get('sentence'))}, {where}.") for row in rows]
+    return [f"{string(row.get('sentence'))}, {where}." for row in rows]
 
 
 def _answer_notes(where: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
@@ -90,7 +90,7 @@ def _answer_notes(where: str, summary: dict[str, Any], canary: dict[str, Any]) -
     found = [f"{start} {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)]
     if canary and canary.get("level") != "ok":
         found.append(f"Canary {where}: {string(canary.get('sentence'))}.")
-    return [redact(sentence) for sentence in found]
+    return found
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:
@@ -101,11 +101,11 @@ def _training(folder: Path, notes: list[str]) -> Training | None:
         error = "Training failed and left no message."
     return Training(
         steps=tuple(row for row in _lines(folder / "metrics.jsonl", notes) if number(row.get("step")) is not None),
-        summary=redact_tree(_json(folder / "summary.json", notes)),
+        summary=_json(folder / "summary.json", notes),
         error=error,
         health=_health(folder / "health.jsonl", notes),
         evaluations=tuple(map(_held_out, _lines(folder / "evaluations.jsonl", notes))),
-        signal=redact_tree(_json(folder.parent / "signal.json", notes)),
+        signal=_json(folder.parent / "signal.json", notes),
     )
 
 
@@ -181,8 +181,8 @@ def _verdict(row: dict[str, Any]) -> Verdict:
         gate=string(row.get("gate")) or "gate",
         word=string(row.get("verdict")) or "NO VERDICT",
         passed=passed if isinstance(passed, bool) else None,
-        sentence=redact(string(row.get("sentence"))),
-        numbers=redact_tree(numbers) if isinstance(numbers, dict) else {},
+        sentence=string(row.get("sentence")),
+        numbers=numbers if isinstance(numbers, dict) else {},
     )
 
 
@@ -210,7 +210,8 @@ def _json(path: Path, notes: list[str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
-        return value
+        hidden: dict[str, Any] = redact_tree(value)
+        return hidden
     notes.append(f"{_where(path)} is not a JSON object and was left out.")
     return {}
 
@@ -237,10 +238,7 @@ def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
             for line in file:
                 if not line.strip():
                     continue
-                try:
-                    row = json.loads(line.decode("utf-8", "replace"))
-                except (ValueError, RecursionError):
-                    row = None
+                row = parsed(line)
                 if isinstance(row, dict):
                     yield row
                 else:
@@ -252,6 +250,16 @@ def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
     if dropped:
         lines = "1 torn line was" if dropped == 1 else f"{dropped} torn lines were"
         notes.append(f"{_where(path)}: {lines} left out.")
+
+
+def parsed(line: bytes) -> Any:
+    """The value of a JSONL file's line, without secrets; ``None`` where it is torn."""
+    text = line.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if redact_data(text) == text else within_data(value, redact_data)
 
 
 def _where(path: Path) -> str:

@@ -11,13 +11,17 @@ mistake of the user's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 
+from harness.cli.output import SafeOutput
 from harness.errors import HarnessError
+from harness.redact import safe_text
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     module, function = options.command.split(":")
     try:
-        code = int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
+        with contextlib.redirect_stdout(SafeOutput(sys.stdout)):
+            code = int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as head does
@@ -37,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HarnessError as error:
         print(f"rl-harness: {error}", file=sys.stderr)
         return 2
+    except Exception:
+        print(safe_text(traceback.format_exc()), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130

@@ -24,9 +24,9 @@ def audit(options: argparse.Namespace) -> int:
     """Audit a recipe's rewards or one reward function; 1 where something is wrongly paid or refused."""
     made = _audit(options)
     if options.json:
-        print(json.dumps(plain(made.to_json()), indent=2))
+        print(*json.dumps(plain(made.to_json()), indent=2).splitlines(), sep="\n")
     else:
-        print("\n".join(_lines(made)))
+        print(*_lines(made), sep="\n")
     return int(bool(made.findings))
 
 

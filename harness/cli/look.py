@@ -75,7 +75,7 @@ def methods(options: argparse.Namespace) -> int:
 
     for directory in options.runs:
         require_run(directory)
-    print("\n".join(compare_methods(options.runs, alpha=options.alpha).lines()))
+    print(*compare_methods(options.runs, alpha=options.alpha).lines(), sep="\n")
     return 0
 
 

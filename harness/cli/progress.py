@@ -6,6 +6,8 @@ import shutil
 import sys
 import time
 
+from harness.redact import safe_line
+
 LOG_EVERY_SECONDS = 15.0
 
 
@@ -28,7 +30,7 @@ class Progress:
         if stage == self._stage and now - self._written < (0.2 if self._live else LOG_EVERY_SECONDS):
             return
         self._stage, self._written = stage, now
-        line = f"{stage}: {text}"
+        line = safe_line(f"{stage}: {text}")
         if self._live:
             print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
         else:
@@ -37,7 +39,7 @@ class Progress:
     def say(self, stage: str, text: str) -> None:
         """A line that stays."""
         self.clear()
-        print(f"{stage}: {text}", file=sys.stderr, flush=True)
+        print(safe_line(f"{stage}: {text}"), file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Leave the line to what is printed next."""

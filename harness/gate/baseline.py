@@ -25,7 +25,7 @@ from typing import Any
 import tomli_w
 
 from harness.errors import HarnessError
-from harness.runs import digest, write_text
+from harness.runs import digest, write_toml
 from harness.tasks.question import Question
 
 HEADING = "# Recorded by pytest --rl-update-baselines; do not edit: the checksum would not match.\n"
@@ -83,7 +83,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     lines = "".join(
         f'{_key(question)} = {{ {_count(row)}content = "{row["content"]}" }}\n' for question, row in questions.items()
     )
-    write_text(path, f"{HEADING}{text}\n[questions]\n{lines}")
+    write_toml(path, f"{HEADING}{text}\n[questions]\n{lines}")
 
 
 def read_baseline(path: Path, recipe: str) -> Baseline:

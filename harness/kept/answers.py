@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from harness.identity import Keys
 from harness.records import Record
+from harness.redact import clean_data
 from harness.rewards.faults import FILE as FAULTS
 from harness.runs import read_json
 from harness.tasks import Question
@@ -157,7 +158,8 @@ class KeptAnswers:
     def _is_wanted(self, record: Record, missing: set[Wanted]) -> bool:
         if (record.question_id, record.sample) not in missing or record.error is not None:
             return False
-        return tuple(record.prompt) == tuple(self._questions[record.question_id].prompt)
+        asked = self._questions[record.question_id].prompt
+        return tuple(record.prompt) == tuple(asked) or list(record.prompt) == clean_data(asked)  # as a file keeps it
 
     def _read(self, place: _Place, wanted: Wanted) -> Record | None:
         place.stage.file.seek(place.offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ from harness.plugin.summary import (
     VERDICTS,
     Summary,
 )
+from harness.plugin.terminal import safe_report
+from harness.redact import safe_text
 
 if TYPE_CHECKING:
     from harness.gate import Verdict
@@ -105,7 +107,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
         if session.mistaken(str(error)):
-            raise pytest.Collector.CollectError(str(error)) from None
+            raise pytest.Collector.CollectError(safe_text(str(error))) from None
         for name in asked:
             metafunc.parametrize(name, [])  # told already, for another file
 
@@ -242,7 +244,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     for parameter in _parameters(item):
         run = session_of(item.config).find_run(*parameter)
         directory = run.opened if run else None
@@ -261,6 +263,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
         for line in session_of(item.config).warnings:
             _hand_over(item, PLANNED, line)
     report = yield
+    if _parameters(item):
+        report.longrepr, report.sections = safe_report(report.longrepr), safe_report(report.sections)
     handed = item.stash.setdefault(_HANDED, [])
     setattr(report, HANDED, [*handed])
     return report

@@ -5,15 +5,20 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from harness.gate.wording import percent
+from harness.redact import safe_line
 from harness.runs import read_json
 from reports.stages import SIDES
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
-LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)  # where GitHub would see an address or a name
+# Where GitHub would see an address, a name, an issue or a commit; a space of no width, written out, breaks it.
+LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)|(?<=#)(?=\d)|(?<=gh-)(?=\d)", re.IGNORECASE)
+COMMITS = re.compile(r"(?<![0-9a-z])[0-9a-f]{7,40}(?![0-9a-z])", re.IGNORECASE)
+BREAK = "\u200b"
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 
@@ -24,7 +29,7 @@ def write_markdown(
 
     ``note`` is what stands above it: what nobody may overlook.
     """
-    rows = [row for directory in directories for row in _run_rows(directory)]
+    rows = chain.from_iterable(map(_run_rows, directories))
     said = f"⚠️ {_plain(note)}\n\n" if note else ""
     text = f"### rl-harness\n\n{said}| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
     more = "\nMore rows than fit here; the report has them all.\n"
@@ -72,4 +77,9 @@ def _row(*cells: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(html.escape(LINKS.sub("\u200b", text)).translate(MARKUP).splitlines())
+    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text))) if len(text) > 2 else text
+    return html.escape(broken).translate(MARKUP).replace(BREAK, "&#8203;")
+
+
+def _parted(commit: re.Match[str]) -> str:
+    return BREAK.join(commit[0][start : start + 6] for start in range(0, len(commit[0]), 6))

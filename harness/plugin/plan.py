@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.planning import gate_lines, kept_lines, plan_lines
 from harness.plugin.options import get_option, get_path
+from harness.plugin.terminal import Terminal
 
 if TYPE_CHECKING:
     from harness.plugin.session import Session
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> None:
     """Print the plan of (recipe, seed) pairs to the terminal."""
-    terminal = session.config.pluginmanager.getplugin("terminalreporter")
-    terminal.section("rl-harness plan", sep="=")
+    terminal = Terminal(session.config.pluginmanager.getplugin("terminalreporter"))
+    terminal.section("rl-harness plan")
     folder, runs_dir = (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
     for recipe, seed in parameters:
         terminal.write_line(f"{recipe.name}, seed {seed}: {recipe.description}", bold=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.redact import safe_line
+
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
@@ -37,7 +39,7 @@ class Progress:
         if stage == self._stage and now - self._written < (TERMINAL_EVERY_SECONDS if live else LOG_EVERY_SECONDS):
             return
         self._stage, self._written, self._shown = stage, now, True
-        line = f"  {stage}: {text}"
+        line = safe_line(f"  {stage}: {text}")
         with self._uncaptured():
             if live:
                 _draw_below(reporter, line)
@@ -52,7 +54,7 @@ class Progress:
         self.clear()
         self._said = True
         with self._uncaptured():
-            _write_on_a_line(reporter, f"  {stage}: {text}")
+            _write_on_a_line(reporter, safe_line(f"  {stage}: {text}"))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

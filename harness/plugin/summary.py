@@ -11,6 +11,7 @@ import pytest
 
 from harness.plugin.options import get_option, get_path, located
 from harness.plugin.session import session_of
+from harness.plugin.terminal import Terminal
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -61,40 +62,41 @@ class Summary:
             self.saved[directory, stage] = saved
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        terminal = Terminal(terminalreporter)
         if reason := self.config.stash.get(NOTHING, None):
-            terminalreporter.write_line(f"rl-harness: {reason}", yellow=True)
+            terminal.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
         if not (self.directories or self.left_out or unused):
             return
         directories = sorted(self.directories)
-        terminalreporter.section("rl-harness", sep="=")
+        terminal.section("rl-harness")
         for line in self.planned:  # workers have no terminal to say it in when they collect
-            terminalreporter.write_line(line)
+            terminal.write_line(line)
         for directory in directories:
             idle = get_option(self.config, "update-baselines") and (str(directory), "baseline") not in self.judged
-            _write_run(terminalreporter, directory, self._short(directory), recorded_none=bool(idle))
-        self._write_methods(terminalreporter)
+            _write_run(terminal, directory, self._short(directory), recorded_none=bool(idle))
+        self._write_methods(terminal)
         if _of_single_models(directories):
-            terminalreporter.write_line(ONE_MODEL)
+            terminal.write_line(ONE_MODEL)
         for reason in self.left_out:
-            terminalreporter.write_line(f"not run: {reason}")
-        self._write_saved(terminalreporter)
+            terminal.write_line(f"not run: {reason}")
+        self._write_saved(terminal)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
-            terminalreporter.write_line(f"peak memory: {', '.join(peaks)}")
+            terminal.write_line(f"peak memory: {', '.join(peaks)}")
         if unused:
             names = ", ".join(str(self._short(path)) for path in unused)
-            terminalreporter.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
+            terminal.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
         try:
             self._hand_on(directories)
         except OSError as error:
-            terminalreporter.write_line(f"no Markdown was written: {error}", red=True)
+            terminal.write_line(f"no Markdown was written: {error}", red=True)
         if directories:
-            self._draw(terminalreporter, directories)
+            self._draw(terminal, directories)
         if undecided := self._undecided():
-            terminalreporter.write_line(undecided, yellow=True, bold=True)
+            terminal.write_line(undecided, yellow=True, bold=True)
 
-    def _draw(self, terminalreporter: TerminalReporter, directories: list[Path]) -> None:
+    def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
         from reports import render_session
 
@@ -102,11 +104,11 @@ class Summary:
         try:
             page = render_session(directories, folder)
         except OSError as error:  # the runs are kept: a full disk must not look like a failed session
-            terminalreporter.write_line(
+            terminal.write_line(
                 f"no report: {folder} cannot be written ({error}); choose another with --rl-report-dir", red=True
             )
         else:
-            terminalreporter.write_line(f"report: {self._short(page)}", bold=True)
+            terminal.write_line(f"report: {self._short(page)}", bold=True)
 
     def _undecided(self) -> str | None:
         """One line where this session's gates all stayed undecided: the data did not tell, which is no pass.
@@ -121,7 +123,7 @@ class Summary:
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
 
-    def _write_methods(self, terminal: TerminalReporter) -> None:
+    def _write_methods(self, terminal: Terminal) -> None:
         """Each comparison of methods once; all of its run directories keep it."""
         if not self.compared:
             return
@@ -137,7 +139,7 @@ class Summary:
                 for line in table(comparison):
                     terminal.write_line(f"  {line}")
 
-    def _write_saved(self, terminal: TerminalReporter) -> None:
+    def _write_saved(self, terminal: Terminal) -> None:
         if not self.saved:
             return
         from harness.kept.saved import Saved, saved_line
@@ -179,15 +181,19 @@ class Summary:
         xml = self.config.stash.get(xml_key, None)
         if xml is None:
             return
+        from harness.redact import safe_line
         from harness.runs import read_json
 
+        def add(name: str, value: str) -> None:
+            xml.add_global_property(safe_line(name), safe_line(value))
+
         for directory in sorted(self.directories):
-            xml.add_global_property(f"rl.{directory.name}", str(directory))
+            add(f"rl.{directory.name}", str(directory))
             for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
                 name = f"rl.{directory.name}.{verdict['gate']}"
-                xml.add_global_property(name, f"{verdict['verdict']}: {verdict['sentence']}")
+                add(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for module, peak in self.memory.items():
-            xml.add_global_property(f"rl.peak_memory_bytes.{module}", str(peak))
+            add(f"rl.peak_memory_bytes.{module}", str(peak))
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""
@@ -208,7 +214,7 @@ def _of_single_models(directories: list[Path]) -> bool:
     return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
 
 
-def _write_run(terminal: TerminalReporter, directory: Path, shown: Path, *, recorded_none: bool) -> None:
+def _write_run(terminal: Terminal, directory: Path, shown: Path, *, recorded_none: bool) -> None:
     """``recorded_none``: the session was to record a baseline, and none of its tests asked for that gate."""
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json

@@ -25,6 +25,7 @@ from harness.policy.device import choose_device, choose_dtype
 from harness.policy.policy import Policy, require_chat_template
 from harness.policy.source import ModelSource, resolve_model
 from harness.policy.threads import share_cores
+from harness.redact import safe_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,7 +131,7 @@ def _loading(source: ModelSource) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:  # damaged files raise whatever the parser at hand raises
-        reason = " ".join(str(error).split())[:300]
+        reason = safe_line(str(error), 300)
         raise ModelError(f"{source.name}: cannot be loaded ({type(error).__name__}: {reason})") from error
 
 

@@ -14,6 +14,7 @@ from harness.policy.engines.local import generate
 from harness.policy.load import load_policy
 from harness.policy.policy import Policy
 from harness.recipe import EvaluateSection
+from harness.redact import safe_text
 from harness.tasks.question import Message, Question
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def test_model_with_questions(
     answers = _answers(model, tokenizer, chats, max_new_tokens=100)
     print(f"\n=== {title} ===")
     for number, (question, answer) in enumerate(zip(questions, answers, strict=True), 1):
-        print(f"\nModel Input {number}:\n{question}\nModel Output {number}:\n{answer}\n")
+        print(safe_text(f"\nModel Input {number}:\n{question}\nModel Output {number}:\n{answer}\n"))
     return answers
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 
 from harness.names import as_text
+from harness.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.recipe.sections import Table
@@ -47,8 +48,7 @@ def explain(error: ValidationError, section: tuple[str, ...], source: Path | Non
         is_table = len(location) == 1 and location[0] in section_types()
         return f"{place}: missing; {f'a recipe needs a [{location[0]}] table' if is_table else 'this key is required'}"
     given, limits = finding["input"], finding.get("ctx", {})
-    shown = str(given).lower() if isinstance(given, bool) else repr(given)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    shown = safe_line(str(given).lower() if isinstance(given, bool) else repr(given), 60)
     must = _MUST_BE[finding["type"]].format(**limits) if finding["type"] in _MUST_BE else finding["msg"]
     percent = "; shares are written as 0.3 for 30 %" if limits.get("le") == 1 else ""
     return f"{place}: {must}, not {shown}{percent}"

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.redact import safe_line
 from reports.stages import STAGES
 
 FILE = "rewards.json"
@@ -56,7 +57,7 @@ class Faults:
     def add(self, name: str, reason: str, completions: int, question_id: str | None = None) -> None:
         """Count completions that a function gave no value for."""
         known = self.reasons.setdefault(name, {})
-        reason = _one_line(reason)
+        reason = safe_line(reason, _MOST_CHARACTERS)
         if reason not in known and len(known) >= _MOST_REASONS:
             reason = _OTHER
         count, first = known.get(reason, (0, question_id))
@@ -64,7 +65,7 @@ class Faults:
 
     def retry(self, name: str, reason: str) -> None:
         """Count a batch that has to be asked again one completion at a time."""
-        count, first = self.retried.get(name, (0, _one_line(reason)))
+        count, first = self.retried.get(name, (0, safe_line(reason, _MOST_CHARACTERS)))
         self.retried[name] = count + 1, first
 
     def share(self, name: str) -> float:
@@ -118,8 +119,3 @@ def stage_sentences(directory: Path) -> list[str]:
             continue
         found += [f"{stage}: {each['sentence']}" for each in kept["functions"].values()]
     return found
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 3]}..."

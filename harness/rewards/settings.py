@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from harness.errors import RewardError
+from harness.redact import safe_line
 
 TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""
@@ -130,5 +131,4 @@ def _limit(value: object, location: tuple[str, ...], refuse: Refuse) -> float:
 
 
 def _shown(value: object) -> str:
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return safe_line(str(value).lower() if isinstance(value, bool) else repr(value), 60)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from harness.errors import RewardError
+from harness.redact import safe_line
 
 
 def listed(values: object, expected: int) -> list[object]:
@@ -42,6 +43,8 @@ def number(value: object) -> float | None:
         return None
     if math.isinf(result):
         # the repr of anything else may be long, or raise
-        shown = repr(value)[:80] if isinstance(value, (float, str)) else f"a value of type {type(value).__name__}"
+        shown = (
+            safe_line(repr(value), 80) if isinstance(value, (float, str)) else f"a value of type {type(value).__name__}"
+        )
         raise RewardError(f"returned {shown} for a completion; it must return a finite number or None")
     return result

@@ -25,7 +25,8 @@ def arguments(job: Job, directory: Path, **defaults: Any) -> dict[str, Any]:
         defaults |= {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
     return {
         **defaults,
-        **job.arguments,
+        # A token would stand in every checkpoint's training_args.bin; HF_TOKEN in the environment logs in as well.
+        **{key: value for key, value in job.arguments.items() if key != "hub_token"},
         "output_dir": str(directory),
         "seed": job.seed,
         "data_seed": job.seed,

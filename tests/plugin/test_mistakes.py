@@ -224,7 +224,7 @@ from harness.plugin.session import session_of
 @pytest.mark.parametrize("number", (1, 2))
 def test_long(number, pytestconfig):
     with session_of(pytestconfig).plainly():
-        raise TrainingError("the job crashed. Last lines:\\n    one\\n    two")
+        raise TrainingError("the job crashed. Last lines:", "    one", "    two")
 """
 
 

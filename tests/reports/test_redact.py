@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.redact import clean_line, safe_line, safe_text
 from reports.redact import HIDDEN, hide_values, redact, redact_command, redact_tree, secret_values
+from reports.text import visible
+from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, TOKENS, VARIABLES
 
-# Made up, of the shape that each issuer documents. Split, so that no scanner of this repository takes them for real.
-BODY = "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3d"
-TOKENS = {
-    "Hugging Face": "hf_" + BODY[:34],
-    "Hugging Face organisation": "api_org_" + BODY[:34],
-    "OpenAI": "sk-" + BODY + BODY[:12],
-    "OpenAI project": "sk-proj-" + BODY + "_" + BODY + "-" + BODY,
-    "Anthropic": "sk-ant-api03-" + BODY + "-" + BODY,
-    "GitHub personal": "ghp_" + BODY,
-    "GitHub server": "ghs_" + BODY,
-    "GitHub fine-grained": "github_pat_" + BODY[:22] + "_" + BODY,
-    "GitLab": "glpat-" + BODY[:20],
-    "Slack bot": "xoxb-" + "123456789012-123456789012-" + BODY[:24],
-    "Slack app": "xapp-1-" + "A0123456789-" + BODY,
-    "AWS key id": "AKIA" + "IOSFODNN7EXAMPLE",
-    "AWS temporary": "ASIA" + "IOSFODNN7EXAMPLE",
-    "Google": "AIza" + BODY[:35],
-    "npm": "npm_" + BODY,
-    "PyPI": "pypi-" + "AgEIcHlwaS5vcmc" + BODY,
-    "Stripe": "sk_live_" + BODY[:24],
-    "Groq": "gsk_" + BODY,
-    "JSON web token": "eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0." + BODY,
-    "Databricks": "dapi" + "0123456789abcdef" * 2,
-    "SendGrid": "SG." + BODY[:22] + "." + BODY,
-    "Telegram": "123456789:AA" + BODY[:33],
-}
 UNAMBIGUOUS = ("Hugging Face", "GitHub personal", "GitHub fine-grained", "AWS key id", "JSON web token")
 """Found even where a letter stands before them."""
 
@@ -94,6 +73,18 @@ def test_redacting_twice_is_redacting_once(telling: str, before: str, after: str
         ("s3://b/k?X-Amz-Signature=abc&x=1", "s3://b/k?X-Amz-Signature=[redacted]&x=1"),
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY----- x", "[redacted] x"),
         ("-----BEGIN PRIVATE KEY-----\nabc", "[redacted]"),
+        ("-----BEGIN PRIVATE KEY-----\nabc (and more)", "[redacted](and more)"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----", "[redacted]"),
+        ("a word\nAb3dEf6hIj9kLm2nOp5q\nabc=\n-----END PRIVATE KEY----- x", "a word\n[redacted] x"),
+        ("[0]: -----BEGIN PRIVATE KEY-----\n[0]: abc\n[0]: -----END PRIVATE KEY-----", "[0]: [redacted]"),
+        ("password=a,b;c&d, x", "password=[redacted], x"),
+        ("a_token=ab,b_token=cd", "a_token=[redacted],b_token=[redacted]"),
+        (r"{\"api_key\": \"open sesame\"}", r"{\"api_key\": [redacted]}"),
+        ("Authorization: Token opensesame", "Authorization: Token [redacted]"),
+        ("Cookie: session=opensesame", "Cookie: [redacted]"),
+        ("postgres://me:open/sesame@host", "postgres://[redacted]@host"),
+        (r"a line\nsk-Ab3dEf6hIj9kLm2nOp5q", r"a line\n[redacted]"),
+        ("\x1b[31msk-Ab3dEf6hIj9kLm2nOp5q", "\x1b[31m[redacted]"),
     ],
 )
 def test_secrets_are_known_by_their_names(text: str, shown: str) -> None:
@@ -122,6 +113,9 @@ def test_secrets_are_known_by_their_names(text: str, shown: str) -> None:
         "commit 0123456789abcdef0123456789abcdef01234567",
         "git+ssh://git@github.com/org/repo",
         "https://medium.com/@someone/post",
+        "http://localhost:8000/path/user@host",
+        "token = 15, and each cookie: 2 dollars",
+        "no -----END CERTIFICATE-----",
         "Qwen/Qwen2.5-0.5B-Instruct in bfloat16",
         "basic arithmetic, bearer of news",
     ],
@@ -177,6 +171,8 @@ def test_a_command_stays_one_that_a_shell_can_take(arguments: list[str], secret:
         ("PYTHONPATH", "opensesame", False),
         ("HOME", "opensesame", False),
         ("BYPASS", "opensesame", False),
+        ("CACHE_KEY", "1234567", False),
+        ("HF_TOKEN_RO", "opensesame", True),
     ],
 )
 def test_variables_named_like_a_secret(name: str, value: str, found: bool) -> None:
@@ -192,3 +188,69 @@ def test_a_variables_value_is_gone_whatever_surrounds_it(secret: str, before: st
 def test_a_short_value_is_no_part_of_a_word() -> None:
     assert hide_values("tiny-arithmetic, tiny", ("tiny-a",)) == "tiny-arithmetic, tiny"
     assert hide_values("say opensesame: 'opensesame'", ("opensesame",)) == f"say {HIDDEN}: '{HIDDEN}'"
+
+
+def test_a_long_value_is_hidden_however_it_is_written() -> None:
+    value = VARIABLES["WANDB_API_KEY"]
+    written = [value, json.dumps(value), repr(value), quote(value, safe=""), quote_plus(value)]
+    shown = hide_values(" ".join(written), (value,))
+    assert "sesame" not in shown
+    assert shown.count(HIDDEN) == len(written)
+
+
+def test_variables_of_several_lines_and_with_addresses() -> None:
+    key = "-----BEGIN-----\nAb3dEf6hIj9kLm2nOp5q\nshort"
+    assert secret_values({"DEPLOY_KEY": key}) == (key, "Ab3dEf6hIj9kLm2nOp5q")
+    assert secret_values({"DATABASE_URL": "postgres://me:opensesame@host/db"}) == ("opensesame",)
+    assert secret_values({"PIP_INDEX_URL": "https://pypi.org/simple"}) == ()
+
+
+FILLER = st.text(st.sampled_from("ab1 \n.\t(ä"), max_size=300).map(lambda text: text + " ")
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(SECRETS)), FILLER, st.text(max_size=300), st.integers(10, 700))
+def test_no_part_of_a_secret_is_left_by_a_cut(variables: None, kind: str, before: str, after: str, limit: int) -> None:
+    """At any place of a text that is cut anywhere."""
+    secret, telling = SECRETS[kind]
+    for shown in (safe_line(f"{before}{secret} {after}", limit), safe_text(f"{before}{secret} {after}")):
+        for start in range(len(telling) - 5):
+            assert telling[start : start + 6] not in shown
+    assert len(safe_line(before + secret, limit)) <= limit
+
+
+@given(st.lists(st.one_of(st.sampled_from(ESCAPES), st.text())))
+def test_nothing_invisible_is_shown(parts: list[str]) -> None:
+    text = "".join(parts)
+    for shown in (safe_line(text), safe_text(text)):
+        assert not INVISIBLE & set(shown)
+        assert visible(shown) == shown
+    assert "\n" not in safe_line(text)
+
+
+def test_lines_of_ours_stay_lines() -> None:
+    assert safe_text("one\n\ttwo") == "one\n\ttwo"
+    assert safe_line("  one\r\n    two  three\n") == "  one two  three"
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_an_answer_keeps_no_secret_and_stays_json(variables: None, kind: str) -> None:
+    secret, telling = SECRETS[kind]
+    row = {"question_id": "ghp_" + "a1" * 18, "completion": f"It is ä{secret}\n5", "rewards": {"x": 1.0, "y": None}}
+    kept = json.loads(clean_line(row))
+    assert telling not in kept["completion"]
+    assert kept["completion"].startswith("It is ä")
+    assert (kept["question_id"], kept["rewards"]) == (row["question_id"], row["rewards"]), "found again by its id"
+
+
+@pytest.mark.parametrize("text", ["the answer: 12", "password: sesame", "1 token = 4 games", "secret: opensesame"])
+def test_an_answer_that_only_speaks_of_secrets_stays(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("CACHE_KEY", "answer")
+    row = {"prompt": [{"role": "user", "content": text}], "completion": text}
+    assert json.loads(clean_line(row)) == row

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.redact import clean_data
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -93,7 +94,7 @@ def _batch(few: Sequence[Question], questions: Sequence[Question], decoding: Eva
 def _compare(policy: Policy | None, question: Question, alone: Generation, together: Generation) -> dict[str, Any]:
     if _same(alone, together):
         return {"question_id": question.id, "outcome": "same"}
-    texts = {"question_id": question.id, "alone": alone.completion, "together": together.completion[:1000]}
+    texts = {"question_id": question.id, "alone": alone.completion, "together": clean_data(together.completion)[:1000]}
     if policy is None:
         return {**texts, "outcome": "different"}
     prompt = policy.encode(question.prompt)

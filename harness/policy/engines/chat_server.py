@@ -25,6 +25,7 @@ import httpx2
 
 from harness.errors import ModelError
 from harness.policy.engines.deadline import Deadline
+from harness.redact import safe_line
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds before another try; doubled each time
 _LATER = frozenset({408, 409, 425, 429})  # and every 5xx
@@ -220,10 +221,8 @@ class ChatServer:
             raise Unanswered(f"{reason}; given up")
 
     def _clean(self, text: str) -> str:
-        """One line without the key, which some servers repeat."""
-        line = " ".join(text.split())
-        line = line.replace(self._key, "***") if self._key else line
-        return line if len(line) <= 200 else f"{line[:197]}..."
+        """One short line without the key, which some servers repeat, whatever variable it is from."""
+        return safe_line(text.replace(self._key, "***") if self._key else text, 200).strip()
 
 
 def _json(text: str) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ from harness.policy.engines.seeds import answer_seed
 from harness.policy.policy import without_system
 from harness.recipe.engine_checks import OMITTABLE
 from harness.records import FinishReason, Generation
+from harness.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
@@ -268,7 +269,7 @@ def _generation(
         )
     reason = choice.get("finish_reason") or ("length" if tokens >= decoding.max_new_tokens else "stop")
     if reason not in ("stop", "length"):
-        raise Unanswered(f"finish_reason {str(reason)[:40]!r}", refused=True)
+        raise Unanswered(f"finish_reason {safe_line(str(reason), 40)!r}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
     message = choice["message"]
     content = _text(message.get("content"))

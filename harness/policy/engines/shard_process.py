@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.environment import without_secrets
 from harness.processes import environment, python_path
+from harness.redact import safe_text
 
 if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
@@ -78,15 +78,15 @@ class ShardProcess:
         rows = [asdict(question) for question in questions]
         self._tell({"questions": rows, "decoding": decoding.model_dump(), "skip": [list(key) for key in skip]})
 
-    def ended(self) -> tuple[str, str]:
+    def ended(self) -> tuple[str, list[str]]:
         """How a process that is gone has ended, in words, and the last lines that it printed."""
         assert self._process is not None
         assert self._log is not None
         code = self._process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._log.seek(0)
-        lines = self._log.read().decode("utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-        return how, without_secrets("\n".join(f"    {line}" for line in lines))
+        lines = safe_text("\n".join(self._log.read().decode("utf-8", errors="replace").splitlines())).split("\n")
+        return how, [f"    {line}" for line in lines[-_LOG_LINES:]]
 
     def close(self) -> None:
         """End it. Closing twice does nothing."""

@@ -159,7 +159,7 @@ class Shards:
     def _start_again(self, shard: ShardProcess, when: str) -> None:
         how, log = shard.ended()
         if shard.starts >= _MOST_STARTS:
-            raise ModelError(f"{shard.name} {how} again, {when}; run again to go on from there. Its last lines:\n{log}")
+            raise ModelError(f"{shard.name} {how} again, {when}; run again to go on from there. Its last lines:", *log)
         self._say(f"{shard.name} {how}, {when}; it is started again")
         shard.start()
 

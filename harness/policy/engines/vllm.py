@@ -22,6 +22,7 @@ from harness.policy.device import release_memory
 from harness.policy.engines.requests import Request, answer_of, requests
 from harness.policy.engines.seeds import answer_seed
 from harness.policy.policy import Policy
+from harness.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.policy.source import ModelSource
@@ -81,7 +82,7 @@ class VllmEngine:
                 **{**_DEFAULTS, **(arguments or {})},
             )
         except Exception as error:  # vLLM, CUDA and its workers each raise their own
-            reason = " ".join(str(error).split())[:300]
+            reason = safe_line(str(error), 300)
             raise ModelError(f"{source.name}: vLLM cannot load it ({type(error).__name__}: {reason})") from error
 
     def answer(
@@ -139,7 +140,7 @@ def asking(
         if (source.path / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(source.path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = safe_line(str(error), 300)
         raise ModelError(f"{source.name}: cannot be read ({type(error).__name__}: {reason})") from error
     policy = Policy.of(model, tokenizer, source, chat_template_kwargs)
     return dataclasses.replace(policy, device=device, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import time
@@ -109,7 +110,8 @@ def test_a_training_that_failed_is_a_row(tmp_path):
 
 HOSTILE = (
     "a | b\nc\r<img src=x onerror=alert(1)> [link](http://evil) ![](http://evil/x.png) `code` ~~gone~~ **loud** "
-    "www.evil.example @everyone \\| end"
+    "www.evil.example @everyone \\| octo/repo#1 #12 GH-3 gh-4 1234567 "
+    "0123456789abcdef0123456789abcdef01234567 me@evil.example \x1b[2K\u202e\x9b end"
 )
 
 
@@ -123,6 +125,10 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
     for line in (note, row):
         assert not set("<>[]`~*\\\"'") & set(line)
         assert not re.search(r"https?://|www\.|@\w", line), "an address, or a name, that GitHub would link"
+        assert line.isprintable()
+        read = html.unescape(line)
+        assert not re.search(r"#\d|gh-\d|[0-9a-f]{7}", read, re.IGNORECASE), "an issue, or a commit"
+        assert "0123456789abcdef0123456789abcdef01234567" in read.replace("\u200b", ""), "as a person reads it"
 
 
 def test_a_finding_excuses_nothing(tmp_path):

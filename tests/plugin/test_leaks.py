@@ -1,0 +1,216 @@
+"""Secrets and escape sequences in everything that comes from outside, in whole sessions: nothing that a person or a
+machine reads afterwards holds one."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+import harness.policy.tiny
+from tests.chat_double import Reply, answer, chat_double
+from tests.inner_pytest import COMMAND, calm_environment
+from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, VARIABLES
+
+# One secret and two escape sequences each, and a mark by which it is seen that they came where they should.
+UNITS = [
+    f"m{number:02} {text} {''.join(ESCAPES[number :: len(SECRETS)])}"
+    for number, (text, _) in enumerate(SECRETS.values())
+]
+MARKS = [f"m{number:02}" for number in range(len(UNITS))]
+BINARY = {".safetensors", ".pt", ".pth", ".bin", ".lock"}
+
+OUTSIDE = """
+import json, os, pathlib, sys
+
+UNITS = json.loads((pathlib.Path(__file__).parent / "units.json").read_text())
+calls = 0
+
+def reward(prompts, completions, trainer_state=None, api_key=None, **columns):
+    \"\"\"Raises for every completion, each time with another text; not when it is only tried.\"\"\"
+    global calls
+    if not any(completion[0]["content"] for completion in completions):
+        return [0.0] * len(completions)
+    calls += 1
+    unit = UNITS[(-calls if trainer_state else calls) % len(UNITS)]
+    print(unit)
+    raise ValueError(unit)
+
+def crash(prompts, completions, **columns):
+    if "harness.training.worker" in sys.orig_argv:
+        print(*UNITS, sep="\\n", flush=True)
+        os.abort()
+    return [0.0] * len(completions)
+"""
+BROKEN = "from outside import UNITS\nraise ValueError(' '.join(UNITS))\n"
+OWN = """
+import pytest
+from outside import UNITS
+
+def test_asks(before):
+    print(*UNITS, sep="\\n")
+    raise ValueError(" ".join(UNITS))
+
+def test_compares(before):
+    assert before.records[0].completion == "".join(UNITS)
+
+def test_skips(before):
+    pytest.skip(" ".join(UNITS))
+"""
+TRAINS = """
+import pytest
+
+@pytest.mark.rl_recipe("small")
+def test_trains(before, after, verdicts):
+    verdicts.require("training")
+
+@pytest.mark.rl_recipe("crash")
+def test_crashes(trained):
+    pass
+
+@pytest.mark.rl_recipe("template")
+def test_asks(before):
+    pass
+"""
+
+
+def session(project, *arguments: str) -> dict[str, str]:
+    """One inner session with its secrets in its environment, and all texts that are left of it by name."""
+    project.write(**{"units.json": json.dumps(UNITS), "outside": OUTSIDE})
+    step = project.path / "step.md"
+    done = subprocess.run(
+        [*COMMAND, "-rA", "--junitxml=junit.xml", "--rl-pr-comment=comment.md", *arguments],
+        cwd=project.path,
+        env=calm_environment() | VARIABLES | {"GITHUB_STEP_SUMMARY": str(step)},
+        capture_output=True,
+        timeout=300,
+    )
+    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
+    left = [project.path / name for name in ("junit.xml", "comment.md", "step.md")]
+    left += [path for name in ("rl-runs", "rl-report") for path in project.path.glob(f"{name}/**/*") if path.is_file()]
+    for path in left:
+        if path.exists():
+            texts[str(path.relative_to(project.path))] = path.read_bytes().decode(errors="replace")
+    return texts
+
+
+def expect_nothing(texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        read = html.unescape(text) if name.endswith((".html", ".xml", ".md")) else text
+        if name.endswith((".json", ".jsonl")):
+            read += " ".join(map(str, map(json.loads, text.splitlines() if name.endswith("l") else [text])))
+        for kind, (_, part) in SECRETS.items():
+            forms = {part, part.replace('"', '\\"')}
+            found = [read.find(form) for form in forms if form in read]
+            assert not found, f"{kind} in {name}: {read[max(0, found[0] - 200) : found[0] + 80]!r}"
+        if Path(name).suffix not in BINARY and "/checkpoint-" not in name and "/final/" not in name:
+            seen = INVISIBLE & set(text)
+            assert not seen, f"{sorted(map(ascii, seen))} in {name}"
+
+
+def marks(text: str) -> int:
+    return len({mark for mark in MARKS if mark in text})
+
+
+def toml(text: str) -> str:
+    return tomli_w.dumps({"x": text}).removeprefix("x = ").strip()
+
+
+def test_a_server_and_a_users_own_tests(project):
+    """A server's refusals and answers, a recipe's and the command line's texts, and what a test prints and raises."""
+    recipe = project.small.replace('"A recipe of four steps."', toml(" ".join(UNITS[::2])))
+    prompt = f"test_questions = 24\nsystem_prompt = {toml(' '.join(UNITS))}"
+    project.write(**{"suites/recipes/small.toml": recipe.replace("test_questions = 8", prompt), "test_own": OWN})
+    asked = []
+
+    def chat(number, body):
+        asked.append(number)
+        if len(asked) <= 2:
+            return answer(" ".join(UNITS) + r" \boxed{7}")
+        return Reply(400, {"error": {"message": UNITS[len(asked) % len(UNITS)]}})
+
+    with chat_double(chat=chat) as double:
+        options = ("--rl-endpoint", double.url, "--rl-set", f"description={toml(' '.join(UNITS[1::2]))}")
+        alone = ("--rl-set", "engine.concurrency=1", "--rl-set", "engine.canary=false")
+        texts = session(project, *options, *alone)
+    assert len(asked) == 24
+    expect_nothing(texts)
+    (run,) = {Path(name).parts[1] for name in texts if name.startswith("rl-runs/small-")}
+    assert marks(texts["terminal"]) == marks(texts["junit.xml"]) == len(MARKS)
+    assert "Captured stdout" in texts["terminal"]
+    for name in ("before/records.jsonl", "before/summary.json", "questions.jsonl"):
+        assert marks(texts[f"rl-runs/{run}/{name}"]) >= 10, name
+    assert marks(texts[f"rl-runs/{run}/recipe.toml"]) == len(MARKS)
+    assert any(marks(text) == len(MARKS) for name, text in texts.items() if name.endswith(".html"))
+    again = json.loads(texts[f"rl-runs/{run}/before/records.jsonl"].splitlines()[0])
+    assert "[redacted]" in again["completion"]
+    assert again["extracted"] == "7"
+
+
+def test_rewards_that_raise_and_a_job_that_dies(project):
+    """A reward that raises in every stage, one that ends the training process, and a chat template that refuses."""
+    folder = project.path / "refuses"
+    shutil.copytree(Path(harness.policy.tiny.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__py*"))
+    for path in folder.glob("chat_template*"):
+        path.unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    words = " ".join(UNITS).replace("\\", "\\\\").replace("'", "\\'").replace("\x00", "")
+    settings["chat_template"] = f"{{{{ raise_exception('{words}') }}}}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    key = toml(SECRETS["GitLab"][0])
+    recipe = project.small
+    rewards = f'[rewards]\nboxed_numeric = 1.0\n"outside:reward" = {{ weight = 0.5, api_key = {key} }}\n'
+    project.write(
+        **{
+            "suites/recipes/small.toml": f"{recipe}\n{rewards}",
+            "suites/recipes/crash.toml": f'{recipe}\n[rewards]\n"outside:crash" = 1.0\n',
+            "suites/recipes/template.toml": recipe.replace('name = "tiny"', f'name = "{folder}"'),
+            "test_trains": TRAINS,
+        }
+    )
+    texts = session(project)
+    expect_nothing(texts)
+    named = {Path(name).name: text for name, text in texts.items() if re.match(r"rl-runs/crash-.*/train/", name)}
+    small = {name.split("/", 2)[-1]: text for name, text in texts.items() if name.startswith("rl-runs/small-")}
+    assert marks(named["log.txt"]) == len(MARKS)
+    assert min(marks(named["error.txt"]), marks(named["failed.json"])) >= 10
+    assert marks("".join(small[f"{stage}/rewards.json"] for stage in ("before", "train", "after"))) >= 20
+    assert marks(small["train/log.txt"]) == len(MARKS)
+    assert "[redacted]" in small["train/job.json"]
+    verdicts = json.loads(small["verdicts.json"])["verdicts"]
+    assert marks(next(each["sentence"] for each in verdicts if each["gate"] == "training")) >= 1
+    for name in ("terminal", "junit.xml"):
+        assert marks(texts[name]) == len(MARKS), name
+    for name in ("comment.md", "step.md", "rl-report/index.html"):
+        assert marks(texts[name]) >= 1, name
+
+
+def test_a_reward_module_that_cannot_be_imported(project):
+    recipe = f'{project.small}\n[rewards]\n"broken:reward" = 1.0\n'
+    project.write(**{"suites/recipes/small.toml": recipe, "broken": BROKEN, "test_own": "def test(before): pass\n"})
+    texts = session(project)
+    expect_nothing(texts)
+    assert marks(texts["terminal"]) == marks(texts["junit.xml"]) == len(MARKS)
+
+
+@pytest.mark.parametrize("command", [["run", "small.toml"], ["audit", "small.toml"]])
+def test_the_command_line(project, command):
+    recipe = f'{project.small}\n[rewards]\n"broken:reward" = 1.0\n'
+    project.write(**{"small.toml": recipe, "broken": BROKEN, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
+    done = subprocess.run(
+        [COMMAND[0], "-m", "harness.cli", *command],
+        cwd=project.path,
+        env=calm_environment() | VARIABLES,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 2
+    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
+    expect_nothing(texts)
+    assert marks(texts["errors"]) == len(MARKS)
