@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import ContinuousBatchingConfig
 
 from harness.errors import ModelError
 from harness.policy.engines.continuous import ContinuousEngine, _Draw
@@ -16,6 +17,8 @@ from harness.recipe import EvaluateSection
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+# Its name before transformers 5.18, and since.
+PAGE = "page_size" if hasattr(ContinuousBatchingConfig, "page_size") else "block_size"
 GREEDY = EvaluateSection(max_new_tokens=12)
 SAMPLED = EvaluateSection(max_new_tokens=12, temperature=1.0, samples_per_question=3)
 
@@ -60,10 +63,10 @@ def test_the_model_is_as_it_was_afterwards(engine, policy, questions):
 
 
 def test_arguments_reach_transformers_and_a_misspelt_one_is_named(policy, questions):
-    few = ContinuousEngine(policy, {"page_size": 16, "num_blocks": 12, "max_batch_tokens": 64})
+    few = ContinuousEngine(policy, {PAGE: 16, "num_blocks": 12, "max_batch_tokens": 64})
     assert answers(few, questions, GREEDY) == answers(TransformersEngine(policy), questions, GREEDY)
-    with pytest.raises(ModelError, match=r"\[engine\] page_sise: .*did you mean 'page_size'"):
-        ContinuousEngine(policy, {"page_sise": 16})
+    with pytest.raises(ModelError, match=rf"\[engine\] {PAGE}s: .*did you mean '{PAGE}'"):
+        ContinuousEngine(policy, {f"{PAGE}s": 16})
 
 
 def test_no_height_is_one(policy, questions):
@@ -79,6 +82,6 @@ def test_no_height_is_one(policy, questions):
 
 
 def test_a_cache_that_is_too_small_is_said(policy, questions):
-    small = ContinuousEngine(policy, {"page_size": 16, "num_blocks": 1, "max_batch_tokens": 64})
+    small = ContinuousEngine(policy, {PAGE: 16, "num_blocks": 1, "max_batch_tokens": 64})
     with pytest.raises(ModelError, match=r"continuous batching (failed|cannot start) on cpu: "):
         answers(small, questions, GREEDY)
