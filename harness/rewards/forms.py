@@ -108,9 +108,9 @@ def _marked(solution: str) -> dict[str, tuple[int, int, str]]:
     thought, _, said = solution.rpartition(CLOSING)
     offset = len(solution) - len(said)
     if (box := last_box(said)) is not None:
-        found["box"] = (*box, said[slice(*box)].partition("{")[2][:-1])
+        found["box"] = box
     if (tag := last_tag(said, "answer")) is not None:
-        found["tags"] = (*tag, said[slice(*tag)].removeprefix("<answer>").removesuffix("</answer>").strip())
+        found["tags"] = (*tag[:2], tag[2].strip())
         if thought.lstrip().startswith(OPENING) and not f"{said[: tag[0]]}{said[tag[1] :]}".strip():
             found["thought"] = found["tags"]
     for line in _HASHES.finditer(said):
