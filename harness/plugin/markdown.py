@@ -77,7 +77,7 @@ def _row(*cells: str) -> str:
 
 
 def _plain(text: str) -> str:
-    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text))) if len(text) > 2 else text
+    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text)))
     return html.escape(broken).translate(MARKUP).replace(BREAK, "&#8203;")
 
 
