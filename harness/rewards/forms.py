@@ -44,7 +44,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 )
 """The forms by name. ``thought`` is tags behind a thought."""
 
-ASKED: Mapping[str, str] = MappingProxyType(
+PROMPTS: Mapping[str, str] = MappingProxyType(
     {
         "box": r"Reason step by step, then put the final answer in \boxed{}.",
         "tags": "Reason step by step, then put the final answer in <answer></answer>.",
