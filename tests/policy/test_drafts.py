@@ -77,7 +77,7 @@ def test_which_models_drafts_are_computed_for(kind: str, more: dict[str, Any], e
     assert can_pack(model_of(kind, **more).config) is expected
 
 
-@pytest.mark.parametrize("kind", ["gemma2", "doge"])
+@pytest.mark.parametrize("kind", ["gemma2", "starcoder2"])
 def test_other_models_answer_without_drafts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(kind)
     prompts = [prompt * 3 for prompt in prompts_of(5, 4, 9)]
