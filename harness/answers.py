@@ -67,9 +67,8 @@ class Answers:
         self._kept = KeptAnswers(others, keys, self._questions, decoding.seed, self.taken)
         self._searched = False
         self.generated = self.generated_tokens = 0
-        self.cost: dict[
-            str, Any
-        ] = {}  # seconds, device, model, peak memory, and why it was slow, if anything was generated
+        # Of what was generated, if anything was: seconds, device, model, peak memory, and why it was slow.
+        self.cost: dict[str, Any] = {}
 
     def __enter__(self) -> Answers:
         return self

@@ -14,7 +14,7 @@ from harness.gate.confidence import anytime_interval
 from harness.gate.intervals import accuracy_interval
 from harness.metrics import at_k
 from harness.records import Generation, Record, Summary
-from harness.rewards import RewardCalls, resolve_reward, score_all
+from harness.rewards import RewardCalls, behind_thought, resolve_reward, score_all
 from harness.rewards.score import FLEXIBLE, STRICT, strict_and_flexible
 from harness.tasks import Question
 
@@ -193,7 +193,7 @@ class _Tally:
     def _add(self, record: Record) -> None:
         self.statuses[record.status] += 1
         self.truncated += record.finish_reason == "length"
-        self._unfinished += record.finish_reason == "length" and _without_text(record.completion)
+        self._unfinished += record.finish_reason == "length" and not behind_thought(record.completion).strip()
         self.prompt_tokens += record.prompt_tokens
         self.completion_tokens += record.completion_tokens
         if record.error is not None:
@@ -210,11 +210,6 @@ class _Tally:
         for name, grade in record.grades.items():
             if grade["correct"] is not None and name in (*STRICT, *FLEXIBLE):
                 (self.strict if name in STRICT else self.flexible).append(grade["correct"])
-
-
-def _without_text(completion: str) -> bool:
-    text = completion.strip()
-    return not text or (text.startswith("<think>") and "</think>" not in text)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.gate.intervals import accuracy_interval
+from harness.gate.verdicts import IN_VAIN
 from harness.records import Record, question_means
 
 FORMATS = {"box": "format_boxed", "tags": "format_tags"}  # what pays for a form alone
@@ -93,7 +94,7 @@ def summarise_signal(
         "limit": limit,
         "refused": signal < limit,
     }
-    found["advice"] = advice(found, len(records), form) if signal < max(limit, 0.25) else []
+    found["advice"] = advice(found, len(records), form) if signal < max(limit, 1 - IN_VAIN) else []
     found["sentence"] = _sentence(found)
     return found
 

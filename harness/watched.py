@@ -10,7 +10,7 @@ from harness.gate.wording import percent
 from harness.kept.saved import taken_lines
 from harness.metrics import at_k_line
 from harness.runs import read_json, read_lines
-from reports.stages import ASKED, SIDES
+from reports.stages import SIDES, STAGES
 
 
 def doubts(directory: Path) -> list[str]:
@@ -18,11 +18,11 @@ def doubts(directory: Path) -> list[str]:
     or they depend on the batch; and, once, that they came the slow way."""
     found: list[str] = []
     slow: set[str] = set()
-    for stage in ASKED:
+    for stage in STAGES:
         summary = read_json(directory / stage / "summary.json") or {}
         if (why := summary.get("slow")) and why not in slow:
             slow.add(why)
-            found.append(f"{stage}: answered by model.generate, which is slower: {why}")
+            found.append(f"{stage}: by model.generate, which is slower: {why}")
         told = (summary.get(key) for key in ("unanswered", "unfinished"))
         found += [f"{stage}: {doubt['sentence']}" for doubt in told if doubt]
         canary = read_json(directory / stage / "canary.json") or {}

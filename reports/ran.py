@@ -138,7 +138,7 @@ def _source(source: Any) -> str:
 
 
 def _slow(why: Any) -> str:
-    return f"answered by model.generate, which is slower: {string(why)}" if why else ""
+    return f"by model.generate, which is slower: {string(why)}" if why else ""
 
 
 def _taken(kept: Any, answers: int) -> str:
@@ -172,6 +172,7 @@ def _trained(run: Run) -> Stage:
             for note in (
                 f"trained in {string(summary.get('source'))}, which trains the same" if summary.get("source") else "",
                 f"time since step {resumed:.0f}, where it was resumed" if resumed else "",
+                _slow(summary.get("slow")),
             )
             if note
         ),

@@ -114,36 +114,12 @@ _URL_LOGIN = _Pattern(
 )
 _PASSWORD = _Pattern(r"://[^\s/:@]*:([^\s@]+)@")
 # One of these stands in all that the last few know and that data may hold; most lines have "prompt_tokens".
+# fmt: off
 _NAMES = (
-    *(
-        "_key",
-        "_KEY",
-        "-key",
-        "-Key",
-        "apikey",
-        "_token=",
-        "_token:",
-        '_token"',
-        "_TOKEN",
-        "-token",
-        "token=",
-        "token:",
-    ),
-    *(
-        "ecret",
-        "ECRET",
-        "assw",
-        "ASSW",
-        "_AUTH",
-        "_DSN",
-        "_PAT",
-        "uthorization",
-        "ookie",
-        "earer ",
-        "asic ",
-        "redential",
-    ),
+    "_key", "_KEY", "-key", "-Key", "apikey", "token=", "token:", '_token"', "_TOKEN", "-token", "ecret", "ECRET",
+    "assw", "ASSW", "_AUTH", "_DSN", "_PAT", "uthorization", "ookie", "earer ", "asic ", "redential",
 )
+# fmt: on
 _NUMBER = _Pattern(r"[\d.,eE+\-]+")
 _SECRET_KEY = _Pattern(rf"(?i)(?:^|[_\-.]){_SECRET_WORD}(?:_\d{{1,3}})?$|^[A-Z][A-Z0-9_]*_(?:PASS|PAT|AUTH|DSN)$")
 _SECRET_VARIABLE = _Pattern(

@@ -139,6 +139,7 @@ def test_summary_numbers(run: Evaluate) -> None:
         "grading_key": "grades",
         "device": "cpu",
         "model": "made-up",
+        "slow": None,
         "source": None,
         "kept": None,
     }

@@ -1,7 +1,8 @@
 """Audits that were made before, found by content in ``audit.json`` of any run directory.
 
-What decides an audit: the rewards with their parameters and limits, their versions, the cases, and the questions whose
-gold answers are tried. One with findings is made again each time, since a busy machine makes some of them.
+What decides an audit: the rewards with their parameters and limits, their versions, the cases and forms, and the
+questions whose gold answers are tried. One with findings is made again each time, since a busy machine makes some of
+them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from harness.audit.recipe import Audit, audit_rewards
 from harness.rewards import Rewards, reward_version
+from harness.rewards.forms import FORMS
 from harness.runs import digest, read_json
 from harness.tasks import Question
 
@@ -30,6 +32,7 @@ def audit_key(rewards: Rewards, questions: Sequence[Question]) -> str:
     return digest(
         {
             "audit": own.hexdigest(),
+            "forms": dict(FORMS),
             "rewards": list(rewards.items()),
             "settings": rewards.settings(),
             "graders": {name: reward_version(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},

@@ -41,9 +41,9 @@ class Baseline:
 
     ``correct`` maps question ids, in the order they are asked, to how many of ``samples`` answers were right; one with
     an answer that has no grade is left out. ``content`` maps all of them to hashes of the questions. It,
-    ``prompt``, ``grader``, ``engine`` and ``decoding`` must be a run's own to be comparable; ``versions``, ``commit``,
-    ``date``, ``model`` and ``recipe_toml`` (the effective recipe that the policy was trained with; older files have
-    none) are for people. So must ``chat_template_kwargs``, what the chat template was told.
+    ``prompt``, ``chat_template_kwargs`` (what the chat template was told), ``grader``, ``engine`` and ``decoding`` must
+    be a run's own to be comparable; ``versions``, ``commit``, ``date``, ``model`` and ``recipe_toml`` (the effective
+    recipe that the policy was trained with; older files have none) are for people.
     """
 
     recipe: str

@@ -39,7 +39,7 @@ Word = Literal[
 ]
 PASSES = frozenset({"IMPROVED", "OK"})
 WARNS = frozenset({"INCONCLUSIVE", "NO_BASELINE"})
-IN_VAIN = 0.75  # a share of groups without a gradient from which the signal check gives advice too
+IN_VAIN = 0.75  # the share of groups without a gradient from which this and the signal check advise
 MORE_SIGNAL = "ask questions that are neither too easy nor too hard for the model, or raise num_generations"
 BETA = 0.10  # chance of ruling out a gain that is there
 

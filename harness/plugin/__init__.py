@@ -45,7 +45,10 @@ from harness.plugin.terminal import safe_report
 from harness.redact import safe_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.gate import Verdict
+    from harness.pipeline import Run
     from harness.recipe import Recipe
 
 __all__ = [
@@ -250,11 +253,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         directory = run.opened if run else None
         if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
-            said = [
-                {**verdict, "directory": str(directory), "run": run.id}
-                for verdict in map(_short_of, run.judged.values())
-            ]
-            _hand_over(item, VERDICTS, json.dumps(said))
+            _hand_over(item, VERDICTS, json.dumps([_handed(run, directory, each) for each in run.judged.values()]))
             for stage, saved in run.saved.items():
                 _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
@@ -270,9 +269,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _short_of(verdict: Verdict) -> dict[str, Any]:
-    recorded = bool(verdict.numbers.get("recorded"))
-    return {"gate": verdict.gate, "verdict": verdict.verdict, "passed": verdict.passed, "recorded": recorded}
+def _handed(run: Run, directory: Path, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "directory": str(directory),
+        "run": run.id,
+        "gate": verdict.gate,
+        "verdict": verdict.verdict,
+        "passed": verdict.passed,
+        "recorded": bool(verdict.numbers.get("recorded")),
+    }
 
 
 def _hand_over(item: pytest.Item, name: str, value: str | int) -> None:

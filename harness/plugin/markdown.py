@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -48,36 +48,37 @@ def write_markdown(
         file.write("".join([text, *kept, more if left < 0 else ""]))
 
 
-def _run_rows(directory: Path) -> list[str]:
+def _run_rows(directory: Path) -> Iterator[str]:
+    """The rows of a run, made one by one: a file takes no more than it holds."""
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
     accuracies = [
         percent(summary["accuracy"]) for stage in SIDES if (summary := read_json(directory / stage / "summary.json"))
     ]
-    shares, verdicts = " → ".join(accuracies), (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
-    rows = []
+    run = f"{_plain(name)} | {_plain(' → '.join(accuracies))}"
+    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
     for each in verdicts:
         found = each["passed"] and (each.get("numbers") or {}).get("finding")  # a pass that is not a plain one
         mark = MARKS[None if found else each["passed"]]
-        rows.append(_row(mark, name, shares, each["gate"], f"{each['verdict']}: {each['sentence']}"))
+        yield _row(mark, run, each["gate"], f"{each['verdict']}: {each['sentence']}")
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
         if not any(each["sentence"] == first for each in verdicts):  # as a refusal by the signal check is
-            rows.append(
-                _row(MARKS[False], name, shares, "", f"training failed: {first.partition(' Last lines of ')[0]}")
-            )
-    return rows or [_row("", name, shares, "", "no verdict was asked for")]
+            yield _row(MARKS[False], run, "", f"training failed: {first.partition(' Last lines of ')[0]}")
+    elif not verdicts:
+        yield _row("", run, "", "no verdict was asked for")
 
 
-def _row(*cells: str) -> str:
-    """One row; text from recipes, questions and paths must not end a cell, open a tag, be a link or a picture, or call
-    somebody."""
-    return "| " + " | ".join(map(_plain, cells)) + " |\n"
+def _row(mark: str, run: str, gate: str, text: str) -> str:
+    """One row; the cells of the run are :func:`_plain` already, as they are the same in all its rows."""
+    return f"| {mark} | {run} | {_plain(gate)} | {_plain(text)} |\n"
 
 
 def _plain(text: str) -> str:
-    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text))) if len(text) > 2 else text
+    """A cell; text from recipes, questions and paths must not end it, open a tag, be a link or a picture, or call
+    somebody."""
+    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text)))
     return html.escape(broken).translate(MARKUP).replace(BREAK, "&#8203;")
 
 

@@ -61,8 +61,7 @@ def _unboxed(content: str) -> str:
     two = last_box(before) or re.search(r"[\w.,]\Z", before) or re.match(r"\w|[.,]\w", behind)  # would become one
     if two:
         return content
-    inside = content[slice(*box)].partition("{")[2][:-1].strip()
-    return f"{_MATHS_MODE.sub('', before)}{inside}{_MATHS_MODE.sub('', behind)}".strip()
+    return f"{_MATHS_MODE.sub('', before)}{box[2].strip()}{_MATHS_MODE.sub('', behind)}".strip()
 
 
 answer_in_tags = reward_function(grade, name="answer_in_tags", form="tags")

@@ -19,7 +19,7 @@ from typing import Any
 import sympy
 from sympy.core.function import AppliedUndef
 
-Tree = list[Any]
+from harness.rewards.formula import Tree
 
 
 class _NoValueError(ValueError):

@@ -27,12 +27,21 @@ _PLAIN = -1
 
 def first_boxed(text: str) -> str | None:
     r"""Content of the first closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the outer."""
-    return _first_with_content(text, sorted(_boxes(text)))
+    return next((content for start, end in sorted(_boxes(text)) if (content := text[start:end]).strip()), None)
 
 
 def last_boxed(text: str) -> str | None:
     r"""Content of the last closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the inner."""
-    return _first_with_content(text, sorted(_boxes(text), reverse=True))
+    found = last_box(text)
+    return None if found is None else found[2]
+
+
+def last_box(text: str) -> tuple[int, int, str] | None:
+    r"""Start, end and content of the last closed, non-empty ``\boxed{...}``; start and end are those of the whole."""
+    for start, end in sorted(_boxes(text), reverse=True):
+        if text[start:end].strip():
+            return text.rindex(r"\boxed", 0, start), end + 1, text[start:end]
+    return None
 
 
 def closing_boxes(text: str) -> list[str]:
@@ -65,19 +74,3 @@ def _boxes(text: str) -> list[tuple[int, int]]:
         elif token.startswith(r"\boxed"):
             open_braces.append(mark.end())
     return closed
-
-
-def _first_with_content(text: str, spans: list[tuple[int, int]]) -> str | None:
-    for start, end in spans:
-        content = text[start:end]
-        if content.strip():
-            return content
-    return None
-
-
-def last_box(text: str) -> tuple[int, int] | None:
-    r"""Start and end of the last closed, non-empty ``\boxed{...}``, braces included."""
-    for start, end in sorted(_boxes(text), reverse=True):
-        if text[start:end].strip():
-            return text.rindex(r"\boxed", 0, start), end + 1
-    return None

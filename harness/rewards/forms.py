@@ -44,7 +44,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 )
 """The forms by name. ``thought`` is tags behind a thought."""
 
-ASKED: Mapping[str, str] = MappingProxyType(
+PROMPTS: Mapping[str, str] = MappingProxyType(
     {
         "box": r"Reason step by step, then put the final answer in \boxed{}.",
         "tags": "Reason step by step, then put the final answer in <answer></answer>.",
@@ -108,9 +108,9 @@ def _marked(solution: str) -> dict[str, tuple[int, int, str]]:
     thought, _, said = solution.rpartition(CLOSING)
     offset = len(solution) - len(said)
     if (box := last_box(said)) is not None:
-        found["box"] = (*box, said[slice(*box)].partition("{")[2][:-1])
+        found["box"] = box
     if (tag := last_tag(said, "answer")) is not None:
-        found["tags"] = (*tag, said[slice(*tag)].removeprefix("<answer>").removesuffix("</answer>").strip())
+        found["tags"] = (*tag[:2], tag[2].strip())
         if thought.lstrip().startswith(OPENING) and not f"{said[: tag[0]]}{said[tag[1] :]}".strip():
             found["thought"] = found["tags"]
     for line in _HASHES.finditer(said):

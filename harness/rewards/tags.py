@@ -15,17 +15,18 @@ import re
 def last_tagged(text: str, tag: str) -> str | None:
     """Content of the last closed, non-empty ``<tag>...</tag>`` as written, or ``None``."""
     found = last_tag(text, tag)
-    return None if found is None else text[found[0] + len(f"<{tag}>") : found[1] - len(f"</{tag}>")]
+    return None if found is None else found[2]
 
 
-def last_tag(text: str, tag: str) -> tuple[int, int] | None:
-    """Start and end of the last closed, non-empty ``<tag>...</tag>``, tags included."""
+def last_tag(text: str, tag: str) -> tuple[int, int, str] | None:
+    """Start, end and content of the last closed, non-empty ``<tag>...</tag>``; start and end are those of the whole."""
     found, opened = None, None
     for mark in re.finditer(rf"<(/?){re.escape(tag)}>", text):
         if not mark[1]:
             opened = mark
         elif opened is not None:
-            if text[opened.end() : mark.start()].strip():
-                found = opened.start(), mark.end()
+            content = text[opened.end() : mark.start()]
+            if content.strip():
+                found = opened.start(), mark.end(), content
             opened = None
     return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import TaskError
 from harness.names import as_text
-from harness.rewards.forms import ASKED
+from harness.rewards.forms import PROMPTS
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.gsm8k import to_question
 from harness.tasks.hub import gsm8k_rows
@@ -74,7 +74,7 @@ def load_questions(
             left_out = f"; {same} more have the text of another and are asked once" if same else ""
             key = "[evaluate] during_questions"
             train += _take(different, held_out, "train", task, key=key, left_out=left_out)
-    asks = ASKED[form or "box"] if task.system_prompt is None else task.system_prompt
+    asks = PROMPTS[form or "box"] if task.system_prompt is None else task.system_prompt
     return Questions(
         *(
             with_prompts(

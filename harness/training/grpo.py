@@ -16,7 +16,7 @@ from harness.training.callbacks import callbacks
 from harness.training.capture import CompletionLog
 from harness.training.config import arguments
 from harness.training.lora import adapter
-from harness.training.sampling import can_sample, fits, sample
+from harness.training.sampling import can_sample, sample, why_slow
 
 if TYPE_CHECKING:
     from harness.policy import Policy
@@ -27,12 +27,16 @@ class _Trainer(GRPOTrainer):  # type: ignore[misc]
     completion_log: CompletionLog
     weights: Mapping[str, float]
     shares_prompts = False
+    slow: str | None = None  # why ``model.generate`` had to sample, where it had to
 
     def _generate_single_turn(self, prompt_ids: Any, *others: Any, **more: Any) -> Any:
-        if not (self.shares_prompts and fits(self, prompt_ids)):
-            return super()._generate_single_turn(prompt_ids, *others, **more)
-        with profiling_context(self, "sample"):
-            return sample(self, prompt_ids), None
+        if self.shares_prompts:
+            why = why_slow(self, prompt_ids)
+            if why is None:
+                with profiling_context(self, "sample"):
+                    return sample(self, prompt_ids), None
+            self.slow = why
+        return super()._generate_single_turn(prompt_ids, *others, **more)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)

@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 from trl.models import unwrap_model_for_generation
 
 from harness.policy.engines.batch_size import BatchSize
-from harness.policy.engines.decode import can_decode, decode, plain
+from harness.policy.engines.decode import decode, plain, why_not
 from harness.policy.engines.layout import laid_out
 from harness.policy.engines.sampling import Drawn, warpers
 
@@ -29,19 +29,19 @@ _WHOLE_WEIGHTS = ("NO", "MULTI_GPU", "MULTI_CPU", "MULTI_XPU", "MULTI_NPU")  # e
 
 
 def can_sample(trainer: GRPOTrainer) -> bool:
-    """Whether a trainer's settings ask for nothing but temperature, top-p and top-k, of a model that the loop knows."""
+    """Whether a trainer's settings ask for nothing but temperature, top-p and top-k."""
     asked = trainer.args
     if any(getattr(asked, name, None) for name in _LEFT_TO_THE_TRAINER):
         return False
     if asked.repetition_penalty != 1.0 or asked.min_p is not None or getattr(trainer, "tools", None):
         return False
     whole = {getattr(DistributedType, name, None) for name in _WHOLE_WEIGHTS}
-    return trainer.accelerator.distributed_type in whole and fits(trainer, [])
+    return trainer.accelerator.distributed_type in whole
 
 
-def fits(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> bool:
-    """Whether the loop knows the model's attention for prompts of these lengths: a window may be shorter."""
-    return can_decode(trainer.model, max(map(len, prompts), default=0) + trainer.args.max_completion_length)
+def why_slow(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> str | None:
+    """Why the loop cannot sample of the model with prompts of these lengths; ``None`` if it can."""
+    return why_not(trainer.model, max(map(len, prompts), default=0) + trainer.args.max_completion_length)
 
 
 @torch.no_grad()

@@ -83,6 +83,7 @@ def train(directory: Path) -> None:
                 "seconds_per_step": seconds / max(1, steps - (start.step or 0)),
                 **_cost(job, directory),
                 "peak_memory_bytes": max(memory),
+                "slow": getattr(trainer, "slow", None),
                 "stopped": stopped_by(job, directory),
                 "selected": selection(job, directory, steps),
                 "training_key": job.key,

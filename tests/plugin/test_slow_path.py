@@ -1,4 +1,5 @@
-"""A model that the default engine's loop does not know is answered by ``model.generate``, and that is said once."""
+"""A model that the default engine's loop does not know answers and is sampled by ``model.generate``, and that is said
+once."""
 
 from __future__ import annotations
 
@@ -7,21 +8,25 @@ import json
 TEST = """
 def test_answers(before):
     assert len(before.records) == 8
+
+
+def test_trains(trained):
+    assert trained.metrics
 """
-# Of the embedded model's size and tokenizer, with an architecture that bends its attention mask.
+# With the embedded model's tokenizer, and an architecture that the loop does not know.
 MAKE = """
 import torch
-from transformers import AutoTokenizer, DogeConfig, DogeForCausalLM
+from transformers import AutoTokenizer, OPTConfig, OPTForCausalLM
 from harness.policy.tiny import FOLDER
 
 torch.manual_seed(0)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-config = DogeConfig(
-    vocab_size=len(tokenizer), hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-    eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
+config = OPTConfig(
+    vocab_size=len(tokenizer), hidden_size=32, ffn_dim=32, num_hidden_layers=1, num_attention_heads=2,
+    word_embed_proj_dim=32, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=None,
 )
-DogeForCausalLM(config).save_pretrained("doge")
-tokenizer.save_pretrained("doge")
+OPTForCausalLM(config).save_pretrained("opt")
+tokenizer.save_pretrained("opt")
 """
 
 
@@ -29,12 +34,14 @@ def test_the_slow_path_is_said_once_with_its_reason(project):
     project.write(test_it=TEST, make=MAKE, conftest="")
     made = project.run("make.py")
     assert made.ret == 0, made.stderr.str()
-    result = project.pytest("test_it.py", "--rl-model", "doge")
-    result.assert_outcomes(passed=1)
+    short = ("--rl-set=health.signal=false", "--rl-set=train.max_steps=1")
+    result = project.pytest("test_it.py", "--rl-model=opt", *short)
+    result.assert_outcomes(passed=2)
     said = [line for line in result.outlines if "model.generate" in line]
     assert len(said) == 1
-    assert "models of type doge are not known" in said[0]
-    (summary,) = project.path.glob("rl-runs/*/before/summary.json")
-    assert "type doge" in json.loads(summary.read_text())["slow"]
+    assert "models of type opt are not known" in said[0]
+    for stage in ("before", "train"):
+        (summary,) = project.path.glob(f"rl-runs/*/{stage}/summary.json")
+        assert "type opt" in json.loads(summary.read_text())["slow"]
     (page,) = project.path.glob("rl-report/small-0-*.html")
-    assert "models of type doge are not known" in page.read_text()
+    assert page.read_text().count("models of type opt are not known") == 2

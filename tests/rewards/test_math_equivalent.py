@@ -291,7 +291,7 @@ def test_death_while_idle_goes_unnoticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ([sys.executable, "-c", 'print(\'{"error": "No module named math_verify"}\')'], "No module named math_verify"),
+        ([sys.executable, "-c", 'print(\'{"error": "No module named sympy"}\')'], "No module named sympy"),
         ([sys.executable, "-c", "raise SystemExit(1)"], "before it was ready"),
         (["/nowhere/python"], "No such file"),
     ],

@@ -15,7 +15,7 @@ from harness.policy import load_policy
 from harness.policy.engines.decode import plain
 from harness.recipe.catalog import find_recipe
 from harness.runs import read_lines
-from harness.training.sampling import can_sample, fits, sample
+from harness.training.sampling import can_sample, sample, why_slow
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]
 
@@ -110,20 +110,21 @@ def test_prompts_that_a_window_cuts_are_left_to_the_trainer(trainer, monkeypatch
     made.model.config.layer_types = ["sliding_attention"] * made.model.config.num_hidden_layers
     made.model.config.sliding_window = len(ids) + 4
     made.model.model.has_sliding_layers = True
-    assert can_sample(made)
-    assert fits(made, [ids[:4]])
-    assert not fits(made, [ids[:4], ids])
+    assert why_slow(made, []) is None
+    assert why_slow(made, [ids[:4]]) is None
     monkeypatch.setattr(grpo, "sample", lambda *_: pytest.fail("the loop was asked"))
     made.__class__, made.shares_prompts = grpo._Trainer, True
     completions, _ = made._generate_single_turn([ids], None, {}, 1)
     assert 0 < len(completions[0]) <= 8
+    assert made.slow == why_slow(made, [ids[:4], ids])
+    assert "look back less far" in made.slow
 
 
 def test_a_peft_wrapper_is_looked_through(trainer):
     peft = pytest.importorskip("peft")
     made = trainer()
     made.model = peft.get_peft_model(made.model, peft.LoraConfig(target_modules="all-linear"))
-    assert can_sample(made)
+    assert why_slow(made, []) is None
     assert plain(made.model) is made.model.get_base_model()
 
 

@@ -79,11 +79,6 @@ KNOWN = frozenset({
 # fmt: on
 
 
-def can_decode(model: Any, longest: int) -> bool:
-    """Whether :func:`decode` knows this model's attention, for sequences of at most ``longest`` tokens."""
-    return why_not(model, longest) is None
-
-
 def why_not(model: Any, longest: int) -> str | None:
     """Why :func:`decode` cannot continue this model's sequences of at most ``longest`` tokens; ``None`` if it can."""
     model = plain(model)
@@ -185,7 +180,7 @@ class _Decoding:
 
     def _forget(self) -> None:
         rows = rows_for(self.model.config, self.longest)
-        assert rows is not None, "can_decode says which models this works for"
+        assert rows is not None, "why_not says which models this works for"
         self.rows: Rows = rows
         self.prefix: DynamicCache | None = None
 

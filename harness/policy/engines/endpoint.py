@@ -33,6 +33,7 @@ from harness.policy.policy import without_system
 from harness.recipe.engine_checks import OMITTABLE
 from harness.records import FinishReason, Generation
 from harness.redact import safe_line
+from harness.rewards.thought import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from harness.recipe import EvaluateSection
@@ -282,7 +283,8 @@ def _generation(
         elif tokens > 1:  # one is the end itself
             error = "tokens without any text, finish_reason 'stop': does the server keep thoughts to itself?"
     if thought:
-        content = f"<think>{thought}" if finish == "length" and not content else f"<think>{thought}</think>{content}"
+        cut = finish == "length" and not content
+        content = f"{OPENING}{thought}" if cut else f"{OPENING}{thought}{CLOSING}{content}"
     generation = Generation(
         question_id=question.id,
         sample=sample,

@@ -42,9 +42,9 @@ def note(file, text):
         lines.write(f"{text}\\n")
 
 
-def load_policy(source, *, device, dtype):
+def load_policy(source, *, device, dtype, chat_template_kwargs):
     weights = json.loads((source.path / "model.safetensors").read_text())
-    return SimpleNamespace(name=source.name, device="cpu", right=weights["right"])
+    return SimpleNamespace(name=source.name, device="cpu", right=weights["right"], unused_kwargs=[])
 
 
 def generate(policy, questions, decoding, skip=()):
