@@ -130,9 +130,9 @@ def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch)
     asked: list[str] = []
     generate = local.generate
 
-    def noting(policy, questions, decoding, skip=()):
+    def noting(policy, questions, decoding, skip=(), **more):
         asked.extend(each.id for each in questions if (each.id, 0) not in skip)
-        return generate(policy, questions, decoding, skip)
+        return generate(policy, questions, decoding, skip, **more)
 
     monkeypatch.setattr(local, "generate", noting)
     larger = make(runs, task__test_questions=12)

@@ -27,6 +27,7 @@ from harness.policy.engines.vllm import asking
 from harness.policy.source import resolve_model
 from harness.recipe import EvaluateSection, Recipe
 from harness.recipe.catalog import find_recipe
+from harness.rewards import Grade
 from harness.tasks import Question
 from harness.training import sampling
 
@@ -110,8 +111,16 @@ def model(tmp_path_factory):
 
 
 def judge(completions: Any, **_: Any) -> list[float]:
-    """The embedded model does not know such prompts; by this some of its answers earn something all the same."""
-    return [float(len(each[0]["content"]) % 2) for each in completions]
+    """The embedded model does not know such prompts, nor how a thought ends; by this some of its answers earn something
+    and are right all the same."""
+    return [float(_odd(each[0]["content"])) for each in completions]
+
+
+def _odd(text: str) -> bool:
+    return len(text) % 2 == 1
+
+
+judge.grade = lambda text, ground_truth: Grade(extracted=text[-1:], correct=_odd(text))  # type: ignore[attr-defined]
 
 
 @pytest.fixture
