@@ -194,6 +194,10 @@ class Summary:
                 add(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for module, peak in self.memory.items():
             add(f"rl.peak_memory_bytes.{module}", str(peak))
+        if self.directories:  # then what tests added may be of recipes too
+            xml.global_properties[:] = [(safe_line(name), safe_line(value)) for name, value in xml.global_properties]
+            for attributes in (each.to_xml().attrib for each in xml.node_reporters_ordered):  # finished elements
+                attributes.update({name: safe_line(value) for name, value in attributes.items()})
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""

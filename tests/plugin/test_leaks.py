@@ -50,6 +50,8 @@ def crash(prompts, completions, **columns):
 """
 BROKEN = "from outside import UNITS\nraise ValueError(' '.join(UNITS))\n"
 OWN = """
+import threading, warnings
+
 import pytest
 from outside import UNITS
 
@@ -62,6 +64,33 @@ def test_compares(before):
 
 def test_skips(before):
     pytest.skip(" ".join(UNITS))
+
+def test_warns(before):
+    for unit in UNITS:
+        warnings.warn("w" + unit)
+    thread = threading.Thread(target=lambda: [][" ".join(UNITS)], name=UNITS[0])
+    thread.start()
+    thread.join()
+
+@pytest.mark.xfail(reason=" ".join(UNITS))
+def test_is_expected_to_fail(before):
+    pytest.xfail(" ".join(UNITS))
+
+@pytest.mark.xfail(reason=" ".join(UNITS))
+def test_passes_all_the_same(before):
+    pass
+
+def test_has_parts(before, subtests):
+    for unit in UNITS:
+        with subtests.test("s" + unit, key=UNITS[0]):
+            print(unit)
+            raise ValueError(unit)
+
+def test_has_properties(before, record_property, record_testsuite_property, record_xml_attribute):
+    for unit in UNITS:
+        record_property("p" + unit, unit)
+        record_testsuite_property("p" + unit, unit)
+    record_xml_attribute("own", " ".join(UNITS))
 """
 TRAINS = """
 import pytest
@@ -144,6 +173,8 @@ def test_a_server_and_a_users_own_tests(project):
     (run,) = {Path(name).parts[1] for name in texts if name.startswith("rl-runs/small-")}
     assert marks(texts["terminal"]) == marks(texts["junit.xml"]) == len(MARKS)
     assert "Captured stdout" in texts["terminal"]
+    assert [f"{sort}{mark}" for sort in "ws" for mark in MARKS if f"{sort}{mark}" not in texts["terminal"]] == []
+    assert all(texts["junit.xml"].count(f'name="p{mark}') == 2 for mark in MARKS)
     for name in ("before/records.jsonl", "before/summary.json", "questions.jsonl"):
         assert marks(texts[f"rl-runs/{run}/{name}"]) >= 10, name
     assert marks(texts[f"rl-runs/{run}/recipe.toml"]) == len(MARKS)
