@@ -274,17 +274,15 @@ def _generation(
         raise Unanswered(f"finish_reason {safe_line(str(reason), 40)!r}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
     message = choice["message"]
-    content, thought = (
-        _text(message.get("content")),
-        next(filter(None, (_text(message.get(key)) for key in _THOUGHTS)), ""),
-    )
+    content = _text(message.get("content"))
+    thought = next(filter(None, (_text(message.get(key)) for key in _THOUGHTS)), "")
     if content is None:
         raise Unanswered(f"content is no text: {safe_line(repr(message['content']), 80)}", refused=True)
     characters = len(content) + len(thought)
     if characters > _LONGEST_TOKEN * (decoding.max_new_tokens + 1):
         raise _TooMany(
-            f"gave {characters:,} characters where {decoding.max_new_tokens} tokens at most were asked for; it does not "
-            "keep to max_tokens, so its answers cannot be compared"
+            f"gave {characters:,} characters where {decoding.max_new_tokens} tokens at most were asked for; it does "
+            "not keep to max_tokens, so its answers cannot be compared"
         )
     error = None
     if not content and finish == "stop":
