@@ -245,3 +245,31 @@ def test_the_command_line(project, command):
     texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
     expect_nothing(texts)
     assert marks(texts["errors"]) == len(MARKS)
+
+
+def test_what_a_reward_prints_under_the_command_line(project):
+    """Its output, warnings and log of each of its calls, as another program's log would keep them."""
+    talks = """
+import logging, sys, warnings
+from outside import UNITS
+
+def reward(prompts, completions, **columns):
+    for unit in UNITS:
+        print("o" + unit)
+        print("e" + unit, file=sys.stderr)
+        warnings.warn("w" + unit)
+        logging.getLogger("talks").warning("l" + unit)
+    return [0.0] * len(completions)
+"""
+    project.write(**{"talks": talks, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
+    done = subprocess.run(
+        [COMMAND[0], "-m", "harness.cli", "audit", "talks:reward"],
+        cwd=project.path,
+        env=calm_environment() | VARIABLES,
+        capture_output=True,
+        timeout=300,
+    )
+    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode().replace("\r", "")}
+    expect_nothing(texts)
+    assert all(f"o{mark}" in texts["terminal"] for mark in MARKS), texts
+    assert all(f"{sort}{mark}" in texts["errors"] for sort in "ewl" for mark in MARKS), texts["errors"][-2000:]
