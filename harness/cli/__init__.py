@@ -19,7 +19,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from harness.cli.output import SafeOutput
+from harness.cli.output import SafeErrors, SafeOutput
 from harness.errors import HarnessError
 from harness.redact import safe_text
 
@@ -29,6 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # nothing that a locale cannot show may end the work
             stream.reconfigure(errors="backslashreplace")
+    with contextlib.redirect_stderr(SafeErrors(sys.stderr)):
+        return _main(arguments)
+
+
+def _main(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     module, function = options.command.split(":")
     try:

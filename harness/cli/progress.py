@@ -17,7 +17,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._stage, self._written = "", 0.0
-        self._live = sys.stderr.isatty()
+        self._output = getattr(sys.stderr, "output", sys.stderr)  # its lines are safe, and drawn over
+        self._live = self._output.isatty()
 
     def __enter__(self) -> Progress:
         return self
@@ -32,16 +33,16 @@ class Progress:
         self._stage, self._written = stage, now
         line = safe_line(f"{stage}: {text}")
         if self._live:
-            print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=self._output, flush=True)
         else:
-            print(line, file=sys.stderr, flush=True)
+            print(line, file=self._output, flush=True)
 
     def say(self, stage: str, text: str) -> None:
         """A line that stays."""
         self.clear()
-        print(safe_line(f"{stage}: {text}"), file=sys.stderr, flush=True)
+        print(safe_line(f"{stage}: {text}"), file=self._output, flush=True)
 
     def clear(self) -> None:
         """Leave the line to what is printed next."""
         if self._live and self._stage:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print("\r\x1b[K", end="", file=self._output, flush=True)

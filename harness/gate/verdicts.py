@@ -179,7 +179,8 @@ def judge_accuracy(
         return Verdict("accuracy", "OK", f"{found}; all of it reaches {least}", numbers)
     if high < min_accuracy:
         return Verdict("accuracy", "TOO_LOW", f"{found}; all of it is below {least}", numbers)
-    cannot = f"{least} lie within it, and more questions would narrow it"
+    more = "more questions would narrow it" if min_accuracy < 1 else "no number of questions would show so much"
+    cannot = f"{least} lie within it, and {more}"
     return Verdict("accuracy", "INCONCLUSIVE", f"{found}; {cannot}", numbers)
 
 

@@ -41,7 +41,7 @@ from harness.plugin.summary import (
     VERDICTS,
     Summary,
 )
-from harness.plugin.terminal import safe_report
+from harness.plugin.terminal import Leaving, make_safe
 from harness.redact import safe_text
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rl_recipe(*recipes): names, files or Recipe objects that a test runs with")
     config.addinivalue_line("markers", "method(name): run a test only with recipes that train by this method")
     session = config.stash[SESSION] = Session(config)
+    config.pluginmanager.register(Leaving(session), "rl-harness-leaving")
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(session.progress, "rl-harness-progress")
@@ -263,7 +264,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             _hand_over(item, PLANNED, line)
     report = yield
     if _parameters(item):
-        report.longrepr, report.sections = safe_report(report.longrepr), safe_report(report.sections)
+        make_safe(report)
     handed = item.stash.setdefault(_HANDED, [])
     setattr(report, HANDED, [*handed])
     return report

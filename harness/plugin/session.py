@@ -42,6 +42,11 @@ class Session:
         self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
 
+    @property
+    def concerned(self) -> bool:
+        """Whether the session has anything to do with recipes: a test asked for one, or they were looked for."""
+        return bool(self.runs or self.mistakes or "recipes" in self.__dict__)
+
     @cached_property
     def strict(self) -> bool:
         return bool(get_option(self.config, "strict"))

@@ -73,8 +73,7 @@ class Summary:
         for line in self.planned:  # workers have no terminal to say it in when they collect
             terminal.write_line(line)
         for directory in directories:
-            idle = get_option(self.config, "update-baselines") and (str(directory), "baseline") not in self.judged
-            _write_run(terminal, directory, self._short(directory), recorded_none=bool(idle))
+            _write_run(terminal, directory, self._short(directory), recorded_none=self._recorded_none(directory))
         self._write_methods(terminal)
         if _of_single_models(directories):
             terminal.write_line(ONE_MODEL)
@@ -95,6 +94,18 @@ class Summary:
             self._draw(terminal, directories)
         if undecided := self._undecided():
             terminal.write_line(undecided, yellow=True, bold=True)
+
+    def _recorded_none(self, directory: Path) -> bool:
+        """Whether the session was to record this run's baseline, and none of its tests asked for that gate."""
+        update = get_option(self.config, "update-baselines")
+        if not update or (str(directory), "baseline") in self.judged:
+            return False
+        from harness.baselines import is_recorded
+        from harness.runs import read_json
+
+        run = read_json(directory / "environment.json") or {}
+        folder = get_path(self.config, "baselines-dir")
+        return "recipe" in run and is_recorded(folder, run["recipe"], run["seed"], update)
 
     def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
@@ -194,6 +205,10 @@ class Summary:
                 add(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for module, peak in self.memory.items():
             add(f"rl.peak_memory_bytes.{module}", str(peak))
+        if self.directories:  # then what tests added may be of recipes too
+            xml.global_properties[:] = [(safe_line(name), safe_line(value)) for name, value in xml.global_properties]
+            for attributes in (each.to_xml().attrib for each in xml.node_reporters_ordered):  # finished elements
+                attributes.update({name: safe_line(value) for name, value in attributes.items()})
 
     def _short(self, path: Path) -> Path:
         """Relative to where pytest was called, if it lies there."""
@@ -224,9 +239,11 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, *, recorded_non
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
     terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
     verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    if recorded_none:  # whatever an earlier session said of it
+        why = "none was recorded: no test of this session asks for the baseline gate"
+        none = {"gate": "baseline", "verdict": "NO_BASELINE", "passed": None, "sentence": why}
+        verdicts = [*(each for each in verdicts if each["verdict"] != "NO_BASELINE"), none]
     for verdict in verdicts:
-        if recorded_none and verdict["verdict"] == "NO_BASELINE":  # an earlier session's word
-            verdict["sentence"] = "none was recorded: no test of this session asks for the baseline gate"
         found = verdict["passed"] and (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
         colour = "yellow" if found else {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
         terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import linecache
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from harness.redact import safe_line, safe_text
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+
+    from harness.plugin.session import Session
+
+
+OURS = "rl_harness_test"  # the attribute of a report that says that its test has a recipe
 
 
 class Terminal:
@@ -26,18 +36,51 @@ class Terminal:
         self._reporter.write_line(safe_line(text), **markup)
 
 
-def safe_report(shown: Any) -> Any:
-    """What pytest is about to show of a test, a text or one of its trees of texts, with every text made safe.
+# What pytest shows of a report.
+_SHOWN = ("longrepr", "sections", "wasxfail", "user_properties", "context")
+_TREES = frozenset({"_pytest._code.code", "_pytest.subtests"})  # where pytest's classes of texts come from
 
-    An exception of somebody else's may quote anything; terminal, JUnit and xdist's workers all take it from here.
-    """
+
+class Leaving:
+    """What of others pytest shows beside the reports of tests: warnings, and reports of subtests, which are made of a
+    test's report after it was made safe. In every process of the session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, "context") and hasattr(report, OURS):
+            make_safe(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        if self._session.concerned:
+            line = warning_message.line or linecache.getline(warning_message.filename, warning_message.lineno)
+            warning_message.message = Warning(safe_text(str(warning_message.message)))
+            warning_message.line = safe_text(line) or None
+
+
+def make_safe(report: pytest.TestReport) -> None:
+    """All that pytest may show of a recipe's test: an exception of somebody else's may quote anything. Terminal, JUnit
+    and xdist's workers all take it from here."""
+    for name in _SHOWN:
+        if hasattr(report, name):
+            setattr(report, name, safe_report(getattr(report, name)))
+    setattr(report, OURS, True)
+
+
+def safe_report(shown: Any) -> Any:
+    """A text, or one of pytest's trees of texts, with every text made safe."""
     if isinstance(shown, str):
         return safe_text(shown)
     if isinstance(shown, list) and all(isinstance(each, str) for each in shown):  # lines of one text
         return safe_text("\n".join(shown)).split("\n") if shown else shown
     if isinstance(shown, (list, tuple)):
         return type(shown)(map(safe_report, shown))
-    if type(shown).__module__ == "_pytest._code.code":
-        for name, value in vars(shown).items():
-            setattr(shown, name, safe_report(value))
+    if isinstance(shown, Mapping):
+        return {safe_report(name): safe_report(value) for name, value in shown.items()}
+    if type(shown).__module__ in _TREES:
+        for name in (*getattr(shown, "__dict__", ()), *getattr(shown, "__slots__", ())):
+            object.__setattr__(shown, name, safe_report(getattr(shown, name)))  # some are frozen
     return shown

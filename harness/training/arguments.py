@@ -34,6 +34,7 @@ LOGGING = frozenset({"logging_strategy", "logging_steps", "logging_first_step", 
 
 REPORTING = LOGGING | {
     *("log_level", "log_level_replica", "log_on_each_node", "disable_tqdm", "skip_memory_metrics"),
+    *("include_num_input_tokens_seen", "include_for_metrics", "batch_eval_metrics"),
     *("log_completions", "log_multimodal", "log_unique_prompts", "num_completions_to_print"),
     *("log_completions_hub_repo", "report_to", "run_name", "project"),
     *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),

@@ -194,6 +194,8 @@ def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], 
         ([0.0], 0.20, "INCONCLUSIVE", "0.0 % right over 1 question, 95 % interval 0.0 % to 79.3 %; the 20.0 % asked for lie within it, and more questions would narrow it"),
         ([0.5, 0.5], 0.40, "INCONCLUSIVE", "95 % interval 0.0 % to 100.0 %; the 40.0 % asked for lie within it, and more questions would narrow it"),
         ([], 0.10, "INCONCLUSIVE", "0.0 % right over 0 questions, 95 % interval 0.0 % to 100.0 %; the 10.0 % asked for lie within it, and more questions would narrow it"),
+        ([1.0] * 60, 1.0, "INCONCLUSIVE", "95 % interval 94.0 % to 100.0 %; the 100.0 % asked for lie within it, and no number of questions would show so much"),
+        ([1.0] * 59 + [0.0], 1.0, "TOO_LOW", "; all of it is below the 100.0 % asked for"),
         ([0.0] * 9, 0.0, "OK", "0.0 % right over 9 questions, 95 % interval 0.0 % to 29.9 %; all of it reaches the 0.0 % asked for"),
     ],
 )  # fmt: skip

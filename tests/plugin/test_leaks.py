@@ -50,6 +50,8 @@ def crash(prompts, completions, **columns):
 """
 BROKEN = "from outside import UNITS\nraise ValueError(' '.join(UNITS))\n"
 OWN = """
+import threading, warnings
+
 import pytest
 from outside import UNITS
 
@@ -62,6 +64,33 @@ def test_compares(before):
 
 def test_skips(before):
     pytest.skip(" ".join(UNITS))
+
+def test_warns(before):
+    for unit in UNITS:
+        warnings.warn("w" + unit)
+    thread = threading.Thread(target=lambda: [][" ".join(UNITS)], name=UNITS[0])
+    thread.start()
+    thread.join()
+
+@pytest.mark.xfail(reason=" ".join(UNITS))
+def test_is_expected_to_fail(before):
+    pytest.xfail(" ".join(UNITS))
+
+@pytest.mark.xfail(reason=" ".join(UNITS))
+def test_passes_all_the_same(before):
+    pass
+
+def test_has_parts(before, subtests):
+    for unit in UNITS:
+        with subtests.test("s" + unit, key=UNITS[0]):
+            print(unit)
+            raise ValueError(unit)
+
+def test_has_properties(before, record_property, record_testsuite_property, record_xml_attribute):
+    for unit in UNITS:
+        record_property("p" + unit, unit)
+        record_testsuite_property("p" + unit, unit)
+    record_xml_attribute("own", " ".join(UNITS))
 """
 TRAINS = """
 import pytest
@@ -144,6 +173,8 @@ def test_a_server_and_a_users_own_tests(project):
     (run,) = {Path(name).parts[1] for name in texts if name.startswith("rl-runs/small-")}
     assert marks(texts["terminal"]) == marks(texts["junit.xml"]) == len(MARKS)
     assert "Captured stdout" in texts["terminal"]
+    assert [f"{sort}{mark}" for sort in "ws" for mark in MARKS if f"{sort}{mark}" not in texts["terminal"]] == []
+    assert all(texts["junit.xml"].count(f'name="p{mark}') == 2 for mark in MARKS)
     for name in ("before/records.jsonl", "before/summary.json", "questions.jsonl"):
         assert marks(texts[f"rl-runs/{run}/{name}"]) >= 10, name
     assert marks(texts[f"rl-runs/{run}/recipe.toml"]) == len(MARKS)
@@ -214,3 +245,31 @@ def test_the_command_line(project, command):
     texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
     expect_nothing(texts)
     assert marks(texts["errors"]) == len(MARKS)
+
+
+def test_what_a_reward_prints_under_the_command_line(project):
+    """Its output, warnings and log of each of its calls, as another program's log would keep them."""
+    talks = """
+import logging, sys, warnings
+from outside import UNITS
+
+def reward(prompts, completions, **columns):
+    for unit in UNITS:
+        print("o" + unit)
+        print("e" + unit, file=sys.stderr)
+        warnings.warn("w" + unit)
+        logging.getLogger("talks").warning("l" + unit)
+    return [0.0] * len(completions)
+"""
+    project.write(**{"talks": talks, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
+    done = subprocess.run(
+        [COMMAND[0], "-m", "harness.cli", "audit", "talks:reward"],
+        cwd=project.path,
+        env=calm_environment() | VARIABLES,
+        capture_output=True,
+        timeout=300,
+    )
+    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode().replace("\r", "")}
+    expect_nothing(texts)
+    assert all(f"o{mark}" in texts["terminal"] for mark in MARKS), texts
+    assert all(f"{sort}{mark}" in texts["errors"] for sort in "ewl" for mark in MARKS), texts["errors"][-2000:]

@@ -115,12 +115,14 @@ class ChatServer:
                 return Served(self.url, self._asked_for)
             raise ModelError(f"{self.url}: {reason}; is it the address of an OpenAI-compatible server?") from None
         rows = listed.get("data")
-        models = {str(row["id"]): row for row in rows or () if isinstance(row, dict) and "id" in row}
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        models = {name: row for row in rows if (name := _text(row.get("id")))}
         if self._asked_for is None and len(models) != 1:
             some = f"several models ({', '.join(sorted(models)[:10])})" if models else "no model that it would name"
             raise ModelError(f"{self.url}: serves {some}; name one by [model] name or --rl-model")
         name = self._asked_for or next(iter(models))
         row = models.get(name, {})
+        meta = row.get("meta")
         return Served(
             self.url,
             name,
@@ -128,7 +130,8 @@ class ChatServer:
             owned_by=_text(row.get("owned_by")),
             created=_count(row.get("created")),
             # vLLM and SGLang say max_model_len; llama.cpp says it under meta
-            context_length=_count(row.get("max_model_len")) or _count((row.get("meta") or {}).get("n_ctx_train")),
+            context_length=_count(row.get("max_model_len"))
+            or (_count(meta.get("n_ctx_train")) if isinstance(meta, dict) else None),
         )
 
     def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,6 +206,8 @@ class ChatServer:
         status = reply.status
         said = self._clean(_message(reply.text))
         reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if 300 <= status < 400 and (to := reply.headers.get("location")):
+            reason += f"; it points to {self._clean(to)}, and no redirect is followed"
         if status in (401, 403):
             state = f"the key in {self._key_env} is refused" if self._key else f"{self._key_env} is not set"
             raise ModelError(f"{self.url}: {reason}; {state}")
@@ -267,4 +272,6 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+    """A number of tokens or of seconds; JSON may also hold Infinity, or a thousand digits."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1 << 53
+    return int(value) if number else None

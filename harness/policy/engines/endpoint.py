@@ -49,6 +49,8 @@ _AT_ONCE, _SECONDS = 16, 2.0
 _NO_SYSTEM = re.compile(r"system (role|message|turn|prompt)|roles must alternate|only user and assistant roles", re.I)
 # Where servers put a thought that they hand out apart from the answer; vLLM has said both.
 _THOUGHTS = ("reasoning_content", "reasoning")
+# Characters of one token: the longest of large vocabularies are runs of some hundred blanks.
+_LONGEST_TOKEN = 1000
 
 _Asked = tuple["Question", int]
 
@@ -274,8 +276,15 @@ def _generation(
     finish: FinishReason = "length" if reason == "length" else "stop"
     message = choice["message"]
     content = _text(message.get("content"))
-    thoughts = (message.get(key) for key in _THOUGHTS)
-    thought = next((text for each in thoughts if isinstance(each, str | list) and (text := _text(each))), "")
+    thought = next(filter(None, (_text(message.get(key)) for key in _THOUGHTS)), "")
+    if content is None:
+        raise Unanswered(f"content is no text: {safe_line(repr(message['content']), 80)}", refused=True)
+    characters = len(content) + len(thought)
+    if characters > _LONGEST_TOKEN * (decoding.max_new_tokens + 1):
+        raise _TooMany(
+            f"gave {characters:,} characters where {decoding.max_new_tokens} tokens at most were asked for; it does "
+            "not keep to max_tokens, so its answers cannot be compared"
+        )
     error = None
     if not content and finish == "stop":
         if thought:
@@ -299,12 +308,15 @@ def _generation(
     return generation, error is not None
 
 
-def _text(content: Any) -> str:
-    """A message's content: text, parts of text, or nothing."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return "" if content is None else str(content)
+def _text(content: Any) -> str | None:
+    """A message's content: text, parts of text among others, or nothing; ``None`` for what is none of these."""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return "".join(text for part in content if isinstance(text := part.get("text"), str))
+    if content is None or isinstance(content, str):
+        return content or ""
+    return None
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """Tokens; what cannot be a number of them is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 53 else 0

@@ -188,11 +188,13 @@ def test_a_session_that_recorded_none_says_why(made_up):
         word, said = refused.words("small")["baseline"]
         assert (word, said.split(",")[0]) == ("NO_BASELINE", f"none was recorded: {REFUSAL}")
         made_up.pytest(*BASELINE)
-    elsewhere = made_up.pytest(NEW, "-k", "improvement")
-    assert elsewhere.words("small")["baseline"] == (
-        "NO_BASELINE",
-        "none was recorded: no test of this session asks for the baseline gate",
-    )
+    none = ("NO_BASELINE", "none was recorded: no test of this session asks for the baseline gate")
+    assert made_up.pytest(NEW, "-k", "improvement").words("small")["baseline"] == none
+    first = made_up.pytest(NEW, "-k", "improvement", "--rl-runs-dir=rl-first")
+    assert first.words("small")["baseline"] == none, "nothing was said of it before"
+    made_up.write("suites/baselines/small-0.toml", "of another day")
+    there = made_up.pytest(NEW, "-k", "improvement", "--rl-runs-dir=rl-first")
+    assert "baseline" not in there.words("small"), "there is one, and none was to be recorded"
 
 
 def test_recording_does_not_make_the_tree_dirty(made_up):

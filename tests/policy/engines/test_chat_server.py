@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import ModelError
+from harness.policy.engines.chat_server import Served
 from harness.policy.engines.endpoint import EndpointEngine
 from tests.chat_double import CUT, Reply, chat_double, models
 from tests.policy.engines.asking import ask, some
@@ -39,6 +40,9 @@ def test_without_a_key_none_is_sent():
         (lambda: Reply(401, {"error": {"message": "who?"}}), "a", "OPENAI_API_KEY is not set"),
         (lambda: CUT, "a", "is it the address of an OpenAI-compatible server"),
         (lambda: Reply(200, "<html>"), "a", "is it the address of an OpenAI-compatible server"),
+        (lambda: Reply(307, "", {"Location": "/v2/models"}), None, "it points to /v2/models, and no redirect is"),
+        (lambda: Reply(200, {"data": 5}), None, "serves no model that it would name"),
+        (lambda: Reply(200, {"data": [5, {"id": None}, {"id": {}}, {"id": ""}]}), None, "serves no model"),
     ],
 )
 def test_a_server_without_the_model_is_told_before_anything_is_asked(listing, name, said):
@@ -71,3 +75,12 @@ def test_what_is_listed_is_kept():
         served = EndpointEngine(double.url).served
     assert (served.model, served.root, served.owned_by, served.created) == ("b", "/models/b", "me", 17)
     assert served.context_length == 512
+
+
+@pytest.mark.parametrize("meta", [[1], "x", 5, None])
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), -1, 10**400, "x", True, None])
+def test_what_is_listed_may_be_of_any_kind(number, meta):
+    listing = models("b", root=5, owned_by=[1], created=number, max_model_len=number, meta=meta)
+    with chat_double(listing=lambda: listing) as double:
+        served = EndpointEngine(double.url).served
+    assert served == Served(double.url, "b")

@@ -218,17 +218,45 @@ def test_a_server_that_does_not_keep_to_the_length_is_refused():
     refused = pytest.raises(ModelError, match="gave 200 tokens where 32 at most were asked for")
     with chat_double(chat=lambda number, body: answer(tokens=200)) as double, refused:
         ask(double, some(1))
+    refused = pytest.raises(ModelError, match="gave 33,001 characters where 32 tokens at most were asked for")
+    with chat_double(chat=lambda number, body: answer("x", reasoning_content=33000 * "y")) as double, refused:
+        ask(double, some(1))
 
 
 @pytest.mark.parametrize(
     ("content", "completion"),
-    [(None, ""), ("", ""), ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"), ("  x ", "  x ")],
+    [
+        (None, ""),
+        ("", ""),
+        ([{"type": "text", "text": "a"}, {"type": "image"}, {"text": None}, {"type": "text", "text": "b"}], "ab"),
+        ("  x ", "  x "),
+    ],
 )
 def test_content_may_have_other_shapes(content, completion):
     message = {"choices": [{"message": {"content": content}, "finish_reason": None}]}
     with chat_double(chat=lambda number, body: Reply(200, message)) as double:
         (found,) = ask(double, some(1)).values()
     assert (found.completion, found.finish_reason, found.completion_tokens) == (completion, "stop", 0)
+
+
+@pytest.mark.parametrize("content", [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan")], ids=repr)
+def test_what_is_no_text_is_no_answer(content):
+    def chat(number: int, body: Any) -> Reply:
+        return answer(content) if "1?" in body["messages"][0]["content"] else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(3))
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert (found["t/1", 0].error or "").startswith("content is no text: ")
+
+
+@pytest.mark.parametrize("count", [10**400, -1, 1.5, "7", None, float("inf"), float("nan"), [1]], ids=str)
+def test_what_is_no_number_of_tokens_counts_none(count):
+    message = {"message": {"content": "7"}, "finish_reason": "stop"}
+    reply = Reply(200, {"choices": [message], "usage": {"prompt_tokens": count, "completion_tokens": 3}})
+    with chat_double(chat=lambda number, body: reply) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.prompt_tokens, found.completion_tokens) == (0, 3)
 
 
 THOUGHTS = {

@@ -13,6 +13,7 @@ import pytest
 from harness.errors import ModelError
 from harness.policy.engines.chat_server import LONGEST_REPLY, ChatServer, Unanswered
 from harness.policy.engines.endpoint import EndpointEngine
+from harness.recipe import EvaluateSection
 from tests.chat_double import HANG, Reply, answer, chat_double, models
 from tests.policy.engines.asking import ask, some
 
@@ -133,5 +134,5 @@ def test_a_long_answer_within_the_limit_is_whole():
     text = "thought " * 200_000
     long = Reply(200, gzip.compress(json.dumps(answer(text).value).encode()), PACKED)
     with chat_double(chat=lambda number, body: long, listing=lambda: models("a")) as double:
-        (found,) = ask(double, some(1)).values()
+        (found,) = ask(double, some(1), EvaluateSection(max_new_tokens=2000)).values()
     assert found.completion == text
