@@ -8,7 +8,8 @@ Only the process behind ``math_equivalent`` imports this: SymPy takes its time o
 
 There is no tolerance: decimals are the fractions that they write. Numbers that are not rational are equal if 1,000
 digits of their difference are zero; expressions with variables if they are so at several points, wherever both are
-real. Relations may be read from either end or be multiplied by a number; a value may stand for ``x =`` that value.
+real. Relations may be read from either end or be multiplied by a number; a value may stand for ``x =`` that value, and
+a point for the equations of its coordinates. Of inequalities "and" takes what they have in common, all else joins them.
 """
 
 from __future__ import annotations

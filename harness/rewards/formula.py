@@ -269,6 +269,9 @@ class _Parser:
         kind, value, _ = self._peek()
         return kind == "mark" and value in values
 
+    def _after(self, mark: str) -> bool:
+        return self._tokens[self._place - 1][:2] == ("mark", mark)
+
     def _take(self, *values: str) -> str | None:
         if self._at(*values):
             self._place += 1
@@ -353,7 +356,7 @@ class _Parser:
                 factor = ["neg", factor] if negative else factor
                 result = _divided(result, factor) if operator == "/" else _times(result, factor)
                 slashed, first = operator == "/", False
-            elif self._starts_factor():
+            elif self._starts_factor() or (self._peek()[0] == "num" and self._after("!")):  # 3!7!
                 if slashed and not self._peek()[2]:  # 1/2x
                     raise _UnreadError
                 factor = self._power()
@@ -621,7 +624,7 @@ class _Parser:
         items, used = self._items()
         closer = self._need(")", "]", r"\rangle")
         if len(items) == 1 and not used:
-            if opener != "(" or closer != ")":
+            if opener + closer != "()" and (opener + closer != "[]" or items[0][0] != "matrix"):
                 raise _UnreadError
             if self._at("_"):
                 number = items[0]
