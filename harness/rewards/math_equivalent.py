@@ -42,7 +42,8 @@ _CURRENCY = re.compile(r"\\?(US\$|[$€£¥₹])\s*(?=[^\s$])")
 _UPRIGHT = re.compile(r"\\(?:text|textrm|mathrm|mbox) ?\{([^{}]*)\}")
 # What an equation may name: \text{Total cost}, \angle ABC, \overline{AB}.
 _LABEL = re.compile(
-    r"(?:\\(?:text|mathrm)\s*\{(?!\s*[Nn]ot\b)\s*([A-Za-z][A-Za-z ]*)\}|m?\s*\\angle\s*\{?([A-Z]{1,3})\}?"
+    r"(?:\\(?:text|mathrm)\s*\{(?![^{}]*\b(?i:not|if|than|least|most|about|nearly)\b)"
+    r"\s*([A-Za-z][A-Za-z ]*)\}|m?\s*\\angle\s*\{?([A-Z]{1,3})\}?"
     r"|\\overline\s*\{([A-Z]{2})\})\s*=(?!.*=)"
 )
 _ALL_REALS = frozenset({"all real numbers", "all reals", "all real values", "the set of all real numbers"})
