@@ -8,7 +8,8 @@ Only the process behind ``math_equivalent`` imports this: SymPy takes its time o
 
 There is no tolerance: decimals are the fractions that they write. Numbers that are not rational are equal if 1,000
 digits of their difference are zero; expressions with variables if they are so at several points, wherever both are
-real. Relations may be read from either end or be multiplied by a number; a value may stand for ``x =`` that value.
+real. Relations may be read from either end or be multiplied by a number; a value may stand for ``x =`` that value, and
+a point for the equations of its coordinates. Of inequalities "and" takes what they have in common, all else joins them.
 """
 
 from __future__ import annotations
@@ -57,13 +58,21 @@ def _check(tree: Tree) -> None:
 
 def _same(one: Tree, other: Tree) -> bool:
     """Of any two kinds. Values without an order are matched one to one; brackets, bases and shapes must be the same."""
+    one, other = _exactly(one), _exactly(other)
     if (one[0] == "rel") != (other[0] == "rel"):
         one, other = _assigned(one), _assigned(other)
     kinds = {one[0], other[0]}
     if one[0] in _SCALARS and other[0] in _SCALARS:
         return _equal(_value(one), _value(other)) or _same_angle(one, other)
-    if "union" in kinds or kinds == {"rel", "span"}:
+    if "union" in kinds or kinds == {"rel", "span"} or _REALS in (one, other):
         return _same_region(one, other)
+    if kinds == {"list", "span"}:
+        named = [_named(tree) if tree[0] == "list" else tree for tree in (one, other)]
+        return _same_region(one, other) or (named[0][0] == named[1][0] and _same(*named))
+    if kinds == {"list", "rel"} and _same_region(one, other):
+        return True
+    if kinds == {"list"} and ("and" in one) != ("and" in other) and _region(one[1][0]) and one[1][0][0] == "rel":
+        return _same_region(one, other)  # "and" cuts, all else joins
     if kinds & {"list", "set"}:
         return _same_values(_items(one), _items(other))
     if len(kinds) > 1:
@@ -101,8 +110,8 @@ def _items(tree: Tree) -> list[Tree]:
 def _same_values(some: list[Tree], others: list[Tree]) -> bool:
     if len(some) != len(others) or len(some) > _MAX_VALUES:
         return False
-    names = [{(_assigned_name(item) or "").partition("_")[0] for item in items} for items in (some, others)]
-    if max(map(len, names)) > 1 and {""} in names:  # x = 1, y = 2 for 1, 2: the order is all there is
+    names = [{(_assigned_name(item) or "").partition("_")[0] for item in items} - {""} for items in (some, others)]
+    if max(map(len, names)) > 1 and set() in names:  # x = 1, y = 2 for 1, 2: the order is all there is
         return _all_same(some, others)
     left = list(others)
     for item in some:
@@ -122,16 +131,47 @@ def _assigned_name(tree: Tree) -> str | None:
         return None
     for name in tree[2][:: len(tree[2]) - 1] if "in" not in tree[1] else tree[2][:1]:
         parts = name[3] if name[0] == "span" else [name]
-        if all(part[0] == "sym" or (part[0] == "call" and part[1].endswith("()")) for part in parts):
+        if name[0] == "add" and all(part[0] == "sym" for part in name[1:]):
+            return str(name)
+        if all(part[0] == "sym" or (part[0] == "call" and _is_name(part)) for part in parts):
             return str(name)
     return None
 
 
-def _assigned(tree: Tree) -> Tree:
-    """``5`` of ``x = 5``, of ``5 = x``, and of ``x = 2 + 3 = 5``, where all that it equals is the same."""
-    name = _assigned_name(tree)
-    if name is None:
+def _is_name(call: Tree) -> bool:
+    r"""``f(2)``, ``\sin x``: what may be asked for, and not ``|x|``."""
+    return call[1].endswith("()") or (call[1] in ("sin", "cos", "tan") and call[2][0] == "sym")
+
+
+def _named(tree: Tree) -> Tree:
+    """``(1, 2)`` of ``x = 1, y = 2``: the point whose coordinates have these names, in the order of the alphabet."""
+    rels = [item for item in tree[1] if item[0] == "rel" and item[1] == ["="] and item[2][0][0] == "sym"]
+    values = {item[2][0][1]: item[2][1] for item in rels}
+    if "or" in tree or len(values) < len(tree[1]):
         return tree
+    return ["span", "(", ")", [values[name] for name in sorted(values)]]
+
+
+def _exactly(tree: Tree) -> Tree:
+    r"""``x = 1/3`` of ``x = 1/3 \approx 0.33``, if the decimal is that value to its last digit."""
+    if tree[0] != "rel" or tree[1][-1] != "~" or tree[1].count("~") > 1 or tree[2][-1][0] != "num":
+        return tree
+    exact, decimal = tree[2][-2], _value(tree[2][-1])
+    places = next((places for places in range(20) if (decimal * 10**places).is_integer), None)
+    if places is None or exact[0] not in _SCALARS or not (value := _value(exact)).is_number:
+        return tree
+    if not abs((value - decimal).evalf(30)) <= sympy.Rational(1, 2 * 10**places):
+        return tree
+    return ["rel", tree[1][:-1], tree[2][:-1]] if len(tree[1]) > 1 else exact
+
+
+def _assigned(tree: Tree) -> Tree:
+    """``5`` of ``x = 5``, ``5 = x``, ``2 + 3 = 5`` and ``x = 2 + 3 = 5``, where all that are equal are the same."""
+    name = _assigned_name(tree)
+    if name is None:  # 8 + 9 = 17
+        sides = tree[2] if tree[0] == "rel" and {*tree[1]} == {"="} else []
+        same = sides and all(side[0] in _SCALARS and _same(side, sides[-1]) for side in sides)
+        return sides[-1] if same else tree
     values = tree[2][1:] if str(tree[2][0]) == name else tree[2][:-1]
     if any(name in str(value) for value in values) or not all(_same(value, values[-1]) for value in values[:-1]):
         return tree
@@ -179,6 +219,8 @@ def _same_region(one: Tree, other: Tree) -> bool:
 
 def _region(tree: Tree) -> tuple[str | None, list[Tree]] | None:
     """The variable, if it is named, and the intervals."""
+    if tree == _REALS:
+        return None, [["span", "(", ")", [["neg", ["const", "oo"]], ["const", "oo"]]]]
     if tree[0] == "span":
         return None, [tree]
     if tree[0] == "union":
@@ -187,6 +229,8 @@ def _region(tree: Tree) -> tuple[str | None, list[Tree]] | None:
         regions = [_region(item) for item in tree[1]]
         if any(region is None or region[0] is None for region in regions) or len({r[0] for r in regions if r}) > 1:
             return None
+        if "and" in tree:
+            return _cut(regions)  # type: ignore[arg-type]
         return regions[0][0], [span for region in regions if region for span in region[1]]  # type: ignore[index]
     if tree[0] != "rel":
         return None
@@ -209,6 +253,19 @@ def _region(tree: Tree) -> tuple[str | None, list[Tree]] | None:
     else:
         return None
     return name, [["span", *brackets, [low, high]]]
+
+
+def _cut(regions: list[tuple[str | None, list[Tree]]]) -> tuple[str | None, list[Tree]] | None:
+    """What is common to ``x > 1`` and ``x < 4``, where that is one interval between a lower and an upper bound."""
+    spans = [span for _, region in regions for span in region]
+    below, above = ["neg", ["const", "oo"]], ["const", "oo"]
+    lower, upper = ([span for span in spans if span[3][end] != bound] for end, bound in ((0, below), (1, above)))
+    if len(regions) != 2 or len(spans) != 2 or len(lower) != 1 or len(upper) != 1:
+        return None
+    low, high = lower[0][3][0], upper[0][3][1]
+    if not (_value(high) - _value(low)).is_positive:
+        return None
+    return regions[0][0], [["span", lower[0][1], upper[0][2], [low, high]]]
 
 
 # Values
@@ -285,6 +342,7 @@ def _is_zero(number: Any, digits: int = 1_000) -> bool:
     return True
 
 
+_REALS = ["sym", "mathbb-R"]
 _PRIMES = (37, 61, 17, 97, 29, 83, 43, 71, 19, 53)
 _MAX_VALUES = 50
 _FUNCTIONS = {

@@ -28,7 +28,7 @@ import unicodedata
 from fractions import Fraction
 from typing import Any
 
-from harness.rewards.text import plain_digits, unwrap
+from harness.rewards.text import SIZING, plain_digits, unwrap
 
 Tree = list[Any]
 """A head and its parts, which are trees, text, or lists of trees."""
@@ -50,7 +50,7 @@ _GREEK = frozenset(_GREEK_NAMES.split())
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", r"\in": "in", r"\lt": "<", r"\gt": ">",
     r"\le": "<=", r"\leq": "<=", r"\leqslant": "<=", r"\ge": ">=", r"\geq": ">=", r"\geqslant": ">=", r"\ne": "!=",
-    r"\neq": "!=",
+    r"\neq": "!=", r"\approx": "~",
 }  # fmt: skip
 _SAME_COMMANDS = {
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\dbinom": r"\binom", r"\tbinom": r"\binom",
@@ -64,13 +64,12 @@ _MARKS: dict[str, str] = {
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code != 0xFF0D},  # full-width
     "\u066b": ".", "\u066c": ",", "×": "*", "·": "*", "⋅": "*", "∗": "*", "∙": "*", "÷": "/", "⁄": "/", "∕": "/",
     "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "∪": r"\cup ", "∈": r"\in ",
+    "≈": r"\approx ",
     "±": r"\pm ", "∓": r"\mp ", "∅": r"\emptyset ", "°": r"^{\circ}", "ⅇ": "e", "ⅈ": "i", "√": r"\root ",
     "∛": r"\rootthree ", "ℝ": r"\mathbb{R}", "ϕ": r"\phi ", "π": r"\pi ",
 }  # fmt: skip
 _UNICODE = str.maketrans(_MARKS)
-_DROPPED = re.compile(
-    r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits|rm|it|bf)(?![A-Za-z])|\\!|\\text\s*\{\s*\}"
-)
+_DROPPED = re.compile(rf"{SIZING}|\\(?:[bB]igg?[lr]?|limits|rm|it|bf)(?![A-Za-z])|\\!\s*|\\text\s*\{{\s*\}}")
 _BLANK = re.compile(r"\\(?:quad|qquad|thinspace|enspace)(?![A-Za-z])|\\[,;: ]|~|\s")
 _GROUPS = (  # thousands
     re.compile(r"(?<![0-9.,}])([1-9][0-9]{0,2})((?:\{,\}[0-9]{3})+)(?![0-9])"),
@@ -87,13 +86,14 @@ _STYLED = re.compile(
     r"|mathfrak)(?:\s*\{(?P<content>[^{}]*)\}|\s+(?P<letter>[A-Za-z0-9])(?![A-Za-z0-9]))"
 )
 _TOKEN = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[A-Za-z]+|\\[^A-Za-z]|[A-Za-z]+|\*\*|<=|>=|!=|==|:=|.", re.DOTALL)
+_IN_BASE = re.compile("[A-F]+_1[1-6]")  # the end of 1A_{16}
 # Short words that are no products, wherever they stand.
 _SHORT_WORDS = """
     on no to is if in of at as or and not mod per the but yes max min gcd lcm det cm mm km kg mg ml ft oz lb lbs hr hrs
     sec am pm mph yd mi
 """
 _WORDS = frozenset(_SHORT_WORDS.split())
-_ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([pb]?matrix)\}")
+_ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{(?:[pb]?matrix|array)\}(?:(?<=begin\{array\})\s*\{[lcr]+\})?")
 _WORDS_ONLY = re.compile(r"[A-Za-z\s,;()]*")
 _BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _BASES = {name: str(base) for base, name in enumerate(_BASE_NAMES.split(), start=2)}
@@ -237,6 +237,7 @@ def _styled(match: re.Match[str], blank: bool) -> tuple[str, str, bool]:
     raise _UnreadError
 
 
+_JOINING = {r"\land": "and", r"\lor": "or"}
 _OPENING = r"( [ { \{ | \langle \lfloor \lceil \frac \sqrt \root \rootthree \binom"
 _OPENERS = frozenset(_OPENING.split())
 _SCALARS = frozenset({"num", "sym", "const", "add", "mul", "div", "pow", "neg", "call", "root", "fact", "deg", "binom"})
@@ -253,10 +254,10 @@ class _Parser:
         self._bars = 0
 
     def parse(self) -> Tree:
-        items, _ = self._items()
+        items, used = self._items()
         if self._place != len(self._tokens):
             raise _UnreadError
-        return items[0] if len(items) == 1 else ["list", items]
+        return items[0] if len(items) == 1 else ["list", items, *sorted(used & {"and", "or"})]
 
     # What follows
 
@@ -267,6 +268,9 @@ class _Parser:
     def _at(self, *values: str) -> bool:
         kind, value, _ = self._peek()
         return kind == "mark" and value in values
+
+    def _after(self, mark: str) -> bool:
+        return self._tokens[self._place - 1][:2] == ("mark", mark)
 
     def _take(self, *values: str) -> str | None:
         if self._at(*values):
@@ -283,25 +287,32 @@ class _Parser:
     # From the outside in
 
     def _items(self) -> tuple[list[Tree], set[str]]:
-        """Elements between separators, and the separators that were used; commas and semicolons do not mix."""
+        """Elements between separators, and the separators and words used. Commas and semicolons do not mix."""
         items, used = [self._element()], set[str]()
         while True:
             separator = self._take(",", ";")
-            joined = self._peek()[1] if self._peek()[0] == "name" and self._peek()[1] in ("and", "or") else None
-            self._place += joined is not None
+            joined = self._take(r"\land", r"\lor")
+            if joined is None and self._peek()[0] == "name" and self._peek()[1] in ("and", "or"):
+                joined = self._peek()[1]
+                self._place += 1
             if separator is None and joined is None:
                 break
-            used.add(separator or ",")
+            used |= {separator or ",", *([] if joined is None else [_JOINING.get(joined, joined)])}
             items.append(self._element())
-        if len(used) > 1:
+        if {",", ";"} <= used:
             raise _UnreadError
         return items, used
 
     def _element(self) -> Tree:
+        start = self._place
         parts, signs = [self._union()], []
         while self._peek()[0] == "mark" and self._peek()[1] in _RELATIONS:
+            side = [token[:2] for token in self._tokens[start : self._place]]
             signs.append(_RELATIONS[self._take(self._peek()[1]) or ""])
+            start = self._place
             parts.append(self._union())
+            if side == [token[:2] for token in self._tokens[start : self._place]]:  # 42 = 42
+                raise _UnreadError
         if not {*signs} <= {"=", "!=", "in"}:
             parts = [_scalar(part) for part in parts]
         return ["rel", signs, parts] if signs else parts[0]
@@ -345,10 +356,12 @@ class _Parser:
                 factor = ["neg", factor] if negative else factor
                 result = _divided(result, factor) if operator == "/" else _times(result, factor)
                 slashed, first = operator == "/", False
-            elif self._starts_factor():
+            elif self._starts_factor() or (self._peek()[0] == "num" and self._after("!")):  # 3!7!
                 if slashed and not self._peek()[2]:  # 1/2x
                     raise _UnreadError
                 factor = self._power()
+                if first and factor[0] == "sym" and _IN_BASE.fullmatch(factor[1]):
+                    raise _UnreadError
                 if factor[0] == "num" and _whole(result):
                     if not first or not 0 < Fraction(factor[1]) < 1:
                         raise _UnreadError
@@ -547,9 +560,10 @@ class _Parser:
             case r"\{":
                 if self._take(r"\}"):
                     return ["set", []]
-                items, _ = self._items()
+                condition = self._set_of()
+                items = [] if condition else self._items()[0]
                 self._need(r"\}")
-                return ["set", items]
+                return condition or ["set", items]
             case r"\emptyset":
                 return ["set", []]
             case "|":
@@ -582,6 +596,17 @@ class _Parser:
             case _:
                 raise _UnreadError
 
+    def _set_of(self) -> Tree | None:
+        r"""``1 < x < 4`` of ``\{x \mid 1 < x < 4\}``, where that bounds a real variable."""
+        reals = 2 * (self._peek(1)[1] == r"\in" and self._peek(2)[1] == "mathbb-R")
+        if self._peek()[0] != "name" or self._peek(1 + reals)[1] not in ("|", r"\mid", ":"):
+            return None
+        self._place += 2 + reals
+        condition = self._element()
+        if condition[0] != "rel" or not {*condition[1]} <= {"<", "<=", ">", ">="}:
+            raise _UnreadError
+        return condition
+
     def _tex_argument(self) -> Tree:
         r"""A group, or as in TeX one digit or letter: ``\frac12`` is a half, and the rest stays."""
         kind, value, blank = self._peek()
@@ -599,7 +624,7 @@ class _Parser:
         items, used = self._items()
         closer = self._need(")", "]", r"\rangle")
         if len(items) == 1 and not used:
-            if opener != "(" or closer != ")":
+            if opener + closer != "()" and (opener + closer != "[]" or items[0][0] != "matrix"):
                 raise _UnreadError
             if self._at("_"):
                 number = items[0]

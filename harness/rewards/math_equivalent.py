@@ -40,12 +40,20 @@ _UNIT_CHARACTERS = 100
 _MAX_CHARACTERS = 2_000
 _CURRENCY = re.compile(r"\\?(US\$|[$€£¥₹])\s*(?=[^\s$])")
 _UPRIGHT = re.compile(r"\\(?:text|textrm|mathrm|mbox) ?\{([^{}]*)\}")
+# What an equation may name: \text{Total cost}, \angle ABC, \overline{AB}.
+_LABEL = re.compile(
+    r"(?:\\(?:text|mathrm)\s*\{(?![^{}]*\b(?i:not|if|than|least|most|about|nearly)\b)"
+    r"\s*([A-Za-z][A-Za-z ]*)\}|m?\s*\\angle\s*\{?([A-Z]{1,3})\}?"
+    r"|\\overline\s*\{([A-Z]{2})\})\s*=(?!.*=)"
+)
+_ALL_REALS = frozenset({"all real numbers", "all reals", "all real values", "the set of all real numbers"})
 _ONE_SPELLING = (
+    (re.compile(r" ?: ?"), ":"),
     (re.compile(r" ?, ?"), ", "),
     (re.compile(r"(\\[a-z]+) (?![a-z])"), r"\1"),
     (re.compile(r" (?=\\)"), ""),
     (re.compile(r"_\{(\w+)\}"), r"_\1"),
-    (re.compile(r"^\((\w)\)$"), r"\1"),
+    (re.compile(r"^\(?(\w)\)$"), r"\1"),
     (re.compile(r"(?<=[0-9]) ?([ap])\.? ?m\.?$"), r" \1m"),
 )
 
@@ -99,16 +107,28 @@ def _formula(text: str) -> tuple[Tree, Unit] | None:
     text = unwrap(text)
     if len(text) > _MAX_CHARACTERS:
         return None
+    if normalize(text) in _ALL_REALS:
+        return ["sym", "mathbb-R"], ()
+    if label := _LABEL.match(text):
+        found = _formula(text[label.end() :])
+        name = (label[1] or label[2] or label[3]).strip()
+        return found and (["rel", ["="], [["sym", name], found[0]]], found[1])
     sign = _CURRENCY.match(text)
     before = currency(sign[1]) if sign else ()
     text = text[sign.end() :] if sign else text
     for start in _UNIT_START.finditer(text, max(0, len(text) - _UNIT_CHARACTERS)):
         blank = " " if start.start(1) > start.start() else ""
         unit = read_unit(blank + text[start.start(1) :])
-        if unit and (tree := read(text[: start.start()])) and (tree[0] == "num" or is_measure(unit)):
+        if unit and (tree := read(text[: start.start()])) and (_last(tree)[0] == "num" or is_measure(unit)):
             return tree, joined(before, unit)
     tree = read(text)
     return None if tree is None else (tree, before)
+
+
+def _last(tree: Tree) -> Tree:
+    """What stands before a unit that follows ``x = 5``."""
+    last: Tree = tree[2][-1] if tree[0] == "rel" and {*tree[1]} == {"="} else tree
+    return last
 
 
 @lru_cache(maxsize=4096)

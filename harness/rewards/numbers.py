@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from harness.rewards.text import plain_digits, unwrap
+from harness.rewards.text import SIZING, plain_digits, unwrap
 from harness.rewards.units import Unit, currency, joined, read_unit
 
 # A longer answer is not a number. 600 is under the smallest limit that Python lets one set for the digits of int(str),
@@ -47,7 +47,8 @@ _TO_ASCII: dict[int, int | str] = {
 _REWRITES = (
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\[,;:]|~"), _NARROW_SPACE),
-    (re.compile(r"\\!|\\(?:left|right|displaystyle|textstyle)(?![A-Za-z])"), ""),
+    (re.compile(rf"\\!\s*|{SIZING}"), ""),
+    (re.compile(r"\\(?:text|math)dollar(?![A-Za-z])|\\(?:text|mathrm)\s*\{\s*\\?\$\s*\}"), "$"),
     (re.compile(r"\\(?:quad|qquad|thinspace|enspace)(?![A-Za-z])|\\ "), " "),
     (re.compile(r"\\([$%])"), r"\1"),
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
@@ -61,7 +62,8 @@ def _decimal(name: str) -> str:
 
 
 _PREFIX = re.compile(
-    r"(?P<before>[+-])?\s*(?P<currency>US\$|[$€£¥₹]|\\(?:pounds|euro)(?![A-Za-z]))?\s*(?P<after>[+-])?\s*"
+    r"(?P<before>[+-])?\s*(?P<currency>US\$|[$€£¥₹]|\\(?:pounds|euro)(?![A-Za-z])"
+    r"|(?:USD|EUR|GBP|INR|Rs\.?)(?![A-Za-z]))?\s*(?P<after>[+-])?\s*"
 )
 _DECIMAL = re.compile(_decimal("separator"))
 _EXPONENT = re.compile(

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _STYLE = (
-    r"\\(?:text|textbf|textit|textrm|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|emph"
+    r"\\(?:text|textnormal|textbf|textit|textrm|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|emph"
     r"|underline)\s*"
 )
 _STYLED_GROUP = re.compile(rf"(?:{_STYLE})?\{{")
@@ -14,7 +14,11 @@ _MATHS = re.compile(
     r"(\$\$?)((?:[^$\\]|\\.)*)\1|\\\(((?:[^\\]|\\[^()])*)\\\)|\\\[((?:[^\\]|\\[^\[\]])*)\\\]", re.DOTALL
 )
 _MARKDOWN = re.compile(r"(\*\*\*|\*\*|\*|__|_|`)(?=[^\s*_`])([^*_`]*)(?<=[^\s*_`])\1")
-_SIZING = re.compile(r"\\(?:left|right|displaystyle|textstyle)(?![A-Za-z])")
+SIZING = r"\\(?:left|right|displaystyle|textstyle|small|normalsize|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])"
+_SIZING = re.compile(SIZING)
+# As models write it that think in JSON: every command with two backslashes, and no other backslash.
+_DOUBLED = re.compile(r"(?:[^\\]|\\\\(?=[A-Za-z]{2}|[{}$%]))*")
+_MATHS_AND_WORDS = re.compile(r"\$([^$\s](?:[^$]*[^$\s])?)\$\s?([A-Za-z%][A-Za-z%. ]*)")
 _SPACING = re.compile(r"\\[,;:! ]|(?<!^)~")
 _DISPLAY_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 
@@ -28,6 +32,8 @@ def unwrap(text: str) -> str:
     text = text.strip()
     if len(text) > _MAX_CHARACTERS:
         return text
+    if "\\\\" in text and _DOUBLED.fullmatch(text):
+        text = text.replace("\\\\", "\\")
     for _ in range(_MAX_LAYERS):
         inner = _peel(text)
         if inner == text:
@@ -63,6 +69,8 @@ def normalize(text: str) -> str:
 def _peel(text: str) -> str:
     if maths := _MATHS.fullmatch(text):
         return (maths[2] or maths[3] or maths[4] or "").strip()
+    if words := _MATHS_AND_WORDS.fullmatch(text):
+        return f"{words[1]} {words[2]}"
     if marked := _MARKDOWN.fullmatch(text):
         return marked[2]
     group = _STYLED_GROUP.match(text)

@@ -138,18 +138,20 @@ _SCALES = """
     myriad dozen doz score half halve halves third quarter fourth fifth sixth seventh eighth ninth tenth hundredth
     thousandth st nd rd th squared cubed factorial basis bps ppm ppb permille permil mille fold ten
     tausend hundert dutzend tsd tys mila mille mil milion duizend tusen tisic tysiac ribu juta nghin trieu milyon
-    milyar douzaine dizaine centaine millier ciento cien centinaia migliaia hunderte hunderter tausende tausender
-    honderd hundra hundre tusind docena dozzina googol mega giga tera zig
+    milyar douzaine dizaine vingtaine trentaine centaine millier ciento cien centena centinaia migliaia decena dezena
+    decina hunderte hunderter tausende tausender dutzende honderd hundra hundre tusind docena dozzina ratus puluh elfu
+    hazar hazaar tuhat tuhatta googol milli micro nano pico centi deci hecto mega giga tera peta exa zig twice thrice
 """
 # Million, Milliarde, millones, milhões, miljard, miliony, trillion ... of the languages that say it so.
 _SCALE_STEMS = re.compile(
-    r"(?:[mb]|tr|quadr|quint|sext|sept|oct|non|dec|z|gaz|baj)i(?:ll?i|ll?|lh|lj)(?:on|oen|ar|ao|oe)\w*|\w*illion(?:th)?"
+    r"(?:[mb]|tr|quadr|quint|sext|sept|oct|non|dec|z|gaz|baj)i(?:ll?i|ll?|lh|lj)(?:on|oen|oon|oan|ar|ao|oe)\w*|\w*illion(?:th)?|\w*(?:tausend|hundert)(?:st)?e?"
 )
 # These bring a second number, or an operation on it, or take it back.
 _SECOND_VALUES = """
     zero one two three four five six seven eight nine eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety and or to plus minus times over out divided
-    multiplied by mod modulo remainder than not no non through between negative below approximately nor und oder
+    multiplied by mod modulo remainder than not no non through between negative below nor und oder
+    approximately approx roughly circa ish
 """
 _MATHS = """
     log ln lg exp sin cos tan cot csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech
@@ -159,14 +161,21 @@ _MATHS = """
     omega infinity infty nan null none undefined abc xyz
 """
 _NO_UNITS = frozenset((_SCALES + _SECOND_VALUES + _MATHS).split())
+# These do so where they stand alone: "17 square" is 289, but there are 17 squares, and 17 wrong answers.
+_ONLY_ALONE = """
+    square cube cubic root double doubled triple tripled quadruple quadrupled reciprocal inverse binary ternary octal
+    hex hexadecimal almost nearly wrong incorrect false
+"""
+_ALONE = frozenset(_ONLY_ALONE.split())
 # Right behind a number, without a blank, and not upright, letters may be a product of variables; these are not.
 _ADJACENT = "mm cm km mg kg ml mL lb lbs oz ft mph hr hrs min mins hours minutes dollars cents am pm AM PM"
 _ADJACENT_WORDS = frozenset(_ADJACENT.split())
 _BARE_SECOND_LETTERS = frozenset("aCFhsmlLg")  # "5 dollars a day", "20° C", "9 m/s"
+_RAISED = {"squared": "^2", "cubed": "^3"}
 _PHRASE_WORDS = frozenset({"of", "in", "at", "an", "on", "as", "is"})
 
 _TOKEN = re.compile(
-    r"(?P<open>\\(?:text|textrm|textbf|textit|mathrm|mathit|mathbf|mbox|rm|operatorname)\s*\{)"
+    r"(?P<open>\\(?:text|textnormal|textrm|textbf|textit|mathrm|mathit|mathbf|mbox|rm|operatorname)\s*\{)"
     r"|(?P<close>\})"
     r"|(?P<degree>°|\^\s*\{?\s*\\circ\s*\}?|\\(?:circ|degree)(?![A-Za-z]))"
     r"|(?P<sign>US\$|[%$€£¥₹¢])"
@@ -177,6 +186,9 @@ _TOKEN = re.compile(
 )
 _BLANKS = re.compile(r"[\s~]*")
 _DOTTED = re.compile(r"(?<![^\W\d_])([AaPp])\.\s?([Mm])(?:\.|(?![^\W\d_]))|(?<=[^\W\d_])\.(?=[\s}]|$)")
+_QUOTIENT = re.compile(
+    r"^\s*\\[dt]?frac\s*\{\\(?:text|mathrm)\s*\{([A-Za-z. ]+)\}\}\s*\{\\(?:text|mathrm)\s*\{([A-Za-z. ]+)\}\}"
+)
 _PERCENT = re.compile(r"\bper\s+cent\b(?=\W|$)", re.IGNORECASE)
 
 
@@ -188,7 +200,7 @@ def read_unit(tail: str, *, upright: bool = False) -> Unit | None:
     if not tail:
         return ()
     tail = _DOTTED.sub(lambda match: (match[1] or "") + (match[2] or ""), tail.removesuffix("."))
-    tail = _PERCENT.sub("percent", tail)
+    tail = _QUOTIENT.sub(r"\\text{ \1/\2}", _PERCENT.sub("percent", tail))
     words: list[frozenset[str]] = []
     position, depth = 0, int(upright)
     while True:
@@ -219,7 +231,8 @@ def read_unit(tail: str, *, upright: bool = False) -> Unit | None:
         elif kind == "sign":
             words.append(_MEANINGS[token["sign"]])
         elif kind == "word":
-            meanings = _word(token["word"], styled=depth > 0, first=not words, adjacent=position == start and not depth)
+            adjacent, last = position == start and not depth, not tail[end:].strip(" }")
+            meanings = _word(token["word"], styled=depth > 0, first=not words, last=last, adjacent=adjacent)
             if meanings is None:
                 return None
             words.extend(meanings)
@@ -232,7 +245,9 @@ def currency(sign: str | None) -> Unit:
     r"""The unit that a sign before a number names: ``$``, ``US$``, ``\pounds`` ..."""
     if not sign:
         return ()
-    return (_MEANINGS[{r"\pounds": "£", r"\euro": "€"}.get(sign, sign)],)
+    return (
+        _MEANINGS[{r"\pounds": "£", r"\euro": "€"}.get(sign, sign if sign in _MEANINGS else sign.lower().rstrip("."))],
+    )
 
 
 def joined(before: Unit, behind: Unit) -> Unit:
@@ -252,10 +267,14 @@ def is_measure(unit: Unit) -> bool:
     return all(word <= _MEASURES for word in unit)
 
 
-def _word(word: str, *, styled: bool, first: bool, adjacent: bool) -> list[frozenset[str]] | None:
+def _word(word: str, *, styled: bool, first: bool, last: bool, adjacent: bool) -> list[frozenset[str]] | None:
     """What a word means, in a list since ``mph`` is three; ``None`` where it may be no unit."""
     if word in ("a", "an", "per", "each") and not first:
         return [frozenset({"per"})]
+    if word in _RAISED and not first:
+        return [frozenset({_RAISED[word]})]
+    if first and last and word.lower() in _ALONE:
+        return None
     if _changes_value(word) or not word.isalpha():
         return None
     if not styled and word.isascii():
