@@ -6,6 +6,7 @@ import harness.policy
 from harness.errors import ModelError
 from harness.policy import generate_responses, load_model_and_tokenizer
 from harness.policy.notebook import _chat
+from harness.redact import safe_text
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,7 +53,8 @@ def test_questions_are_printed_with_their_answers(pair, capsys):
     answers = harness.policy.test_model_with_questions(*pair, questions, "Be brief.", title="Base")
     assert answers == [generate_responses(*pair, question, "Be brief.") for question in questions]
     printed = capsys.readouterr().out
-    parts = ["=== Base ===", "Model Input 1:\nHello", answers[0], "Model Input 2:\nWhat is 3 plus 4?", answers[1]]
+    shown = [safe_text(answer) for answer in answers]
+    parts = ["=== Base ===", "Model Input 1:\nHello", shown[0], "Model Input 2:\nWhat is 3 plus 4?", shown[1]]
     assert [printed.index(part) for part in parts] == sorted(printed.index(part) for part in parts)
 
 
