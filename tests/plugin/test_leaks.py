@@ -211,7 +211,7 @@ def test_rewards_that_raise_and_a_job_that_dies(project):
     small = {name.split("/", 2)[-1]: text for name, text in texts.items() if name.startswith("rl-runs/small-")}
     assert marks(named["log.txt"]) == len(MARKS)
     assert min(marks(named["error.txt"]), marks(named["failed.json"])) >= 10
-    assert marks("".join(small[f"{stage}/rewards.json"] for stage in ("before", "train", "after"))) >= 20
+    assert marks("".join(small[f"{stage}/rewards.json"] for stage in ("before", "train", "after"))) >= 15
     assert marks(small["train/log.txt"]) == len(MARKS)
     assert "[redacted]" in small["train/job.json"]
     verdicts = json.loads(small["verdicts.json"])["verdicts"]
