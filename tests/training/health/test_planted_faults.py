@@ -104,7 +104,7 @@ def test_every_check_has_a_planted_fault():
 
 def test_a_hung_job_is_ended_and_says_where(train):
     run = train(
-        {"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 12.0, "health.stall": 2}, in_process=False
+        {"rewards": {"planted:hanging": 1.0}, "health.stall_seconds": 20.0, "health.stall": 2}, in_process=False
     )
     with pytest.raises(TrainingError) as failure:
         run.trained()
