@@ -45,10 +45,6 @@ from harness.plugin.terminal import Leaving, make_safe
 from harness.redact import safe_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.gate import Verdict
-    from harness.pipeline import Run
     from harness.recipe import Recipe
 
 __all__ = [
@@ -254,7 +250,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         directory = run.opened if run else None
         if run and directory:
             _hand_over(item, DIRECTORY, str(directory))
-            _hand_over(item, VERDICTS, json.dumps([_handed(run, directory, each) for each in run.judged.values()]))
+            verdicts = [verdict.to_json() for verdict in run.judged.values()]
+            _hand_over(item, VERDICTS, json.dumps([str(directory), verdicts]))
             for stage, saved in run.saved.items():
                 _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
@@ -268,17 +265,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     handed = item.stash.setdefault(_HANDED, [])
     setattr(report, HANDED, [*handed])
     return report
-
-
-def _handed(run: Run, directory: Path, verdict: Verdict) -> dict[str, Any]:
-    return {
-        "directory": str(directory),
-        "run": run.id,
-        "gate": verdict.gate,
-        "verdict": verdict.verdict,
-        "passed": verdict.passed,
-        "recorded": bool(verdict.numbers.get("recorded")),
-    }
 
 
 def _hand_over(item: pytest.Item, name: str, value: str | int) -> None:

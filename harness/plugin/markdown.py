@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, starmap
 from pathlib import Path
+from typing import Any
 
 from harness.gate.wording import percent
 from harness.redact import safe_line
@@ -19,17 +20,21 @@ MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})
 LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)|(?<=#)(?=\d)|(?<=gh-)(?=\d)", re.IGNORECASE)
 COMMITS = re.compile(r"(?<![0-9a-z])[0-9a-f]{7,40}(?![0-9a-z])", re.IGNORECASE)
 BREAK = "\u200b"
+NEVER_JUDGED = "a test failed before there was a verdict"
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
+
+Judged = tuple[Sequence[Mapping[str, Any]], bool]  # a run's verdicts, and whether a test of it failed
 
 
 def write_markdown(
-    path: Path, directories: Sequence[Path], note: str | None = None, *, limit: int, append: bool = False
+    path: Path, runs: Mapping[Path, Judged], note: str | None = None, *, limit: int, append: bool = False
 ) -> None:
-    """Write a table of verdicts, cut at a whole row so that the file stays under ``limit`` bytes.
+    """Write a table of this session's verdicts, by run directory, cut at a whole row so that the file stays under
+    ``limit`` bytes.
 
     ``note`` is what stands above it: what nobody may overlook.
     """
-    rows = chain.from_iterable(map(_run_rows, directories))
+    rows = chain.from_iterable(starmap(_run_rows, runs.items()))
     said = f"⚠️ {_plain(note)}\n\n" if note else ""
     text = f"### rl-harness\n\n{said}| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
     more = "\nMore rows than fit here; the report has them all.\n"
@@ -48,7 +53,7 @@ def write_markdown(
         file.write("".join([text, *kept, more if left < 0 else ""]))
 
 
-def _run_rows(directory: Path) -> Iterator[str]:
+def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
     """The rows of a run, made one by one: a file takes no more than it holds."""
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
@@ -56,7 +61,7 @@ def _run_rows(directory: Path) -> Iterator[str]:
         percent(summary["accuracy"]) for stage in SIDES if (summary := read_json(directory / stage / "summary.json"))
     ]
     run = f"{_plain(name)} | {_plain(' → '.join(accuracies))}"
-    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+    verdicts, failed = judged
     for each in verdicts:
         found = each["passed"] and (each.get("numbers") or {}).get("finding")  # a pass that is not a plain one
         mark = MARKS[None if found else each["passed"]]
@@ -67,7 +72,7 @@ def _run_rows(directory: Path) -> Iterator[str]:
         if not any(each["sentence"] == first for each in verdicts):  # as a refusal by the signal check is
             yield _row(MARKS[False], run, "", f"training failed: {first.partition(' Last lines of ')[0]}")
     elif not verdicts:
-        yield _row("", run, "", "no verdict was asked for")
+        yield _row(MARKS[False], run, "", NEVER_JUDGED) if failed else _row("", run, "", "no verdict was asked for")
 
 
 def _row(mark: str, run: str, gate: str, text: str) -> str:

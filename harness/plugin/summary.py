@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ class Summary:
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
         self.planned: dict[str, None] = {}
-        self.judged: dict[tuple[str, str], dict[str, Any]] = {}  # by run directory and gate, what this session said
+        self.judged: dict[Path, dict[str, dict[str, Any]]] = {}  # by run directory and gate, what this session said
+        self.failed: set[Path] = set()  # run directories of tests that failed
         self.left_out: dict[str, None] = {}
         self.compared: set[Path] = set()
         self.saved: dict[tuple[str, str], dict[str, Any]] = {}
@@ -40,13 +42,15 @@ class Summary:
         for name, value in getattr(report, HANDED, ()):
             if name == DIRECTORY:
                 self.directories.add(Path(str(value)))
+                if report.failed:
+                    self.failed.add(Path(str(value)))
             elif name == METHODS:
                 self.compared.add(Path(str(value)))
             elif name == PLANNED:
                 self.planned[str(value)] = None
             elif name == VERDICTS:
-                for verdict in json.loads(str(value)):
-                    self.judged[verdict["directory"], verdict["gate"]] = verdict
+                directory, verdicts = json.loads(str(value))
+                self.judged.setdefault(Path(directory), {}).update({each["gate"]: each for each in verdicts})
             elif name == LEFT_OUT:
                 self.left_out[str(value)] = None
             elif name == SAVED:
@@ -73,9 +77,9 @@ class Summary:
         for line in self.planned:  # workers have no terminal to say it in when they collect
             terminal.write_line(line)
         for directory in directories:
-            _write_run(terminal, directory, self._short(directory), recorded_none=self._recorded_none(directory))
+            _write_run(terminal, directory, self._short(directory), self._verdicts(directory))
         self._write_methods(terminal)
-        if _of_single_models(directories):
+        if self._of_single_models():
             terminal.write_line(ONE_MODEL)
         for reason in self.left_out:
             terminal.write_line(f"not run: {reason}")
@@ -95,10 +99,22 @@ class Summary:
         if undecided := self._undecided():
             terminal.write_line(undecided, yellow=True, bold=True)
 
-    def _recorded_none(self, directory: Path) -> bool:
+    def _verdicts(self, directory: Path) -> list[dict[str, Any]]:
+        """What this session said of a run: a verdict of an earlier one was about what lay there then."""
+        from harness.gate.verdicts import Verdict
+        from harness.judging import GATES, RECIPE
+
+        judged = dict(self.judged.get(directory, {}))
+        if self._recorded_none(directory, judged):
+            why = "none was recorded: no test of this session asks for the baseline gate"
+            judged["baseline"] = Verdict("baseline", "NO_BASELINE", why).to_json()
+        order = {gate: place for place, gate in enumerate((*GATES, RECIPE))}
+        return sorted(judged.values(), key=lambda each: (order.get(each["gate"], len(order)), each["gate"]))
+
+    def _recorded_none(self, directory: Path, judged: Collection[str]) -> bool:
         """Whether the session was to record this run's baseline, and none of its tests asked for that gate."""
         update = get_option(self.config, "update-baselines")
-        if not update or (str(directory), "baseline") in self.judged:
+        if not update or "baseline" in judged:
             return False
         from harness.baselines import is_recorded
         from harness.runs import read_json
@@ -121,15 +137,32 @@ class Summary:
         else:
             terminal.write_line(f"report: {self._short(page)}", bold=True)
 
+    def _of_single_models(self) -> bool:
+        """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
+        from harness.runs import read_json
+
+        runs = [read_json(directory / "environment.json") or {} for directory in self.directories]
+        seeds = {(run.get("recipe"), run.get("seed")) for run in runs}
+        single = len({recipe for recipe, _ in seeds}) == len(seeds)
+        verdicts = [verdict for judged in self.judged.values() for verdict in judged.values()]
+        claims = {verdict["gate"] for verdict in verdicts if verdict["passed"] is not None}
+        about_recipe = any(verdict["gate"] == "recipe" for verdict in verdicts)
+        return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
+
     def _undecided(self) -> str | None:
         """One line where this session's gates all stayed undecided: the data did not tell, which is no pass.
 
         A training that was sound says nothing of the model, and a baseline that was recorded is what was asked for.
         """
-        gates = [each for each in self.judged.values() if each["gate"] != "training" and not each["recorded"]]
-        if not gates or any(each["passed"] is not None for each in gates):
+        gates = [
+            (directory, each)
+            for directory, judged in sorted(self.judged.items())
+            for gate, each in judged.items()
+            if gate != "training" and not each["numbers"].get("recorded")
+        ]
+        if not gates or any(each["passed"] is not None for _, each in gates):
             return None
-        which = ", ".join(f"{each['run']} {each['gate']} {each['verdict']}" for each in gates[:3])
+        which = ", ".join(f"{directory.name} {each['gate']} {each['verdict']}" for directory, each in gates[:3])
         more = f" and {len(gates) - 3} more" if len(gates) > 3 else ""
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
@@ -162,11 +195,12 @@ class Summary:
         """Markdown for GitHub's job summary and for a pull request's comment."""
         from harness.plugin.markdown import COMMENT_BYTES, SUMMARY_BYTES, write_markdown
 
+        runs = {directory: (self._verdicts(directory), directory in self.failed) for directory in directories}
         if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            write_markdown(Path(step), directories, self._undecided(), limit=SUMMARY_BYTES, append=True)
+            write_markdown(Path(step), runs, self._undecided(), limit=SUMMARY_BYTES, append=True)
         if comment := get_option(self.config, "pr-comment"):
             path = located(self.config, "pr-comment", comment)
-            write_markdown(path, directories, self._undecided(), limit=COMMENT_BYTES)
+            write_markdown(path, runs, self._undecided(), limit=COMMENT_BYTES)
 
     def _unused(self) -> list[Path]:
         """Baselines that no recipe is held against, where this session records some. None of them is deleted."""
@@ -193,14 +227,13 @@ class Summary:
         if xml is None:
             return
         from harness.redact import safe_line
-        from harness.runs import read_json
 
         def add(name: str, value: str) -> None:
             xml.add_global_property(safe_line(name), safe_line(value))
 
         for directory in sorted(self.directories):
             add(f"rl.{directory.name}", str(directory))
-            for verdict in (read_json(directory / "verdicts.json") or {}).get("verdicts", []):
+            for verdict in self._verdicts(directory):
                 name = f"rl.{directory.name}.{verdict['gate']}"
                 add(name, f"{verdict['verdict']}: {verdict['sentence']}")
         for module, peak in self.memory.items():
@@ -216,21 +249,7 @@ class Summary:
         return path.relative_to(start) if path.is_relative_to(start) else path
 
 
-def _of_single_models(directories: list[Path]) -> bool:
-    """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
-    from harness.runs import read_json
-
-    runs = [read_json(directory / "environment.json") or {} for directory in directories]
-    seeds = {(run.get("recipe"), run.get("seed")) for run in runs}
-    found = [(read_json(directory / "verdicts.json") or {}).get("verdicts", []) for directory in directories]
-    claims = {verdict["gate"] for verdicts in found for verdict in verdicts if verdict["passed"] is not None}
-    about_recipe = any(verdict["gate"] == "recipe" for verdicts in found for verdict in verdicts)
-    single = len({recipe for recipe, _ in seeds}) == len(seeds)
-    return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
-
-
-def _write_run(terminal: Terminal, directory: Path, shown: Path, *, recorded_none: bool) -> None:
-    """``recorded_none``: the session was to record a baseline, and none of its tests asked for that gate."""
+def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[dict[str, Any]]) -> None:
     from harness.rewards.faults import stage_sentences
     from harness.runs import read_json
     from harness.watched import doubts, watched_lines
@@ -238,11 +257,6 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, *, recorded_non
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
     terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
-    verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
-    if recorded_none:  # whatever an earlier session said of it
-        why = "none was recorded: no test of this session asks for the baseline gate"
-        none = {"gate": "baseline", "verdict": "NO_BASELINE", "passed": None, "sentence": why}
-        verdicts = [*(each for each in verdicts if each["verdict"] != "NO_BASELINE"), none]
     for verdict in verdicts:
         found = verdict["passed"] and (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
         colour = "yellow" if found else {True: "green", False: "red", None: "yellow"}[verdict["passed"]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import time
 
 import pytest
 
-from harness.plugin.markdown import COMMENT_BYTES, SUMMARY_BYTES, write_markdown
+from harness.plugin.markdown import COMMENT_BYTES, NEVER_JUDGED, SUMMARY_BYTES, write_markdown
 
 HEAD = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
 
@@ -56,19 +57,18 @@ def test_a_place_that_cannot_be_written_is_a_line(handed_on):
 
 
 def judged_run(folder, recipe, sentence, times=1):
-    """A run directory with so many verdicts."""
+    """A run with so many verdicts, as a session hands it on."""
     folder.mkdir(parents=True)
     (folder / "environment.json").write_text(json.dumps({"recipe": recipe, "seed": 0}))
     verdict = {"gate": "baseline", "verdict": "INCOMPARABLE", "sentence": sentence, "passed": False}
-    (folder / "verdicts.json").write_text(json.dumps({"verdicts": [verdict] * times}))
-    return folder
+    return {folder: ([verdict] * times, False)}
 
 
 @pytest.mark.parametrize(("limit", "most"), [(SUMMARY_BYTES, 2**20), (COMMENT_BYTES, 65_536)])
 def test_thousands_of_rows_stay_within_githubs_limit(tmp_path, limit, most):
     run = judged_run(tmp_path / "run", "viele", "ein Satz über 30 Fragen — zu wenige", times=30_000)
     started = time.process_time()  # other processes cost it nothing
-    write_markdown(tmp_path / "all.md", [run], limit=limit)
+    write_markdown(tmp_path / "all.md", run, limit=limit)
     assert time.process_time() - started < 2
     text = (tmp_path / "all.md").read_text()
     assert limit - 500 < len(text.encode()) <= limit < most
@@ -79,14 +79,14 @@ def test_a_file_that_earlier_steps_filled_stays_within_the_limit(tmp_path):
     step = tmp_path / "step.md"
     run = judged_run(tmp_path / "run", "many", "a sentence", times=5_000)
     for _ in range(5):
-        write_markdown(step, [run], limit=SUMMARY_BYTES, append=True)
+        write_markdown(step, run, limit=SUMMARY_BYTES, append=True)
         assert step.stat().st_size <= SUMMARY_BYTES
     assert step.read_text().startswith(HEAD)
 
 
 def test_what_fits_says_nothing_of_more(tmp_path):
     run = judged_run(tmp_path / "run", "one", "a sentence")
-    write_markdown(tmp_path / "new/one.md", [run], limit=COMMENT_BYTES)
+    write_markdown(tmp_path / "new/one.md", run, limit=COMMENT_BYTES)
     row = "| ❌ | one, seed 0 |  | baseline | INCOMPARABLE: a sentence |\n"
     assert (tmp_path / "new/one.md").read_text() == HEAD + row
 
@@ -96,15 +96,14 @@ def test_a_training_that_failed_is_a_row(tmp_path):
     run = tmp_path / "run"
     (run / "train").mkdir(parents=True)
     (run / "train/error.txt").write_text("training died: out of memory. Last lines of log.txt:\nstep 3\n")
-    write_markdown(tmp_path / "none.md", [run], limit=COMMENT_BYTES)
+    write_markdown(tmp_path / "none.md", {run: ([], True)}, limit=COMMENT_BYTES)
     row = "| ❌ | run, seed ? |  |  | training failed: training died: out of memory. |\n"
     assert (tmp_path / "none.md").read_text() == HEAD + row
     verdict = {"gate": "training", "verdict": "UNSOUND", "sentence": "no signal", "passed": False}
-    (run / "verdicts.json").write_text(json.dumps({"verdicts": [verdict]}))
-    write_markdown(tmp_path / "both.md", [run], limit=COMMENT_BYTES)
+    write_markdown(tmp_path / "both.md", {run: ([verdict], True)}, limit=COMMENT_BYTES)
     assert (tmp_path / "both.md").read_text().endswith(row)
     (run / "train/error.txt").write_text("no signal\n")
-    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    write_markdown(tmp_path / "one.md", {run: ([verdict], True)}, limit=COMMENT_BYTES)
     assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run, seed ? |  | training | UNSOUND: no signal |\n"
 
 
@@ -117,7 +116,7 @@ HOSTILE = (
 
 def test_hostile_words_stay_in_their_cell(tmp_path):
     run = judged_run(tmp_path / "run", HOSTILE, HOSTILE)
-    write_markdown(tmp_path / "out.md", [run], f"NOT A PASS: {HOSTILE}", limit=COMMENT_BYTES)
+    write_markdown(tmp_path / "out.md", run, f"NOT A PASS: {HOSTILE}", limit=COMMENT_BYTES)
     _, _, note, _, *table, row = (tmp_path / "out.md").read_text().splitlines()
     assert table == HEAD.splitlines()[2:]
     assert row.count("|") == 6
@@ -132,12 +131,34 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
 
 
 def test_a_finding_excuses_nothing(tmp_path):
-    run = judged_run(tmp_path / "run", "one", "rewards failed")
-    kept = json.loads((run / "verdicts.json").read_text())
-    kept["verdicts"][0]["numbers"] = {"finding": "most groups taught nothing"}
-    (run / "verdicts.json").write_text(json.dumps(kept))
-    write_markdown(tmp_path / "one.md", [run], limit=COMMENT_BYTES)
+    ((directory, ((verdict,), failed)),) = judged_run(tmp_path / "run", "one", "rewards failed").items()
+    verdict["numbers"] = {"finding": "most groups taught nothing"}
+    write_markdown(tmp_path / "one.md", {directory: ([verdict], failed)}, limit=COMMENT_BYTES)
     assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one, seed 0 |")
+
+
+def test_what_an_earlier_session_said_is_not_handed_on(made_up):
+    """Its verdicts were about what lay there then: the terminal, JUnit and Markdown have this session's alone."""
+    made_up.recipe("good")
+    comment = "--rl-pr-comment=comment.md"
+    assert made_up.pytest("-k", "improvement", comment).words("good").keys() == {"improvement"}
+    session = made_up.pytest("-k", "training", comment)
+    assert session.words("good").keys() == {"training"}
+    assert ".improvement" not in (made_up.path / "junit.xml").read_text()
+    assert [row.split("|")[4].strip() for row in (made_up.path / "comment.md").read_text().splitlines()[4:]] == [
+        "training"
+    ]
+    run = made_up.run("good-0")
+    shutil.rmtree(run / "after")
+    (run / "train/final/model.safetensors").write_text("torn")
+    session = made_up.pytest("-k", "improvement", comment)
+    assert session.ret == 1
+    assert session.words("good") == {}
+    assert "rl.good-0" in (made_up.path / "junit.xml").read_text()
+    assert ".improvement" not in (made_up.path / "junit.xml").read_text()
+    (row,) = (made_up.path / "comment.md").read_text().splitlines()[4:]
+    assert row.startswith("| ❌ | good, seed 0 |")
+    assert row.endswith(f"| {NEVER_JUDGED} |")
 
 
 def test_a_training_that_taught_next_to_nothing_is_a_finding(made_up):
