@@ -30,7 +30,7 @@ from made_up_runs import MadeUp, write_run  # noqa: E402
 from made_up_speech import sentences, speech  # noqa: E402
 from report_pages import run_page_of  # noqa: E402
 
-from reports import render_session  # noqa: E402
+from harness.report import render_session  # noqa: E402
 
 CHROMIUM = os.environ.get("RL_HARNESS_CHROMIUM", "/usr/bin/chromium")
 TESTS = """\

@@ -1,6 +1,6 @@
 """Writes the tables of docs/rewards.md that come from the audit's cases: ``python docs/make_reward_tables.py``.
 
-A test holds the page to them (tests/audit/test_documented_tables.py).
+A test holds the page to them (tests/rewards/audit/test_documented_tables.py).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from harness.audit import audit_reward
-from harness.audit.case import FAMILIES
-from harness.audit.recipe import disagreements
-from harness.audit.rivals import READERS, readings
 from harness.cli.audit import EXAMPLES
 from harness.rewards import SHIPPED, Rewards
+from harness.rewards.audit import audit_reward
+from harness.rewards.audit.case import FAMILIES
+from harness.rewards.audit.recipe import disagreements
+from harness.rewards.audit.rivals import READERS, readings
 
 PAGE = Path(__file__).with_name("rewards.md")
 

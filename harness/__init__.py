@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.pipeline import Run
+    from harness.pipeline.run import Run
     from harness.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -21,17 +21,17 @@ __all__ = ["load_recipe", "run"]
 
 
 def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any) -> Run:
-    """Run a recipe to its verdicts without pytest and return the finished :class:`~harness.pipeline.Run`.
+    """Run a recipe to its verdicts without pytest and return the finished ``Run``.
 
     Args:
-        recipe: the name of a shipped recipe, a TOML file, or a :class:`~harness.recipe.Recipe` built in Python.
+        recipe: the name of a shipped recipe, a TOML file, or a ``Recipe`` built in Python.
         seed: the training seed; the recipe's first one if not given.
-        settings: fields of :class:`~harness.pipeline.Settings`: ``runs_dir``, ``data``, ``device``, ``fresh`` ...
+        settings: fields of ``Settings``: ``runs_dir``, ``data``, ``device``, ``fresh`` ...
 
     Raises:
         HarnessError: a mistake in the recipe, the data or the model, or a training job that failed.
     """
-    from harness.pipeline import Run, Settings
+    from harness.pipeline.run import Run, Settings
     from harness.recipe.needs import check_needs
 
     settings.setdefault("baselines_dir", Path("suites/baselines"))

@@ -6,8 +6,8 @@ rl-harness audit tiny-arithmetic        # the same audit, in numbers; --json has
 
 import pytest
 
-from harness.audit import answer_in
 from harness.rewards import RewardCalls, resolve_reward
+from harness.rewards.audit import answer_in
 
 NOTHING = "I do not know."
 

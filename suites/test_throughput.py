@@ -65,8 +65,8 @@ def answers(engine, questions, recipe):
 @pytest.fixture(scope="module")
 def small_run(rl_run, device, tmp_path_factory):
     """A finished run of this recipe with a training of few steps, in a folder of its own."""
-    from harness.pipeline import Run
-    from harness.training.arguments import argument_defaults, steps_per_batch
+    from harness.pipeline.run import Run
+    from harness.recipe.trl_arguments import argument_defaults, steps_per_batch
 
     train, batch = rl_run.recipe.train, 1
     if train.method == "grpo":
@@ -96,7 +96,7 @@ def test_generation(clock, engine, questions, recipe):
 @pytest.mark.benchmark(group="evaluation")
 def test_evaluation(clock, engine, questions, recipe, tmp_path):
     """The same from question to summary: asked, graded, recorded."""
-    from harness.evaluation import Keys, evaluate
+    from harness.pipeline.evaluate import Keys, evaluate
 
     stages = (tmp_path / str(number) for number in itertools.count())
 
@@ -118,7 +118,7 @@ def test_evaluation(clock, engine, questions, recipe, tmp_path):
 @pytest.mark.benchmark(group="grading")
 def test_grading(clock, answers, questions, recipe):
     """Completions graded by the recipe's rewards and by both graders of every evaluation."""
-    from harness.grading import grade
+    from harness.rewards.grading import grade
 
     by_id = {question.id: question for question in questions.test}
     records = clock(lambda: grade(answers, by_id, recipe.rewards), lambda found: {"completions": len(found)})
@@ -129,7 +129,7 @@ def test_grading(clock, answers, questions, recipe):
 @pytest.mark.benchmark(group="training")
 def test_training_step(clock, small_run, tmp_path):
     """Steps of the recipe's training job, in this process; loading the model and building the trainer are not timed."""
-    from harness.launching import require_this_process
+    from harness.recipe.launching import require_this_process
     from harness.training.spec import Job
 
     require_this_process(small_run.recipe.launch, small_run.device)
@@ -155,7 +155,7 @@ def test_training_step(clock, small_run, tmp_path):
 @pytest.mark.benchmark(group="report")
 def test_report(clock, small_run, tmp_path):
     """A session's pages drawn from a run directory; into a new folder, since unchanged pages are left as they are."""
-    from reports import render_session
+    from harness.report import render_session
 
     folders = (tmp_path / str(number) for number in itertools.count())
     records = sum(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.policy.device import visible_gpus
+from harness.models.device import visible_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

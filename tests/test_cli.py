@@ -15,7 +15,7 @@ import pytest
 from harness import cli
 from harness.cli import work
 from harness.cli.progress import Progress
-from harness.errors import HarnessError
+from harness.store.errors import HarnessError
 from tests.small_recipes import small_recipe
 
 REPOSITORY = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runs import read_lines
+from harness.store.run_directory import read_lines
 
 REPOSITORY = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.environment import PACKAGES, describe, git_state, versions
+from harness.store.manifest import PACKAGES, describe, git_state, versions
 
 
 @pytest.fixture

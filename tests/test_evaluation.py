@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from harness import answers as answers_module
-from harness import evaluation as evaluation_module
-from harness.errors import TaskError
-from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import accuracy_interval
-from harness.grading import summarise
+from harness.pipeline import answers as answers_module
+from harness.pipeline import evaluate as evaluation_module
+from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.recipe import EvaluateSection
-from harness.records import Generation, Record, question_means
 from harness.rewards import Grade, reward_function
-from harness.runs import read_json
+from harness.rewards.grading import summarise
+from harness.store.errors import TaskError
+from harness.store.records import Generation, Record, question_means
+from harness.store.run_directory import read_json
 from harness.tasks import Question
 
 QUESTIONS = [

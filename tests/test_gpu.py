@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 
 pytestmark = pytest.mark.gpu

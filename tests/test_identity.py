@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from harness.errors import RecipeError
-from harness.identity import training_identity
-from harness.launching import launch_identity
+from harness.pipeline.fingerprint import training_identity
 from harness.recipe import Recipe
+from harness.recipe.launching import launch_identity
 from harness.recipe.needs import TRACKERS, _is_installed
+from harness.recipe.trl_arguments import CONFIGS, LOGGING, REPORTING, argument_defaults
+from harness.store.errors import RecipeError
 from harness.tasks import Questions
-from harness.training.arguments import CONFIGS, LOGGING, REPORTING, argument_defaults
 
 NOTHING = Questions((), ())
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import answers as answers_module
-from harness.evaluation import EarlyStop, Evaluation, Keys, evaluate
-from harness.identity import generation_identity, grading_identity
+from harness.pipeline import answers as answers_module
+from harness.pipeline.evaluate import EarlyStop, Evaluation, Keys, evaluate
+from harness.pipeline.fingerprint import generation_identity, grading_identity
 from harness.recipe import EngineSection, EvaluateSection, Recipe, TaskSection
-from harness.records import Generation
-from harness.runs import LineWriter, read_json, write_json
+from harness.store.records import Generation
+from harness.store.run_directory import LineWriter, read_json, write_json
 from harness.tasks import Question
 
 QUESTIONS = [

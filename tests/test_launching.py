@@ -8,13 +8,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from harness.errors import RecipeError, TrainingError
-from harness.launching import launch_identity, located_arguments, require_processes, shares_weights
-from harness.planning import plan_lines
-from harness.processes import environment, gpus_for
+from harness.models.processes import environment, gpus_for
+from harness.pipeline.plan import plan_lines
 from harness.recipe import load_recipe
 from harness.recipe.catalog import find_recipe
-from harness.training.arguments import (
+from harness.recipe.launching import launch_identity, located_arguments, require_processes, shares_weights
+from harness.recipe.trl_arguments import (
     argument_defaults,
     completions_per_batch,
     completions_per_step,
@@ -22,6 +21,7 @@ from harness.training.arguments import (
     steps_per_batch,
     supervised_steps,
 )
+from harness.store.errors import RecipeError, TrainingError
 from harness.training.nodes import Launch, blame, failure_of, keep_failure
 from harness.training.spec import Job
 
@@ -179,7 +179,7 @@ def test_a_table_of_fsdp_goes_to_trl_unchanged(tmp_path):
     ],
 )
 def test_what_a_machine_cannot_launch(tmp_path, monkeypatch, line, processes, device, message):
-    monkeypatch.setattr("harness.processes.visible_gpus", lambda: ["GPU-a"])
+    monkeypatch.setattr("harness.models.processes.visible_gpus", lambda: ["GPU-a"])
     recipe = load_with(tmp_path, line).override({"launch.nproc_per_node": processes})
     with pytest.raises(TrainingError, match=message):
         require_processes(recipe, device, in_process=False)
@@ -195,14 +195,14 @@ def test_what_a_machine_cannot_launch(tmp_path, monkeypatch, line, processes, de
     ],
 )
 def test_what_this_process_cannot_train(tmp_path, monkeypatch, processes, device, gpus, message):
-    monkeypatch.setattr("harness.policy.device.visible_gpus", lambda: gpus)
+    monkeypatch.setattr("harness.models.device.visible_gpus", lambda: gpus)
     recipe = made(tmp_path, launch__nproc_per_node=processes)
     with pytest.raises(TrainingError, match=message) if message else nullcontext():
         require_processes(recipe, device, in_process=True)
 
 
 def test_gpus_are_taken_in_their_order(monkeypatch):
-    monkeypatch.setattr("harness.processes.visible_gpus", lambda: ["GPU-a", "GPU-b", "GPU-c"])
+    monkeypatch.setattr("harness.models.processes.visible_gpus", lambda: ["GPU-a", "GPU-b", "GPU-c"])
     assert gpus_for(2) == ["GPU-a", "GPU-b"]
 
 

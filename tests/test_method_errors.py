@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import RecipeError
 from harness.recipe import load_recipe
+from harness.store.errors import RecipeError
 from tests.wrong_recipes import told
 
 RIGHT = """description = "right"

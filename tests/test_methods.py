@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.kept.run import read_kept
-from harness.methods import _pair, compare_methods, table, write_methods
-from harness.runs import read_json, write_json, write_lines
+from harness.pipeline.kept_run import read_kept
+from harness.pipeline.methods import _pair, compare_methods, table, write_methods
+from harness.store.errors import HarnessError
+from harness.store.run_directory import read_json, write_json, write_lines
 
 QUESTIONS = [f"q{n:03}" for n in range(100)]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import RecipeError
 from harness.recipe import EvaluateSection, GateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
 from harness.recipe.catalog import SHIPPED_RECIPES, find_recipe, recipe_files
 from harness.recipe.messages import line_of, nearest
-from harness.training.arguments import argument_defaults, completions_per_batch
+from harness.recipe.trl_arguments import argument_defaults, completions_per_batch
+from harness.store.errors import RecipeError
 
 SHORT = """
 [model]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.errors import RecipeError
 from harness.recipe import EvaluateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
+from harness.store.errors import RecipeError
 from tests.wrong_recipes import told
 
 RIGHT = """description = "right"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic_core import PydanticUndefined
 
+from harness.gate.health import CHECKS
 from harness.recipe import HealthSection, Recipe
 from harness.recipe.messages import section_types
-from harness.training.health import CHECKS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8")
 TOP = "Top of the file"

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError
-from harness.runs import (
+from harness.store.errors import HarnessError
+from harness.store.run_directory import (
     LineWriter,
     digest,
     locked,
@@ -179,7 +179,7 @@ def test_written_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
 APPEND = """
 import sys
 from pathlib import Path
-from harness.runs import LineWriter, locked, read_lines
+from harness.store.run_directory import LineWriter, locked, read_lines
 directory, name = Path(sys.argv[1]), sys.argv[2]
 for n in range(40):
     with locked(directory), LineWriter(directory / "rows.jsonl") as writer:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.baselines import find, run_as_baseline
 from harness.gate.baseline import differences
-from harness.judging import plans
-from harness.pipeline import Run, Settings
+from harness.pipeline.baselines import find, run_as_baseline
+from harness.pipeline.judge import plans
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 
 BASELINES = Path(__file__).parents[1] / "suites" / "baselines"

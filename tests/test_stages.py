@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.pipeline.watched import doubts
+from harness.report.read import read_run
+from harness.report.unchanged import stamp_of
 from harness.rewards.faults import stage_sentences
-from harness.watched import doubts
-from reports.read import read_run
-from reports.stages import ASKED, STAGES
-from reports.unchanged import stamp_of
+from harness.store.stages import ASKED, STAGES
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.evaluation import EarlyStop, Keys, evaluate
 from harness.gate import accuracy_interval
 from harness.gate.confidence import anytime_interval
+from harness.pipeline.evaluate import EarlyStop, Keys, evaluate
 from harness.recipe import EvaluateSection
-from harness.records import Generation
+from harness.store.records import Generation
 from harness.tasks import Question
 
 QUESTIONS = [

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import RecipeError
 from harness.recipe.checks import OWNED
 from harness.recipe.method_checks import OWNED_BY
-from harness.training.arguments import CONFIGS, argument_defaults
+from harness.recipe.trl_arguments import CONFIGS, argument_defaults
+from harness.store.errors import RecipeError
 
 
 @pytest.fixture(scope="module", params=["grpo", "sft", "dpo"])
@@ -67,7 +67,7 @@ def test_owned_keys_are_trls_keys(method: str) -> None:
 
 def test_reading_imports_neither_trl_nor_torch() -> None:
     code = (
-        "import sys; from harness.training.arguments import argument_defaults\n"
+        "import sys; from harness.recipe.trl_arguments import argument_defaults\n"
         "assert argument_defaults('grpo')['beta'] == 0.0\n"
         "print(sorted({'torch', 'trl', 'transformers'} & set(sys.modules)))"
     )

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.evaluation import Evaluation, Keys, evaluate
 from harness.gate import Verdict
-from harness.grading import grade, summarise
+from harness.gate.ungraded import with_ungraded
+from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.recipe import EvaluateSection
-from harness.records import Generation, read_records
-from harness.runs import read_json, read_lines
+from harness.rewards.grading import grade, summarise
+from harness.store.records import Generation, read_records
+from harness.store.run_directory import read_json, read_lines
 from harness.tasks import Question
-from harness.ungraded import with_ungraded
 
 QUESTIONS = [
     Question(f"q{n}", f"{n}?", str(n), "test", prompt=({"role": "user", "content": f"{n}?"},)) for n in range(6)

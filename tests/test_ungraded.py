@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import judging
-from harness.baselines import record
-from harness.errors import HarnessError
 from harness.gate.intervals import accuracy_interval
 from harness.gate.verdicts import Verdict
-from harness.judging import judge, over_seeds
+from harness.pipeline import judge as judging
+from harness.pipeline.baselines import record
+from harness.pipeline.judge import judge, over_seeds
 from harness.recipe import EvaluateSection, GateSection
+from harness.store.errors import HarnessError
 
 
 def made_up(right: int, wrong: int, unscored: int):

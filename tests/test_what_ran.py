@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.baselines import RecordedBaseline
-from harness.environment import describe
 from harness.gate.baseline import Baseline
-from harness.pipeline import Run, Settings
+from harness.pipeline.baselines import RecordedBaseline
+from harness.pipeline.manifest import keep_held_against, overrides, recipe_text
+from harness.pipeline.run import Run, Settings
 from harness.recipe import Recipe, load_recipe
 from harness.recipe.needs import look_beside_recipe_of
-from harness.what_ran import keep_held_against, overrides, recipe_text
+from harness.store.manifest import describe
 from tests.small_recipes import small_recipe
 
 SMALL = small_recipe()

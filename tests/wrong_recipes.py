@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import RecipeError
 from harness.recipe import load_recipe
+from harness.store.errors import RecipeError
 
 
 def told(folder: Path, right: str, old: str, new: str) -> str:

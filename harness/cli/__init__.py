@@ -20,8 +20,8 @@ import traceback
 from pathlib import Path
 
 from harness.cli.output import SafeErrors, SafeOutput
-from harness.errors import HarnessError
-from harness.redact import safe_text
+from harness.store.errors import HarnessError
+from harness.store.redact import safe_text
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,14 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.audit import FAMILIES, Audit, audit_rewards
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe import parse_changes
 from harness.recipe.catalog import find_recipe
 from harness.recipe.needs import check_data, look_beside
 from harness.rewards import SHIPPED, Rewards, resolve_reward
+from harness.rewards.audit import FAMILIES, Audit, audit_rewards
 from harness.rewards.parameters import check_parameters
-from harness.runs import plain
+from harness.store.run_directory import plain
 
 # What a shipped function that needs parameters is tried with, where no recipe gives them.
 EXAMPLES = {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}}

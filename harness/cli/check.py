@@ -9,26 +9,26 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-from harness import calibration
-from harness.baselines import SAMPLED
 from harness.cli.look import require_run
 from harness.cli.progress import Progress
 from harness.cli.work import chosen_recipe, settings
-from harness.errors import HarnessError
-from harness.evaluation import rewrite
 from harness.gate.against_baseline import judge_against_baseline
+from harness.gate.at_k import at_k_line
 from harness.gate.wording import percent
-from harness.grading import grade_kept
-from harness.metrics import at_k_line
-from harness.pipeline import Run
+from harness.pipeline import calibration
+from harness.pipeline.baselines import SAMPLED
+from harness.pipeline.evaluate import rewrite
+from harness.pipeline.manifest import read_questions
+from harness.pipeline.run import Run
 from harness.recipe.checks import read_rewards
 from harness.recipe.needs import look_beside_recipe_of
-from harness.records import correct_counts, read_records
 from harness.rewards import RewardCalls
+from harness.rewards.grading import grade_kept
 from harness.rewards.settings import Rewards
-from harness.runs import write_json
-from harness.what_ran import read_questions
-from reports.stages import SIDES
+from harness.store.errors import HarnessError
+from harness.store.records import correct_counts, read_records
+from harness.store.run_directory import write_json
+from harness.store.stages import SIDES
 
 
 def gate_check(options: argparse.Namespace) -> int:

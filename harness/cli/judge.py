@@ -7,22 +7,22 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from harness.baselines import grader_fingerprint
 from harness.cli.look import require_run
 from harness.cli.work import chosen_recipe
-from harness.errors import HarnessError
 from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
+from harness.gate.ungraded import with_ungraded
 from harness.gate.verdicts import Verdict
-from harness.identity import COMPARED
-from harness.judging import count_gates
-from harness.planning import gate_lines, kept_lines, plan_lines
+from harness.pipeline.baselines import grader_fingerprint
+from harness.pipeline.fingerprint import COMPARED
+from harness.pipeline.judge import count_gates
+from harness.pipeline.manifest import read_questions
+from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.recipe.needs import look_beside_recipe_of
-from harness.records import correct_counts, iter_records
-from harness.runs import read_json
-from harness.ungraded import with_ungraded
-from harness.what_ran import read_questions
-from reports.stages import SIDES
+from harness.store.errors import HarnessError
+from harness.store.records import correct_counts, iter_records
+from harness.store.run_directory import read_json
+from harness.store.stages import SIDES
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
 
 def _draw(options: argparse.Namespace, verdict: Verdict) -> None:
     """The page of both runs' answers; a file of a baseline has none, which changes nothing about the verdict."""
-    from reports import render_comparison
+    from harness.report import render_comparison
 
     files = [path for path in (options.a, options.b) if path.is_file()]
     if files:

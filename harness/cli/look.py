@@ -7,9 +7,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError
-from harness.runs import read_json, run_directories
-from reports.stages import SIDES
+from harness.store.errors import HarnessError
+from harness.store.run_directory import read_json, run_directories
+from harness.store.stages import SIDES
 
 NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
 
@@ -45,7 +45,7 @@ def report(options: argparse.Namespace) -> int:
 def history(options: argparse.Namespace) -> int:
     """Draw the history of all runs in a folder, and the pages of those runs that have none or an old one."""
     from harness.cli.progress import Progress
-    from reports import render_history
+    from harness.report import render_history
 
     folder: Path = options.runs_dir
     if not folder.is_dir():
@@ -71,7 +71,7 @@ def history(options: argparse.Namespace) -> int:
 
 def methods(options: argparse.Namespace) -> int:
     """The table of methods from finished runs: accuracy, what it cost, and every pair on the same questions."""
-    from harness.methods import compare_methods
+    from harness.pipeline.methods import compare_methods
 
     for directory in options.runs:
         require_run(directory)
@@ -100,7 +100,7 @@ def require_run(directory: Path) -> None:
 
 def render(directories: Sequence[Path], folder: Path) -> None:
     """Write the report and say where it is."""
-    from reports import render_session
+    from harness.report import render_session
 
     try:
         page = render_session(directories, folder)

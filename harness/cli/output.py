@@ -6,7 +6,7 @@ import io
 import re
 from typing import TextIO
 
-from harness.redact import safe_line, safe_text
+from harness.store.redact import safe_line, safe_text
 
 _MOVES = re.compile(r"(?:\n|\x1b\[A)*")  # what progress bars below one another write alone
 

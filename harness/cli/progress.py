@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 
-from harness.redact import safe_line
+from harness.store.redact import safe_line
 
 LOG_EVERY_SECONDS = 15.0
 

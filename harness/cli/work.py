@@ -9,16 +9,16 @@ from typing import Any
 
 from harness.cli.look import render
 from harness.cli.progress import Progress
-from harness.errors import HarnessError, NoSignal
-from harness.judging import count_gates, over_seeds
-from harness.kept.saved import saved_line
-from harness.pipeline import Run, Settings
-from harness.policy.device import choose_device
+from harness.models.device import choose_device
+from harness.pipeline.judge import count_gates, over_seeds
+from harness.pipeline.run import Run, Settings
+from harness.pipeline.saved import saved_line
+from harness.pipeline.watched import doubts, watched_lines
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe
 from harness.recipe.needs import check_data, check_needs
 from harness.rewards.faults import stage_sentences
-from harness.watched import doubts, watched_lines
+from harness.store.errors import HarnessError, NoSignal
 
 
 def run(options: argparse.Namespace) -> int:

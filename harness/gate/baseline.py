@@ -24,9 +24,9 @@ from typing import Any
 
 import tomli_w
 
-from harness.errors import HarnessError
-from harness.runs import digest, write_toml
-from harness.tasks.question import Question
+from harness.store.errors import HarnessError
+from harness.store.question import Question
+from harness.store.run_directory import digest, write_toml
 
 HEADING = "# Recorded by pytest --rl-update-baselines; do not edit: the checksum would not match.\n"
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
 from harness.plugin.fixtures import (
     after,
     audit,
@@ -42,7 +41,8 @@ from harness.plugin.summary import (
     Summary,
 )
 from harness.plugin.terminal import Leaving, make_safe
-from harness.redact import safe_text
+from harness.store.errors import HarnessError
+from harness.store.redact import safe_text
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -192,7 +192,7 @@ def _told_plainly(item: pytest.Item) -> AbstractContextManager[None]:
 def take_gpus(worker: str, count: int = 1) -> None:
     """Leave an xdist worker (``"gw3"``) one GPU of those that its caller may see, or as many as its recipes ask for
     (``[launch] nproc_per_node``), before CUDA looks."""
-    from harness.policy.device import gpus_for_worker, visible_gpus
+    from harness.models.device import gpus_for_worker, visible_gpus
 
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -226,7 +226,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if session.runs and _ends_module(item, nextitem):
             session.release()
             if "torch" in sys.modules:
-                from harness.policy.device import reset_peak_memory
+                from harness.models.device import reset_peak_memory
 
                 for each in _used_devices(session):
                     reset_peak_memory(each)
@@ -237,7 +237,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     yield
     session = session_of(item.config)
     if session.runs and "torch" in sys.modules and _ends_module(item, nextitem):
-        from harness.policy.device import peak_memory
+        from harness.models.device import peak_memory
 
         for each in _used_devices(session):
             _hand_over(item, MEMORY, peak_memory(each))

@@ -11,14 +11,14 @@ import pytest
 from harness.plugin.session import session_of
 
 if TYPE_CHECKING:
-    from harness.audit import Audit
-    from harness.evaluation import Evaluation
     from harness.gate import Verdict
-    from harness.methods import Comparison
-    from harness.pipeline import Run, Trained
+    from harness.models import Policy
+    from harness.pipeline.evaluate import Evaluation
+    from harness.pipeline.methods import Comparison
+    from harness.pipeline.run import Run, Trained
     from harness.plugin.session import Session
-    from harness.policy import Policy
     from harness.recipe import Recipe
+    from harness.rewards.audit import Audit
     from harness.tasks import Questions
 
 
@@ -34,7 +34,7 @@ class Verdicts:
 
     def _over_seeds(self) -> Verdict | None:
         """Said once, with the last seed, when the others are there."""
-        from harness.judging import over_seeds
+        from harness.pipeline.judge import over_seeds
 
         seeds = self._run.recipe.seeds
         if self._run.seed != seeds[-1]:
@@ -67,7 +67,7 @@ def _hold(run: Run, verdict: Verdict, strict: bool) -> None:
 
 @pytest.fixture(scope="session")
 def rl_run(request: pytest.FixtureRequest) -> Run:
-    """One recipe and seed with all its stages (:class:`harness.pipeline.Run`); parametrized by the plugin."""
+    """One recipe and seed with all its stages (:class:`harness.pipeline.run.Run`); parametrized by the plugin."""
     recipe, seed = request.param
     run: Run = session_of(request.config).run_of(recipe, seed)
     return run
@@ -83,7 +83,7 @@ def rl_runs(request: pytest.FixtureRequest) -> tuple[Run, ...]:
 @pytest.fixture(scope="session")
 def methods(rl_runs: tuple[Run, ...]) -> Comparison:
     """What the runs of :func:`rl_runs` say of their methods, kept as ``methods.json`` in each run directory."""
-    from harness.methods import compare_methods, write_methods
+    from harness.pipeline.methods import compare_methods, write_methods
 
     for run in rl_runs:
         run.before()
@@ -116,7 +116,7 @@ def questions(rl_run: Run) -> Questions:
 
 @pytest.fixture(scope="session")
 def audit(rl_run: Run, device: str) -> Audit:
-    """The audit of the recipe's reward functions (:mod:`harness.audit`), with its questions."""
+    """The audit of the recipe's reward functions (:mod:`harness.rewards.audit`), with its questions."""
     return rl_run.audit()
 
 

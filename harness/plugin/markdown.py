@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate.wording import percent
-from harness.redact import safe_line
-from harness.runs import read_json
-from reports.stages import SIDES
+from harness.store.redact import safe_line
+from harness.store.run_directory import read_json
+from harness.store.stages import SIDES
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.planning import gate_lines, kept_lines, plan_lines
+from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.plugin.options import get_option, get_path
 from harness.plugin.terminal import Terminal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.redact import safe_line
+from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import HarnessError, RecipeError
 from harness.plugin.options import CHOICES, get_option, get_path, located
 from harness.plugin.progress import Progress
+from harness.store.errors import HarnessError, RecipeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.pipeline import Run, Settings
+    from harness.pipeline.run import Run, Settings
     from harness.recipe import Recipe
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -146,7 +146,7 @@ class Session:
 
     def unmet(self, recipe: Recipe) -> str | None:
         """Why this machine or this command line cannot run a recipe, or ``None``."""
-        from harness.policy.device import choose_device
+        from harness.models.device import choose_device
         from harness.tasks import reads_data
 
         asked = bool(self.named) or recipe.source is None
@@ -205,7 +205,7 @@ class Session:
         Raises:
             RecipeError: for a recipe that was asked for: a session that skips all of it would look well.
         """
-        from harness.served import NEED_WEIGHTS, refusal
+        from harness.models.served import NEED_WEIGHTS, refusal
 
         if recipe.model.endpoint is None or not NEED_WEIGHTS & set(fixtures):
             return None
@@ -216,8 +216,8 @@ class Session:
     def plan_gates(self, gated: list[tuple[Recipe, int]]) -> list[str]:
         """Count the gates of these (recipe, seed) pairs, which share alpha; a line for each that its questions may not
         be enough for. It warns: the questions are asked all the same."""
-        from harness.baselines import is_recorded
-        from harness.judging import count_gates, plans
+        from harness.pipeline.baselines import is_recorded
+        from harness.pipeline.judge import count_gates, plans
 
         folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
         self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
@@ -231,7 +231,7 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        from harness.pipeline import Settings
+        from harness.pipeline.run import Settings
 
         return Settings(
             runs_dir=get_path(self.config, "runs-dir"),
@@ -255,8 +255,8 @@ class Session:
         return next((run for run in self.runs if run.seed == seed and run.recipe == recipe), None)
 
     def run_of(self, recipe: Recipe, seed: int) -> Run:
-        """The :class:`~harness.pipeline.Run` of a parameter, one for the whole session."""
-        from harness.pipeline import Run
+        """The ``Run`` of a parameter, one for the whole session."""
+        from harness.pipeline.run import Run
 
         run = self.find_run(recipe, seed)
         if run is None:

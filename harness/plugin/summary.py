@@ -102,7 +102,7 @@ class Summary:
     def _verdicts(self, directory: Path) -> list[dict[str, Any]]:
         """What this session said of a run: a verdict of an earlier one was about what lay there then."""
         from harness.gate.verdicts import Verdict
-        from harness.judging import GATES, RECIPE
+        from harness.pipeline.judge import GATES, RECIPE
 
         judged = dict(self.judged.get(directory, {}))
         if self._recorded_none(directory, judged):
@@ -116,8 +116,8 @@ class Summary:
         update = get_option(self.config, "update-baselines")
         if not update or "baseline" in judged:
             return False
-        from harness.baselines import is_recorded
-        from harness.runs import read_json
+        from harness.pipeline.baselines import is_recorded
+        from harness.store.run_directory import read_json
 
         run = read_json(directory / "environment.json") or {}
         folder = get_path(self.config, "baselines-dir")
@@ -125,7 +125,7 @@ class Summary:
 
     def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
-        from reports import render_session
+        from harness.report import render_session
 
         folder = get_path(self.config, "report-dir")
         try:
@@ -139,7 +139,7 @@ class Summary:
 
     def _of_single_models(self) -> bool:
         """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
-        from harness.runs import read_json
+        from harness.store.run_directory import read_json
 
         runs = [read_json(directory / "environment.json") or {} for directory in self.directories]
         seeds = {(run.get("recipe"), run.get("seed")) for run in runs}
@@ -171,8 +171,8 @@ class Summary:
         """Each comparison of methods once; all of its run directories keep it."""
         if not self.compared:
             return
-        from harness.methods import METHODS, table
-        from harness.runs import read_json
+        from harness.pipeline.methods import METHODS, table
+        from harness.store.run_directory import read_json
 
         found = [read_json(directory / METHODS) for directory in sorted(self.compared)]
         seen: list[dict[str, Any]] = []
@@ -186,7 +186,7 @@ class Summary:
     def _write_saved(self, terminal: Terminal) -> None:
         if not self.saved:
             return
-        from harness.kept.saved import Saved, saved_line
+        from harness.pipeline.saved import Saved, saved_line
 
         if line := saved_line(Saved(**each) for each in self.saved.values()):
             terminal.write_line(line)
@@ -206,9 +206,9 @@ class Summary:
         """Baselines that no recipe is held against, where this session records some. None of them is deleted."""
         if not get_option(self.config, "update-baselines"):
             return []
-        from harness.baselines import unused
-        from harness.errors import HarnessError
-        from harness.runs import read_json
+        from harness.pipeline.baselines import unused
+        from harness.store.errors import HarnessError
+        from harness.store.run_directory import read_json
 
         try:
             known = session_of(self.config).known()
@@ -226,7 +226,7 @@ class Summary:
         xml = self.config.stash.get(xml_key, None)
         if xml is None:
             return
-        from harness.redact import safe_line
+        from harness.store.redact import safe_line
 
         def add(name: str, value: str) -> None:
             xml.add_global_property(safe_line(name), safe_line(value))
@@ -250,9 +250,9 @@ class Summary:
 
 
 def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[dict[str, Any]]) -> None:
+    from harness.pipeline.watched import doubts, watched_lines
     from harness.rewards.faults import stage_sentences
-    from harness.runs import read_json
-    from harness.watched import doubts, watched_lines
+    from harness.store.run_directory import read_json
 
     environment = read_json(directory / "environment.json") or {}
     name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
@@ -281,8 +281,8 @@ def _accuracies(directory: Path) -> str:
     """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``, each with its own
     number of questions where generation stopped early."""
     from harness.gate.wording import percent
-    from harness.runs import read_json
-    from reports.stages import SIDES
+    from harness.store.run_directory import read_json
+    from harness.store.stages import SIDES
 
     parts: list[tuple[str, str]] = []
     for stage in SIDES:
@@ -301,7 +301,7 @@ def _accuracies(directory: Path) -> str:
 
 def _saved(stage: Path) -> str | None:
     """What stopping early saved, taking the questions that were not asked to be answered at the same length."""
-    from harness.runs import read_json
+    from harness.store.run_directory import read_json
 
     summary = read_json(stage / "summary.json") or {}
     asked, planned = summary.get("questions", 0), summary.get("planned_questions", 0)

@@ -18,8 +18,6 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, InstanceOf, model_validator
 
-from harness.errors import RecipeError
-from harness.names import as_text
 from harness.recipe.checks import check, fewest_questions, read_rewards
 from harness.recipe.messages import line_of, section_types
 from harness.recipe.sections import (
@@ -36,6 +34,8 @@ from harness.recipe.sections import (
     TrainSection,
 )
 from harness.rewards.settings import Rewards
+from harness.store.errors import RecipeError
+from harness.store.names import as_text
 
 __all__ = [
     "DataSection",

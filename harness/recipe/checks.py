@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import tomli_w
 
-from harness.errors import RecipeError, RewardError
-from harness.launching import check_launch
 from harness.recipe.engine_checks import check_engine
+from harness.recipe.launching import check_launch
 from harness.recipe.messages import nearest, where
 from harness.recipe.method_checks import OWNED_BY, check_method
 from harness.recipe.prompt_checks import ELSEWHERE, KEY, check_prompts
+from harness.recipe.trl_arguments import CONFIGS, argument_defaults, completions_per_batch
 from harness.rewards.settings import Rewards
+from harness.store.errors import RecipeError, RewardError
 from harness.tasks.jsonl import FIELDS
-from harness.training.arguments import CONFIGS, argument_defaults, completions_per_batch
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -56,7 +56,7 @@ _COUNTS = (
 
 
 def check(recipe: Recipe) -> None:
-    """Raise :class:`~harness.errors.RecipeError` for the first rule that the recipe breaks."""
+    """Raise ``RecipeError`` for the first rule that the recipe breaks."""
 
     def refuse(location: tuple[str, ...], message: str) -> None:
         raise RecipeError(f"{where(recipe.source, location)}: {message}")
@@ -101,7 +101,7 @@ def check(recipe: Recipe) -> None:
 
 
 def read_rewards(table: object, source: Path | None) -> Rewards:
-    """The table ``[rewards]``; raises :class:`~harness.errors.RecipeError` with file, line and key."""
+    """The table ``[rewards]``; raises ``RecipeError`` with file, line and key."""
 
     def refuse(location: tuple[str, ...], message: str) -> NoReturn:
         raise RecipeError(f"{where(source, location)}: {message}")
@@ -110,8 +110,8 @@ def read_rewards(table: object, source: Path | None) -> Rewards:
 
 
 def _check_health(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    from harness.gate.health import CHECKS
     from harness.recipe import HealthSection
-    from harness.training.health import CHECKS
 
     keys = [key for key in HealthSection.model_fields if key != "limits"]
     for name, limit in recipe.health.limits.items():

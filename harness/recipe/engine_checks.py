@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RecipeError
-from harness.policy.engines.address import server_url
+from harness.models.engines.address import server_url
 from harness.recipe.messages import nearest, where
+from harness.store.errors import RecipeError
 
 if TYPE_CHECKING:
     from harness.recipe import EngineSection, Recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.names import as_path
+from harness.store.names import as_path
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe, TaskSection

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
-from harness.errors import RecipeError
+from harness.store.errors import RecipeError
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe

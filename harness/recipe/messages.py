@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
 
-from harness.names import as_text
-from harness.redact import safe_line
+from harness.store.names import as_text
+from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.recipe.sections import Table
@@ -68,7 +68,7 @@ def _home(location: tuple[str, ...]) -> str:
     """Where an unknown key belongs, or the nearest valid one."""
     from harness.recipe import Recipe
     from harness.recipe.checks import OWNED
-    from harness.training.arguments import CONFIGS, argument_defaults
+    from harness.recipe.trl_arguments import CONFIGS, argument_defaults
 
     *tables, word = location
     known = section_types()

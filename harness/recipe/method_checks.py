@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import RecipeError
 from harness.recipe.lineage import check_lineage
+from harness.store.errors import RecipeError
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe

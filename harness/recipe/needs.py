@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RecipeError, RewardError
-from harness.policy.source import looks_like_path
+from harness.models.source import looks_like_path
 from harness.recipe import load_recipe
 from harness.recipe.engine_checks import check_endpoint_keys
 from harness.recipe.files import given_file, located
@@ -17,6 +16,7 @@ from harness.recipe.lineage import parent_of
 from harness.recipe.messages import nearest, where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
+from harness.store.errors import RecipeError, RewardError
 from harness.tasks import reads_data
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def look_beside(source: Path | None) -> None:
 
 def look_beside_recipe_of(directory: Path) -> None:
     """The same for the recipe that a run directory is of: it holds a copy, and says where the file was."""
-    from harness.runs import read_json
+    from harness.store.run_directory import read_json
 
     changed = read_json(directory / "overrides.json") or {}
     look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)

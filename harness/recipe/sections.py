@@ -1,4 +1,4 @@
-"""The tables of a recipe, a class each; :class:`~harness.recipe.Recipe` holds them under their names.
+"""The tables of a recipe, a class each; ``Recipe`` holds them under their names.
 
 A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe.
 What its keys may not say together belongs in :mod:`harness.recipe.checks`.
@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from harness.errors import RecipeError
 from harness.recipe.messages import explain
+from harness.store.errors import RecipeError
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -176,7 +176,7 @@ class EvaluateSection(Table):
 
 
 class EngineSection(Table):
-    """``[engine]``: what answers questions; see :mod:`harness.policy.engines`. Every other key goes to that engine.
+    """``[engine]``: what answers questions; see :mod:`harness.models.engines`. Every other key goes to that engine.
 
     ``sampling`` is who samples in GRPO: ``"shared"`` computes a group's prompt once, as the default engine does
     (:mod:`harness.training.sampling`); ``"trl"`` leaves it to the trainer.
@@ -184,7 +184,7 @@ class EngineSection(Table):
 
     name: Literal["transformers", "continuous", "vllm"] = "transformers"
     sampling: Literal["shared", "trl"] = "shared"
-    canary: bool = True  # see harness.policy.engines.canary
+    canary: bool = True  # see harness.models.engines.canary
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -194,7 +194,7 @@ class EngineSection(Table):
 
 
 class HealthSection(Table):
-    """``[health]``: see :mod:`harness.training.health` and :mod:`harness.signal_check`.
+    """``[health]``: see :mod:`harness.gate.health` and :mod:`harness.gate.signal`.
 
     A check's name with a number sets its limit, with ``false`` switches it off; ``signal`` is one of them: the share of
     groups with a gradient under which nothing is trained, as found on ``signal_questions`` training questions (four

@@ -32,7 +32,6 @@ from harness.rewards.answer_in_tags import answer_in_tags
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.call import RewardCalls
-from harness.rewards.extract import first_boxed, last_boxed
 from harness.rewards.format_boxed import format_boxed
 from harness.rewards.format_tags import format_tags
 from harness.rewards.grader import (
@@ -50,7 +49,8 @@ from harness.rewards.repetition_penalty import repetition_penalty
 from harness.rewards.resolve import SHIPPED, answer_form, resolve_reward, reward_version
 from harness.rewards.score import Scored, score_all, weighted_total
 from harness.rewards.settings import Rewards
-from harness.rewards.thought import behind_thought
+from harness.tasks.boxes import first_boxed, last_boxed
+from harness.tasks.thought import behind_thought
 
 __all__ = [
     "SHIPPED",

@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 
 from harness.rewards.compare import same_answer
-from harness.rewards.extract import last_box
 from harness.rewards.grader import Grade, reward_function
-from harness.rewards.tags import last_tagged
+from harness.tasks.boxes import last_box
+from harness.tasks.tags import last_tagged
 
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|__?|`)(?=\S)([^*`]+)(?<=\S)\1(?![\w*])")
 _MATHS_MODE = re.compile(r"(?<!\\)\$\$?|\\[()\[\]]")

@@ -8,8 +8,8 @@ r"""The flexible reward, and the default: the last ``\boxed{}``, compared with t
 from __future__ import annotations
 
 from harness.rewards.compare import same_answer
-from harness.rewards.extract import last_boxed
 from harness.rewards.grader import Grade, reward_function
+from harness.tasks.boxes import last_boxed
 
 
 def grade(completion: str, ground_truth: str) -> Grade:

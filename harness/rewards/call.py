@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from harness.errors import RewardError
 from harness.rewards.faults import Faults
 from harness.rewards.grader import Grade, Grader, RewardFunction
 from harness.rewards.limits import Loop, OutOfTimeError, limited
@@ -25,6 +24,7 @@ from harness.rewards.raised import raised
 from harness.rewards.resolve import SHIPPED, resolve_reward
 from harness.rewards.settings import Rewards
 from harness.rewards.values import listed, number
+from harness.store.errors import RewardError
 
 Values = list[float | None]
 Columns = Mapping[str, Any]
@@ -38,7 +38,7 @@ _HOOKS = ("log_extra", "log_metric")
 class RewardCalls:
     """The reward functions of a recipe, called batch after batch; ``faults`` counts what failed so far.
 
-    Raises :class:`~harness.errors.RewardError` for a name that does not resolve and for parameters that a function
+    Raises ``RewardError`` for a name that does not resolve and for parameters that a function
     does not take.
     """
 

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.redact import safe_line
-from reports.stages import STAGES
+from harness.store.redact import safe_line
+from harness.store.stages import STAGES
 
 FILE = "rewards.json"
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.rewards.extract import last_boxed
 from harness.rewards.grader import turn_texts
-from harness.rewards.thought import behind_thought
+from harness.tasks.boxes import last_boxed
+from harness.tasks.thought import behind_thought
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 DeepSeek-R1's format reward (arXiv:2501.12948, section 2.2.2): each tag once, in this order, neither empty, and nothing
 but white space around them. It trains the form, and grades nothing. Where the chat template opens ``<think>`` in the
-prompt, that one counts: see :mod:`harness.rewards.thought`.
+prompt, that one counts: see :mod:`harness.tasks.thought`.
 
     >>> format_tags(prompts=["?", "?"], completions=["<think>6 * 7</think> <answer>42</answer>", "<answer>42</answer>"])
     [1.0, 0.0]

@@ -2,8 +2,8 @@ r"""What a grader is, and how it becomes a TRL reward function.
 
 A grader is a function ``(completion, ground_truth) -> Grade``. The reward function made from it carries it as
 ``.grade``, so that training, gating and reporting judge an answer by the same code. It is given what a completion says
-behind its thought (:mod:`harness.rewards.thought`), and may say in which form it reads answers
-(:mod:`harness.rewards.forms`):
+behind its thought (:mod:`harness.tasks.thought`), and may say in which form it reads answers
+(:mod:`harness.tasks.forms`):
 
     >>> def says_yes(completion: str, ground_truth: str) -> Grade:
     ...     return Grade(extracted=completion, correct="yes" in completion)
@@ -20,12 +20,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from harness.errors import RewardError
-from harness.rewards.forms import check_form
-from harness.rewards.thought import OPENING, behind_thought, opened_by
+from harness.store.errors import RewardError
+from harness.tasks.forms import check_form
+from harness.tasks.thought import OPENING, behind_thought, opened_by
 
 if TYPE_CHECKING:
-    from harness.records import Status
+    from harness.store.records import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class RewardFunction(Protocol):
 
 class GradingRewardFunction(RewardFunction, Protocol):
     """A reward function that says how it judged: ``.grade(completion, ground_truth)``. ``form`` is that in which it
-    reads answers, one of :data:`harness.rewards.forms.FORMS`, or ``None``."""
+    reads answers, one of :data:`harness.tasks.forms.FORMS`, or ``None``."""
 
     @property
     def grade(self) -> Grader: ...
@@ -82,7 +82,7 @@ def reward_function(grader: Grader, name: str | None = None, form: str | None = 
     thought leaves it ``""``. ``form`` says how answers are written for it: the prompt asks for that form, and examples
     and worked solutions are shown in it.
 
-    Raises :class:`~harness.errors.RewardError` for an unknown ``form``, and, when called, where the column is missing
+    Raises ``RewardError`` for an unknown ``form``, and, when called, where the column is missing
     or its length is not that of the completions.
     """
     label = name if name is not None else str(getattr(grader, "__name__", type(grader).__name__))
@@ -119,7 +119,7 @@ def completion_text(completion: object) -> str:
     """The assistant's words in either of TRL's formats: plain text, or a list of chat messages.
 
     Of a conversation only the assistant's messages count, joined by line breaks: an answer that a tool printed is not
-    the policy's. Raises :class:`~harness.errors.RewardError` for anything else.
+    the policy's. Raises ``RewardError`` for anything else.
     """
     if isinstance(completion, str):
         return completion

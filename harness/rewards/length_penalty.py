@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RewardError
+from harness.store.errors import RewardError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def length_penalty(
 ) -> list[float | None]:
     """The punishment of each completion, by the column ``completion_tokens`` or else TRL's ``completion_ids``.
 
-    Raises :class:`~harness.errors.RewardError` where neither column is there or the limits make no sense.
+    Raises ``RewardError`` where neither column is there or the limits make no sense.
     """
     for key, value in {"max_tokens": max_tokens, "soft_tokens": soft_tokens}.items():
         if type(value) is not int or value < 1:

@@ -25,13 +25,13 @@ import re
 from functools import lru_cache
 
 from harness.rewards.compare import same_quantity
-from harness.rewards.extract import closing_boxes, last_boxed
 from harness.rewards.formula import Tree, is_words, read
 from harness.rewards.grader import Grade, reward_function
 from harness.rewards.math_process import MathProcess
 from harness.rewards.numbers import parse_quantity
 from harness.rewards.text import normalize, unwrap
 from harness.rewards.units import DEGREE, Unit, currency, is_measure, joined, read_unit, same_unit
+from harness.tasks.boxes import closing_boxes, last_boxed
 
 # Where the unit behind a formula may start: an upright group, a sign, or a word.
 _UNIT_START = re.compile(r"(?:\s|~|\\[,;: ])*(\\(?:text|textrm|mathrm|mbox)\s*\{|\\?%|(?<![A-Za-z\\])[A-Za-z]{2,})")

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import RewardError
+from harness.store.errors import RewardError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class MathProcess:
 
     def equivalent(self, answer: object, ground_truth: object) -> bool | None:
         """Whether two trees are the same (:mod:`harness.rewards.equality`); ``None`` after a time-out or a crash, or if
-        the ground truth has no value. Raises :class:`~harness.errors.RewardError` if the process cannot be started at
+        the ground truth has no value. Raises ``RewardError`` if the process cannot be started at
         all."""
         request = json.dumps([answer, ground_truth]).encode() + b"\n"
         with self._lock:

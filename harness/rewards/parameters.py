@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from harness.errors import RewardError
+from harness.store.errors import RewardError
 
 GIVEN = frozenset(
     {
@@ -28,7 +28,7 @@ GIVEN = frozenset(
 
 
 def check_parameters(name: str, function: Callable[..., Any], parameters: Mapping[str, Any], *, shipped: bool) -> None:
-    """Raises :class:`~harness.errors.RewardError` for a parameter that a function does not take, or lacks.
+    """Raises ``RewardError`` for a parameter that a function does not take, or lacks.
 
     A shipped function's parameters are its keyword-only ones, and it looks at their values. A function of the user's
     may take anything by ``**``.

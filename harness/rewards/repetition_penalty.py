@@ -12,8 +12,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RewardError
 from harness.rewards.grader import completion_text
+from harness.store.errors import RewardError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def repetition_penalty(
 ) -> list[float | None]:
     """Minus the repeated share of each completion's n-grams; 0.0 where it has fewer than ``ngram_size`` words.
 
-    Raises :class:`~harness.errors.RewardError` where ``ngram_size`` is not a whole number of 1 or more.
+    Raises ``RewardError`` where ``ngram_size`` is not a whole number of 1 or more.
     """
     if type(ngram_size) is not int or ngram_size < 1:
         raise RewardError(f"ngram_size must be a whole number of 1 or more, not {ngram_size!r}")

@@ -16,18 +16,18 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, cast
 
-from harness.errors import RewardError
 from harness.rewards.answer_in_tags import answer_in_tags
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.format_boxed import format_boxed
 from harness.rewards.format_tags import format_tags
-from harness.rewards.forms import form_of
 from harness.rewards.length_penalty import length_penalty
 from harness.rewards.math_equivalent import math_equivalent
 from harness.rewards.raised import raised
 from harness.rewards.repetition_penalty import repetition_penalty
-from harness.versions import REWARDS
+from harness.store.errors import RewardError
+from harness.store.versions import REWARDS
+from harness.tasks.forms import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +54,7 @@ _MATH_PACKAGES = ("sympy", "mpmath")
 
 
 def resolve_reward(name: str) -> RewardFunction:
-    """The reward function called ``name``; raises :class:`~harness.errors.RewardError` where there is none."""
+    """The reward function called ``name``; raises ``RewardError`` where there is none."""
     if name in _SHIPPED:
         return _SHIPPED[name]
     module_name, attribute = _split(name)
@@ -73,7 +73,7 @@ def resolve_reward(name: str) -> RewardFunction:
 
 def answer_form(names: Iterable[str]) -> str | None:
     """The form in which the reward functions of these names, in a recipe's order, read answers; ``None`` where that is
-    not known (:func:`harness.rewards.forms.form_of`). Raises :class:`~harness.errors.RewardError` as
+    not known (:func:`harness.tasks.forms.form_of`). Raises ``RewardError`` as
     :func:`resolve_reward` does."""
     return form_of({name: resolve_reward(name) for name in names})
 
@@ -83,7 +83,7 @@ def reward_version(name: str) -> str:
 
     Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
     the file of the module named and of the module that defines the function, though not of what those import; it may
-    build on shipped rewards, so that all of these versions count too. Raises :class:`~harness.errors.RewardError` where
+    build on shipped rewards, so that all of these versions count too. Raises ``RewardError`` where
     ``name`` does not resolve or its module has no source file.
     """
     function = resolve_reward(name)

@@ -18,16 +18,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RewardError
 from harness.rewards.answer_in_tags import answer_in_tags, tags_exact
 from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.call import RewardCalls
-from harness.rewards.forms import form_of
 from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, ground_truths
+from harness.store.errors import RewardError
+from harness.tasks.forms import form_of
 
 if TYPE_CHECKING:
-    from harness.records import Status
+    from harness.store.records import Status
 
 _BOX: Mapping[str, Grader] = {"boxed_exact": boxed_exact.grade, "boxed_numeric": boxed_numeric.grade}
 _TAGS: Mapping[str, Grader] = {"tags_exact": tags_exact.grade, "answer_in_tags": answer_in_tags.grade}
@@ -40,7 +40,7 @@ UNDECIDED = Grade(extracted=None, correct=None)
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One completion, judged; the fields are those of :class:`harness.records.Record`.
+    """One completion, judged; the fields are those of :class:`harness.store.records.Record`.
 
     ``rewards``: each function's value before weighting, by the name in the recipe. ``reward``: their weighted sum, over
     those that are not ``None``; ``None`` where all are. ``grades``: the strict and the flexible grade. ``extracted``
@@ -65,7 +65,7 @@ def score_all(
 
     ``columns`` are the dataset's further columns, one value per completion; ``ground_truth`` must be among them.
     Where a function fails, its value is ``None`` and ``calls.faults`` counts it; without ``calls``, a warning says it.
-    Raises :class:`~harness.errors.RewardError` where a function is not found or the columns do not fit.
+    Raises ``RewardError`` where a function is not found or the columns do not fit.
     """
     for column, values in {"prompts": prompts, **columns}.items():
         if len(values) != len(completions):

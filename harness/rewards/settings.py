@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from harness.errors import RewardError
-from harness.redact import safe_line
+from harness.store.errors import RewardError
+from harness.store.redact import safe_line
 
 TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""

@@ -8,12 +8,12 @@ import numbers
 from collections.abc import Mapping
 from decimal import Decimal
 
-from harness.errors import RewardError
-from harness.redact import safe_line
+from harness.store.errors import RewardError
+from harness.store.redact import safe_line
 
 
 def listed(values: object, expected: int) -> list[object]:
-    """``values`` as a list of so many; raises :class:`~harness.errors.RewardError` with what came instead."""
+    """``values`` as a list of so many; raises ``RewardError`` with what came instead."""
     try:
         found: list[object] = list(values)  # type: ignore[call-overload]
     except TypeError:
@@ -29,7 +29,7 @@ def listed(values: object, expected: int) -> list[object]:
 
 
 def number(value: object) -> float | None:
-    """One value as a finite float, or ``None`` (also for NaN); raises :class:`~harness.errors.RewardError`."""
+    """One value as a finite float, or ``None`` (also for NaN); raises ``RewardError``."""
     if value is None:
         return None
     if hasattr(value, "item"):  # a scalar of NumPy or torch, or an array of one

@@ -2,7 +2,7 @@
 
 ``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is the
 path of a JSONL file or a folder with ``train.jsonl`` and ``test.jsonl``. Every task gives the same thing: two disjoint
-tuples of frozen :class:`~harness.tasks.question.Question` in an order fixed by the task's seed, so that the first n
+tuples of frozen ``Question`` in an order fixed by the task's seed, so that the first n
 questions are a random sample whatever n is.
 """
 
@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import TaskError
-from harness.names import as_text
-from harness.rewards.forms import PROMPTS
+from harness.store.errors import TaskError
+from harness.store.names import as_text
+from harness.store.question import Message, Question, Questions
 from harness.tasks.arithmetic import arithmetic_questions
+from harness.tasks.forms import PROMPTS
 from harness.tasks.gsm8k import to_question
 from harness.tasks.hub import gsm8k_rows
 from harness.tasks.jsonl import Row, read_split, row_reader
 from harness.tasks.prompts import with_prompts
-from harness.tasks.question import Message, Question, Questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def load_questions(
     task: TaskSection, *, data: Path | None = None, held_out: int = 0, form: str | None = None
 ) -> Questions:
     """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
-    ``form`` is that in which the recipe's rewards read answers (:mod:`harness.rewards.forms`): worked solutions are
+    ``form`` is that in which the recipe's rewards read answers (:mod:`harness.tasks.forms`): worked solutions are
     given in it, and a task without a system prompt of its own asks for it.
 
     No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the

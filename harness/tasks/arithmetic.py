@@ -15,8 +15,8 @@ from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import TaskError
-from harness.tasks.question import Question
+from harness.store.errors import TaskError
+from harness.store.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def arithmetic_questions(
     A question belongs to its split by a hash of its text, one in five to test, so train and test share no text
     whatever the seeds. ``seed`` sets the order alone: the first ``n`` questions are the same for every ``count >= n``.
 
-    Raises :class:`~harness.errors.TaskError` for an unknown split or operation, for ``largest < 1`` or ``count < 0``,
+    Raises ``TaskError`` for an unknown split or operation, for ``largest < 1`` or ``count < 0``,
     and where fewer than ``count`` such questions exist.
     """
     if split not in ("train", "test"):

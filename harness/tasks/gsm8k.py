@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import TaskError
-from harness.tasks.question import Question
+from harness.store.errors import TaskError
+from harness.store.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ _THOUSANDS_COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 def final_answer(answer: str) -> str:
     """What follows the last ``####``, without thousands commas and dollar signs: ``"1200"`` for ``#### $1,200``.
 
-    Raises :class:`~harness.errors.TaskError` where nothing does.
+    Raises ``TaskError`` where nothing does.
     """
     _, mark, final = answer.rpartition(_MARK)
     final = _THOUSANDS_COMMA.sub("", final.replace("$", "")).strip()
@@ -48,7 +48,7 @@ def worked_solution(answer: str) -> str:
 def to_question(row: Mapping[str, Any], *, split: str, index: int) -> Question:
     """The question of one row, ``{"question": text, "answer": text}``; its id is ``gsm8k/<split>/<index>``.
 
-    Raises :class:`~harness.errors.TaskError`, naming the row, where a field or the final answer is missing.
+    Raises ``TaskError``, naming the row, where a field or the final answer is missing.
     """
     name = f"gsm8k/{split}/{index}"
     for field in ("question", "answer"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.errors import TaskError
+from harness.store.errors import TaskError
 
 
 def gsm8k_rows(split: str) -> Iterator[Mapping[str, Any]]:

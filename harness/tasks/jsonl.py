@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TaskError
-from harness.rewards.extract import last_boxed
+from harness.store.errors import TaskError
+from harness.store.question import Question
+from harness.tasks.boxes import last_boxed
 from harness.tasks.gsm8k import final_answer
-from harness.tasks.question import Question
 
 Row = Mapping[str, Any]
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)\s+([^\s${}][^${}]*)\$")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from harness.errors import TaskError
-from harness.rewards.forms import in_form
-from harness.runs import digest
-from harness.tasks.question import Message, Question
+from harness.store.errors import TaskError
+from harness.store.question import Message, Question
+from harness.store.run_directory import digest
+from harness.tasks.forms import in_form
 
 
 def with_prompts(
@@ -21,7 +21,7 @@ def with_prompts(
     form: str | None = None,
 ) -> tuple[Question, ...]:
     """The questions with their chats. ``examples`` are training questions; ``few_shot`` of them are drawn by seed.
-    Worked solutions, shown or the questions' own, are in ``form`` (:mod:`harness.rewards.forms`) where one is given.
+    Worked solutions, shown or the questions' own, are in ``form`` (:mod:`harness.tasks.forms`) where one is given.
 
     The same examples stand before every question, except that a question is never shown itself: the next drawn one
     takes its place.

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
-from harness.processes import end_with_parent, gpus_for
-from harness.runs import write_text
+from harness.models.processes import end_with_parent, gpus_for
+from harness.store.errors import HarnessError
+from harness.store.run_directory import write_text
 from harness.training.nodes import Launch, blame, keep_failure
 
 

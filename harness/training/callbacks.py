@@ -12,7 +12,7 @@ from harness.training.during import EvaluationDuring
 from harness.training.monitor import HealthMonitor
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.training.spec import Job
 
 

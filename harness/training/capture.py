@@ -19,13 +19,13 @@ from harness.rewards import RewardCalls, completion_text, weighted_total
 from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.faults import Faults
 from harness.rewards.score import primary_grader
-from harness.runs import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
+from harness.store.run_directory import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
 from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
-    from harness.records import Status
+    from harness.models import Policy
+    from harness.store.records import Status
 
 
 class CompletionLog:

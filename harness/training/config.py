@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.training.arguments import argument_defaults, optimizer_steps, steps_per_batch, supervised_steps
+from harness.recipe.trl_arguments import argument_defaults, optimizer_steps, steps_per_batch, supervised_steps
 
 if TYPE_CHECKING:
     from harness.training.spec import Job

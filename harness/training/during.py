@@ -2,7 +2,7 @@
 
 They come from the training split and are never trained on, so a checkpoint may be chosen by them: chosen by the test
 questions, it would be judged by the luck it was chosen for. The final accuracy is that of the test questions alone.
-Asking draws no random number that training would miss (:mod:`harness.policy.engines.sampling`).
+Asking draws no random number that training would miss (:mod:`harness.models.engines.sampling`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.gate.intervals import accuracy_interval
-from harness.grading import grade
 from harness.recipe import EvaluateSection
-from harness.records import Record, question_means
-from harness.runs import LineWriter, read_lines
+from harness.rewards.grading import grade
+from harness.store.records import Record, question_means
+from harness.store.run_directory import LineWriter, read_lines
 from harness.training import ranks
 from harness.training.files import EVALUATIONS, report_activity
 from harness.training.spec import as_question
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.training.spec import Job
 
 
@@ -103,7 +103,7 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
 
     def _own_records(self) -> list[Record]:
         """The graded answers to this process's share of the questions."""
-        from harness.policy import generate
+        from harness.models import generate
 
         processes = ranks.count()
         mine = list(self._questions.values())[ranks.rank() :: processes]

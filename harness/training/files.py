@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.runs import read_json, write_json
+from harness.store.run_directory import read_json, write_json
 
 METRICS, COMPLETIONS = "metrics.jsonl", "completions.jsonl"
 HEALTH, EVALUATIONS = "health.jsonl", "evaluations.jsonl"

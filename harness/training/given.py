@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TaskError
+from harness.store.errors import TaskError
 from harness.tasks.jsonl import read_rows
 
 Turns = list[dict[str, str]]

@@ -19,7 +19,7 @@ from harness.training.lora import adapter
 from harness.training.sampling import can_sample, sample, why_slow
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.training.spec import Job
 
 

@@ -1,6 +1,6 @@
 """Runs a training job as a process of its own.
 
-A crash, a kill or an out-of-memory there is a :class:`~harness.errors.TrainingError` here, with the last log lines,
+A crash, a kill or an out-of-memory there is a ``TrainingError`` here, with the last log lines,
 and the process that asked goes on.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, NoSignal, TrainingError
-from harness.policy.device import visible_gpus
-from harness.policy.threads import settle_threads
-from harness.processes import environment, python_path
-from harness.runs import read_json, write_text
+from harness.models.device import visible_gpus
+from harness.models.processes import environment, python_path
+from harness.models.threads import settle_threads
+from harness.store.errors import HarnessError, NoSignal, TrainingError
+from harness.store.run_directory import read_json, write_text
 from harness.training.files import report_activity
 from harness.training.log import Log
 from harness.training.nodes import FAILURES, LAUNCH, Launch, beat, failure_of

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.errors import HarnessError, TrainingError
-from harness.processes import environment
+from harness.models.processes import environment
+from harness.store.errors import HarnessError, TrainingError
 from harness.training.log import Log
 from harness.training.nodes import BEAT_SECONDS, LAUNCH, Launch
 

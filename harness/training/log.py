@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from harness.redact import safe_text
+from harness.store.redact import safe_text
 
 _LONGEST = 1_000_000  # characters of a line
 _SECRET = 10_000  # more than a secret has

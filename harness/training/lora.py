@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.policy.adapter import put_on, write_base
+from harness.models.adapter import put_on, write_base
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.training.spec import Job
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby, product
 from typing import Any
 
-from harness.records import Record
+from harness.store.records import Record
 
 Row = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from harness.gate.health import CHECKS, Finding, Group, History, groups_of, limits, look
 from harness.rewards import resolve_reward
-from harness.runs import LineWriter, read_json, read_lines
+from harness.store.run_directory import LineWriter, read_json, read_lines
 from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, Tail
-from harness.training.health import CHECKS, Finding, Group, History, groups_of, limits, look
 from harness.training.spec import Job
 
 

@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TrainingError
-from harness.processes import python_path
-from harness.runs import read_json, write_json
+from harness.models.processes import python_path
+from harness.store.errors import TrainingError
+from harness.store.run_directory import read_json, write_json
 from harness.training.spec import Job
 
 LAUNCH = "launch.json"

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import TrainingError
+from harness.store.errors import TrainingError
 
 if TYPE_CHECKING:
     from harness.training.spec import Job

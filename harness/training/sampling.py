@@ -2,7 +2,7 @@
 
 TRL hands ``model.generate`` every prompt ``num_generations`` times and waits for the longest completion. The same
 distribution (temperature, top-p and top-k by transformers' own processors) is drawn from sooner by the default engine's
-loop: see :mod:`harness.policy.engines.decode`.
+loop: see :mod:`harness.models.engines.decode`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 from accelerate.utils import DistributedType
 from trl.models import unwrap_model_for_generation
 
-from harness.policy.engines.batch_size import BatchSize
-from harness.policy.engines.decode import decode, plain, why_not
-from harness.policy.engines.layout import laid_out
-from harness.policy.engines.sampling import Drawn, warpers
+from harness.models.engines.batch_size import BatchSize
+from harness.models.engines.decode import decode, plain, why_not
+from harness.models.engines.layout import laid_out
+from harness.models.engines.sampling import Drawn, warpers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

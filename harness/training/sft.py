@@ -16,7 +16,7 @@ from harness.training.tokens import answer_tokens, check_lengths, end_token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.training.spec import Job
 
 

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import TrainingError
 from harness.rewards import Rewards
-from harness.runs import read_json, write_json, write_private
+from harness.store.errors import TrainingError
+from harness.store.run_directory import read_json, write_json, write_private
 from harness.tasks import Question
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Job:
 
     ``rows`` are the dataset, each with a chat ``prompt``: in GRPO with the rewards' columns, in SFT with a
     ``completion``, in DPO with ``chosen`` and ``rejected``. ``lora`` is the recipe's ``[lora]`` and ``base``
-    what its adapter's folder says of the model (:func:`harness.policy.adapter.base_json`). ``sampled`` says what
+    what its adapter's folder says of the model (:func:`harness.models.adapter.base_json`). ``sampled`` says what
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
     ``signal`` is the signal check's work and ``during`` that of the evaluation during training
-    (:mod:`harness.training.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
+    (:mod:`harness.pipeline.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
     content hash by which other recipes find what is trained. ``sampling`` is the recipe's ``[engine] sampling`` and
     ``launch`` its ``[launch]``. ``shares_weights`` says that no process holds all weights (FSDP, ZeRO 3).
     ``chat_template_kwargs`` is the recipe's, and every prompt is rendered with it.
@@ -53,7 +53,7 @@ class Job:
 
     def load(self, model: str | None = None) -> Policy:
         """What is trained, or another ``model`` folder of this job's, as plain weights: also where it is an adapter."""
-        from harness.policy import load_policy
+        from harness.models import load_policy
 
         asked = self.chat_template_kwargs
         return load_policy(

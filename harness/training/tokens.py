@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from harness.errors import TrainingError
-from harness.rewards.thought import CLOSING, OPENING
+from harness.store.errors import TrainingError
+from harness.tasks.thought import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.policy import Policy
+    from harness.models import Policy
     from harness.tasks import Message
 
 _PROBE = "An answer."

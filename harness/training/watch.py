@@ -20,9 +20,9 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from harness.runs import LineWriter, read_json, read_lines
+from harness.gate.health import CHECKS, Finding, limits
+from harness.store.run_directory import LineWriter, read_json, read_lines
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS
-from harness.training.health import CHECKS, Finding, limits
 from harness.training.spec import Job
 
 BEFORE_FIRST_STEP = 3.0

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
-from harness.processes import end_with_parent
-from harness.runs import read_json, read_lines, write_json, write_text
+from harness.models.processes import end_with_parent
+from harness.store.errors import HarnessError
+from harness.store.run_directory import read_json, read_lines, write_json, write_text
 from harness.training.config import checkpoint_period
 from harness.training.files import report_activity
 from harness.training.spec import Job, as_question
 
 if TYPE_CHECKING:
-    from harness.policy import Policy
+    from harness.models import Policy
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def train(directory: Path) -> None:
     """
     from transformers import set_seed
 
-    from harness.policy.device import peak_memory
+    from harness.models.device import peak_memory
+    from harness.pipeline.signal import check_signal
     from harness.training import ranks
     from harness.training.lora import load_adapter
     from harness.training.monitor import stopped_by
-    from harness.training.signal import check_signal
 
     job = Job.read(directory)
     ranks.start(job)
@@ -160,10 +160,10 @@ def _cost(job: Job, directory: Path) -> dict[str, Any]:
 def _try_rewards(job: Job) -> None:
     """Call every reward function, as evaluation will: one that is missing, or that fails from its first call on, is
     named before anything is spent on training."""
-    from harness.errors import RewardError
-    from harness.grading import grade
-    from harness.records import Generation
     from harness.rewards import RewardCalls
+    from harness.rewards.grading import grade
+    from harness.store.errors import RewardError
+    from harness.store.records import Generation
 
     calls = RewardCalls(job.rewards)
     question = as_question(job.rows[0])

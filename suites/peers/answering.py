@@ -63,8 +63,8 @@ def lm_eval(job: dict[str, Any]) -> Answer:
 
 def rl_harness(job: dict[str, Any]) -> Answer:
     """This project's engine, as an evaluation calls it."""
-    from harness.policy import load_policy, resolve_model
-    from harness.policy.engines.opening import open_engine
+    from harness.models import load_policy, resolve_model
+    from harness.models.engines.opening import open_engine
     from harness.recipe import EngineSection, EvaluateSection
     from harness.tasks import Question
 

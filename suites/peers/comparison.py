@@ -87,7 +87,7 @@ class Table:
 
 def circumstances(environment: Mapping[str, str], **more: Any) -> dict[str, Any]:
     """What a figure depends on besides the code. The load is that of the last minute: it tells a busy machine."""
-    from harness.environment import versions
+    from harness.store.manifest import versions
 
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     known = versions("torch", "transformers", "trl", "lm-eval")

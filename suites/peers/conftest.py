@@ -31,8 +31,8 @@ def environment() -> dict[str, str]:
     How idle threads wait is left to each: others keep the default, this project chooses (:func:`own`). Of several GPUs
     they see the first.
     """
-    from harness.policy.device import visible_gpus
-    from harness.policy.threads import cores
+    from harness.models.device import visible_gpus
+    from harness.models.threads import cores
 
     threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores()))
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
@@ -45,7 +45,7 @@ def environment() -> dict[str, str]:
 def own(environment) -> dict[str, str]:
     """``environment`` with this project's word on how idle threads wait. Its contestants have it from the process that
     starts them and does nothing meanwhile, as a training job has."""
-    from harness.policy.threads import WAITING, settle_threads
+    from harness.models.threads import WAITING, settle_threads
 
     settle_threads()
     return {**environment, **{name: os.environ[name] for name in WAITING if name in os.environ}}
@@ -74,8 +74,8 @@ def weights(policy, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def job(rl_run, policy, weights) -> Job:
     """The recipe's training job on the plain weights, without what comes before the first step."""
-    from harness.identity import training_dtype
-    from harness.learning import learning_of
+    from harness.pipeline.fingerprint import training_dtype
+    from harness.pipeline.learning import learning_of
     from harness.training.spec import Job
 
     recipe = rl_run.recipe

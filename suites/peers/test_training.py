@@ -58,7 +58,7 @@ def steps(job, environment, own, tmp_path_factory):
 
 
 def steps_of(job):
-    from harness.training.arguments import argument_defaults, optimizer_steps
+    from harness.recipe.trl_arguments import argument_defaults, optimizer_steps
 
     return optimizer_steps({**argument_defaults(job.method), **job.arguments}, len(job.rows), job.processes)
 

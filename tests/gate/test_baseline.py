@@ -18,7 +18,7 @@ from harness.gate.baseline import (
     read_baseline,
     write_baseline,
 )
-from harness.tasks.question import Question
+from harness.store.question import Question
 
 BASELINE = Baseline(
     recipe="made-up",

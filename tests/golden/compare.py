@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.environment import versions
+from harness.store.manifest import versions
 
 FOLDER = Path(__file__).parent
 COMMAND = "python -m tests.golden"
@@ -43,7 +43,7 @@ def changed(before: Parts, now: Parts) -> list[str]:
             found.append(
                 f"{name}, version {part['version']}: {len(differing)} of {len(cases)} results differ, first {first!r}: "
                 f"{old['results'][first]!r} -> {part['results'][first]!r}; "
-                f"count its version up in harness/versions.py, then {COMMAND}"
+                f"count its version up in harness/store/versions.py, then {COMMAND}"
             )
     return found
 

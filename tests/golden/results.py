@@ -13,18 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.audit.case import CASES, PROMISES
-from harness.environment import versions
 from harness.recipe import EvaluateSection, TaskSection
 from harness.rewards import SHIPPED, resolve_reward, score_all
+from harness.rewards.audit.case import CASES, PROMISES
 from harness.rewards.resolve import _MATH_PACKAGES
+from harness.store.manifest import versions
+from harness.store.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS
 from harness.tasks import Question, load_questions
-from harness.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from harness.policy import Policy
+    from harness.models import Policy
 
     Part = dict[str, Any]
 
@@ -169,7 +169,7 @@ _TURNS = (
 
 def prompts() -> dict[str, Part]:
     """Chats of questions with and without a system prompt and worked examples, and the text that a model is given."""
-    from harness.policy import load_policy
+    from harness.models import load_policy
 
     policy = load_policy("tiny", device="cpu", dtype="float32")
     found: dict[str, str] = {}
@@ -190,7 +190,7 @@ def prompts() -> dict[str, Part]:
 def _rendered(policy: Policy, template: str) -> Iterable[tuple[str, str]]:
     from transformers import AutoTokenizer
 
-    from harness.policy import Policy
+    from harness.models import Policy
 
     tokenizer = AutoTokenizer.from_pretrained(policy.tokenizer.name_or_path)
     tokenizer.chat_template = template
@@ -221,9 +221,9 @@ _CHOICES: tuple[dict[str, Any], ...] = ({"temperature": 0.0}, {"temperature": 3.
 
 def engines() -> dict[str, Part]:
     """Answers of the embedded model, and how tokens are drawn in training; not of engines that are not installed."""
-    from harness.policy import load_policy
-    from harness.policy.engines.continuous import ContinuousEngine
-    from harness.policy.engines.local import TransformersEngine
+    from harness.models import load_policy
+    from harness.models.engines.continuous import ContinuousEngine
+    from harness.models.engines.local import TransformersEngine
 
     policy = load_policy("tiny", device="cpu", dtype="float32")
     found = {
@@ -252,7 +252,7 @@ def _drawn() -> Iterable[tuple[str, str]]:
     """Tokens of a table of scores, by the generator that training seeds."""
     import torch
 
-    from harness.policy.engines.sampling import Drawn, warpers
+    from harness.models.engines.sampling import Drawn, warpers
 
     scores = (torch.arange(6 * 50, dtype=torch.float64) * 0.7).sin().reshape(6, 50) * 3
     state = torch.get_rng_state()

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import versions as counted
 from harness.recipe import Recipe
 from harness.rewards import SHIPPED
+from harness.store import versions as counted
 from tests.golden.compare import changed, comparable, stale, written
 from tests.golden.results import KINDS
 
@@ -75,8 +75,8 @@ def test_a_part_that_went_or_came_is_said() -> None:
 
 FINGERPRINTS = """
 import json
-from harness.baselines import grader_fingerprint
-from harness.identity import engine_identity, grading_identity
+from harness.pipeline.baselines import grader_fingerprint
+from harness.pipeline.fingerprint import engine_identity, grading_identity
 from harness.recipe import EngineSection
 from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, reward_version
@@ -132,7 +132,7 @@ def test_moving_and_rewording_code_changes_no_fingerprint(copy: Path, tmp_path: 
     (rewards / "extract.py").rename(rewards / "finding_boxes.py")
     for path in (folder / "harness").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("harness.rewards.extract", "harness.rewards.finding_boxes"), encoding="utf-8")
+        path.write_text(text.replace("harness.tasks.boxes", "harness.rewards.finding_boxes"), encoding="utf-8")
     after = run(folder, "-c", FINGERPRINTS)
     assert after.returncode == 0, after.stderr
     assert json.loads(after.stdout) == json.loads(before.stdout)
@@ -163,7 +163,7 @@ def test_a_changed_result_needs_another_version(copy: Path, tmp_path: Path) -> N
     refused = run(folder, "-c", only)
     assert refused.returncode == 1, refused.stderr
     assert re.search(r"boxed_exact, version \d+: \d+ of \d+ results differ, first ", refused.stderr)
-    assert "'wrong: 41' -> 'correct: 41'; count its version up in harness/versions.py" in refused.stderr
+    assert "'wrong: 41' -> 'correct: 41'; count its version up in harness/store/versions.py" in refused.stderr
     assert golden.read_bytes() == before
     table = folder / "harness" / "versions.py"
     text = table.read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.records import Record
+from harness.store.records import Record
 
 
 def answer(question: str, sample: int, said: str | None, status: str) -> Record:

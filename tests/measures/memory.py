@@ -75,7 +75,7 @@ class Engine:
     device = "cpu"
 
     def answer(self, questions: Sequence[Any], decoding: Any, skip: Collection[tuple[str, int]] = ()) -> Iterator[Any]:
-        from harness.records import Generation
+        from harness.store.records import Generation
 
         batch = []
         for question in questions:
@@ -94,8 +94,8 @@ class Engine:
 
 def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
     """An evaluation as a session makes it: in looks, some answers found in another run, verdict numbers at the end."""
-    from harness.evaluation import EarlyStop, evaluate
-    from harness.identity import Keys
+    from harness.pipeline.evaluate import EarlyStop, evaluate
+    from harness.pipeline.fingerprint import Keys
     from harness.recipe import EvaluateSection
     from harness.tasks import Question
 
@@ -132,7 +132,7 @@ def report(folder: Path, records: int) -> tuple[int, list[Path]]:
     """The pages of a run, with as many records on both sides together."""
     from made_up_runs import MadeUp, write_run
 
-    from reports import render_session
+    from harness.report import render_session
 
     def speech(side: str, index: int, sample: int) -> str:
         return said(f"{side}/{index}", sample)

@@ -8,9 +8,9 @@ import re
 import pytest
 from graded import answer
 
-from harness.calibration import calibrate, table
 from harness.cli import main
-from harness.errors import TaskError
+from harness.pipeline.calibration import calibrate, table
+from harness.store.errors import TaskError
 from harness.tasks import Question
 from harness.tasks.arithmetic import arithmetic_questions, operands
 

@@ -12,11 +12,11 @@ from graded import answer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NoSignal
-from harness.pipeline import Run, Settings
+from harness.gate.signal import concentration, signal_share, summarise_signal
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_json, read_lines
-from harness.signal_check import concentration, signal_share, summarise_signal
+from harness.store.errors import NoSignal
+from harness.store.run_directory import read_json, read_lines
 from tests.small_recipes import GRPO
 
 
@@ -105,7 +105,7 @@ def run(tmp_path):
 
 
 def test_the_embedded_recipe_passes_and_keeps_its_answers(run, monkeypatch):
-    from harness.policy.engines import local
+    from harness.models.engines import local
 
     made = run({})
     made.trained()

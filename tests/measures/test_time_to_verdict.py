@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.pipeline import Run
-from harness.policy.source import resolve_model
+from harness.models.source import resolve_model
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
-from harness.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def worse(recipe, accepted, tmp_path_factory) -> Path:
 def mix(accepted: Path, share: float, folder: Path) -> Path:
     import torch
 
-    from harness.policy import load_policy
+    from harness.models import load_policy
 
     mixed, trained = load_policy("tiny", device="cpu"), load_policy(str(accepted), device="cpu")
     with torch.no_grad():

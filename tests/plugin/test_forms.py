@@ -77,8 +77,8 @@ def test_tags_are_graded_strictly_and_flexibly(project):
     """Of answers in tags, by a model that boxes: its own are no answers, those of a worked example are."""
     project.write(
         test_grades="""
-from harness.grading import grade, summarise
-from harness.records import Generation
+from harness.rewards.grading import grade, summarise
+from harness.store.records import Generation
 
 def test_grades(recipe, questions):
     first, second, *others = questions.test

@@ -8,8 +8,8 @@ import types
 
 import pytest
 
+from harness.models import device
 from harness.plugin import take_gpus
-from harness.policy import device
 
 GPUS = [("GPU-aaaa", None), ("GPU-bbbb", None), ("GPU-cccc", None)]
 
@@ -81,7 +81,7 @@ def test_a_torch_that_has_looked_already_is_left_alone(monkeypatch, initialized,
 
 MACHINE = """
 import os
-from harness.policy import device
+from harness.models import device
 
 device._nvml_gpus = lambda: [("GPU-aaaa", None), ("GPU-bbbb", None)]
 """

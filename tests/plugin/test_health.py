@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.runs import read_json, read_lines
+from harness.store.run_directory import read_json, read_lines
 
 RECIPE = "suites/recipes/small.toml"
 TESTS = """

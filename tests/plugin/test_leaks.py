@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-import harness.policy.tiny
+import harness.models.tiny
 from tests.chat_double import Reply, answer, chat_double
 from tests.inner_pytest import COMMAND, calm_environment
 from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, VARIABLES
@@ -187,7 +187,7 @@ def test_a_server_and_a_users_own_tests(project):
 def test_rewards_that_raise_and_a_job_that_dies(project):
     """A reward that raises in every stage, one that ends the training process, and a chat template that refuses."""
     folder = project.path / "refuses"
-    shutil.copytree(Path(harness.policy.tiny.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__py*"))
+    shutil.copytree(Path(harness.models.tiny.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__py*"))
     for path in folder.glob("chat_template*"):
         path.unlink()
     settings = json.loads((folder / "tokenizer_config.json").read_text())

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import harness.policy.tiny
+import harness.models.tiny
 
-TINY = Path(harness.policy.tiny.__file__).parent
+TINY = Path(harness.models.tiny.__file__).parent
 ASKS = "def test_asks(before):\n    pass\n"
 INSIDE = ("Traceback", "/harness/", "INTERNALERROR", "site-packages", "raise ")
 
@@ -218,7 +218,7 @@ def test_a_crashing_job_fails_its_tests_and_is_tried_once(project):
 
 LONG = """
 import pytest
-from harness.errors import TrainingError
+from harness.store.errors import TrainingError
 from harness.plugin.session import session_of
 
 @pytest.mark.parametrize("number", (1, 2))

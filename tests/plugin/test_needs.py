@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import harness
-from harness.errors import RecipeError
+from harness.store.errors import RecipeError
 from tests.inner_pytest import HEAVY
 from tests.plugin.conftest import SPY
 from tests.small_recipes import small_recipe

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.planning import plan_lines
+from harness.pipeline.plan import plan_lines
 from harness.recipe.catalog import find_recipe
-from harness.training.arguments import argument_defaults, completions_per_step, optimizer_steps
+from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps
 
 
 def training_steps(recipe):

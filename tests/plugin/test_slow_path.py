@@ -17,7 +17,7 @@ def test_trains(trained):
 MAKE = """
 import torch
 from transformers import AutoTokenizer, OPTConfig, OPTForCausalLM
-from harness.policy.tiny import FOLDER
+from harness.models.tiny import FOLDER
 
 torch.manual_seed(0)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.redact import clean_line, safe_line, safe_text
-from reports.redact import HIDDEN, hide_values, redact, redact_command, redact_tree, secret_values
-from reports.text import visible
+from harness.report.text import visible
+from harness.store.redact import clean_line, safe_line, safe_text
+from harness.store.secrets import HIDDEN, hide_values, redact, redact_command, redact_tree, secret_values
 from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, TOKENS, VARIABLES
 
 UNAMBIGUOUS = ("Hugging Face", "GitHub personal", "GitHub fine-grained", "AWS key id", "JSON web token")

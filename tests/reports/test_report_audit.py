@@ -9,11 +9,11 @@ import pytest
 from made_up_runs import write_run
 from report_pages import run_page_of
 
-from harness.audit import audit_rewards
-from harness.runs import plain
+from harness.report.audit import audit_of
+from harness.report.render import render_session
+from harness.rewards.audit import audit_rewards
+from harness.store.run_directory import plain
 from harness.tasks import Question
-from reports.audit import audit_of
-from reports.render import render_session
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 from made_up_runs import MadeUp, write_run
 
-from reports.charts import EXPECTED, Chart, Line, Mark, chart_of, charts_of
-from reports.draw import draw, trailing_mean
-from reports.read import read_run
-from reports.views import Finding, HeldOut
+from harness.report.charts import EXPECTED, Chart, Line, Mark, chart_of, charts_of
+from harness.report.draw import draw, trailing_mean
+from harness.report.read import read_run
+from harness.report.views import Finding, HeldOut
 
 
 def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:

@@ -12,9 +12,8 @@ import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import words_of
 
-from reports import render_comparison
-from reports.comparison import compare_runs
-from reports.document import TEMPLATES
+from harness.report import TEMPLATES, render_comparison
+from harness.report.comparison import compare_runs
 
 VERDICT = {"verdict": "REGRESSED", "passed": False, "sentence": "90 % to 30 %, by <b>far</b>", "numbers": {"lost": 7}}
 
@@ -98,7 +97,7 @@ def test_it_brings_no_torch(two: tuple[Path, Path], tmp_path: Path) -> None:
         }
         (run / "identity.json").write_text(json.dumps(identity))
     arguments = [sys.executable, "-c", code, *map(str, two), str(tmp_path / "out")]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parents[1])
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parent)
     verdict, page, modules = done.stdout.splitlines()
     assert verdict.startswith("REGRESSED  "), done.stdout + done.stderr
     assert Path(page.removeprefix("page: ")).is_file()

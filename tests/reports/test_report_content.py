@@ -14,13 +14,13 @@ from jinja2 import UndefinedError
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, pages_of, words_of
 
-from reports import render_session
-from reports.document import TEMPLATES, environment
-from reports.files import relative, stems
-from reports.page import page_of as page_of_run
-from reports.read import read_run
-from reports.render import write_run_pages
-from reports.views import Answer, Run
+from harness.report import TEMPLATES, render_session
+from harness.report.document import environment
+from harness.report.files import relative, stems
+from harness.report.page import page_of as page_of_run
+from harness.report.read import read_run
+from harness.report.render import write_run_pages
+from harness.report.views import Answer, Run
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_one_run_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
         return read_run(path)
 
     held = sum(isinstance(each, Answer) for each in gc.get_objects())
-    monkeypatch.setattr("reports.render.read_run", read)
+    monkeypatch.setattr("harness.report.render.read_run", read)
     render_session(runs, tmp_path / "report")
     assert alive == [held] * 3
 
@@ -253,19 +253,19 @@ def test_importing_reports_is_light() -> None:
         "heavy = {'torch', 'transformers', 'trl', 'matplotlib', 'numpy', 'pandas'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=TEMPLATES.parents[1])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=TEMPLATES.parent)
     assert done.returncode == 0, done.stderr
 
 
 def test_rendering_brings_no_torch(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=2))
     code = (
-        "import sys; from pathlib import Path; from reports import render_session; "
+        "import sys; from pathlib import Path; from harness.report import render_session; "
         "render_session([Path(sys.argv[1])], Path(sys.argv[2])); "
         "assert not {'torch', 'transformers', 'trl', 'harness'} & set(sys.modules)"
     )
     arguments = [sys.executable, "-c", code, str(run), str(tmp_path / "out")]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parents[1])
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parent)
     assert done.returncode == 0, done.stderr
 
 

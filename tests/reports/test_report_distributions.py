@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, words_of
 
-from reports.distributions import BARS, Distribution, _count, binned, distributions_of
-from reports.draw import bars
-from reports.read import read_run
+from harness.report.distributions import BARS, Distribution, _count, binned, distributions_of
+from harness.report.draw import bars
+from harness.report.read import read_run
 
 if TYPE_CHECKING:
     from pathlib import Path

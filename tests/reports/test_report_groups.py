@@ -14,11 +14,11 @@ from made_up_runs import MadeUp, write_run
 from made_up_training import completions_of, sampled_at
 from report_pages import page_of, words_of
 
-from reports.completions import Row, Sample, Sampled, samples_of, scan
-from reports.groups import FOLD_AT, differ, groups_page, thinned
-from reports.groups import group_of as made_group
-from reports.pack import unpack
-from reports.signal import agreement, expected_by_step, expected_zero_std
+from harness.report.completions import Row, Sample, Sampled, samples_of, scan
+from harness.report.groups import FOLD_AT, differ, groups_page, thinned
+from harness.report.groups import group_of as made_group
+from harness.report.pack import unpack
+from harness.report.signal import agreement, expected_by_step, expected_zero_std
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def test_steps_are_counted(tmp_path: Path) -> None:
 
 
 def test_packed_blocks_hold_every_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.groups.BLOCK", 800)
+    monkeypatch.setattr("harness.report.groups.BLOCK", 800)
     run = write_run(tmp_path, MadeUp(steps=9))
     index, blocks = unpacked(run)
     assert len(blocks) > 2

@@ -16,10 +16,9 @@ import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import words_of
 
-from reports import render_history
-from reports.document import TEMPLATES
-from reports.history import read_entry, recipes_of, run_folders, what_changed
-from reports.read import read_run
+from harness.report import TEMPLATES, render_history
+from harness.report.history import read_entry, recipes_of, run_folders, what_changed
+from harness.report.read import read_run
 
 IDENTITY: dict[str, Any] = {
     "generation": {"questions": "q", "prompts": "p", "decoding": {"temperature": 0.0, "samples_per_question": 1}},
@@ -305,10 +304,10 @@ def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
 def test_it_brings_no_torch(tmp_path: Path) -> None:
     made(tmp_path, 1)
     code = (
-        "import sys; from pathlib import Path; from reports import render_history; "
+        "import sys; from pathlib import Path; from harness.report import render_history; "
         "render_history(Path(sys.argv[1]), Path(sys.argv[2])); "
         "assert not {'torch', 'transformers', 'trl', 'harness'} & set(sys.modules)"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "runs"), str(tmp_path / "out")]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parents[1])
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parent)
     assert done.returncode == 0, done.stderr

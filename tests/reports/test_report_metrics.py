@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, run_page_of, words_of
 
-from harness.methods import Comparison, Pair, Row, write_methods
-from harness.metrics import at_k
-from harness.records import Record
-from reports import render_session
+from harness.gate.at_k import at_k
+from harness.pipeline.methods import Comparison, Pair, Row, write_methods
+from harness.report import render_session
+from harness.store.records import Record
 
 if TYPE_CHECKING:
     from pathlib import Path

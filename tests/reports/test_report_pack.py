@@ -6,8 +6,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.pack import pack, parts, unpack
-from reports.words import Words
+from harness.report.pack import pack, parts, unpack
+from harness.report.words import Words
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

@@ -10,7 +10,7 @@ import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, words_of
 
-from reports.read import read_run
+from harness.report.read import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

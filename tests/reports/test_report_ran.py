@@ -10,9 +10,9 @@ import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, words_of
 
-from reports.ran import NOT_SET, differences, held_against, ran
-from reports.read import read_run
-from reports.views import Change
+from harness.report.ran import NOT_SET, differences, held_against, ran
+from harness.report.read import read_run
+from harness.report.views import Change
 
 HELD = {
     "path": "suites/baselines/made-up-0.toml",

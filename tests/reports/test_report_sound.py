@@ -10,8 +10,8 @@ import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, words_of
 
-from reports.read import read_run
-from reports.sound import soundness
+from harness.report.read import read_run
+from harness.report.sound import soundness
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.spot import ends, spots
-from reports.text import folded
-from reports.views import Answer, Grade
+from harness.report.spot import ends, spots
+from harness.report.text import folded
+from harness.report.views import Answer, Grade
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from made_up_runs import MadeUp, write_run
 
-from reports import page as page_module
-from reports import render_session, unchanged
-from reports import training as training_module
+from harness.report import page as page_module
+from harness.report import render_session, unchanged
+from harness.report import training as training_module
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import first_boxed, last_boxed
-from harness.rewards.extract import closing_boxes
+from harness.tasks.boxes import closing_boxes
 
 CASES = [
     # text, first box, last box

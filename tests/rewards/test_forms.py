@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.audit import answer_in, audit_rewards
-from harness.errors import RewardError
 from harness.recipe import TaskSection
 from harness.rewards import Grade, answer_form, format_tags, resolve_reward, reward_function, score_all
-from harness.rewards.forms import FORMS, in_form
+from harness.rewards.audit import answer_in, audit_rewards
+from harness.store.errors import RewardError
 from harness.tasks import load_questions
+from harness.tasks.forms import FORMS, in_form
 
 SHIPPED_FORMS = [
     (["boxed_numeric"], "box"),

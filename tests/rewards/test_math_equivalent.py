@@ -16,11 +16,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.errors import RewardError
 from harness.rewards import math_equivalent
 from harness.rewards.formula import Tree, read
 from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
+from harness.store.errors import RewardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import RewardError
 from harness.rewards import answer_in_tags, format_tags, length_penalty, repetition_penalty, score_all
 from harness.rewards.settings import Rewards
-from harness.rewards.tags import last_tagged
+from harness.store.errors import RewardError
+from harness.tasks.tags import last_tagged
 
 
 @settings(deadline=None)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import RewardError
 from harness.rewards import SHIPPED, resolve_reward, reward_version
 from harness.rewards.resolve import _MATH_PACKAGES
-from harness.versions import REWARDS
+from harness.store.errors import RewardError
+from harness.store.versions import REWARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

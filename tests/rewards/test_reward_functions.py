@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from harness.errors import RewardError
 from harness.rewards import (
     Grade,
     boxed_exact,
@@ -18,6 +17,7 @@ from harness.rewards import (
     math_equivalent,
     reward_function,
 )
+from harness.store.errors import RewardError
 
 ALL = (boxed_exact, boxed_numeric, math_equivalent, format_boxed)
 

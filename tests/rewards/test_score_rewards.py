@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import RewardError
 from harness.rewards import Grade, RewardCalls, reward_function, score_all
 from harness.rewards.score import weighted_total
 from harness.rewards.values import listed, number
+from harness.store.errors import RewardError
 
 COMPLETIONS = [r"\boxed{7}", r"\boxed{7.0}", r"\boxed{8}", "7"]
 

@@ -23,7 +23,7 @@ from harness.rewards import (
     score_all,
 )
 from harness.rewards.answer_in_tags import tags_exact
-from harness.rewards.thought import opened_by
+from harness.tasks.thought import opened_by
 
 GRADERS = [resolve_reward(name) for name in SHIPPED if hasattr(resolve_reward(name), "grade")] + [tags_exact]
 

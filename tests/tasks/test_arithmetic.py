@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import TaskError
+from harness.store.errors import TaskError
+from harness.store.question import Question
 from harness.tasks.arithmetic import OPERATIONS, arithmetic_questions
-from harness.tasks.question import Question
 
 seeds = st.integers(0, 2**32)
 chosen_operations = st.lists(st.sampled_from(OPERATIONS), min_size=1, unique=True)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import TaskError
 from harness.rewards import boxed_exact, boxed_numeric, math_equivalent, parse_number
+from harness.store.errors import TaskError
 from harness.tasks.gsm8k import final_answer, to_question, worked_solution
 
 FOLDER = "RL_HARNESS_GSM8K"

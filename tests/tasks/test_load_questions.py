@@ -13,8 +13,8 @@ from typing import Any
 import datasets
 import pytest
 
-from harness.errors import TaskError
 from harness.recipe import TaskSection
+from harness.store.errors import TaskError
 from harness.tasks import Question, load_questions
 
 Rows = list[dict[str, Any]]
@@ -352,7 +352,7 @@ class TestHub:
     def test_offline_for_real(self, tmp_path: Path) -> None:
         code = (
             "from harness.recipe import TaskSection; from harness.tasks import load_questions\n"
-            "from harness.errors import TaskError\n"
+            "from harness.store.errors import TaskError\n"
             "try: load_questions(TaskSection(name='gsm8k', train_questions=1, test_questions=1))\n"
             "except TaskError as error: print(error)"
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.pipeline import Run, Settings
-from harness.policy import load_policy
+from harness.models import load_policy
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from tests.small_recipes import SUPERVISED
 

@@ -19,7 +19,7 @@ TRAIN = """
 import json, sys
 from pathlib import Path
 from harness.recipe.catalog import find_recipe
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 
 name, changes, runs_dir = sys.argv[1:]
 Run(find_recipe(name).override(json.loads(changes)), 0, Settings(runs_dir=Path(runs_dir))).trained()

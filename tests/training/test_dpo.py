@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.errors import TrainingError
+from harness.store.errors import TrainingError
 from harness.training.spec import Job
 
 

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import write_lines
+from harness.store.run_directory import write_lines
 from tests.small_recipes import GRPO
 
 SMALL = GRPO | {

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from harness.errors import TaskError
+from harness.store.errors import TaskError
 from harness.training.given import read_examples
 
 USER, ASSISTANT = {"role": "user", "content": "2 + 3?"}, {"role": "assistant", "content": "5"}

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from tests.small_recipes import GRPO
 from tests.training.advantages import advantages_of

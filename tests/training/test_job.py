@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from harness.errors import TrainingError
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
+from harness.store.errors import TrainingError
 from harness.training.spec import Job
 from tests.small_recipes import GRPO
 from tests.training.advantages import advantages_of, by_group
@@ -70,7 +70,7 @@ def test_logged_reward_is_the_mean_of_the_kept_ones(finished):
 
 
 def test_final_policy_is_safetensors_and_loads_back(finished):
-    from harness.policy import load_policy
+    from harness.models import load_policy
 
     folder = finished.trained().model
     assert list(folder.glob("*.safetensors"))

@@ -7,10 +7,10 @@ import shutil
 
 import pytest
 
-from harness.errors import ModelError, RecipeError
-from harness.pipeline import Run, Settings
-from harness.policy import fingerprint, generate, load_policy, resolve_model
+from harness.models import fingerprint, generate, load_policy, resolve_model
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
+from harness.store.errors import ModelError, RecipeError
 from tests.small_recipes import GRPO
 
 LORA = {"lora.r": 8, "train.learning_rate": 5e-3}

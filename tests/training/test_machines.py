@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from harness.errors import TrainingError
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
+from harness.store.errors import TrainingError
 from tests.training.interrupted import start_training, told
 from tests.training.two_processes import STEPS, changed, two
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.records import Record
+from harness.store.records import Record
 from harness.training.made import correct_examples, preference_pairs
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from harness import pipeline
-from harness import runs as run_directory
-from harness.kept.saved import saved_line
-from harness.pipeline import Run, Settings
-from harness.policy.engines import local
+from harness.models.engines import local
+from harness.pipeline import run as pipeline
+from harness.pipeline.run import Run, Settings
+from harness.pipeline.saved import saved_line
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_json, write_json
+from harness.store import run_directory as run_directory
+from harness.store.run_directory import read_json, write_json
 from tests.small_recipes import GRPO
 
 SMALL = GRPO | {
@@ -49,10 +49,10 @@ def test_training_changes_weights_alone(first):
 
 
 def test_an_engine_answers_with_the_policy_that_is_loaded(first, monkeypatch):
-    import harness.policy
+    import harness.models
 
-    loaded, load = [], harness.policy.load_policy
-    monkeypatch.setattr(harness.policy, "load_policy", lambda *given, **more: loaded.append(1) or load(*given, **more))
+    loaded, load = [], harness.models.load_policy
+    monkeypatch.setattr(harness.models, "load_policy", lambda *given, **more: loaded.append(1) or load(*given, **more))
     run = Run(first.recipe, 0, first.settings)
     policy = run.policy()
     assert run.engine()._policy is policy
@@ -218,7 +218,7 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
 
 
 def test_audits_are_kept_by_content(first, runs, monkeypatch):
-    from harness.audit import kept
+    from harness.rewards.audit import kept
 
     made = make(runs)
     audit = made.audit()

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from harness.errors import TrainingError
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_json, read_lines
+from harness.store.errors import TrainingError
+from harness.store.run_directory import read_json, read_lines
 from tests.training.advantages import advantages_of, by_group
 from tests.training.interrupted import CHECKPOINT_2, told, training_until
 from tests.training.two_processes import STEPS, TWO, two
@@ -77,7 +77,7 @@ def test_evaluations_are_those_of_one_process(finished, tmp_path):
 
 
 def test_the_final_policy_is_one_and_loads(finished):
-    from harness.policy import load_policy
+    from harness.models import load_policy
 
     trained = finished.trained()
     assert trained.summary["processes"] == 2
@@ -107,7 +107,7 @@ def test_a_killed_process_is_no_end(finished, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_supervised_jobs_take_the_steps_that_are_planned(method, tmp_path):
-    from harness.training.arguments import argument_defaults, supervised_steps
+    from harness.recipe.trl_arguments import argument_defaults, supervised_steps
 
     changes = {
         "task.train_questions": 16,

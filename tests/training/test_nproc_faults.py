@@ -8,9 +8,9 @@ import time
 import psutil
 import pytest
 
-from harness.errors import TrainingError
-from harness.pipeline import Run, Settings
-from harness.runs import read_json
+from harness.pipeline.run import Run, Settings
+from harness.store.errors import TrainingError
+from harness.store.run_directory import read_json
 from tests.training.interrupted import CHECKPOINT_2, told, training_until
 from tests.training.two_processes import STEPS, changed, two
 

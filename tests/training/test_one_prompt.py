@@ -16,15 +16,15 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from harness.baselines import run_as_baseline
 from harness.cli.judge import _evaluation
 from harness.gate.baseline import differences
-from harness.pipeline import Run, Settings
-from harness.policy import load_policy
-from harness.policy.engines import local
-from harness.policy.engines.continuous import ContinuousEngine
-from harness.policy.engines.vllm import asking
-from harness.policy.source import resolve_model
+from harness.models import load_policy
+from harness.models.engines import local
+from harness.models.engines.continuous import ContinuousEngine
+from harness.models.engines.vllm import asking
+from harness.models.source import resolve_model
+from harness.pipeline.baselines import run_as_baseline
+from harness.pipeline.run import Run, Settings
 from harness.recipe import EvaluateSection, Recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import Grade

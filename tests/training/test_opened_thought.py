@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from harness.grading import grade
-from harness.pipeline import Run, Settings
-from harness.policy import load_policy
-from harness.policy.engines.requests import answer_of, requests
-from harness.policy.tiny import FOLDER
+from harness.models import load_policy
+from harness.models.engines.requests import answer_of, requests
+from harness.models.tiny import FOLDER
+from harness.pipeline.run import Run, Settings
 from harness.recipe import EvaluateSection
 from harness.recipe.catalog import find_recipe
+from harness.rewards.grading import grade
 from harness.tasks import Question
 from harness.training.capture import CompletionLog
 from harness.training.tokens import answer_tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from harness.runs import read_json, write_json, write_lines
+from harness.store.run_directory import read_json, write_json, write_lines
 from harness.training.capture import CompletionLog, MetricsLog, forget_after
 
 REWARDS = {"boxed_numeric": 1.0, "format_boxed": 0.5}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.policy import load_policy
+from harness.models import load_policy
 from harness.rewards import boxed_exact, boxed_numeric, format_boxed
 from harness.tasks.arithmetic import arithmetic_questions
 

@@ -10,11 +10,11 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.pipeline import Run, Settings
-from harness.policy import load_policy
-from harness.policy.engines.decode import plain
+from harness.models import load_policy
+from harness.models.engines.decode import plain
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_lines
+from harness.store.run_directory import read_lines
 from harness.training.sampling import can_sample, sample, why_slow
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from harness.errors import TaskError, TrainingError
-from harness.pipeline import Run, Settings
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_json
+from harness.store.errors import TaskError, TrainingError
+from harness.store.run_directory import read_json
 from harness.training.spec import Job
 from tests.small_recipes import SUPERVISED
 from tests.training.interrupted import kill_after_checkpoint_2
@@ -92,7 +92,7 @@ def test_answers_end_by_themselves_after_training(supervised, tmp_path):
             "evaluate.max_new_tokens": 48,
         },
     )
-    from harness.policy import generate, load_policy
+    from harness.models import generate, load_policy
     from harness.recipe import EvaluateSection
     from harness.tasks import Question
 

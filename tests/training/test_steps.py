@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.training.arguments import argument_defaults, supervised_steps
+from harness.recipe.trl_arguments import argument_defaults, supervised_steps
 from harness.training.config import arguments
 from harness.training.spec import Job
 

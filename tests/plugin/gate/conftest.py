@@ -28,11 +28,11 @@ import json
 import pathlib
 from types import SimpleNamespace
 
-import harness.policy
-import harness.policy.engines.opening
+import harness.models
+import harness.models.engines.opening
 import harness.training.job
-import reports
-from harness.records import Generation
+import harness.report
+from harness.store.records import Generation
 
 HERE = pathlib.Path(__file__).parent
 
@@ -62,7 +62,7 @@ def generate(policy, questions, decoding, skip=()):
 
 
 def run_job(job, directory, *, in_process=False, progress=None, finding=None):
-    from harness.runs import write_json, write_lines
+    from harness.store.run_directory import write_json, write_lines
 
     recipe, seed, _ = directory.parent.name.rsplit("-", 2)
     note("trainings.txt", f"{recipe}-{seed}")
@@ -90,8 +90,8 @@ def open_engine(engine, policy, source, **settings):
     return SimpleNamespace(name="made-up", model=loaded.name, device="cpu", answer=answer, close=lambda: None)
 
 
-harness.policy.load_policy = load_policy
-harness.policy.engines.opening.open_engine = open_engine
+harness.models.load_policy = load_policy
+harness.models.engines.opening.open_engine = open_engine
 reports.render_session = render_session
 harness.training.job.run_job = run_job
 '''

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import TrainingError
-from harness.pipeline import Run, Settings
+from harness.gate.health import CHECKS
+from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.runs import read_json, read_lines
+from harness.store.errors import TrainingError
+from harness.store.run_directory import read_json, read_lines
 from harness.tasks.arithmetic import arithmetic_questions
-from harness.training.health import CHECKS
 from tests.small_recipes import GRPO
 
 SMALL = GRPO | {

@@ -1,1 +1,0 @@
-"""What lies in run directories already: found by what decides it, taken instead of made again, and counted."""

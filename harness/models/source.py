@@ -1,0 +1,306 @@
+"""From a model's name to files on disk, and from the files to what they contain.
+
+    source = resolve_model("Qwen/Qwen2.5-0.5B-Instruct", "main")
+    source.path                     # .../snapshots/7ae557604adf67be50417f59c2c2f167def9a775
+    fingerprint(source)["weights"]  # sha256, the same for the same bytes under any name
+
+Nothing here needs torch or transformers: a run directory is named, and found again, without either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.models.adapter import WEIGHTS, adapter_fingerprint, base_of, is_adapter
+from harness.store.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Everything that from_pretrained reads from the top of a model repository, and nothing that could run code.
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "vocab.txt", "merges.txt")
+HUB_SKIPPED = ("*/*", "consolidated*")
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+)
+CONFIG_FILES = ("config.json", "generation_config.json")
+
+# Written by save_pretrained, but true of the writer rather than of the model. A trainer leaves use_cache = false.
+_PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only", "use_cache")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model lies. ``path`` is a folder, or the file of a ``"gguf"``; ``revision`` is the commit that a Hub
+    revision stands for, and ``None`` for everything that is not from the Hub. ``base`` is what an ``"adapter"`` (a
+    folder) was trained on. An ``"endpoint"`` is served elsewhere; its ``path`` is the address and no file."""
+
+    name: str
+    kind: Literal["embedded", "folder", "gguf", "hub", "adapter", "endpoint"]
+    path: Path
+    revision: str | None = None
+    base: ModelSource | None = None
+
+
+def resolve_model(name: str, revision: str = "main") -> ModelSource:
+    """Find a model, fetching it from the Hub if the name is a Hub id that is not in the local cache yet.
+
+    ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id. Where a folder or Hub id holds
+    an adapter of peft's, its base is found by the name that it gives. What exists on disk wins over a Hub id of the
+    same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
+
+    Raises:
+        ModelError: nothing is there, it cannot be fetched, or it has no safetensors weights.
+    """
+    if name == "tiny":
+        from harness.models.tiny import FOLDER
+
+        return ModelSource(name, "embedded", _checked_folder(name, FOLDER))
+    if not name.strip():
+        raise ModelError("the model's name is empty; write 'tiny', a Hub id, a folder or a .gguf file")
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise ModelError(f"{name}: is a file, but not a .gguf; name the model's folder instead")
+        return ModelSource(name, "gguf", path.resolve())
+    if path.is_dir():
+        if is_adapter(path):
+            return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*base_of(name, path)))
+        return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
+    if looks_like_path(name):
+        raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
+    folder = _snapshot(name, revision)
+    if is_adapter(folder):
+        return ModelSource(name, "adapter", folder, folder.name, resolve_model(*base_of(name, folder)))
+    return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
+
+
+def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str]:
+    """What decides a model's answers, as sha256 hex digests: ``weights``, ``tokenizer``, ``chat_template``, ``config``.
+
+    Digests are of content alone: a copied or renamed folder has the same ones, and so has one that another version of
+    transformers or a trainer wrote, since version, name, path and ``use_cache`` are left out. A GGUF file holds all
+    four, so its digest stands for each. Large files are read once if ``cache`` names a JSON file to remember their
+    digests in (by path, size, modification time and inode); a missing or damaged cache only costs time.
+
+    Raises:
+        ModelError: a file cannot be read, or weights are missing.
+    """
+    remembered = _DigestCache(cache)
+    try:
+        if source.base is not None:
+            own = {}
+            if (source.path / "tokenizer_config.json").is_file():
+                own["tokenizer"] = _digest_files(source.path, TOKENIZER_FILES)
+                own["chat_template"] = _digest(_chat_template(source.path))
+            weights = remembered.digest(source.path / WEIGHTS)
+            return adapter_fingerprint(source, fingerprint(source.base, cache), weights, own)
+        if source.kind == "gguf":
+            return dict.fromkeys(("weights", "tokenizer", "chat_template", "config"), remembered.digest(source.path))
+        files = [remembered.digest(path) for path in _weight_files(_checked_folder(source.name, source.path))]
+        return {
+            "weights": _digest("\n".join(files)),
+            "tokenizer": _digest_files(source.path, TOKENIZER_FILES),
+            "chat_template": _digest(_chat_template(source.path)),
+            "config": _digest_files(source.path, CONFIG_FILES),
+        }
+    except OSError as error:
+        raise ModelError(f"{source.name}: {error.filename or source.path} cannot be read: {error.strerror}") from None
+    finally:
+        remembered.write()
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether a name cannot be meant as a Hub id, whatever is on disk."""
+    return (
+        name.lower().endswith(".gguf")
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or name.endswith("/")
+        or "\\" in name
+    )
+
+
+def _checked_folder(name: str, folder: Path) -> Path:
+    """The folder itself if it holds a configuration and all its safetensors weights."""
+    if not (folder / "config.json").is_file():
+        if found := sorted(folder.glob("*.gguf")):
+            raise ModelError(f"{name}: holds GGUF files; name one of them, such as {found[0]}")
+        raise ModelError(f"{name}: is not a model folder, it has no config.json")
+    weights = _weight_files(folder)
+    if not weights:
+        if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
+            raise ModelError(
+                f"{name}: has pickled weights and only safetensors are loaded; convert them where you trust them, "
+                f"with AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)"
+            )
+        raise ModelError(f"{name}: has no .safetensors weights in {folder}, and no other format is loaded")
+    if missing := [path.name for path in weights if not path.is_file()]:
+        raise ModelError(f"{name}: is incomplete, {', '.join(missing[:3])} is missing from {folder}; fetch it again")
+    return folder
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that ``from_pretrained`` reads, in name order, whether or not they are there."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.exists() or not index.is_file():
+        return [whole] if whole.exists() else []
+    try:
+        shards = json.loads(index.read_bytes())["weight_map"].values()
+        return [folder / name for name in sorted(set(shards))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{index}: is not a list of weight files; fetch the model again") from None
+
+
+def _snapshot(name: str, revision: str) -> Path:
+    """The folder of a Hub model's snapshot, named by its commit."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        try:
+            return _downloaded(name, revision, local_files_only=constants.HF_HUB_OFFLINE)
+        except Exception as error:
+            # Before huggingface-hub 2 the files of a commit are listed by the Hub although they are all here.
+            if not type(error).__module__.startswith("httpx"):
+                raise
+            return _downloaded(name, revision, local_files_only=True)
+    except HFValidationError:
+        raise ModelError(f"{name!r}: no such folder, and not a Hub id; one looks like 'organisation/model'") from None
+    except GatedRepoError:
+        raise ModelError(
+            f"{name}: is gated; accept its terms at https://huggingface.co/{name} and log in with 'hf auth login'"
+        ) from None
+    except RepositoryNotFoundError:
+        raise ModelError(
+            f"{name}: neither a folder here nor a model on the Hub; if it is private, log in with 'hf auth login'"
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelError(f"{name}: the Hub has no branch, tag or commit {revision!r} of it") from None
+    except LocalEntryNotFoundError:
+        raise ModelError(
+            f"{name}: no folder of this name, not complete in the Hub cache at revision {revision!r}, and the Hub "
+            f"cannot be reached; go online once (without HF_HUB_OFFLINE), or give a local folder"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(f"{name}: cannot be fetched from the Hub: {_first_line(error)}") from None
+
+
+def _downloaded(name: str, revision: str, *, local_files_only: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            name,
+            revision=revision,
+            local_files_only=local_files_only,
+            allow_patterns=list(HUB_FILES),
+            ignore_patterns=list(HUB_SKIPPED),
+        )
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _digest(text: str | bytes) -> str:
+    return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
+
+
+def _digest_files(folder: Path, names: Sequence[str]) -> str:
+    return _digest("\n".join(_digest(content) for content in _contents(folder, names)))
+
+
+def _contents(folder: Path, names: Sequence[str]) -> Iterable[bytes]:
+    """Each existing file as its name and what it says; JSON without provenance, layout or chat template."""
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        if name.endswith("config.json"):
+            with contextlib.suppress(ValueError):
+                table = json.loads(content)
+                if isinstance(table, dict):
+                    kept = {key: table[key] for key in table if key not in (*_PROVENANCE, "chat_template")}
+                    match kept.get("eos_token_id"):
+                        case [only]:  # trainers up to transformers 5.17 write a list
+                            kept["eos_token_id"] = only
+                    content = json.dumps(kept, sort_keys=True).encode()
+        yield name.encode() + b"\0" + content
+
+
+def _chat_template(folder: Path) -> str:
+    """The template's text; several named ones as JSON; empty if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(FileNotFoundError, ValueError, AttributeError):
+        template: Any = json.loads((folder / "tokenizer_config.json").read_bytes()).get("chat_template") or ""
+        return template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+    return ""
+
+
+class _DigestCache:
+    """sha256 of files, kept between processes as ``{path: [size, mtime_ns, inode, sha256]}`` in a JSON file."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.known = self._read()
+        self.added: dict[str, list[Any]] = {}
+
+    def digest(self, path: Path) -> str:
+        path = path.resolve()
+        # The Hub's cache names a large file's blob by the sha256 that was checked when it arrived.
+        if path.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", path.name):
+            return path.name
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
+        match self.known.get(str(path)):
+            case [*remembered, str(digest)] if remembered == stamp:
+                return digest
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.added[str(path)] = [*stamp, digest]
+        return digest
+
+    def write(self) -> None:
+        """Merge what was added into the file. Two writers at once may lose an entry, never damage the file."""
+        if self.file is None or not self.added:
+            return
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.file.parent, prefix=self.file.name, suffix=".tmp", delete=False, encoding="utf-8"
+            ) as draft:
+                json.dump({**self._read(), **self.added}, draft, indent=1, sort_keys=True)
+            Path(draft.name).replace(self.file)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            table = json.loads(self.file.read_bytes()) if self.file else {}
+        except (OSError, ValueError):
+            return {}
+        return table if isinstance(table, dict) else {}

@@ -1,0 +1,176 @@
+"""What decides a result, as plain JSON: hashes of it name run directories and find what is kept.
+
+Answers, grades and training have parts of their own. A changed grader leaves the answers' part as it was, so kept
+answers are graded again and nothing is generated. Each part has a core that does not know the questions: two
+evaluations with the same core share the answers to the questions that both ask, and two recipes that train the same
+thing share the trained policy, whatever else they ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.gate.health import limits
+from harness.recipe import EngineSection, EvaluateSection, Recipe
+from harness.recipe.trl_arguments import deciding
+from harness.rewards import reward_version
+from harness.store.manifest import versions
+from harness.store.run_directory import digest
+from harness.store.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
+from harness.tasks import Question, Questions, kind_of
+
+# Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
+COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Content hashes: ``generation`` of all that decides the answers, ``grading`` of all that decides their grades.
+
+    ``answer`` and ``grader`` are of their cores: answers to the same question and prompt, with the same ``sample`` and
+    ``answer``, are the same; so are grades of the same answer and ground truth with the same ``grader``. Without them
+    (``""``) only whole evaluations are found again.
+    """
+
+    generation: str
+    grading: str
+    answer: str = ""
+    grader: str = ""
+
+    @classmethod
+    def of(cls, generation: Mapping[str, Any], grading: Mapping[str, Any]) -> Keys:
+        """The keys of a :func:`generation_identity` and a :func:`grading_identity`."""
+        answer = {key: value for key, value in generation.items() if key not in ("questions", "prompts")}
+        decoding = generation["decoding"].items()
+        answer["decoding"] = {key: value for key, value in decoding if key != "samples_per_question"}
+        grader = {key: value for key, value in grading.items() if key != "ground_truths"}
+        return cls(digest(generation), digest(grading), digest(answer), digest(grader))
+
+
+def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides the result of a run; ``identity.json``."""
+    return {"format": 1, "generation": generation, "grading": grading, "training": training}
+
+
+def generation_identity(
+    model: dict[str, str],
+    questions: Sequence[Question],
+    decoding: EvaluateSection,
+    engine: EngineSection,
+    *,
+    device: str,
+    dtype: str,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What decides the answers of one policy; ``model`` is its fingerprint (content, not name)."""
+    return {
+        "model": model,
+        **questions_identity(questions, decoding, chat_template_kwargs),
+        "engine": engine_identity(engine),
+        "device": device,
+        "dtype": dtype,
+    }
+
+
+def questions_identity(
+    questions: Sequence[Question], decoding: EvaluateSection, chat_template_kwargs: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What was asked, and how."""
+    return {
+        **({"chat_template_kwargs": dict(chat_template_kwargs)} if chat_template_kwargs else {}),
+        "questions": digest([[each.id, each.text] for each in questions]),
+        "prompts": digest([each.prompt for each in questions]),
+        "prompt": PROMPT,
+        "decoding": effective_decoding(decoding),
+    }
+
+
+def engine_identity(engine: EngineSection) -> dict[str, Any]:
+    """What answers, its settings, and the libraries that it computes with."""
+    libraries = ["rl-harness", "transformers", "torch", *(["vllm"] if engine.name == "vllm" else [])]
+    return {"name": engine.name, "version": ENGINES[engine.name], **engine.arguments, **versions(*libraries)}
+
+
+def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
+    """The settings that have a say: batch size never does, and greedy decoding draws nothing."""
+    kept = decoding.model_dump(exclude={"batch_size", "every_steps", "during_questions", "keep_best"})
+    if decoding.temperature == 0:
+        kept = {key: kept[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
+    return kept
+
+
+def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str, Any]:
+    """What decides the grades of given answers."""
+    return {
+        "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
+        "rewards": list(recipe.rewards.items()),
+        **({"reward_settings": settings} if (settings := recipe.rewards.settings()) else {}),
+        "graders": {name: reward_version(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
+        "scoring": SCORING,
+    }
+
+
+def training_dtype(dtype: str) -> str:
+    """Weights are trained in full precision unless the recipe says otherwise; TRL's bf16 autocasts.
+
+    In bf16 weights, steps of a learning rate of 5e-6 are lost to rounding.
+    """
+    return "float32" if dtype == "auto" else dtype
+
+
+def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[str, Any]:
+    """What decides the trained policy, beyond the base model and the rewards.
+
+    What only watches has no say; so recipes without an evaluation during training or ``stop_on`` keep their runs.
+    """
+    during, health, grpo = recipe.evaluate, recipe.health, recipe.train.method == "grpo"
+    watched: dict[str, Any] = {}
+    if during.every_steps is not None:
+        held_out = digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out])
+        watched["during"] = {
+            "every_steps": during.every_steps,
+            "questions": held_out,
+            "keep_best": during.keep_best,
+            "decoding": effective_decoding(during),
+        }
+    if health.stop_on:
+        chosen = limits(health.limits)
+        watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
+    return watched | {
+        "method": recipe.train.method,
+        **({"sampling": recipe.engine.sampling, "draws": DRAWS.get(recipe.engine.sampling)} if grpo else {}),
+        "arguments": deciding(recipe.train.arguments, stops=bool(health.stop_on)),
+        "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
+        "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
+        "prompt": PROMPT,
+        **({"chat_template_kwargs": dict(asked)} if (asked := recipe.model.chat_template_kwargs) else {}),
+        "seed": seed,
+        "dtype": training_dtype(recipe.model.dtype),
+        "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),
+        **({"lora": recipe.lora.model_dump()} if recipe.lora else {}),
+    }
+
+
+def policy_identity(
+    generation: Mapping[str, Any], grading: Mapping[str, Any], training: Mapping[str, Any], recipe: Recipe
+) -> dict[str, Any]:
+    """What decides a trained policy and what is told of its training, whatever it is asked before and after.
+
+    Args:
+        generation: a :func:`generation_identity` of the base; its questions and its decoding have no say.
+        grading: a :func:`grading_identity`; the test questions' ground truths have no say.
+        training: :func:`training_identity`, with what decides the rows.
+    """
+    sampled = recipe.data is not None and recipe.data.source == "completions"
+    return {
+        "base": generation["model"],
+        "device": generation["device"],
+        "sampled_by": {key: generation[key] for key in ("engine", "dtype")} if sampled else None,
+        "libraries": versions("rl-harness", "transformers", "torch"),
+        "grader": {key: value for key, value in grading.items() if key != "ground_truths"},
+        "training": training,
+        # Limits that only watch change no weight, but they decide what health.jsonl says.
+        "health": limits(recipe.health.limits),
+    }

@@ -1,0 +1,140 @@
+"""What a training job learns from: questions to sample answers to in GRPO, examples in SFT, pairs in DPO."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.pipeline.evaluate import Evaluation
+from harness.pipeline.fingerprint import effective_decoding
+from harness.pipeline.kept_answers import Taken
+from harness.recipe import EvaluateSection
+from harness.recipe.files import given_file
+from harness.rewards.grading import columns
+from harness.store.errors import TaskError, TrainingError
+from harness.store.run_directory import digest
+from harness.training.given import read_examples
+from harness.training.made import correct_examples, preference_pairs
+
+if TYPE_CHECKING:
+    from harness.pipeline.run import Run
+    from harness.recipe import Recipe
+    from harness.tasks import Question
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The rows of a job's dataset, and what they cost to make: completions, tokens and seconds of sampling."""
+
+    rows: list[dict[str, Any]]
+    sampled: Mapping[str, Any] = field(default_factory=lambda: {"completions": 0, "sampled_tokens": 0})
+
+
+def learning_of(run: Run) -> Learning:
+    """The rows that a run trains on; SFT and DPO on completions have them sampled first.
+
+    Raises:
+        TrainingError: there is nothing to learn from; the text has the counts and what to do.
+        TaskError: a given file cannot be read, with file, line and key.
+    """
+    recipe, data = run.recipe, run.recipe.data
+    if data is None:
+        return Learning(rows_of(run.questions.train))
+    if (given := given_file(recipe)) is not None:
+        return Learning(read_examples(given, recipe.train.method))
+    if data.source == "completions":
+        samples = run.samples()
+        make = correct_examples if recipe.train.method == "sft" else preference_pairs
+        rows = make(samples.records, data.per_question, run.seed)
+        if not rows:
+            raise TrainingError(_nothing(recipe, samples))
+        return Learning(rows, _cost(samples))
+    rows = [
+        {
+            "question_id": each.id,
+            "prompt": [dict(turn) for turn in each.prompt],
+            "completion": [{"role": "assistant", "content": each.solution}],
+        }
+        for each in run.questions.train
+        if each.solution
+    ]
+    if not rows:
+        raise TaskError(
+            f"task {recipe.task.name!r} has no worked solutions to learn from; name the field that holds them, "
+            '[task] fields = { solution = "..." }, or write source = "completions" under [data]'
+        )
+    return Learning(rows)
+
+
+def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
+    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
+    return [
+        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
+        for each in questions
+    ]
+
+
+def sampling(recipe: Recipe, seed: int) -> EvaluateSection | None:
+    """How the policy is asked for the completions that a job learns from; each training seed draws its own."""
+    data = recipe.data
+    if data is None or data.source != "completions":
+        return None
+    return EvaluateSection(
+        max_new_tokens=data.max_new_tokens or recipe.evaluate.max_new_tokens,
+        temperature=data.temperature,
+        top_p=data.top_p,
+        top_k=data.top_k,
+        samples_per_question=data.samples_per_question,
+        seed=seed,
+        batch_size=recipe.evaluate.batch_size,
+    )
+
+
+def data_identity(run: Run) -> dict[str, Any]:
+    """What decides the rows, beyond the base model, the training questions and the graders."""
+    recipe, data = run.recipe, run.recipe.data
+    if data is None:
+        return {}
+    identity: dict[str, Any] = {"source": data.source}
+    if (given := given_file(recipe)) is not None:
+        identity["source"] = "file"  # its content decides, not its name
+        try:
+            identity["content"] = digest(given.read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError):
+            read_examples(given, recipe.train.method)  # says what is wrong
+            raise
+    elif decoding := sampling(recipe, run.seed):
+        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
+        identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
+    else:
+        identity["solutions"] = digest([each.solution for each in run.questions.train])
+    return {"data": identity}
+
+
+def _cost(samples: Evaluation) -> dict[str, Any]:
+    summary, taken = samples.summary, Taken.of(samples.summary.get("kept"))
+    known = summary.get("seconds") is not None or taken.seconds > 0
+    return {
+        "completions": sum(summary["counts"].values()),
+        "sampled_tokens": summary["completion_tokens"],
+        # What all of them took, also where they were found in another run.
+        "sampling_seconds": (summary.get("seconds") or 0.0) + taken.seconds if known else None,
+    }
+
+
+def _nothing(recipe: Recipe, samples: Evaluation) -> str:
+    statuses = Counter(record.status for record in samples.records)
+    cut = sum(record.finish_reason == "length" for record in samples.records)
+    counts = ", ".join(f"{statuses[status]} {status}" for status in ("correct", "wrong", "no_answer", "unscored"))
+    found = f"{len(samples.records)} sampled answers: {counts}; {cut} cut off at max_new_tokens"
+    if recipe.train.method == "sft":
+        return (
+            f"nothing to learn from: no correct and complete one among {found}. Ask easier questions, show worked ones "
+            'by [task] few_shot, raise [data] samples_per_question, or write source = "solutions" under [data]'
+        )
+    return (
+        f"nothing to learn from: no question has a correct and complete answer and a wrong one, among {found}. Raise "
+        "[data] samples_per_question or temperature, or ask questions that the policy sometimes gets right"
+    )

@@ -1,0 +1,134 @@
+"""What a run directory says of what ran: the recipe, what the command line changed in it, questions, machine, and the
+baseline it was held against. The report reads run directories only, so what it shows has to lie there."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from harness.models.served import served_environment
+from harness.recipe import load_recipe
+from harness.store.errors import RecipeError
+from harness.store.manifest import describe
+from harness.store.redact import clean_tree
+from harness.store.run_directory import read_json, read_lines, write_json, write_lines, write_toml
+from harness.tasks import Question
+
+if TYPE_CHECKING:
+    from harness.pipeline.baselines import RecordedBaseline
+    from harness.pipeline.run import Run
+    from harness.recipe import Recipe
+
+QUESTIONS = "questions.jsonl"
+OVERRIDES = "overrides.json"
+HELD_AGAINST = "baseline.json"
+
+
+def held_by_another(directory: Path, session: str) -> bool:
+    """Whether a run directory was opened by another session than this one."""
+    environment = read_json(directory / "environment.json") or {}
+    return bool(environment) and environment.get("session") != session
+
+
+def opened_by(directory: Path, session: str) -> bool:
+    """Whether a run directory was made by this session."""
+    return (read_json(directory / "environment.json") or {}).get("session") == session
+
+
+def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> None:
+    """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
+    if not read_json(directory / "environment.json"):
+        write_lines(
+            directory / QUESTIONS,
+            (
+                {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
+                for each in run.questions.test
+            ),
+        )
+        write_json(directory / "identity.json", identity)
+        environment = {"recipe": run.recipe.name, "seed": run.seed, "session": run.settings.session}
+        served = {} if run.served is None else served_environment(run.served)
+        write_json(directory / "environment.json", {**describe(run.device), **served, **environment})
+    write_toml(directory / "recipe.toml", recipe_text(run.recipe))
+    if (changed := overrides(run.recipe)) is not None:
+        write_json(directory / OVERRIDES, changed)
+
+
+def read_questions(directory: Path) -> list[Question]:
+    """The test questions of a run, in their order."""
+    return [
+        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
+        for row in read_lines(directory / QUESTIONS)
+    ]
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The effective recipe as TOML, without secrets."""
+    text = recipe.to_toml()
+    tables = tomllib.loads(text)
+    shown = clean_tree(tables)
+    return text if shown == tables else tomli_w.dumps(shown)
+
+
+def overrides(recipe: Recipe) -> dict[str, Any] | None:
+    """What differs from the recipe's file: ``{"file", "folder", "changed": [{"key", "file", "run"}]}``; ``None`` where
+    the recipe came from no file, or that file can no longer be read. ``file`` is relative to ``folder`` if it lies
+    there. A value that is not set is missing."""
+    if recipe.source is None:
+        return None
+    try:
+        written = leaves(tomllib.loads(load_recipe(recipe.source).to_toml()))
+    except RecipeError:
+        return None
+    effective = leaves(tomllib.loads(recipe.to_toml()))
+    changed = []
+    for key in dict.fromkeys((*written, *effective)):
+        if written.get(key) != effective.get(key):
+            values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
+            changed.append({"key": key, **values})
+    where = {"file": short(recipe.source), "folder": str(Path.cwd())}
+    return {"format": 1, **where, "changed": changed}
+
+
+def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
+    """Put what a reader wants to know of the baseline into the run directory; ``None`` takes away what is there."""
+    path = directory / HELD_AGAINST
+    if kept is None:
+        path.unlink(missing_ok=True)
+        return
+    baseline = kept.baseline
+    own = {
+        "format": 1,
+        "path": short(kept.path),
+        "recipe": baseline.recipe,
+        "seed": baseline.seed,
+        "commit": baseline.commit,
+        "date": baseline.date,
+        "model": baseline.model,
+        "accuracy": baseline.accuracy if baseline.correct else None,
+        "questions": len(baseline.correct),
+        "samples": baseline.samples,
+        "versions": dict(baseline.versions),
+    }
+    if baseline.recipe_toml:
+        own["recipe_toml"] = baseline.recipe_toml
+    write_json(path, own)
+
+
+def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested tables as ``{"train.learning_rate": 1e-4}``; an empty table has no leaf."""
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        name = f"{path}.{key}" if path else key
+        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def short(path: Path) -> str:
+    """A path from the working directory on, if it lies there."""
+    whole, start = path.resolve(), Path.cwd()
+    return str(whole.relative_to(start) if whole.is_relative_to(start) else path)

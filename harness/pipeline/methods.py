@@ -1,0 +1,296 @@
+"""Training methods held against each other: same base, same questions, same number of sampled completions.
+
+    comparison = compare_methods(["rl-runs/tiny-arithmetic-0-...", "rl-runs/tiny-arithmetic-sft-0-...", ...])
+    print("\\n".join(comparison.lines()))
+
+It reads finished run directories and nothing else. A row is a recipe with all its seeds, a pair two recipes on the same
+questions. With one seed questions are the unit, and a row speaks of these checkpoints; with more, seeds are, and it
+speaks of the recipes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.gate.intervals import accuracy_interval, t_interval
+from harness.gate.plan import share_alpha
+from harness.gate.seeds import FEWEST, judge_recipe
+from harness.gate.verdicts import Verdict, judge_improvement
+from harness.gate.wording import percent
+from harness.pipeline.kept_run import Kept, read_kept
+from harness.store.errors import HarnessError
+from harness.store.run_directory import write_json
+
+METHODS = "methods.json"
+Unit = Literal["questions", "seeds"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe. Shares, not percent; ``gain`` is after less before, ``per_thousand_tokens`` and ``per_second`` are
+    that gain by what was spent on sampling and training. Intervals are 95 %; ``None`` where nothing was sampled or no
+    time is known."""
+
+    recipe: str
+    method: str
+    seeds: list[int]
+    runs: list[str]
+    unit: Unit
+    before: float
+    accuracy: float
+    accuracy_interval: Interval
+    gain: float
+    gain_interval: Interval
+    completions: float
+    sampled_tokens: float
+    seconds: float | None
+    per_thousand_tokens: float | None
+    per_thousand_tokens_interval: Interval | None
+    per_second: float | None
+    per_second_interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two recipes on the same questions: ``difference`` is b's accuracy less a's. ``alpha`` is this pair's share, and
+    the interval's confidence is 1 - alpha. ``better`` names the recipe that is, beyond chance.
+
+    Where seeds do not differ at all, the interval is over questions, as in a row."""
+
+    a: str
+    b: str
+    unit: Unit
+    difference: float
+    interval: Interval
+    alpha: float
+    verdict: str
+    better: str | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``differing`` names what the runs do not share though they should; ``rows`` and ``pairs`` are in the order in
+    which the runs were given."""
+
+    rows: list[Row]
+    pairs: list[Pair]
+    alpha: float
+    differing: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": 1, **asdict(self)}
+
+    def lines(self) -> list[str]:
+        """The table as text, one line a row and a pair."""
+        return table(self.to_json())
+
+
+def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, margin: float = 0.05) -> Comparison:
+    """Hold the recipes of finished runs against each other; all pairs together share ``alpha``.
+
+    Raises:
+        HarnessError: a run is not finished, there are fewer than two recipes, two runs are of one recipe and seed, or
+            the runs were asked other questions or another base model.
+    """
+    kept = [read_kept(Path(directory)) for directory in directories]
+    recipes: dict[str, list[Kept]] = {}
+    for each in kept:
+        recipes.setdefault(each.recipe, []).append(each)
+    for name, runs in recipes.items():
+        by_seed: dict[int, Path] = {}
+        for each in runs:
+            if (known := by_seed.setdefault(each.seed, each.directory)) != each.directory:
+                raise HarnessError(
+                    f"{known.name} and {each.directory.name} are both of recipe {name} with seed {each.seed}: "
+                    "a seed is one observation; name the one that is meant"
+                )
+    if len(recipes) < 2:
+        raise HarnessError(f"a comparison takes runs of two recipes or more, and these are of {', '.join(recipes)}")
+    for each in kept:
+        if other := [name for name, value in each.sameness.items() if value != kept[0].sameness[name]]:
+            raise HarnessError(
+                f"{each.directory.name} and {kept[0].directory.name} differ in {' and '.join(other)}: "
+                "methods are compared from one base on the same questions"
+            )
+    differing = ["number of sampled completions"] if len({each.completions for each in kept}) > 1 else []
+    names = list(combinations(recipes, 2))
+    shared = share_alpha(alpha, len(names))
+    pairs = [_pair(recipes[a], recipes[b], shared, margin) for a, b in names]
+    return Comparison([_row(runs) for runs in recipes.values()], pairs, alpha, differing)
+
+
+def write_methods(comparison: Comparison, directories: Sequence[Path]) -> None:
+    """``methods.json`` in every run directory that took part."""
+    for directory in directories:
+        write_json(directory / METHODS, comparison.to_json())
+
+
+def table(comparison: Mapping[str, Any]) -> list[str]:
+    """``methods.json`` as lines of text."""
+    costs = ("completions", "tokens", "seconds", "points per 1,000 tokens", "points per second")
+    header = ("method", "recipe", "seeds", "accuracy", "gain", *costs)
+    rows = [header, *(_cells(row) for row in comparison["rows"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"{pair['a']} and {pair['b']}: {pair['sentence']}" for pair in comparison["pairs"]]
+    lines += [f"not the same in all runs: {name}" for name in comparison["differing"]]
+    return lines
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    def points(value: float | None, interval: Interval | None, digits: int) -> str:
+        if value is None or interval is None:
+            return "-"
+        low, high = interval
+        return f"{100 * value:.{digits}f} ({100 * low:.{digits}f} to {100 * high:.{digits}f})"
+
+    return (
+        row["method"],
+        row["recipe"],
+        str(len(row["seeds"])),
+        f"{points(row['accuracy'], row['accuracy_interval'], 1)} %",
+        points(row["gain"], row["gain_interval"], 1),
+        f"{row['completions']:,.0f}",
+        f"{row['sampled_tokens']:,.0f}",
+        "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
+        points(row["per_thousand_tokens"], row["per_thousand_tokens_interval"], 2),
+        points(row["per_second"], row["per_second_interval"], 2),
+    )
+
+
+def _row(runs: Sequence[Kept]) -> Row:
+    several = len(runs) > 1
+    gains = [_mean(list(run.gain.values())) for run in runs]
+    accuracies = [_mean([run.after[question] for question in run.asked]) for run in runs]
+    if several:
+        spread = _t_interval(accuracies) or accuracy_interval(_over(runs, [run.after for run in runs]))
+        gained = _t_interval(gains) or _difference_interval(_over(runs, [run.gain for run in runs]), 0.95)
+    else:
+        (run,) = runs
+        spread = accuracy_interval([run.after[question] for question in run.asked])
+        gained = _difference_interval(list(run.gain.values()), 0.95)
+    spread = max(0.0, spread[0]), min(1.0, spread[1])
+    thousands = [run.sampled_tokens / 1000 for run in runs]
+    seconds = [run.seconds for run in runs if run.seconds is not None]
+    by_tokens = _ratio(gains, gained, thousands, several)
+    by_seconds = _ratio(gains, gained, seconds, several)
+    return Row(
+        recipe=runs[0].recipe,
+        method=runs[0].method,
+        seeds=[run.seed for run in runs],
+        runs=[run.directory.name for run in runs],
+        unit="seeds" if several else "questions",
+        before=_mean([_mean([run.before[question] for question in run.asked]) for run in runs]),
+        accuracy=_mean(accuracies),
+        accuracy_interval=spread,
+        gain=_mean(gains),
+        gain_interval=gained,
+        completions=_mean([run.completions for run in runs]),
+        sampled_tokens=_mean([run.sampled_tokens for run in runs]),
+        seconds=_mean(seconds) if len(seconds) == len(runs) else None,
+        per_thousand_tokens=by_tokens[0],
+        per_thousand_tokens_interval=by_tokens[1],
+        per_second=by_seconds[0],
+        per_second_interval=by_seconds[1],
+    )
+
+
+def _ratio(
+    gains: Sequence[float], interval: Interval, spent: Sequence[float], several: bool
+) -> tuple[float | None, Interval | None]:
+    """Gain by what was spent: what one run spent is a fact, that of several seeds varies with them."""
+    if len(spent) < len(gains) or not all(spent):
+        return None, None
+    ratios = [gain / cost for gain, cost in zip(gains, spent, strict=True)]
+    if several:
+        return _mean(ratios), _t_interval(ratios)
+    low, high = interval
+    return ratios[0], (low / spent[0], high / spent[0])
+
+
+def _pair(first: Sequence[Kept], second: Sequence[Kept], alpha: float, margin: float) -> Pair:
+    """By common seeds where there are enough to speak of recipes, and else by question, over the common seeds."""
+    by_seed = {run.seed: run for run in first}
+    matched = [(by_seed[run.seed], run) for run in second if run.seed in by_seed] or [(first[0], second[0])]
+    a, b = ([pair[side].after for pair in matched] for side in (0, 1))
+    order = [question for question in first[0].order if all(question in after for after in (*a, *b))]
+    means = [{question: _mean([after[question] for after in side]) for question in order} for side in (a, b)]
+    differences = [means[1][question] - means[0][question] for question in order]
+    unit: Unit = "seeds" if len(matched) >= FEWEST else "questions"
+    either_way = alpha / 2  # the gates spend theirs on one direction, and a pair has two
+    if unit == "seeds":
+        each = [_mean([y[q] for q in order]) - _mean([x[q] for q in order]) for x, y in zip(a, b, strict=True)]
+        verdict = judge_recipe(each, margin=margin, alpha=either_way)
+        interval = _t_interval(each, 1 - alpha) or _difference_interval(differences, 1 - alpha)
+    else:
+        verdict = judge_improvement(
+            means[0], means[1], order, min_improvement=None, margin=margin, alpha=either_way, samples=len(matched)
+        )
+        interval = _difference_interval(differences, 1 - alpha)
+    names = first[0].recipe, second[0].recipe
+    better = {"IMPROVED": names[1], "REGRESSED": names[0]}.get(verdict.verdict)
+    difference = _mean(differences)
+    return Pair(
+        a=names[0],
+        b=names[1],
+        unit=unit,
+        difference=difference,
+        interval=interval,
+        alpha=alpha,
+        verdict=verdict.verdict,
+        better=better,
+        sentence=_sentence(names[1], difference, interval, alpha, unit, len(matched), better, verdict),
+    )
+
+
+def _sentence(
+    b: str,
+    difference: float,
+    interval: Interval,
+    alpha: float,
+    unit: Unit,
+    seeds: int,
+    better: str | None,
+    verdict: Verdict,
+) -> str:
+    found = (
+        f"{b} {100 * difference:+.1f} points, {percent(1 - alpha)} interval "
+        f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+    )
+    over = f"over {seeds} seeds" if unit == "seeds" else f"over questions, {seeds} seed{'s' if seeds > 1 else ''}"
+    unsure = "the difference may be luck" if difference else "no difference was seen"
+    said = f"{better} is better" if better else "no worse" if verdict.verdict == "OK" else unsure
+    return f"{found} ({over}): {said}"
+
+
+def _difference_interval(differences: Sequence[float], confidence: float) -> Interval:
+    """Student's t over question differences, each in [-1, 1]. Where no question differs there is no spread to judge by,
+    and the share of questions that might is bounded by Wilson's interval."""
+    if not any(differences):
+        most = accuracy_interval([0.0] * len(differences), confidence)[1]
+        return -most, most
+    low, high = accuracy_interval([(each + 1) / 2 for each in differences], confidence)
+    return 2 * low - 1, 2 * high - 1
+
+
+def _over(runs: Sequence[Kept], by_question: Sequence[Mapping[str, float]]) -> list[float]:
+    """Means over seeds, by question."""
+    asked = [question for question in runs[0].order if all(question in each for each in by_question)]
+    return [_mean([each[question] for each in by_question]) for question in asked]
+
+
+def _t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """Student's t over seeds; ``None`` where they do not differ at all, as at 100 %: an interval of no width would
+    claim a certainty that no one has."""
+    return None if max(values) - min(values) < 1e-12 else t_interval(values, confidence)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0

@@ -1,0 +1,105 @@
+"""What a recipe would run and cost, and what its gates could see: told from files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.models.engines.address import server_url
+from harness.pipeline.judge import plans
+from harness.pipeline.kept_answers import Taken
+from harness.pipeline.manifest import recipe_text, short
+from harness.pipeline.saved import duration
+from harness.recipe.lineage import base_name
+from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
+from harness.store.run_directory import read_json, run_directories
+from harness.store.stages import STAGES
+
+if TYPE_CHECKING:
+    from harness.recipe import Recipe
+
+
+def plan_lines(recipe: Recipe) -> list[str]:
+    """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask."""
+    asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
+    if recipe.model.endpoint is not None:
+        url, most = server_url(recipe.model.endpoint), recipe.evaluate.max_new_tokens
+        return [
+            f"model: {recipe.model.name or 'what is served'} at {url}; task: {recipe.task.name}",
+            f"evaluation: {asked} answers, at most {most} tokens an answer; nothing is trained",
+        ]
+    gate = ", ".join(
+        f"{key} {value:g}"
+        for key in ("min_accuracy", "min_improvement", "alpha")
+        if (value := getattr(recipe.gate, key)) is not None
+    )
+    return [
+        f"model: {_model(recipe)}; task: {recipe.task.name}",
+        f"before and after: {asked} answers each, at most {recipe.evaluate.max_new_tokens} tokens an answer",
+        *_training(recipe),
+        f"gate: {gate}",
+    ]
+
+
+def _model(recipe: Recipe) -> str:
+    if recipe.model.from_recipe is None:
+        return recipe.model.name
+    return f"{base_name(recipe)}, as {recipe.model.from_recipe} trains it with the same seed (made first if need be)"
+
+
+def _training(recipe: Recipe) -> list[str]:
+    method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
+    arguments = {**argument_defaults(method), **recipe.train.arguments}
+    how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
+    how += f" in {processes} processes" if processes > 1 else ""
+    data, per_step = recipe.data, completions_per_step(arguments, processes)
+    if data is None:
+        steps = optimizer_steps(arguments, questions, processes)
+        return [
+            f"train: {method}{how}, {steps} optimizer steps of {per_step} completions "
+            f"({steps * per_step} to sample) over {questions} questions"
+        ]
+    learnt = "examples" if method == "sft" else "pairs"
+    if data.source == "completions":
+        samples, most = questions * data.samples_per_question, questions * data.per_question
+        first = [f"samples: {samples} answers to {questions} training questions, to learn from"]
+    elif data.source == "solutions":
+        first, most = [], questions
+    else:
+        counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
+        return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
+    steps = supervised_steps(arguments, most, processes)
+    return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
+
+
+def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:
+    """One line a gate that is planned: whether its questions are enough, and for what. ``gates`` share alpha."""
+    if recipe.model.endpoint is not None:
+        return []
+    return [f"{gate} gate: {each.sentence}" for gate, each in plans(recipe, seed, baselines_dir, gates).items()]
+
+
+def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
+    """One line where the same recipe ran before: which of its stages are kept, and how long those took when they were
+    made. Whether model, questions and code are still the same is known when they are read, and not said here."""
+    text = recipe_text(recipe)
+    stages = {stage: "training" if stage == "train" else stage for stage in STAGES if stage != "baseline"}
+    for directory in reversed(run_directories(runs_dir)):
+        if directory.name.rpartition("-")[0] != f"{recipe.name}-{seed}" or _text(directory / "recipe.toml") != text:
+            continue
+        found = {name: read_json(directory / name / "summary.json") for name in stages}
+        kept = {stages[name]: summary for name, summary in found.items() if summary is not None}
+        if kept:
+            took = sum((each.get("seconds") or 0) + Taken.of(each.get("kept")).seconds for each in kept.values())
+            return [
+                f"kept: {', '.join(kept)} in {short(directory)}, made in {duration(took)}; "
+                "used again where model, questions and code are the same"
+            ]
+    return []
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,348 @@
+"""One recipe with one seed, from questions to verdicts: each stage is made when it is first asked for, and kept.
+
+    result = harness.run("tiny-arithmetic")
+    result.before().accuracy, result.after().accuracy, [verdict.sentence for verdict in result.verdicts()]
+
+The pytest fixtures and the command line are thin calls of this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.gate import Verdict
+from harness.models.device import choose_device, choose_dtype
+from harness.models.served import open_endpoint, refusal, served_generation
+from harness.models.source import ModelSource, fingerprint, resolve_model
+from harness.pipeline.canary import watch
+from harness.pipeline.evaluate import EarlyStop, Evaluation, evaluate
+from harness.pipeline.fingerprint import (
+    Keys,
+    generation_identity,
+    grading_identity,
+    policy_identity,
+    run_identity,
+    training_identity,
+)
+from harness.pipeline.judge import GATES, early_stop, judge, keep_verdicts
+from harness.pipeline.kept_training import adopt_training
+from harness.pipeline.learning import data_identity, sampling
+from harness.pipeline.loaded import Loaded
+from harness.pipeline.manifest import held_by_another, opened_by, write_what_runs
+from harness.pipeline.saved import Saved, saved_answers, saved_steps
+from harness.pipeline.settings import Settings
+from harness.pipeline.train import train
+from harness.pipeline.trained import Trained
+from harness.recipe.engine_checks import check_endpoint_keys
+from harness.recipe.files import located, located_task
+from harness.recipe.launching import launch_identity
+from harness.recipe.lineage import parent_of
+from harness.recipe.needs import check_rewards
+from harness.rewards import answer_form
+from harness.store.errors import NoSignal, TrainingError
+from harness.store.manifest import git_state
+from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json
+from harness.store.stages import SHARED
+from harness.tasks import Question, Questions, load_questions
+
+if TYPE_CHECKING:
+    from harness.models import Policy
+    from harness.models.engines import Engine
+    from harness.models.engines.chat_server import Served
+    from harness.recipe import EvaluateSection, Recipe
+    from harness.rewards.audit import Audit
+
+
+__all__ = ["Run", "Settings", "Trained"]
+
+
+class Run:
+    """The stages of one recipe and seed. Nothing happens until a stage is asked for.
+
+    Raises:
+        RecipeError: a reward function of the user's is not there, or cannot be called as the recipe says; keys of
+            ``[engine]`` are for an endpoint and there is none.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int | None = None, settings: Settings | None = None) -> None:
+        self.recipe = recipe
+        self.seed = recipe.seeds[0] if seed is None else seed
+        self.settings = settings or Settings()
+        self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
+        self.judged: dict[str, Verdict] = {}  # by gate, what was said of this run since it was made
+        self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
+        self._made: dict[str, Evaluation] = {}
+        self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
+        check_endpoint_keys(recipe)
+        check_rewards(recipe)
+
+    @property
+    def id(self) -> str:
+        return f"{self.recipe.name}-{self.seed}"
+
+    @cached_property
+    def commit(self) -> str:
+        """What pairs answers with a baseline's: the git commit, so that a rerun draws the same pairs."""
+        return str((git_state(Path.cwd()) or {}).get("commit", "no commit"))
+
+    @cached_property
+    def device(self) -> str:
+        return choose_device(self.settings.device)
+
+    @cached_property
+    def questions(self) -> Questions:
+        evaluate = self.recipe.evaluate
+        held_out = evaluate.during_questions if evaluate.every_steps else 0
+        form = answer_form(self.recipe.rewards)
+        return load_questions(located_task(self.recipe), data=self.settings.data, held_out=held_out, form=form)
+
+    @cached_property
+    def base(self) -> ModelSource:
+        """The model that training starts from; what another recipe trains is made or found now."""
+        parent = parent_of(self.recipe)
+        if parent is not None:
+            run = Run(parent, self.seed, self.settings)
+            try:
+                return run.final()
+            finally:
+                run.release()
+        if self.served is not None:
+            return ModelSource(self.served.model, "endpoint", Path(self.served.url))
+        return resolve_model(self._model_name, self.recipe.model.revision)
+
+    @cached_property
+    def served(self) -> Served | None:
+        """What a server says of the model that it serves, asked now; ``None`` for a model that is here."""
+        if self.recipe.model.endpoint is None:
+            return None
+        engine = open_endpoint(self.recipe)
+        engine.close()
+        return engine.served
+
+    @cached_property
+    def directory(self) -> Path:
+        """The run directory, opened: its first files are there."""
+        identity = run_identity(*self._identities)
+        path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
+        with locked(path):
+            if self.settings.fresh and held_by_another(path, self.settings.session):
+                set_aside(path)
+            write_what_runs(self, path, identity)
+        return path
+
+    @property
+    def opened(self) -> Path | None:
+        """The run directory if it was asked for."""
+        directory: Path | None = self.__dict__.get("directory")
+        return directory
+
+    @cached_property
+    def _identities(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """What decides the first evaluation's answers, its grades, and the training."""
+        return (
+            self.generation(self.base, self.recipe.evaluate, self.questions.test),
+            grading_identity(self.recipe, self.questions.test),
+            {
+                **training_identity(self.recipe, self.questions, self.seed),
+                **data_identity(self),
+                **launch_identity(self.recipe),
+            },
+        )
+
+    @cached_property
+    def training_key(self) -> str:
+        """The same for all recipes that train the same thing, whatever they ask of it."""
+        return digest(policy_identity(*self._identities, self.recipe))
+
+    def others(self) -> list[Path]:
+        """Run directories that may have what this one needs, oldest first; ``fresh`` allows this session's only."""
+        found = run_directories(self.settings.runs_dir)
+        return [each for each in found if opened_by(each, self.settings.session)] if self.settings.fresh else found
+
+    def policy(self) -> Policy:
+        """The base policy, loaded."""
+        return self.loaded.policy(self.base, self.device)
+
+    def engine(self) -> Engine:
+        """What answers questions with the base policy, as the recipe's ``[engine]`` says."""
+        return self.loaded.engine(self.base, self.device)
+
+    def before(self) -> Evaluation:
+        """The base policy on the test questions."""
+        if "before" not in self._made:
+            self._made["before"] = self._evaluate("before", self.base)
+        return self._made["before"]
+
+    def samples(self) -> Evaluation:
+        """The base policy's own answers to the training questions, which SFT and DPO learn from.
+
+        Raises:
+            TrainingError: the recipe learns from something else.
+        """
+        decoding = sampling(self.recipe, self.seed)
+        if decoding is None:
+            raise TrainingError(f"{self.id}: does not learn from sampled completions, so there are none")
+        return self._evaluate("samples", self.base, decoding=decoding, questions=self.questions.train)
+
+    def trained(self) -> Trained:
+        """The training job, run to its end.
+
+        Raises:
+            NoSignal: the signal check found next to nothing to learn from; the training verdict says so too.
+            RecipeError: a file, a folder or a package is missing that the training takes.
+            ModelError: the model cannot be had.
+            TrainingError: the job failed; asking again in the same session says so again without another try.
+        """
+        if self.recipe.model.endpoint is not None:
+            raise TrainingError(refusal(self.recipe))
+        directory = self.directory / "train"
+        with locked(directory, self._waiting("train")):
+            summary = read_json(directory / "summary.json")
+            if summary is None:
+                failed = read_json(directory / "failed.json") or {}
+                if failed.get("session") == self.settings.session:
+                    raise (NoSignal if failed.get("no_signal") else TrainingError)(*failed["error"].split("\n"))
+                same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
+                with locked(same, self._waiting("train")):
+                    summary = adopt_training(directory, self.training_key, self.others())
+                    if summary is None:
+                        summary = self._train(directory)
+                        self.saved["train"] = saved_steps(summary, summary.get("resumed_from") or 0)
+        self.saved.setdefault("train", saved_steps(summary, summary["steps"]))
+        return Trained(directory, summary)
+
+    def _train(self, directory: Path) -> dict[str, Any]:
+        self.release()
+        try:
+            return train(self, directory)
+        except TrainingError as error:
+            refused, said = isinstance(error, NoSignal), str(error)
+            known = {"session": self.settings.session, "error": said, "no_signal": refused}
+            write_json(directory / "failed.json", known)
+            if refused:
+                self.keep(Verdict("training", "UNSOUND", said))
+            raise
+
+    def after(self) -> Evaluation:
+        """The trained policy on the same questions."""
+        if "after" not in self._made:
+            source, early = self.final(), None
+            if self.recipe.gate.stop_early or self.settings.stop_early:
+                self.before()  # what the answers are held against is there before the first look
+                early = early_stop(self)
+            self._made["after"] = self._evaluate("after", source, early=early)
+        return self._made["after"]
+
+    def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
+        """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
+        return self._evaluate(stage, self.final() if trained else self.base, decoding=decoding, keep=False)
+
+    def verdicts(self) -> list[Verdict]:
+        """Every verdict that is asked for, in the order of ``GATES``, and ``verdicts.json``."""
+        return [verdict for gate in GATES if (verdict := self.verdict(gate)) is not None]
+
+    def verdict(self, gate: str) -> Verdict | None:
+        """One of ``GATES``, after the stages it needs; ``None`` where nothing is asked of it."""
+        verdict = judge(self, gate)
+        if verdict is not None:
+            self.keep(verdict)
+        return verdict
+
+    def audit(self) -> Audit:
+        """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
+        fetch or train a model for it."""
+        made, key = self._audit
+        name = self._model_name  # "" where another recipe trains the model
+        if self.opened or (name and (name == "tiny" or Path(name).exists())):
+            write_json(self.directory / "audit.json", {**made.to_json(), "key": key})
+        return made
+
+    @cached_property
+    def _audit(self) -> tuple[Audit, str]:
+        from harness.rewards.audit import audit_once
+
+        questions = (*self.questions.train, *self.questions.test)
+        return audit_once(self.recipe.rewards, questions, chain(filter(None, [self.opened]), self.others()))
+
+    @property
+    def _model_name(self) -> str:
+        return located(self.recipe, self.recipe.model.name)
+
+    def _waiting(self, stage: str) -> Callable[[], None]:
+        return lambda: self.settings.announce(f"{self.id} {stage}", "waiting for another process that makes the same")
+
+    def release(self) -> None:
+        """Let go of the loaded model and its memory, and of the records that were read."""
+        for made in self._made.values():
+            made.forget()
+        self.loaded.release()
+
+    def keep(self, verdict: Verdict) -> None:
+        """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
+        self.judged[verdict.gate] = verdict
+        with locked(self.directory):
+            keep_verdicts(self)
+
+    def fingerprint(self, source: ModelSource) -> dict[str, str]:
+        """Hashes of a model's content; those of files that did not change are remembered."""
+        return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
+
+    def generation(
+        self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
+    ) -> dict[str, Any]:
+        """What decides the answers of a policy to these questions, on this run's device."""
+        if self.served is not None:
+            return served_generation(self.served, self.recipe, questions, decoding)
+        return generation_identity(
+            self.fingerprint(source),
+            questions,
+            decoding,
+            self.recipe.engine,
+            device=self.device,
+            dtype=choose_dtype(self.recipe.model.dtype, self.device),
+            chat_template_kwargs=self.recipe.model.chat_template_kwargs,
+        )
+
+    def final(self) -> ModelSource:
+        """The trained policy."""
+        return resolve_model(str(self.trained().model.resolve()))
+
+    def _evaluate(
+        self,
+        stage: str,
+        source: ModelSource,
+        *,
+        decoding: EvaluateSection | None = None,
+        questions: Sequence[Question] | None = None,
+        keep: bool = True,
+        early: EarlyStop | None = None,
+    ) -> Evaluation:
+        decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
+        identity = self.generation(source, decoding, questions)
+        keys = Keys.of(identity, grading_identity(self.recipe, questions))
+        directory = self.directory
+        # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
+        # others do, a question is at worst asked twice.
+        first = digest([keys.answer, questions[0].id, questions[0].prompt])
+        with locked(self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)):
+            made = evaluate(
+                directory / stage,
+                questions,
+                self.recipe.rewards,
+                decoding,
+                keys,
+                open_engine=lambda: self.loaded.engine(source, self.device),
+                kept_stages=(other / each for other in self.others() for each in SHARED) if keep else (),
+                progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
+                early=early,
+                session=self.settings.session,
+            )
+            greedy = "temperature" not in self.recipe.engine.arguments.get("omit", ())  # else a server may draw anew
+            if keep and greedy and self.recipe.engine.canary:
+                watch(self, made, source, decoding, questions, identity)
+        self.saved.setdefault(stage, saved_answers(made))
+        return made

@@ -1,0 +1,58 @@
+"""What a run directory holds beside its verdicts, in lines for a terminal: what it has from other runs, signal, health,
+selection, answers at k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.gate.at_k import at_k_line
+from harness.gate.wording import percent
+from harness.pipeline.saved import taken_lines
+from harness.store.run_directory import read_json, read_lines
+from harness.store.stages import SIDES, STAGES
+
+
+def doubts(directory: Path) -> list[str]:
+    """What speaks against the answers of a run, stage by stage: some could not be had, were cut off before they began,
+    or they depend on the batch; and, once, that they came the slow way."""
+    found: list[str] = []
+    slow: set[str] = set()
+    for stage in STAGES:
+        summary = read_json(directory / stage / "summary.json") or {}
+        if (why := summary.get("slow")) and why not in slow:
+            slow.add(why)
+            found.append(f"{stage}: by model.generate, which is slower: {why}")
+        told = (summary.get(key) for key in ("unanswered", "unfinished"))
+        found += [f"{stage}: {doubt['sentence']}" for doubt in told if doubt]
+        canary = read_json(directory / stage / "canary.json") or {}
+        if canary.get("level", "ok") != "ok":
+            found.append(f"{stage}: canary: {canary['sentence']}")
+    return found
+
+
+def watched_lines(directory: Path) -> list[str]:
+    """One line each, in the order in which they came to be; first what was found in other runs."""
+    lines = taken_lines(directory)
+    signal = read_json(directory / "signal.json")
+    if signal is not None and not signal.get("refused"):  # a refusal is the training verdict
+        lines.append(f"signal: {signal['sentence']}")
+    lines += [
+        f"health, {row['level']}: {row['check']} at step {row['step']}: {row['sentence']}"
+        for row in read_lines(directory / "train" / "health.jsonl")
+    ]
+    during = list(read_lines(directory / "train" / "evaluations.jsonl"))
+    if during:
+        curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
+        lines.append(f"held out: {curve} of {during[-1]['questions']} questions")
+    for stage in SIDES:
+        if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
+            lines.append(f"{stage}: {line}")
+    return lines
+
+
+def _few(evaluations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first, the best and the last one."""
+    best = max(evaluations, key=lambda each: (each["accuracy"], -each["step"]))
+    kept = [evaluations[0], best, evaluations[-1]]
+    return [each for place, each in enumerate(kept) if each not in kept[:place]]

@@ -1,0 +1,178 @@
+"""What ``[launch]`` asks of a recipe, of the machine and of TRL's own keys for weights that are shared out.
+
+How many processes train belongs to a run's identity. It decides the result: each process draws its completions from a
+random stream of its own, and the global batch is ``per_device_train_batch_size`` x ``gradient_accumulation_steps`` x
+processes. At an equal global batch the prompts of a step are the same but the completions are not, so it is another
+random run, as with another seed. What only says where the processes run (prefix, rendezvous, restarts) has no say.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.recipe.trl_arguments import deciding
+from harness.store.errors import TrainingError
+from harness.store.run_directory import digest
+
+if TYPE_CHECKING:
+    from harness.recipe import LaunchSection, Recipe
+
+# TRL's keys whose value may be the path of a JSON file.
+FILES = ("accelerator_config", "deepspeed", "fsdp_config")
+
+_WHOLE_WEIGHTS = 3  # from this ZeRO stage on no process has them
+
+
+def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    """Call ``refuse(location, sentence)``, which raises, for the first rule that the recipe breaks.
+
+    Whether a single process could share out anything is not asked here: ``--rl-nproc`` is not known yet.
+    """
+    arguments = recipe.train.arguments
+    for key in FILES:
+        if (given := _path(arguments.get(key))) and _content(recipe, given) is None:
+            refuse(("train", key), f"{given!r} is no JSON file, neither beside the recipe nor in the working directory")
+    if arguments.get("fsdp") and arguments.get("deepspeed"):
+        refuse(("train", "fsdp"), "deepspeed shares out the weights too; give one of the two")
+    if arguments.get("fsdp_config") and not arguments.get("fsdp"):
+        refuse(("train", "fsdp_config"), "has no say without fsdp; write fsdp = true beside it")
+    _check_saving(recipe, refuse)
+    if recipe.evaluate.every_steps is not None and (sharing := shares_weights(recipe)):
+        refuse(
+            ("evaluate", "every_steps"),
+            f"no process has the whole weights during training under {sharing}, so no questions can be asked; "
+            "drop one of the two",
+        )
+
+
+def _check_saving(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+    """The trained policy, and each checkpoint, has to hold whole weights: that is what the next stage loads."""
+    fsdp, deepspeed = (_settings(recipe, key) for key in ("fsdp_config", "deepspeed"))
+    if str(fsdp.get("state_dict_type", "FULL_STATE_DICT")) != "FULL_STATE_DICT":
+        refuse(("train", "fsdp_config"), "the trained policy is saved whole; drop state_dict_type")
+    zero = deepspeed.get("zero_optimization") or {}
+    if zero.get("stage") == _WHOLE_WEIGHTS and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        refuse(
+            ("train", "deepspeed"),
+            "the trained policy is saved whole; set stage3_gather_16bit_weights_on_model_save = true under "
+            "zero_optimization",
+        )
+
+
+def shares_weights(recipe: Recipe) -> str | None:
+    """The TRL key by which no process holds all weights during training, or ``None``."""
+    arguments = recipe.train.arguments
+    if arguments.get("fsdp"):
+        return "fsdp"
+    stage = (_settings(recipe, "deepspeed").get("zero_optimization") or {}).get("stage", 0)
+    return "deepspeed" if stage == _WHOLE_WEIGHTS else None
+
+
+def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
+    """Raise ``TrainingError`` where this machine or this session cannot launch what the recipe asks for."""
+    arguments, launch = recipe.train.arguments, recipe.launch
+    key = next((key for key in ("fsdp", "deepspeed") if arguments.get(key)), None)
+    if key is not None and launch.processes == 1:
+        raise TrainingError(
+            f"[train] {key} shares the weights out among processes and there is one; "
+            "set nproc_per_node under [launch], or say --rl-nproc"
+        )
+    if key is not None and device != "cuda":
+        raise TrainingError(f"[train] {key} takes GPUs, and this run is on device {device}")
+    if key == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
+        raise TrainingError("[train] deepspeed takes the deepspeed package: pip install deepspeed")
+    if in_process:
+        require_this_process(launch, device)
+    elif launch.processes > 1:
+        require_devices(launch, device)
+
+
+def require_this_process(launch: LaunchSection, device: str) -> None:
+    """Raise ``TrainingError`` where this very process cannot train: it is one, and takes one GPU. With several in sight
+    transformers would spread each batch over them (``DataParallel``), which TRL refuses."""
+    from harness.models.device import visible_gpus
+
+    if launch.processes > 1:
+        raise TrainingError(f"one process cannot be {launch.processes}; train in this process without --rl-nproc")
+    if device == "cuda" and len(gpus := visible_gpus()) > 1:
+        raise TrainingError(
+            f"training in this process takes one GPU and {len(gpus)} are visible; set CUDA_VISIBLE_DEVICES={gpus[0]}"
+        )
+
+
+def require_devices(launch: LaunchSection, device: str) -> None:
+    """Raise ``TrainingError`` where this machine has fewer GPUs than processes are asked for."""
+    from harness.models.processes import gpus_for
+
+    count = launch.nproc_per_node
+    if device == "mps" and count > 1:
+        raise TrainingError(f"{count} processes cannot share the one GPU of a Mac; drop --rl-nproc, or use the CPU")
+    if device == "cuda" and not launch.prefix:  # which may lead to another machine
+        gpus_for(count)
+
+
+def launch_identity(recipe: Recipe) -> dict[str, Any]:
+    """What decides the trained policy here: the number of processes, and the content of the files of TRL's keys.
+
+    A recipe of one process without such files has nothing to add, and keeps its runs.
+    """
+    identity: dict[str, Any] = {}
+    if recipe.launch.processes > 1:
+        identity["processes"] = recipe.launch.processes
+    read = {
+        key: {"content": digest(_content(recipe, path))}
+        for key in FILES
+        if (path := _path(recipe.train.arguments.get(key)))
+    }
+    if read:
+        identity["arguments"] = deciding(recipe.train.arguments, stops=bool(recipe.health.stop_on)) | read
+    return identity
+
+
+def located_arguments(recipe: Recipe) -> dict[str, Any]:
+    """TRL's keys, with the paths of files made whole: the job may run on another machine's working directory."""
+    arguments = dict(recipe.train.arguments)
+    return arguments | {
+        key: str(found)
+        for key in FILES
+        if (path := _path(arguments.get(key))) and (found := _found(recipe, path)) is not None
+    }
+
+
+def _path(value: object) -> str | None:
+    """The value of one of :data:`FILES`, if it is a path; TRL takes tables and JSON text as well."""
+    return value if isinstance(value, str) and value and not value.lstrip().startswith("{") else None
+
+
+def _settings(recipe: Recipe, key: str) -> Mapping[str, Any]:
+    """One of :data:`FILES` as the table that TRL will see."""
+    given: Any = recipe.train.arguments.get(key)
+    if path := _path(given):
+        given = _content(recipe, path)
+    elif isinstance(given, str) and given:
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    return given if isinstance(given, Mapping) else {}
+
+
+def _found(recipe: Recipe, name: str) -> Path | None:
+    from harness.recipe.files import located  # its package checks recipes, and these checks with it
+
+    path = Path(located(recipe, name)).expanduser()
+    return path.resolve() if path.is_file() else None
+
+
+def _content(recipe: Recipe, name: str) -> Any:
+    path = _found(recipe, name)
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return None

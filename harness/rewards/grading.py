@@ -1,0 +1,216 @@
+"""Grade answers as they are graded in training, and sum an evaluation up."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.gate.at_k import at_k
+from harness.gate.confidence import anytime_interval
+from harness.gate.intervals import accuracy_interval
+from harness.rewards import RewardCalls, behind_thought, resolve_reward, score_all
+from harness.rewards.score import FLEXIBLE, STRICT, strict_and_flexible
+from harness.store.errors import TaskError
+from harness.store.records import Generation, Record, Summary
+from harness.tasks import Question
+
+GRADED_AT_ONCE = 64  # kept answers are graded in batches, since a time limit holds for a batch
+
+
+def grade(
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None = None,
+) -> list[Record]:
+    """Grade answers with the recipe's reward functions and with the strict and the flexible grader.
+
+    ``calls`` are those functions, where they are called batch after batch: it counts their faults. They never see an
+    answer that could not be had.
+    """
+    for generation in generations:
+        if generation.question_id not in questions:
+            name = repr(generation.question_id)
+            raise TaskError(f"an answer belongs to question {name}, which is not among the questions")
+    graded = iter(_graded([each for each in generations if each.error is None], questions, rewards, calls))
+    return [
+        next(graded) if each.error is None else _without_answer(each, questions[each.question_id], rewards)
+        for each in generations
+    ]
+
+
+def _graded(
+    generations: Sequence[Generation],
+    questions: Mapping[str, Question],
+    rewards: Mapping[str, float],
+    calls: RewardCalls | None,
+) -> list[Record]:
+    if not generations:
+        return []
+    asked = [questions[generation.question_id] for generation in generations]
+    scores = score_all(
+        [[dict(message) for message in question.prompt] for question in asked],
+        [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
+        {**columns(asked), "completion_tokens": [generation.completion_tokens for generation in generations]},
+        rewards,
+        calls,
+    )
+    return [
+        Record(
+            **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+            ground_truth=question.ground_truth,
+            extracted=score.extracted,
+            status=score.status,
+            reward=score.reward,
+            rewards=score.rewards,
+            grades={
+                name: {"extracted": each.extracted, "correct": each.correct} for name, each in score.grades.items()
+            },
+        )
+        for generation, question, score in zip(generations, asked, scores, strict=True)
+    ]
+
+
+def _without_answer(generation: Generation, question: Question, rewards: Mapping[str, float]) -> Record:
+    return Record(
+        **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
+        ground_truth=question.ground_truth,
+        extracted=None,
+        status="unscored",
+        reward=None,
+        rewards=dict.fromkeys(rewards),
+        grades={
+            name: {"extracted": None, "correct": None}
+            for name in strict_and_flexible({each: resolve_reward(each) for each in rewards})
+        },
+    )
+
+
+def grade_kept(records: Iterable[Record], questions: Mapping[str, Question], calls: RewardCalls) -> Iterator[Record]:
+    """Kept answers with the grades that a recipe's reward functions give them now, in batches as they are taken."""
+    left = iter(records)
+    while batch := list(itertools.islice(left, GRADED_AT_ONCE)):
+        yield from grade(batch, questions, calls.rewards, calls)
+
+
+def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
+    """The dataset columns that every reward function sees, in training as in evaluation; one value a completion."""
+    return {
+        "question_id": [question.id for question in questions],
+        "question": [question.text for question in questions],
+        "ground_truth": [question.ground_truth for question in questions],
+    }
+
+
+def summarise(
+    records: Iterable[Record], order: Sequence[str], samples_per_question: int, *, in_looks: bool = False
+) -> Summary:
+    """The numbers of an evaluation; see ``Summary``.
+
+    Records are taken one at a time, in any order, and what is kept of each does not hold its texts. ``order`` is that
+    of the questions. ``in_looks`` says that their number may depend on their outcome: the interval is then
+    anytime-valid.
+    """
+    tally = _Tally()
+    passing = tally.seen(records)
+    found = at_k(passing, samples_per_question, in_looks=in_looks, order=order)
+    for _ in passing:  # for one answer a question at_k takes none
+        pass
+    means = [each for question in order if (each := tally.mean(question)) is not None]
+    return Summary(
+        questions=len(order),
+        samples_per_question=samples_per_question,
+        accuracy=_mean(means) or 0.0,
+        interval=(anytime_interval if in_looks else accuracy_interval)(means),
+        interval_kind="anytime" if in_looks else "fixed",
+        strict_accuracy=_mean(tally.strict),
+        flexible_accuracy=_mean(tally.flexible),
+        counts={status: tally.statuses[status] for status in ("correct", "wrong", "no_answer", "unscored")},
+        truncated=tally.truncated,
+        mean_reward=_mean(tally.total),
+        rewards={name: _mean(values) for name, values in tally.rewards.items()},
+        prompt_tokens=tally.prompt_tokens,
+        completion_tokens=tally.completion_tokens,
+        at_k=found,
+        unanswered=tally.unanswered(),
+        unfinished=tally.unfinished(),
+    )
+
+
+class _Tally:
+    """What is counted of records that pass by: a few bytes of each."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.truncated = self.prompt_tokens = self.completion_tokens = 0
+        self._unfinished = 0
+        self.total = array("d")
+        self.rewards: dict[str, array[float]] = {}
+        self.strict, self.flexible = array("d"), array("d")
+        self._scored: dict[str, tuple[int, int]] = {}  # right and all, by question
+        self._reasons: Counter[str] = Counter()  # why an engine could not have an answer
+
+    def seen(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self._add(record)
+            yield record
+
+    def mean(self, question: str) -> float | None:
+        """The share correct of a question; ``None`` where no answer to it was scored."""
+        right, asked = self._scored.get(question, (0, 0))
+        return right / asked if asked else None
+
+    def unanswered(self) -> dict[str, Any] | None:
+        """Answers that an engine could not have: ``{"answers", "of", "reasons": {reason: answers}, "sentence"}``;
+        ``None`` where it had them all."""
+        if not self._reasons:
+            return None
+        reasons, of = self._reasons, self.statuses.total()
+        missing = reasons.total()
+        told = ", ".join(f"{reason} ({answers})" for reason, answers in reasons.most_common(3))
+        rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+        which = f"{missing} of {of} answers could not be had: {told}{rest}"
+        sentence = f"{which}; they are unscored, and the next run asks for them again"
+        return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """Answers that were cut off before anything stood there to grade: ``{"answers", "of", "sentence"}``; ``None``
+        where there are none."""
+        if not self._unfinished:
+            return None
+        of = self.statuses.total()
+        sentence = (
+            f"{self._unfinished} of {of} answers were cut off in the middle of a thought, or without any text, and "
+            "count as no answer: raise [evaluate] max_new_tokens, or ask without thoughts where the chat template can "
+            "([model] chat_template_kwargs)"
+        )
+        return {"answers": self._unfinished, "of": of, "sentence": sentence}
+
+    def _add(self, record: Record) -> None:
+        self.statuses[record.status] += 1
+        self.truncated += record.finish_reason == "length"
+        self._unfinished += record.finish_reason == "length" and not behind_thought(record.completion).strip()
+        self.prompt_tokens += record.prompt_tokens
+        self.completion_tokens += record.completion_tokens
+        if record.error is not None:
+            self._reasons[record.error] += 1
+        if record.status != "unscored":
+            right, asked = self._scored.get(record.question_id, (0, 0))
+            self._scored[record.question_id] = right + (record.status == "correct"), asked + 1
+        if record.reward is not None:
+            self.total.append(record.reward)
+        for name, value in record.rewards.items():
+            values = self.rewards.setdefault(name, array("d"))
+            if value is not None:
+                values.append(value)
+        for name, grade in record.grades.items():
+            if grade["correct"] is not None and name in (*STRICT, *FLEXIBLE):
+                (self.strict if name in STRICT else self.flexible).append(grade["correct"])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None  # the same in any order

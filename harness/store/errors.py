@@ -1,0 +1,42 @@
+"""Mistakes a user can mend.
+
+Every message is one sentence or two that say what was wrong, where (file, line, key) and what to write instead.
+The plugin and the command line print the message alone: a traceback from inside the harness would hide it.
+"""
+
+from harness.store.redact import safe_line
+
+
+class HarnessError(Exception):
+    """Base of every error whose text is meant for the user: a sentence, which is one line whatever is quoted in it, and
+    below it lines of something else, such as a log. No secret is kept in it."""
+
+    def __init__(self, sentence: str = "", *lines: str) -> None:
+        super().__init__(*map(safe_line, (sentence, *lines)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
+
+
+class RecipeError(HarnessError):
+    """A recipe that cannot be read or asks for the impossible."""
+
+
+class TaskError(HarnessError):
+    """Questions that cannot be found or read."""
+
+
+class ModelError(HarnessError):
+    """A model that cannot be found, or that this harness will not load."""
+
+
+class RewardError(HarnessError):
+    """A reward function that cannot be found or breaks its contract."""
+
+
+class TrainingError(HarnessError):
+    """A training job that crashed, was killed or ran out of memory; the text ends with its last log lines."""
+
+
+class NoSignal(TrainingError):  # noqa: N818 (what was found, as a verdict's name)
+    """A training that was refused before it began: the signal check found next to nothing to learn from."""

@@ -1,0 +1,216 @@
+"""The run directory: content-addressed, append-only, resumable.
+
+    <runs-dir>/<recipe>-<seed>-<12 hex>/
+
+The hex is a hash of everything that decides the result (``identity.json`` in the directory), so the same inputs find
+the same directory and what lies there is not made again. JSON lines are appended and flushed; a torn line is dropped
+and its work redone. Every other file is written to a temporary name and renamed. One lock file lets many processes
+share a directory: the first makes a stage, the others wait and read it. No writer here writes a secret
+(:mod:`harness.store.redact`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from harness.store.errors import HarnessError
+from harness.store.redact import clean_line, clean_tree, escaped_toml, safe_text
+
+WAIT_IN_SILENCE_SECONDS = 1.0
+
+
+def digest(value: Any) -> str:
+    """sha256 (hex) of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A JSON value with what JSON cannot hold made plain: NaN and infinities are null, other objects their text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text for people, whole or not at all (temporary name, then rename). What is not ``durable`` is only for
+    whoever looks on: it need not survive a power cut, and waiting for the disk costs milliseconds."""
+    _write(path, (safe_text(text),), durable=durable)
+
+
+def write_toml(path: Path, text: str) -> None:
+    """Write TOML that tomli_w made of tables without secrets; its keys are read again, and stay as they are."""
+    _write(path, (escaped_toml(text),))
+
+
+def write_private(path: Path, value: Any) -> None:
+    """Write JSON as it is, for a process of ours to read: nobody else may, and whoever wrote it takes it away."""
+    _write(path, (json.dumps(plain(value), indent=2) + "\n",), mode=0o600)
+
+
+def _write(path: Path, parts: Iterable[str], *, durable: bool = True, mode: int | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
+    try:
+        with temporary.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            if mode is not None:
+                temporary.chmod(mode)
+            file.writelines(parts)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """``durable`` as in :func:`write_text`."""
+    _write(path, (json.dumps(clean_tree(plain(value)), indent=2) + "\n",), durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or ``None`` where the file is missing or torn: then its stage is done again."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; torn lines are passed over."""
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole JSONL file at once; the rows may come one by one, from the file itself too."""
+    _write(path, (_line(row) for row in rows))
+
+
+def count_lines(path: Path) -> int:
+    """Line ends in a file; 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
+
+
+class LineWriter:
+    """Appends JSON lines and flushes each, so that a kill loses at most the line being written.
+
+    Opening it drops torn lines that an earlier kill left, since an append after one would spoil both. Closing it puts
+    the lines on the disk itself: what is written next may say that they are there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and _is_torn(path):
+            write_lines(path, read_lines(path))
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        self._file.write(_line(row))
+        self._file.flush()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether some line of a file is no object, or has no end."""
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
+            except ValueError:
+                whole = False
+            if not whole:
+                return True
+    return False
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return clean_line(plain(row)) + "\n"
+
+
+@contextmanager
+def locked(directory: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a run directory's lock; it is released by the system when the holder dies. ``waiting`` is called once
+    where another process has held it for a second."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / ".lock")
+        try:
+            lock.acquire(timeout=WAIT_IN_SILENCE_SECONDS)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as error:
+        raise HarnessError(f"{directory}: cannot be locked ({error}); choose another with --rl-runs-dir") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_aside(directory: Path) -> None:
+    """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted.
+
+    Raises:
+        HarnessError: another process is training there.
+    """
+    for held in directory.glob("*/.lock"):
+        try:
+            FileLock(held).acquire(timeout=0).lock.release()
+        except Timeout:
+            raise HarnessError(f"{held.parent}: another process is at work there; wait for it to end") from None
+    attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    attic.mkdir(parents=True)
+    for entry in directory.iterdir():
+        if entry.name != ".lock":
+            entry.rename(attic / entry.name)
+
+
+def run_directories(runs_dir: Path) -> list[Path]:
+    """Every run directory, oldest first."""
+    found = {}
+    for path in runs_dir.glob("*/identity.json"):
+        with suppress(FileNotFoundError):  # it was moved away meanwhile, see set_aside
+            found[path.parent] = path.stat().st_mtime
+    return sorted(found, key=found.__getitem__)

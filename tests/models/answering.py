@@ -1,0 +1,19 @@
+"""What the tests of the default engine share: two ways to decode, and the answers by question and sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.models import generate
+from harness.recipe import EvaluateSection
+
+GREEDY = EvaluateSection(max_new_tokens=8, batch_size=4)
+SAMPLED = EvaluateSection(max_new_tokens=8, temperature=1.0, samples_per_question=3, batch_size=4)
+
+
+def answers(policy: Any, questions: Any, decoding: EvaluateSection, **options: Any) -> dict[tuple[str, int], Any]:
+    return {(a.question_id, a.sample): a for batch in generate(policy, questions, decoding, **options) for a in batch}
+
+
+def with_(decoding: EvaluateSection, **changes: Any) -> EvaluateSection:
+    return decoding.model_copy(update=changes)

@@ -1,0 +1,459 @@
+"""The endpoint engine against a server of ours that misbehaves."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.policy.engines.asking import DECODING, ask, some
+
+from harness.models.engines.chat_server import ChatServer
+from harness.models.engines.endpoint import EndpointEngine
+from harness.models.engines.seeds import answer_seed
+from harness.pipeline.run import Run, Settings
+from harness.recipe import EvaluateSection
+from harness.recipe.catalog import find_recipe
+from harness.rewards.grading import grade, summarise
+from harness.store.errors import ModelError, TaskError, TrainingError
+from harness.store.question import Question
+from tests.chat_double import CUT, HANG, Reply, answer, chat_double
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+SAMPLED = EvaluateSection(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
+
+
+def test_an_answer_is_what_the_server_says():
+    with chat_double(chat=lambda number, body: answer("So \\boxed{7}", "length", 40, 32)) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.completion, found.finish_reason) == ("So \\boxed{7}", "length")
+    assert (found.prompt_tokens, found.completion_tokens, found.error) == (40, 32, None)
+    assert found.prompt == some(1)[0].prompt
+
+
+def test_every_setting_is_sent_and_nothing_else():
+    with chat_double() as double:
+        found = ask(double, some(2), SAMPLED)
+    assert set(found) == {("t/0", 0), ("t/0", 1), ("t/1", 0), ("t/1", 1)}
+    body = next(each for each in double.bodies if each["seed"] == answer_seed(3, "t/1", 1))
+    assert body == {
+        "model": "served-model",
+        "messages": [{"role": "user", "content": "What is 1?"}],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "seed": answer_seed(3, "t/1", 1),
+        "max_tokens": 32,
+    }
+    assert len({each["seed"] for each in double.bodies}) == 4
+
+
+def test_what_is_skipped_is_not_asked():
+    with chat_double() as double:
+        assert set(ask(double, some(3), skip=[("t/0", 0), ("t/2", 0)])) == {("t/1", 0)}
+        assert ask(double, some(1), skip=[("t/0", 0)]) == {}
+    assert len(double.bodies) == 1
+
+
+def later(seconds: float) -> str:
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+# What the first requests get; a good answer comes after.
+TROUBLE = {
+    "too many requests": [Reply(429, {"error": {"message": "slow down"}})],
+    "too many requests, with a time to wait": [Reply(429, {}, {"Retry-After": "0.2"})],
+    "a date to wait for": [Reply(503, "", {"Retry-After": later(0)})],
+    "a header that says nothing": [Reply(429, "", {"Retry-After": "soon"})],
+    "server errors": [Reply(500, "oops"), Reply(502, "<html>bad gateway</html>"), Reply(503, {"detail": "loading"})],
+    "cut connections": [CUT, CUT],
+    "silence": [HANG],
+    "no JSON": [Reply(200, "<html>hello</html>")],
+    "torn JSON": [Reply(200, '{"choices": [')],
+    "JSON of another kind": [Reply(200, [1, 2]), Reply(200, {"object": "error"}), Reply(200, {"choices": []})],
+    "everything in turn": [Reply(500, ""), CUT, Reply(200, "?"), Reply(429, "")],
+}
+
+
+@pytest.mark.parametrize("replies", TROUBLE.values(), ids=TROUBLE)
+def test_trouble_that_passes_costs_no_answer(replies):
+    with chat_double(chat=lambda number, body: replies[number] if number < len(replies) else answer()) as double:
+        found = ask(double, some(3))
+    assert {each.completion for each in found.values()} == {r"\boxed{7}"}
+    assert len(double.bodies) == 3 * (len(replies) + 1)
+
+
+def test_the_server_says_how_long_to_wait():
+    at: list[float] = []
+
+    def chat(number: int, body: Any) -> Reply:
+        at.append(time.monotonic())
+        return Reply(429, "", {"Retry-After": "0.4"}) if number == 0 else answer()
+
+    with chat_double(chat=chat) as double:
+        ask(double, some(1))
+    assert at[1] - at[0] >= 0.4
+
+
+LASTING = {
+    "5xx": (
+        lambda: Reply(503, {"error": {"message": "no GPU is free"}}),
+        "HTTP 503: no GPU is free (asked 3 times)",
+        3,
+    ),
+    "refused": (lambda: Reply(400, {"error": {"message": "too long for me"}}), "HTTP 400: too long for me", 1),
+    "detail": (lambda: Reply(422, {"detail": "Unexpected fields"}), "HTTP 422: Unexpected fields", 1),
+    "cut": (lambda: CUT, "RemoteProtocolError", 3),
+    "silent": (lambda: HANG, "ReadTimeout", 3),
+    "no chat": (lambda: Reply(200, {"object": "list"}), "no chat completion in the answer", 3),
+    "withheld": (lambda: answer("", "content_filter"), "finish_reason 'content_filter'", 1),
+    "waits too long": (
+        lambda: Reply(429, "", {"Retry-After": "86400"}),
+        "HTTP 429; the server asks to come back in 86400 s",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "reason", "times"), LASTING.values(), ids=LASTING)
+def test_an_answer_that_cannot_be_had_says_why_and_the_others_are_had(reply, reason, times):
+    def chat(number: int, body: Any) -> Reply | str:
+        return reply() if "1?" in body["messages"][0]["content"] else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(4), tries=3, timeout_seconds=0.3)
+    lost = found["t/1", 0]
+    assert (lost.finish_reason, lost.completion, lost.completion_tokens) == ("error", "", 0)
+    assert reason in (lost.error or "")
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert sum("1?" in body["messages"][0]["content"] for body in double.bodies) == times
+
+
+def test_none_at_all_is_an_error_with_address_and_reason():
+    with chat_double(chat=lambda number, body: Reply(500, "out of memory")) as double:
+        with pytest.raises(
+            ModelError, match=r"served-model.*3 answers in a row could not be had.*500: out of memory"
+        ) as no:
+            ask(double, some(3), tries=2)
+        assert double.url in str(no.value)
+        # with earlier answers kept, it is these few that cannot be had
+        lost = ask(double, some(3), tries=2, skip=[("t/0", 0)])
+    assert [each.finish_reason for each in lost.values()] == ["error", "error"]
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_an_engine_that_does_not_open_leaves_no_connection(monkeypatch):
+    closed = []
+    monkeypatch.setattr(ChatServer, "close", lambda self: closed.append(self))
+    with chat_double() as double:
+        url = double.url
+    with pytest.raises(ModelError, match="is it the address"):
+        EndpointEngine(url, tries=1)
+    assert len(closed) == 1
+
+
+def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
+    had: list[Any] = []
+    with chat_double(chat=lambda number, body: answer() if len(double.bodies) <= 10 else Reply(500, "gone")) as double:
+        batches = EndpointEngine(double.url, tries=1, concurrency=2).answer(some(500), DECODING)
+        with pytest.raises(ModelError, match=r"8 answers in a row.*500: gone.*10 answers before were had and are kept"):
+            had.extend(each for batch in batches for each in batch)
+        assert len(double.bodies) < 40
+    assert len(had) == 10
+    assert not any(each.error for each in had)
+
+
+def test_a_server_that_refuses_some_is_not_gone():
+    refusal = Reply(400, {"error": {"message": "too long"}})
+    with chat_double(chat=lambda number, body: refusal) as double:
+        lost = ask(double, some(40), concurrency=2, skip=[("t/0", 0)])
+        assert [each.error for each in lost.values()] == ["HTTP 400: too long"] * 39
+        del double.bodies[:]
+        with pytest.raises(ModelError, match=r"in a row could not be had: HTTP 400: too long$"):
+            ask(double, some(400), concurrency=2)
+        assert len(double.bodies) < 20, "nothing was ever had: the others need not be tried"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "OPENAI_API_KEY is not set"),
+        (403, "OPENAI_API_KEY is not set"),
+        (404, "is the model's name as the server"),
+    ],
+)
+def test_what_cannot_get_better_ends_at_once(status, said):
+    with chat_double(chat=lambda number, body: Reply(status, {"error": {"message": "no"}})) as double:
+        with pytest.raises(ModelError, match=f"HTTP {status}: no; .*{said}"):
+            ask(double, some(50), concurrency=4)
+        assert len(double.bodies) <= 8
+
+
+def test_servers_that_want_max_completion_tokens_get_it():
+    def chat(number: int, body: Any) -> Reply:
+        if "max_tokens" in body:
+            return Reply(400, {"error": {"message": "Unsupported 'max_tokens'. Use 'max_completion_tokens' instead."}})
+        return answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(5), concurrency=1)
+    assert not any(each.error for each in found.values())
+    assert sum("max_tokens" in body for body in double.bodies) == 1
+
+
+def test_top_k_is_sent_where_asked_for_and_a_refusal_says_what_to_write():
+    decoding = SAMPLED.model_copy(update={"top_k": 20})
+    with chat_double() as double:
+        ask(double, some(1), decoding)
+        assert {body["top_k"] for body in double.bodies} == {20}
+        double.chat = lambda number, body: Reply(422, {"detail": "Unexpected fields in the request: {'top_k'}"})
+        with pytest.raises(ModelError, match=r"does not take top_k .*set \[evaluate\] top_k = 0"):
+            ask(double, some(1), decoding)
+
+
+def test_a_server_that_does_not_keep_to_the_length_is_refused():
+    refused = pytest.raises(ModelError, match="gave 200 tokens where 32 at most were asked for")
+    with chat_double(chat=lambda number, body: answer(tokens=200)) as double, refused:
+        ask(double, some(1))
+    refused = pytest.raises(ModelError, match="gave 33,001 characters where 32 tokens at most were asked for")
+    with chat_double(chat=lambda number, body: answer("x", reasoning_content=33000 * "y")) as double, refused:
+        ask(double, some(1))
+
+
+@pytest.mark.parametrize(
+    ("content", "completion"),
+    [
+        (None, ""),
+        ("", ""),
+        ([{"type": "text", "text": "a"}, {"type": "image"}, {"text": None}, {"type": "text", "text": "b"}], "ab"),
+        ("  x ", "  x "),
+    ],
+)
+def test_content_may_have_other_shapes(content, completion):
+    message = {"choices": [{"message": {"content": content}, "finish_reason": None}]}
+    with chat_double(chat=lambda number, body: Reply(200, message)) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.completion, found.finish_reason, found.completion_tokens) == (completion, "stop", 0)
+
+
+@pytest.mark.parametrize("content", [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan")], ids=repr)
+def test_what_is_no_text_is_no_answer(content):
+    def chat(number: int, body: Any) -> Reply:
+        return answer(content) if "1?" in body["messages"][0]["content"] else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(3))
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert (found["t/1", 0].error or "").startswith("content is no text: ")
+
+
+@pytest.mark.parametrize("count", [10**400, -1, 1.5, "7", None, float("inf"), float("nan"), [1]], ids=str)
+def test_what_is_no_number_of_tokens_counts_none(count):
+    message = {"message": {"content": "7"}, "finish_reason": "stop"}
+    reply = Reply(200, {"choices": [message], "usage": {"prompt_tokens": count, "completion_tokens": 3}})
+    with chat_double(chat=lambda number, body: reply) as double:
+        (found,) = ask(double, some(1)).values()
+    assert (found.prompt_tokens, found.completion_tokens) == (0, 3)
+
+
+THOUGHTS = {
+    "a thought and an answer": (
+        answer(r"\boxed{7}", reasoning_content="3 + 4"),
+        (r"<think>3 + 4</think>\boxed{7}", "stop", None),
+    ),
+    "under the other name": (answer(r"\boxed{7}", reasoning="3 + 4"), (r"<think>3 + 4</think>\boxed{7}", "stop", None)),
+    "no thought": (answer(r"\boxed{7}", reasoning_content=None), (r"\boxed{7}", "stop", None)),
+    "a setting, and no thought": (answer(r"\boxed{7}", reasoning={"effort": "low"}), (r"\boxed{7}", "stop", None)),
+    "an empty thought": (answer(r"\boxed{7}", reasoning_content=""), (r"\boxed{7}", "stop", None)),
+    "cut off in a thought": (
+        answer(None, "length", tokens=32, reasoning_content="3 + 4 is"),
+        ("<think>3 + 4 is", "length", None),
+    ),
+    "cut off in an answer": (
+        answer("So", "length", tokens=32, reasoning_content="3 + 4"),
+        ("<think>3 + 4</think>So", "length", None),
+    ),
+    "cut off, and the thought is kept from us": (answer(None, "length", tokens=32), ("", "length", None)),
+    "nothing but a thought": (
+        answer(None, reasoning_content=r"\boxed{7}"),
+        (r"<think>\boxed{7}</think>", "error", "a thought and no answer"),
+    ),
+    "tokens without text": (answer(None), ("", "error", "tokens without any text")),
+    "tokens without text, in parts": (answer([]), ("", "error", "tokens without any text")),  # type: ignore[arg-type]
+    "an end at once": (answer("", tokens=1), ("", "stop", None)),
+}
+
+
+@pytest.mark.parametrize(("reply", "expected"), THOUGHTS.values(), ids=THOUGHTS)
+def test_a_thought_stands_before_the_answer_and_no_text_is_no_answer(reply, expected):
+    completion, finish, error = expected
+    with chat_double(chat=lambda number, body: reply if "0?" in body["messages"][0]["content"] else answer()) as double:
+        found = ask(double, some(2))["t/0", 0]
+    assert (found.completion, found.finish_reason) == (completion, finish)
+    assert (found.error is None) is (error is None)
+    assert (error or "") in (found.error or "")
+    (record,) = grade([found], {"t/0": some(1)[0]}, {"boxed_numeric": 1.0})
+    assert record.completion == completion
+    assert (record.status == "unscored") is (error is not None)
+
+
+def test_a_server_that_never_gives_text_is_named():
+    with chat_double(chat=lambda number, body: answer(None)) as double:
+        with pytest.raises(ModelError, match="could not be had: tokens without any text"):
+            ask(double, some(400), concurrency=2)
+        assert len(double.bodies) < 20
+
+
+def test_answers_that_were_cut_off_before_they_began_are_counted():
+    replies = [
+        answer(None, "length", tokens=32, reasoning_content="3 +"),
+        answer(None, "length", tokens=32),
+        answer("So", "length", tokens=32),
+        answer(),
+    ]
+    with chat_double(chat=lambda number, body: replies[int(body["messages"][0]["content"][8])]) as double:
+        found = ask(double, some(4))
+    records = grade(list(found.values()), {each.id: each for each in some(4)}, {"boxed_numeric": 1.0})
+    summary = summarise(records, [each.id for each in some(4)], 1)
+    assert summary.truncated == 3
+    assert summary.unfinished is not None
+    assert summary.unfinished["answers"] == 2
+    assert summary.unfinished["sentence"].startswith(
+        "2 of 4 answers were cut off in the middle of a thought, or without"
+    )
+    whole = [each for each in records if each.question_id == "t/3"]
+    assert "unfinished" not in summarise(whole, ["t/3"], 1).to_json()
+
+
+def refusing(*keys: str, says: str = "Unsupported parameter: {}") -> Any:
+    def chat(number: int, body: Any) -> Reply:
+        found = [key for key in keys if key in body]
+        return Reply(400, {"error": {"message": says.format(", ".join(found))}}) if found else answer()
+
+    return chat
+
+
+@pytest.mark.parametrize("keys", [["seed"], ["temperature"], ["top_p"], ["seed", "top_p"]])
+def test_what_a_server_refuses_can_be_left_out_and_the_error_says_so(keys):
+    written = ", ".join(f'"{key}"' for key in keys)
+    with chat_double(chat=refusing(*keys)) as double:
+        with pytest.raises(ModelError) as no:
+            ask(double, some(40), SAMPLED, concurrency=2)
+        assert sorted(re.findall(r'"(\w+)"', str(no.value).partition("write ")[2])) == sorted(keys)
+        assert re.search(r"HTTP 400: Unsupported parameter.*write omit = \[.*\] under \[engine\]", str(no.value))
+        assert len(double.bodies) <= 4
+        del double.bodies[:]
+        assert not any(each.error for each in ask(double, some(3), SAMPLED, omit=keys).values())
+        kept = {"model", "messages", "temperature", "top_p", "seed", "max_tokens"} - set(keys)
+        assert {frozenset(body) for body in double.bodies} == {frozenset(kept)}, written
+
+
+def test_a_refusal_that_only_repeats_the_request_is_not_taken_for_one_of_its_keys():
+    """The server has taken such a request before, so it is this question that it will not answer."""
+
+    def chat(number: int, body: Any) -> Reply:
+        long = "1?" in body["messages"][0]["content"]
+        return Reply(400, {"error": {"message": f"too long: {sorted(body)}"}}) if long else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, some(3), concurrency=1)
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+
+
+def test_what_the_chat_template_is_told_is_sent_and_a_refusal_says_what_to_write():
+    asked = {"enable_thinking": False, "effort": "low"}
+    with chat_double() as double:
+        ask(double, some(2), chat_template_kwargs=asked)
+        assert [body["chat_template_kwargs"] for body in double.bodies] == [asked, asked]
+        double.chat = refusing("chat_template_kwargs")
+        with pytest.raises(ModelError, match=r"does not take chat_template_kwargs .*leave them out under \[model\]"):
+            ask(double, some(1), chat_template_kwargs=asked)
+
+
+def with_system(count: int) -> list[Question]:
+    turn = {"role": "system", "content": "Be brief."}
+    return [replace(each, prompt=(turn, *each.prompt)) for each in some(count)]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "System role not supported",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Only user and assistant roles are supported!",
+    ],
+)
+def test_a_system_turn_that_is_refused_goes_into_the_users(says):
+    def chat(number: int, body: Any) -> Reply:
+        refused = body["messages"][0]["role"] == "system"
+        return Reply(400, {"error": {"message": says}}) if refused else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(20), concurrency=4)
+    assert not any(each.error for each in found.values())
+    assert {each.prompt[0]["role"] for each in found.values()} == {"system"}, "the question's chat, as for a model here"
+    asked = [body["messages"] for body in double.bodies if body["messages"][0]["role"] != "system"]
+    assert sorted(each[0]["content"] for each in asked) == sorted(f"Be brief.\n\nWhat is {n}?" for n in range(20))
+    assert {len(each) for each in asked} == {1}
+    assert len(double.bodies) <= 20 + 4
+
+
+def test_a_server_that_took_a_system_turn_is_asked_with_it_to_the_end():
+    def chat(number: int, body: Any) -> Reply:
+        odd = "1?" in body["messages"][-1]["content"]
+        return Reply(400, {"error": {"message": "system prompt and question are too long"}}) if odd else answer()
+
+    with chat_double(chat=chat) as double:
+        found = ask(double, with_system(3), concurrency=1)
+    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert {body["messages"][0]["role"] for body in double.bodies} == {"system"}
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [("auto", 4), (2, 2), (1, 1)])
+def test_so_many_are_asked_at_once(batch_size, most):
+    def chat(number: int, body: Any) -> Reply:
+        time.sleep(0.05)
+        return answer()
+
+    with chat_double(chat=chat) as double:
+        ask(double, some(12), DECODING.model_copy(update={"batch_size": batch_size}), concurrency=4)
+    assert double.most_at_once == most
+
+
+def test_answers_come_as_they_are_had_and_an_end_does_not_wait():
+    with chat_double(chat=lambda number, body: HANG if "9?" in body["messages"][0]["content"] else answer()) as double:
+        engine = EndpointEngine(double.url, concurrency=2, timeout_seconds=20.0)
+        started = time.monotonic()
+        batches = engine.answer(some(10), DECODING)
+        first = next(batches)
+        batches.close()
+        engine.close()
+        assert time.monotonic() - started < 10
+    assert first
+
+
+def test_a_question_without_a_prompt_is_refused():
+    with chat_double() as double, pytest.raises(TaskError, match="'t/9' has no prompt"):
+        ask(double, [Question("t/9", "", "7", "test")])
+
+
+def test_seeds_are_31_bits_and_one_an_answer():
+    seeds = {answer_seed(seed, f"q/{n}", sample) for seed in range(3) for n in range(50) for sample in range(4)}
+    assert len(seeds) == 600
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_without_pytest_what_is_served_is_not_trained_either(tmp_path):
+    changes = {"model.endpoint": "http://localhost:9", "model.name": "served-model"}
+    run = Run(find_recipe("tiny-arithmetic").override(changes), 0, Settings(runs_dir=tmp_path))
+    for stage in (run.trained, run.after, run.verdicts):
+        with pytest.raises(TrainingError, match="what http://localhost:9/v1 serves cannot be trained"):
+            stage()
+    with chat_double() as double:
+        served = Run(find_recipe("tiny-arithmetic").override({**changes, "model.endpoint": double.url}), 0)
+        with pytest.raises(ModelError, match="cannot be trained or loaded here"):
+            served.policy()
+    assert not list(tmp_path.iterdir())

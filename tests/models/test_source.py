@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants, errors
+
+from harness.models import fingerprint, resolve_model
+from harness.models.source import ModelSource
+from harness.store.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMIT = "7ae557604adf67be50417f59c2c2f167def9a775"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What resolve_model and fingerprint look at, without a model in it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in {
+        "config.json": {"model_type": "qwen2", "_name_or_path": "a", "transformers_version": "5.0"},
+        "generation_config.json": {"eos_token_id": 2},
+        "tokenizer.json": {"model": {}},
+        "tokenizer_config.json": {"eos_token": "<|end|>", "name_or_path": "a"},
+    }.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hub cache, offline."""
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+def put_in_cache(hub: Path, folder: Path, repository: str) -> Path:
+    """A snapshot as the Hub client leaves it: weights in a blob named by their sha256, and a link to it."""
+    home = hub / f"models--{repository.replace('/', '--')}"
+    snapshot = shutil.copytree(folder, home / "snapshots" / COMMIT)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(COMMIT)
+    (home / "blobs").mkdir()
+    weights = snapshot / "model.safetensors"
+    blob = home / "blobs" / hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    return snapshot
+
+
+def test_the_embedded_model():
+    source = resolve_model("tiny")
+    assert (source.name, source.kind, source.revision) == ("tiny", "embedded", None)
+    assert source.path.is_dir()
+
+
+def test_a_folder_in_any_spelling(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent))
+    for name in (str(folder), "model", "./model", "model/", "~/model"):
+        assert resolve_model(name) == ModelSource(name, "folder", folder, None)
+
+
+def test_a_gguf_file(tmp_path):
+    (tmp_path / "m.GGUF").write_bytes(b"GGUF")
+    assert resolve_model(str(tmp_path / "m.GGUF")).kind == "gguf"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["./nowhere", "../nowhere/at/all", "/no/where", "~/no/where", "runs/x/final", "m.gguf", "org/m.gguf", "final/"],
+)
+def test_a_path_that_is_not_there(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"no such file or folder \(looked for /"):
+        resolve_model(name)
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name(name):
+    with pytest.raises(ModelError, match="name is empty"):
+        resolve_model(name)
+
+
+def index(*shards: str) -> str:
+    return json.dumps({"weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "is not a model folder, it has no config.json"),
+        ({"x.gguf": "", "a.gguf": ""}, r"holds GGUF files; name one of them, such as .*/a\.gguf"),
+        ({"adapter_config.json": "{}"}, r"has no adapter_model\.safetensors in"),
+        ({"config.json": "{}"}, r"has no \.safetensors weights"),
+        ({"config.json": "{}", "pytorch_model.bin": ""}, "only safetensors are loaded; convert them"),
+        ({"config.json": "{}", "model.safetensors.index.json": index("a.safetensors")}, r"a\.safetensors is missing"),
+        ({"config.json": "{}", "model.safetensors.index.json": "["}, "is not a list of weight files; fetch"),
+    ],
+)
+def test_a_folder_that_is_no_model(tmp_path, files, message):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        resolve_model(str(tmp_path))
+
+
+def test_a_file_that_is_no_model(folder):
+    with pytest.raises(ModelError, match=r"is a file, but not a \.gguf; name the model's folder"):
+        resolve_model(str(folder / "model.safetensors"))
+
+
+def test_offline_and_not_cached(hub):
+    with pytest.raises(ModelError, match=r"org/model: .* the Hub cannot be reached; go online once") as caught:
+        resolve_model("org/model")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cached_snapshot_is_found_offline(hub, folder):
+    snapshot = put_in_cache(hub, folder, "org/model")
+    expected = ModelSource("org/model", "hub", snapshot, COMMIT)
+    assert resolve_model("org/model") == expected
+    assert resolve_model("org/model", COMMIT) == expected
+    with pytest.raises(ModelError, match="revision 'v2'"):
+        resolve_model("org/model", "v2")
+
+
+def test_a_cached_commit_is_found_where_nothing_answers(hub, folder, monkeypatch):
+    """As without a network: the client is not told that it is offline, and finds nobody at the Hub's address."""
+    snapshot = put_in_cache(hub, folder, "org/model")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client tries again, half a minute in all
+    assert resolve_model("org/model", COMMIT).path == snapshot
+    assert resolve_model("org/model").path == snapshot
+    with pytest.raises(ModelError, match="the Hub cannot be reached"):
+        resolve_model("org/other", COMMIT)
+
+
+def test_a_cached_snapshot_without_weights(hub, folder):
+    (put_in_cache(hub, folder, "org/model") / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"org/model: has no \.safetensors weights"):
+        resolve_model("org/model")
+
+
+def hub_error(kind: type[Exception]) -> Exception:
+    error = kind.__new__(kind)
+    error.args = ("401 Client Error\nlong explanation",)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (errors.RepositoryNotFoundError, "neither a folder here nor a model on the Hub"),
+        (errors.GatedRepoError, r"is gated; accept its terms at https://huggingface.co/org/model and log in"),
+        (errors.RevisionNotFoundError, "the Hub has no branch, tag or commit 'v9' of it"),
+        (errors.LocalEntryNotFoundError, "the Hub cannot be reached"),
+        (OSError, "cannot be fetched from the Hub: "),
+    ],
+)
+def test_what_the_hub_may_answer(monkeypatch, error, message):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise hub_error(error)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(ModelError, match=message) as caught:
+        resolve_model("org/model", "v9")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_neither_path_nor_id(hub):
+    with pytest.raises(ModelError, match="not a Hub id; one looks like 'organisation/model'"):
+        resolve_model("my model!")
+
+
+def test_only_harmless_files_are_fetched(monkeypatch, folder):
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda name, **options: asked.update(options) or str(folder)
+    )
+    resolve_model("org/model", "v1")
+    files = ["model.safetensors", "config.json", "tokenizer.model", "merges.txt", "chat_template.jinja"]
+    refused = ["a.bin", "a.pt", "modeling.py", "onnx/model.json", "original/consolidated.safetensors", "README.md"]
+    refused.append("consolidated.safetensors")
+    allowed = huggingface_hub.utils.filter_repo_objects(
+        files + refused, allow_patterns=asked["allow_patterns"], ignore_patterns=asked["ignore_patterns"]
+    )
+    assert list(allowed) == files
+    assert asked["revision"] == "v1"
+
+
+def write(name: str, content: str) -> Any:
+    return lambda folder: (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        (lambda folder: None, set()),
+        (write("model.safetensors", "other weights"), {"weights"}),
+        (write("chat_template.jinja", "{{ other }}"), {"chat_template"}),
+        (write("tokenizer.json", "{}"), {"tokenizer"}),
+        (write("tokenizer_config.json", '{"eos_token": "<|other|>"}'), {"tokenizer"}),
+        (write("special_tokens_map.json", "{}"), {"tokenizer"}),
+        (write("config.json", '{"model_type": "llama"}'), {"config"}),
+        (write("generation_config.json", '{"eos_token_id": 3}'), {"config"}),
+        (write("config.json", '{"model_type": "qwen2", "_name_or_path": "b", "transformers_version": "6"}'), set()),
+        (write("config.json", '{"model_type": "qwen2", "use_cache": false}'), set()),
+        (write("tokenizer_config.json", '{ "name_or_path": "b", "eos_token": "<|end|>"}'), set()),
+        (write("generation_config.json", '{"eos_token_id": [2]}'), set()),
+        (write("generation_config.json", '{"eos_token_id": [2, 3]}'), {"config"}),
+        (write("README.md", "read"), set()),
+        (write("training_args.bin", ""), set()),
+    ],
+)
+def test_fingerprints_are_of_content(folder, tmp_path, change, changed):
+    other = shutil.copytree(folder, tmp_path / "renamed")
+    change(other)
+    before, after = (fingerprint(resolve_model(str(path))) for path in (folder, other))
+    assert set(before) == {"weights", "tokenizer", "chat_template", "config"}
+    assert {key for key in before if before[key] != after[key]} == changed
+
+
+def test_a_template_is_the_same_wherever_it_stands(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "old")
+    (other / "chat_template.jinja").unlink()
+    (other / "tokenizer_config.json").write_text('{"eos_token": "<|end|>", "chat_template": "{{ messages }}"}')
+    assert fingerprint(resolve_model(str(folder))) == fingerprint(resolve_model(str(other)))
+
+
+def test_shards_count_in_name_order(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "b.safetensors").write_bytes(b"2")
+    (folder / "a.safetensors").write_bytes(b"1")
+    (folder / "model.safetensors.index.json").write_text(index("b.safetensors", "a.safetensors", "b.safetensors"))
+    source = resolve_model(str(folder))
+    first = fingerprint(source)["weights"]
+    (folder / "a.safetensors").write_bytes(b"2")
+    (folder / "b.safetensors").write_bytes(b"1")
+    assert fingerprint(source)["weights"] != first
+
+
+def test_a_gguf_file_decides_everything(tmp_path):
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    digest = hashlib.sha256(b"GGUF").hexdigest()
+    assert set(fingerprint(resolve_model(str(tmp_path / "m.gguf"))).values()) == {digest}
+
+
+def test_a_hub_blob_is_known_by_its_name(hub, folder):
+    plain = fingerprint(resolve_model(str(folder)))
+    snapshot = put_in_cache(hub, folder, "org/model")
+    assert fingerprint(resolve_model("org/model")) == plain
+    (snapshot / "model.safetensors").resolve().write_bytes(b"never read")
+    assert fingerprint(resolve_model("org/model")) == plain
+
+
+def test_the_cache_saves_reading_and_notices_change(folder, tmp_path, monkeypatch):
+    cache, source, reads = tmp_path / "cache" / "digests.json", resolve_model(str(folder)), []
+    real = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: reads.append(file.name) or real(file, name))
+    first = fingerprint(source, cache)
+    assert fingerprint(source, cache) == first
+    assert len(reads) == 1
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert fingerprint(source, cache) == first
+    (folder / "model.safetensors").write_bytes(b"WEIGHTS")
+    assert fingerprint(source, cache)["weights"] != first["weights"]
+    assert len(reads) == 3
+    assert [path.name for path in cache.parent.iterdir()] == ["digests.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"%s": 3}', '{"%s": ["a"]}', '{"%s": [1, 2, 3, 4]}'])
+def test_a_damaged_cache_is_made_anew(folder, tmp_path, content):
+    cache, source = tmp_path / "digests.json", resolve_model(str(folder))
+    cache.write_text(content.replace("%s", str(folder / "model.safetensors")))
+    assert fingerprint(source, cache) == fingerprint(source)
+    assert len(json.loads(cache.read_text())) == 1
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert fingerprint(resolve_model(str(folder)), tmp_path / "file" / "digests.json")
+
+
+def test_weights_that_went_away(folder):
+    source = resolve_model(str(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"has no \.safetensors weights"):
+        fingerprint(source)
+    with pytest.raises(ModelError, match=r"m\.gguf: .* cannot be read: No such file"):
+        fingerprint(ModelSource("m.gguf", "gguf", folder / "m.gguf"))
+
+
+def test_neither_torch_nor_transformers_is_imported(folder):
+    code = (
+        "import sys, harness.models as p, harness.models.device as d\n"
+        "p.fingerprint(p.resolve_model(sys.argv[1])); p.resolve_model('tiny'); d.choose_device(); d.release_memory()\n"
+        "d.peak_memory('cpu')\n"
+        "assert set(p.__all__) == set(p._MODULES)\n"
+        "print([m for m in ('torch', 'transformers', 'huggingface_hub') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_name_is_there():
+    import harness.models
+
+    for name in harness.models.__all__:
+        assert callable(getattr(harness.models, name))
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        harness.models.nonesuch  # noqa: B018

@@ -1,0 +1,206 @@
+"""The audit: every shipped reward keeps its promise, and one that does not is named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+from harness.pipeline.run import Run, Settings
+from harness.recipe import TaskSection
+from harness.recipe.catalog import find_recipe
+from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number
+from harness.rewards.audit import CASES, FAMILIES, audit_reward, audit_rewards
+from harness.rewards.audit.case import FORMS, PROMISES
+from harness.rewards.audit.recipe import Audit, check_golds, disagreements
+from harness.rewards.grader import Grade, reward_function
+from harness.tasks import Question, load_questions
+
+PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}})
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_rewards_keep_their_promise(name: str) -> None:
+    audit = audit_reward(name, PENALTY if name == "length_penalty" else None)
+    assert audit.findings == ()
+    assert audit.deterministic
+    assert len(audit.cases) >= 120
+    assert audit.seconds_per_completion < 1.0
+
+
+def test_the_tables_are_sound() -> None:
+    assert set(PROMISES) == set(SHIPPED)
+    names = Counter((case.family, case.name) for case in CASES)
+    assert [name for name, count in names.items() if count > 1] == []
+    contents = Counter((case.family, case.truth, case.answer) for case in CASES)
+    assert [content for content, count in contents.items() if count > 1] == []
+    assert {case.family for case in CASES} == set(FAMILIES)
+    for family, least in {"gold": 30, "near miss": 60, "invariance": 50, "hack": 60}.items():
+        assert sum(case.family == family for case in CASES) >= least
+    for case in CASES:
+        if case.family == "near miss":
+            assert case.answer.strip() != case.truth.strip()
+        for form in FORMS:
+            assert "[[" not in case.completion(form) or form == "plain" or "[[" in case.answer
+
+
+def always(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float]:
+    return [1.0] * len(completions)
+
+
+def first_number(prompts: list[Any], completions: list[Any], ground_truth: list[str], **columns: Any) -> list[float]:
+    """A grader as many are written: the truth is somewhere in the text."""
+    texts = [completion_text(completion) for completion in completions]
+    return [float(truth in text) for text, truth in zip(texts, ground_truth, strict=True)]
+
+
+def test_a_reward_that_pays_for_the_truth_anywhere_is_found_out(user: ModuleType) -> None:
+    user.lenient = first_number  # type: ignore[attr-defined]
+    audit = audit_reward("users_own:lenient")
+    assert audit.promise == "unknown"
+    found = " ".join(audit.findings)
+    assert "pays near miss 'factorial': '42!' for '42'" in found
+    assert "pays hack 'every number at once'" in found
+    assert audit.counts()["gold"] == (37, 37)
+
+
+def test_a_reward_that_judges_no_answers_is_held_to_nothing(user: ModuleType) -> None:
+    user.always = always  # type: ignore[attr-defined]
+    audit = audit_reward("users_own:always")
+    assert (audit.promise, audit.findings) == ("free", ())
+
+
+def test_a_reward_that_refuses_gold_answers_is_found_out(user: ModuleType) -> None:
+    def whole_numbers(prompts: Any, completions: Any, ground_truth: list[str], **columns: Any) -> list[float | None]:
+        values = boxed_numeric(prompts, completions, ground_truth=ground_truth)
+        return [value if truth.isdecimal() else 0.0 for value, truth in zip(values, ground_truth, strict=True)]
+
+    user.whole_numbers = whole_numbers  # type: ignore[attr-defined]
+    audit = audit_reward("users_own:whole_numbers")
+    assert "users_own:whole_numbers refuses gold 'negative': '-3' for '-3'" in audit.findings
+
+
+def test_a_reward_that_is_not_repeatable_is_found_out(user: ModuleType) -> None:
+    count = 0
+
+    def drifting(prompts: Any, completions: Any, **columns: Any) -> list[float]:
+        nonlocal count
+        count += 1
+        return [float(count)] * len(completions)
+
+    user.drifting = drifting  # type: ignore[attr-defined]
+    audit = audit_reward("users_own:drifting")
+    assert not audit.deterministic
+    assert any("does not give the same twice" in finding for finding in audit.findings)
+
+
+@pytest.mark.parametrize("form", ["box", "tags", "hashes"])
+def test_the_form_that_a_reward_reads_is_found(user: ModuleType, form: str) -> None:
+    before, behind = FORMS[form]
+
+    def reads(prompts: Any, completions: Any, ground_truth: list[str], **columns: Any) -> list[float]:
+        wanted = [f"{before}{truth}{behind}" for truth in ground_truth]
+        return [float(want in completion_text(each)) for want, each in zip(wanted, completions, strict=True)]
+
+    user.reads = reads  # type: ignore[attr-defined]
+    assert audit_reward("users_own:reads").form == form
+
+
+@pytest.fixture(scope="module")
+def audit() -> Audit:
+    """Of a recipe whose task has two questions, one of them without an answer."""
+    questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
+    return audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
+
+
+def test_the_total_prices_a_hack(audit: Audit) -> None:
+    """A format reward makes boxes worth something; a penalty of its weight does not change who is paid."""
+    assert (audit.right, audit.wrong, audit.nothing) == (1.25, 0.25, 0.0)
+    totals = {each.name: each.total for each in audit.totals if each.family == "hack"}
+    assert totals["whatever is correct"] == 0.25
+    assert totals["wrong, then right"] == 1.25
+    assert totals["answer outside the form"] == 0.0
+    assert "wrong, then right" in {each.name for each in audit.hacks_paid()}
+    assert "whatever is correct" not in {each.name for each in audit.hacks_paid()}
+    assert json.loads(json.dumps(audit.to_json()))["findings"] == audit.findings
+    assert audit.findings == ["boxed_numeric refuses 1 gold answers of 2: b"]
+
+
+def test_a_grader_that_fails_on_a_gold_is_a_finding(user: ModuleType) -> None:
+    def numbers(completion: str, ground_truth: str) -> Grade:
+        return Grade(ground_truth, float(ground_truth) == parse_number(completion))
+
+    user.numbers = reward_function(numbers)  # type: ignore[attr-defined]
+    audit = audit_rewards({"users_own:numbers": 1.0}, [Question("capital", "?", "Paris", "test")])
+    (gold,) = audit.golds
+    assert gold.refused == ("capital",)
+    assert any("users_own:numbers.grade" in each and "raised ValueError" in each for each in audit.findings)
+    assert Audit.from_json(json.loads(json.dumps(audit.to_json()))).findings == audit.findings
+
+
+def test_golds_of_the_task_are_checked(audit: Audit) -> None:
+    (gold,) = audit.golds
+    assert (gold.questions, gold.refused, gold.numbers, gold.accepted_one_more) == (2, ("b",), 1, ())
+
+
+def test_strict_and_flexible_disagree_where_they_should() -> None:
+    found = list(disagreements(["boxed_numeric"]))
+    assert {each.family for each in found} == {"gold", "invariance", "hack"}
+    for each in found:
+        assert each.strict != each.flexible
+        assert not (each.strict and each.family == "invariance")
+
+
+@pytest.mark.skipif("RL_HARNESS_GSM8K" not in os.environ, reason="RL_HARNESS_GSM8K is not set")
+@pytest.mark.parametrize("name", ["boxed_numeric", "math_equivalent", "answer_in_tags", "boxed_exact"])
+def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
+    task = TaskSection(name="gsm8k", train_questions=7473, test_questions=1319)
+    questions = load_questions(task, data=Path(os.environ["RL_HARNESS_GSM8K"]))
+    gold = check_golds(RewardCalls({name: 1.0}), name, PROMISES[name][1], [*questions.train, *questions.test])
+    assert (gold.questions, gold.refused) == (8792, ())
+    assert (gold.numbers, gold.accepted_one_more) == (8792, ())
+
+
+def test_a_run_keeps_its_audit(tmp_path: Path) -> None:
+    recipe = find_recipe("tiny-arithmetic").limited(8)
+    run = Run(recipe, 0, Settings(runs_dir=tmp_path))
+    made = run.audit()
+    kept = json.loads((run.directory / "audit.json").read_text())
+    assert kept["findings"] == made.findings == []
+    assert [row["name"] for row in kept["rewards"]] == list(recipe.rewards)
+    assert kept["golds"][0]["questions"] == recipe.task.train_questions + 8
+
+
+def test_the_command_fails_for_a_reward_that_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lenient_here.py").write_text(
+        "def reward(prompts, completions, ground_truth, **columns):\n"
+        "    return [float(t in c[0]['content']) for c, t in zip(completions, ground_truth)]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["audit", "lenient_here:reward"]) == 1
+    assert "FAULT  lenient_here:reward pays near miss 'factorial'" in capsys.readouterr().out
+
+
+def test_what_is_held_to_nothing_is_as_nobody_promised(user: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    user.always = always  # type: ignore[attr-defined]
+    assert main(["audit", "users_own:always"]) == 0
+    text = capsys.readouterr().out
+    assert "held to nothing" in text
+    assert "as promised" not in text
+
+
+def test_the_command_audits_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "tiny-arithmetic"]) == 0
+    text = capsys.readouterr().out
+    assert "boxed_numeric accepts 720 of 720 gold answers of the task, and 0 of 720 that are one more" in text
+    assert main(["audit", "tiny-arithmetic", "--limit", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
