@@ -155,7 +155,7 @@ def test_training_step(clock, small_run, tmp_path):
 @pytest.mark.benchmark(group="report")
 def test_report(clock, small_run, tmp_path):
     """A session's pages drawn from a run directory; into a new folder, since unchanged pages are left as they are."""
-    from harness.report import render_session
+    from harness.report.render import render_session
 
     folders = (tmp_path / str(number) for number in itertools.count())
     records = sum(

@@ -16,11 +16,10 @@ from harness.gate import accuracy_interval
 from harness.pipeline import answers as answers_module
 from harness.pipeline import evaluate as evaluation_module
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
-from harness.recipe import EvaluateSection
 from harness.rewards import Grade, reward_function
 from harness.rewards.grading import summarise
 from harness.store.errors import TaskError
-from harness.store.records import Generation, Record, question_means
+from harness.store.records import Generation, Record, SamplingParams, question_means
 from harness.store.run_directory import read_json
 from harness.tasks import Question
 
@@ -68,7 +67,7 @@ class Model:
         return self
 
     def answer(
-        self, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
+        self, questions: Sequence[Question], decoding: SamplingParams, skip: Collection[tuple[str, int]]
     ) -> Iterator[list[Generation]]:
         wanted = [(q, n) for q in reversed(questions) for n in range(decoding.samples_per_question)]
         wanted = [(q, n) for q, n in wanted if (q.id, n) not in skip]
@@ -94,7 +93,7 @@ def run(model: Model, tmp_path: Path) -> Evaluate:
     """``evaluate`` in a stage directory of its own, one greedy answer a question."""
 
     def run(stage: str = "run-a/before", *, keys: Keys = KEYS, samples: int = 1, **more: Any) -> Evaluation:
-        decoding = EvaluateSection(temperature=float(samples > 1), samples_per_question=samples, seed=7)
+        decoding = SamplingParams(temperature=float(samples > 1), samples_per_question=samples, seed=7)
         arguments = {"rewards": REWARDS, "questions": QUESTIONS, "open_engine": model.open, **more}
         return evaluate(tmp_path / stage, decoding=decoding, keys=keys, **arguments)
 

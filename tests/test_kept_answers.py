@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from harness.pipeline import answers as answers_module
 from harness.pipeline.evaluate import EarlyStop, Evaluation, Keys, evaluate
 from harness.pipeline.fingerprint import generation_identity, grading_identity
-from harness.recipe import EngineSection, EvaluateSection, Recipe, TaskSection
-from harness.store.records import Generation
+from harness.recipe import EngineSection, Recipe, TaskSection
+from harness.store.records import Generation, SamplingParams
 from harness.store.run_directory import LineWriter, read_json, write_json
 from harness.tasks import Question
 
@@ -43,7 +43,7 @@ class Model:
         self.asked: list[tuple[str, int]] = []
 
     def answer(
-        self, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
+        self, questions: Sequence[Question], decoding: SamplingParams, skip: Collection[tuple[str, int]]
     ) -> Iterator[list[Generation]]:
         for question in reversed(questions):
             for sample in range(decoding.samples_per_question):
@@ -65,7 +65,7 @@ def ask(model: Model, tmp_path: Path) -> Ask:
     def ask(run: str, questions: Sequence[Question], own: Keys, samples: int = 1, **more: Any) -> Evaluation:
         model.asked = []
         root = more.pop("root", tmp_path)
-        decoding = EvaluateSection(temperature=float(samples > 1), samples_per_question=samples, seed=3)
+        decoding = SamplingParams(temperature=float(samples > 1), samples_per_question=samples, seed=3)
         arguments = {"rewards": REWARDS, "decoding": decoding, "open_engine": lambda: model, **more}
         others = sorted(path.parent for path in root.glob("*/*/key.json"))
         return evaluate(root / run / "before", questions, keys=own, kept_stages=others, **arguments)
@@ -220,7 +220,7 @@ def test_of_how_many_a_reward_failed_counts_those_that_were_kept(ask: Ask, monke
 
 
 def test_greedy_answers_get_the_seed_that_is_asked_for(ask: Ask, model: Model) -> None:
-    ask("a", QUESTIONS[:3], keys("a"), decoding=EvaluateSection(seed=1))
+    ask("a", QUESTIONS[:3], keys("a"), decoding=SamplingParams(seed=1))
     assert {each.seed for each in ask("b", QUESTIONS[:3], keys("b")).records} == {3}
     assert model.asked == []
 
@@ -284,7 +284,7 @@ def test_what_belongs_to_an_answers_core() -> None:
     )
 
     def of(questions: Sequence[Question], device: str = "cpu", model: str = "w", **decoding: Any) -> Keys:
-        section = EvaluateSection(**{"temperature": 1.0, **decoding})
+        section = SamplingParams(**{"temperature": 1.0, **decoding})
         made = generation_identity(
             {"weights": model}, questions, section, EngineSection(), device=device, dtype="float32"
         )

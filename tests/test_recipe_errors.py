@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.recipe import EvaluateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
+from harness.recipe import Recipe, load_recipe
 from harness.store.errors import RecipeError
 from tests.wrong_recipes import told
 
@@ -212,19 +212,3 @@ def test_recipes_built_in_python(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe(**{**PARTS, **changes})
     assert str(caught.value).startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("section", "keys", "message"),
-    [
-        (TaskSection, {**TASK, "test_questions": True}, "[task] test_questions: must be a whole number, not true"),
-        (TaskSection, {"name": "gsm8k", "test_questions": 1}, "[task] train_questions: missing; this key is required"),
-        (ModelSection, {"name": "tiny", "revison": "x"}, "[model] revison: unknown key; did you mean 'revision'?"),
-        (EvaluateSection, {"temperature": -1}, "[evaluate] temperature: must be 0 or more, not -1"),
-        (TrainSection, {"method": "ppo"}, "[train] method: must be 'grpo', 'sft' or 'dpo', not 'ppo'"),
-    ],
-)
-def test_sections_built_in_python(section: Any, keys: dict[str, Any], message: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        section(**keys)
-    assert str(caught.value) == message

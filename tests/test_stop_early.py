@@ -9,8 +9,7 @@ import pytest
 from harness.gate import accuracy_interval
 from harness.gate.confidence import anytime_interval
 from harness.pipeline.evaluate import EarlyStop, Keys, evaluate
-from harness.recipe import EvaluateSection
-from harness.store.records import Generation
+from harness.store.records import Generation, SamplingParams
 from harness.tasks import Question
 
 QUESTIONS = [
@@ -35,7 +34,7 @@ def ask(tmp_path):
             tmp_path / stage,
             QUESTIONS,
             {"boxed_numeric": 1.0},
-            EvaluateSection(),
+            SamplingParams(),
             Keys("answers", "grades"),
             open_engine=lambda: SimpleNamespace(model="made-up", device="cpu", answer=answer),
             early=decided and EarlyStop([32, 64, 96, 100], decided),

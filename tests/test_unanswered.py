@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from harness.gate import Verdict
 from harness.gate.ungraded import with_ungraded
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
-from harness.recipe import EvaluateSection
 from harness.rewards.grading import grade, summarise
-from harness.store.records import Generation, read_records
+from harness.store.records import Generation, SamplingParams, read_records
 from harness.store.run_directory import read_json, read_lines
 from harness.tasks import Question
 
@@ -48,7 +47,7 @@ class Flaky:
 def run(stage: Path, engine: Any, session: str | None, **more: Any) -> Evaluation:
     rewards = more.pop("rewards", {"boxed_numeric": 1.0})
     keys = more.pop("keys", KEYS)
-    decoding = EvaluateSection()
+    decoding = SamplingParams()
     return evaluate(stage, QUESTIONS, rewards, decoding, keys, open_engine=lambda: engine, session=session, **more)
 
 

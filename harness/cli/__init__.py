@@ -104,12 +104,6 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
 
-    calibrate = command("calibrate", "check:calibrate", "accuracy of a policy by operation and size of number")
-    _add_recipe(calibrate)
-    calibrate.add_argument("--temperature", type=_temperature, default=1.0, help="as GRPO samples (%(default)s)")
-    calibrate.add_argument("--samples", type=int, default=4, help="answers a question (%(default)s)")
-    calibrate.add_argument("--trained", action="store_true", help="ask the trained policy instead of its base")
-
     regrade = command("regrade", "check:regrade", "grade a run's kept answers with today's graders; generate nothing")
     regrade.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     regrade.add_argument("--write", action="store_true", help="keep the new grades in the run directory")

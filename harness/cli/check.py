@@ -1,4 +1,4 @@
-"""``rl-harness gate-check``, ``calibrate`` and ``regrade``: is the gate honest, how hard is the task, and what would
+"""``rl-harness gate-check`` and ``regrade``: is the gate honest, and what would
 today's graders say?"""
 
 from __future__ import annotations
@@ -7,15 +7,14 @@ import argparse
 import tomllib
 import uuid
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cli.look import require_run
 from harness.cli.progress import Progress
 from harness.cli.work import chosen_recipe, settings
 from harness.gate.against_baseline import judge_against_baseline
-from harness.gate.at_k import at_k_line
 from harness.gate.wording import percent
-from harness.pipeline import calibration
 from harness.pipeline.baselines import SAMPLED
 from harness.pipeline.evaluate import rewrite
 from harness.pipeline.manifest import read_questions
@@ -27,7 +26,6 @@ from harness.rewards.grading import grade_kept
 from harness.rewards.settings import Rewards
 from harness.store.errors import HarnessError
 from harness.store.records import correct_counts, read_records
-from harness.store.run_directory import write_json
 from harness.store.stages import SIDES
 
 
@@ -48,11 +46,11 @@ def gate_check(options: argparse.Namespace) -> int:
     with Progress() as progress:
         run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress, say=progress.say))
         order = [question.id for question in run.questions.test]
-        decoding = recipe.evaluate.model_copy(update={"temperature": temperature, "samples_per_question": SAMPLED})
+        decoding = replace(recipe.evaluate.sampling, temperature=temperature, samples_per_question=SAMPLED)
         baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
         correct = correct_counts(baseline.records, order)
         for seed in range(1, options.runs + 1):
-            once = decoding.model_copy(update={"samples_per_question": 1, "seed": decoding.seed + seed})
+            once = replace(decoding, samples_per_question=1, seed=decoding.seed + seed)
             again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
             verdict = judge_against_baseline(
                 correct,
@@ -79,33 +77,6 @@ def gate_check(options: argparse.Namespace) -> int:
     )
     if words["INCONCLUSIVE"] > options.runs / 2:
         print(f"{len(order)} questions seldom decide: rl-harness plan {options.recipe} says how many would")
-    return 0
-
-
-def calibrate(options: argparse.Namespace) -> int:
-    """How hard the recipe's arithmetic is for its policy, sampled as in training; ``calibration.json`` keeps it."""
-    if options.samples < 1:
-        raise HarnessError(f"--samples {options.samples} asks nothing; give 1 or more")
-    recipe = chosen_recipe(options)
-    if recipe.task.name != "arithmetic":
-        raise HarnessError(f"{recipe.name}: only the arithmetic task knows the operation and the size of its numbers")
-    if not options.trained:  # without a training, this is no run that anyone wants listed
-        options.runs_dir = options.runs_dir / ".calibrate"
-    decoding = recipe.evaluate.model_copy(
-        update={"temperature": options.temperature, "samples_per_question": options.samples}
-    )
-    stage = "calibrate/trained" if options.trained else "calibrate/base"
-    with Progress() as progress:
-        run = Run(recipe, None, settings(options, announce=progress, say=progress.say))
-        evaluation = run.ask(stage, decoding, trained=options.trained)
-    cells = calibration.calibrate(run.questions.test, evaluation.records, largest=recipe.task.largest)
-    write_json(run.directory / stage / "calibration.json", {"cells": calibration.to_json(cells)})
-    whose = "the trained policy" if options.trained else "the base policy"
-    print(f"{recipe.name}: {whose} at temperature {options.temperature:g}, {options.samples} answers a question")
-    for line in calibration.table(cells):
-        print(f"  {line}")
-    if at_k := at_k_line(evaluation.at_k):
-        print(f"  {at_k}")
     return 0
 
 

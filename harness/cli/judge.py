@@ -61,7 +61,7 @@ def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
 
 def _draw(options: argparse.Namespace, verdict: Verdict) -> None:
     """The page of both runs' answers; a file of a baseline has none, which changes nothing about the verdict."""
-    from harness.report import render_comparison
+    from harness.report.render import render_comparison
 
     files = [path for path in (options.a, options.b) if path.is_file()]
     if files:

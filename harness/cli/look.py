@@ -45,7 +45,7 @@ def report(options: argparse.Namespace) -> int:
 def history(options: argparse.Namespace) -> int:
     """Draw the history of all runs in a folder, and the pages of those runs that have none or an old one."""
     from harness.cli.progress import Progress
-    from harness.report import render_history
+    from harness.report.history_page import render_history
 
     folder: Path = options.runs_dir
     if not folder.is_dir():
@@ -100,7 +100,7 @@ def require_run(directory: Path) -> None:
 
 def render(directories: Sequence[Path], folder: Path) -> None:
     """Write the report and say where it is."""
-    from harness.report import render_session
+    from harness.report.render import render_session
 
     try:
         page = render_session(directories, folder)

@@ -17,8 +17,8 @@ from harness.pipeline.watched import doubts, watched_lines
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe
 from harness.recipe.needs import check_data, check_needs
-from harness.rewards.faults import stage_sentences
 from harness.store.errors import HarnessError, NoSignal
+from harness.store.faults import stage_sentences
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,7 @@
-"""The gate: intervals, the sequential paired test, and the verdicts drawn from them."""
+"""What judges: intervals, the sequential paired test, verdicts, baselines, the health of a training, its signal.
+
+Pure functions of numbers and records. Nothing here knows a recipe, a model or a run.
+"""
 
 from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import Walk, walk

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.gate.verdicts import Verdict
-from harness.rewards.faults import Faults
+from harness.store.faults import Faults
 
 UNGRADED = 0.02  # the largest share of answers that no grader could decide
 

@@ -1,4 +1,6 @@
-"""Policies: a model, its tokenizer and chat template, and the engine that answers questions with them.
+"""What answers: a model, its tokenizer and chat template (a policy), and the engines that answer questions with one.
+
+Nothing here knows a recipe, a grade or a run: engines take ``SamplingParams`` and hand out ``Generation``.
 
     policy = load_policy("tiny")
     for batch in generate(policy, questions.test, recipe.evaluate):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.models.engines.local import generate
 from harness.models.load import load_policy
 from harness.models.policy import Policy
-from harness.recipe import EvaluateSection
 from harness.store.question import Message, Question
+from harness.store.records import SamplingParams
 from harness.store.redact import safe_text
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _chat(user: str | None, system: str | None, full: Sequence[Message] | None) 
 
 def _answers(model: Any, tokenizer: Any, chats: Sequence[tuple[Message, ...]], max_new_tokens: int) -> list[str]:
     asked = [Question(str(number), "", "", "notebook", prompt=chat) for number, chat in enumerate(chats)]
-    decoding = EvaluateSection(max_new_tokens=max_new_tokens, batch_size=8)
+    decoding = SamplingParams(max_new_tokens=max_new_tokens, batch_size=8)
     batches = generate(Policy.of(model, tokenizer), asked, decoding)
     answered = {answer.question_id: answer.completion for batch in batches for answer in batch}
     return [answered[question.id] for question in asked]

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from harness.pipeline.fingerprint import Keys
 from harness.pipeline.kept_answers import Found, KeptAnswers, Taken, Wanted
 from harness.rewards import RewardCalls
-from harness.rewards.faults import FILE as FAULTS
 from harness.rewards.grading import GRADED_AT_ONCE, grade, grade_kept
+from harness.store.faults import FILE as FAULTS
 from harness.store.records import Record, iter_records
 from harness.store.run_directory import LineWriter, read_json, write_json, write_lines
 from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.models.engines import Engine
-    from harness.recipe import EvaluateSection
+    from harness.store.records import SamplingParams
 
 Progress = Callable[[int, int], None]
 
@@ -49,7 +49,7 @@ class Answers:
         stage: Path,
         questions: Sequence[Question],
         rewards: Mapping[str, float],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         keys: Keys,
         kept_stages: Iterable[Path] = (),
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -72,7 +72,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
     """What a run would be recorded as: also what a recorded baseline is compared with."""
     recipe, questions = run.recipe, run.questions.test
     graders = (*recipe.rewards, "boxed_numeric")
-    decoding = effective_decoding(recipe.evaluate)
+    decoding = effective_decoding(recipe.evaluate.sampling)
     return Baseline(
         recipe=recipe.name,
         seed=run.seed,
@@ -122,8 +122,8 @@ def record(run: Run) -> tuple[Path, Baseline]:
             "commit first, or give --rl-allow-dirty"
         )
     samples = 1 if run.recipe.evaluate.temperature == 0 else SAMPLED
-    decoding = run.recipe.evaluate
-    anew = decoding.model_copy(update={"samples_per_question": samples, "seed": decoding.seed + 1})
+    decoding = run.recipe.evaluate.sampling
+    anew = replace(decoding, samples_per_question=samples, seed=decoding.seed + 1)
     evaluation = run.ask("baseline", anew, trained=True)
     ungraded, answers = evaluation.summary["counts"]["unscored"], sum(evaluation.summary["counts"].values())
     if ungraded > UNGRADED * answers:

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.gate.at_k import at_k
 from harness.pipeline.answers import Answers
 from harness.pipeline.fingerprint import Keys
-from harness.rewards.faults import FILE as FAULTS
-from harness.rewards.faults import Faults
+from harness.rewards.at_k import at_k
 from harness.rewards.grading import summarise
 from harness.store.errors import TaskError
+from harness.store.faults import FILE as FAULTS
+from harness.store.faults import Faults
 from harness.store.records import Record, iter_records, question_means, read_records
 from harness.store.run_directory import count_lines, read_json, write_json, write_lines
 from harness.tasks import Question
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.models.engines import Engine
-    from harness.recipe import EvaluateSection
+    from harness.store.records import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Evaluation:
 
     @cached_property
     def at_k(self) -> Mapping[str, Any] | None:
-        """pass@k, majority@k and mean@k (:mod:`harness.gate.at_k`); ``None`` for one answer a question."""
+        """pass@k, majority@k and mean@k (:mod:`harness.rewards.at_k`); ``None`` for one answer a question."""
         kept: Mapping[str, Any] | None = self.summary.get("at_k")
         in_looks = self.summary.get("interval_kind") == "anytime"
         samples = int(self.summary["samples_per_question"])
@@ -111,7 +111,7 @@ def evaluate(
     stage: Path,
     questions: Sequence[Question],
     rewards: Mapping[str, float],
-    decoding: EvaluateSection,
+    decoding: SamplingParams,
     keys: Keys,
     *,
     open_engine: Callable[[], Engine],

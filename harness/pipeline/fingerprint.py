@@ -9,14 +9,16 @@ thing share the trained policy, whatever else they ask.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.gate.health import limits
-from harness.recipe import EngineSection, EvaluateSection, Recipe
+from harness.models.engines.chat_server import Served
+from harness.recipe import EngineSection, Recipe
 from harness.recipe.trl_arguments import deciding
 from harness.rewards import reward_version
 from harness.store.manifest import versions
+from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
 from harness.store.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
 from harness.tasks import Question, Questions, kind_of
@@ -57,7 +59,7 @@ def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: 
 def generation_identity(
     model: dict[str, str],
     questions: Sequence[Question],
-    decoding: EvaluateSection,
+    decoding: SamplingParams,
     engine: EngineSection,
     *,
     device: str,
@@ -75,7 +77,7 @@ def generation_identity(
 
 
 def questions_identity(
-    questions: Sequence[Question], decoding: EvaluateSection, chat_template_kwargs: Mapping[str, Any] | None
+    questions: Sequence[Question], decoding: SamplingParams, chat_template_kwargs: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """What was asked, and how."""
     return {
@@ -87,15 +89,40 @@ def questions_identity(
     }
 
 
+def served_generation(
+    served: Served, recipe: Recipe, questions: Sequence[Question], decoding: SamplingParams
+) -> dict[str, Any]:
+    """What decides a served model's answers, as :func:`generation_identity` says it of one here.
+
+    The address and the server's word stand for the weights, which nobody here can see; not ``created``: some servers
+    say the time of the question there. How fast the engine asks and how often it tries again decide nothing; what its
+    requests leave out does.
+    """
+    word = {"endpoint": served.url, "served": served.model, "root": served.root, "owned_by": served.owned_by}
+    return {
+        **questions_identity(questions, decoding, recipe.model.chat_template_kwargs),
+        "model": {key: value for key, value in word.items() if value is not None},
+        "engine": {
+            "name": "endpoint",
+            "version": ENGINES["endpoint"],
+            **({"omit": sorted(omitted)} if (omitted := set(recipe.engine.arguments.get("omit", ()))) else {}),
+            **versions("rl-harness"),
+        },
+        "device": "endpoint",
+        "dtype": "unknown",
+    }
+
+
 def engine_identity(engine: EngineSection) -> dict[str, Any]:
     """What answers, its settings, and the libraries that it computes with."""
     libraries = ["rl-harness", "transformers", "torch", *(["vllm"] if engine.name == "vllm" else [])]
     return {"name": engine.name, "version": ENGINES[engine.name], **engine.arguments, **versions(*libraries)}
 
 
-def effective_decoding(decoding: EvaluateSection) -> dict[str, Any]:
+def effective_decoding(decoding: SamplingParams) -> dict[str, Any]:
     """The settings that have a say: batch size never does, and greedy decoding draws nothing."""
-    kept = decoding.model_dump(exclude={"batch_size", "every_steps", "during_questions", "keep_best"})
+    kept = asdict(decoding)
+    del kept["batch_size"]
     if decoding.temperature == 0:
         kept = {key: kept[key] for key in ("max_new_tokens", "temperature", "samples_per_question")}
     return kept
@@ -133,7 +160,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
             "every_steps": during.every_steps,
             "questions": held_out,
             "keep_best": during.keep_best,
-            "decoding": effective_decoding(during),
+            "decoding": effective_decoding(during.sampling),
         }
     if health.stop_on:
         chosen = limits(health.limits)

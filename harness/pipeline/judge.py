@@ -24,9 +24,8 @@ from harness.gate.wording import counted, percent
 from harness.pipeline.baselines import RecordedBaseline, find, is_recorded, record, run_as_baseline
 from harness.pipeline.evaluate import EarlyStop
 from harness.pipeline.manifest import keep_held_against
-from harness.recipe.messages import nearest
-from harness.rewards.faults import FILE as FAULTS
-from harness.store.errors import HarnessError, NoSignal
+from harness.store.errors import HarnessError, NoSignal, nearest
+from harness.store.faults import FILE as FAULTS
 from harness.store.run_directory import read_json, write_json
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from harness.pipeline.fingerprint import Keys
-from harness.rewards.faults import FILE as FAULTS
+from harness.store.faults import FILE as FAULTS
 from harness.store.records import Record
 from harness.store.redact import clean_data
 from harness.store.run_directory import read_json

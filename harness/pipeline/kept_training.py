@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.rewards.faults import FILE as FAULTS
+from harness.store.faults import FILE as FAULTS
 from harness.store.run_directory import read_json, write_json
 
 SUMMARY = "summary.json"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from harness.pipeline.evaluate import Evaluation
 from harness.pipeline.fingerprint import effective_decoding
 from harness.pipeline.kept_answers import Taken
-from harness.recipe import EvaluateSection
 from harness.recipe.files import given_file
 from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
+from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
 from harness.training.given import read_examples
 from harness.training.made import correct_examples, preference_pairs
@@ -76,12 +76,12 @@ def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
     ]
 
 
-def sampling(recipe: Recipe, seed: int) -> EvaluateSection | None:
+def sampling(recipe: Recipe, seed: int) -> SamplingParams | None:
     """How the policy is asked for the completions that a job learns from; each training seed draws its own."""
     data = recipe.data
     if data is None or data.source != "completions":
         return None
-    return EvaluateSection(
+    return SamplingParams(
         max_new_tokens=data.max_new_tokens or recipe.evaluate.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,

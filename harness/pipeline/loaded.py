@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.models.device import choose_dtype, release_memory
-from harness.models.served import open_endpoint, refusal
+from harness.models.engines.address import server_url
 from harness.models.threads import settle_threads
+from harness.recipe.launching import require_devices
 from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
     from harness.models import Policy
     from harness.models.engines import Engine
+    from harness.models.engines.endpoint import EndpointEngine
     from harness.models.source import ModelSource
     from harness.recipe import Recipe
+
+
+def refusal(recipe: Recipe) -> str:
+    """What to say where weights are needed."""
+    return (
+        f"recipe {recipe.name}: what {server_url(str(recipe.model.endpoint))} serves cannot be trained or loaded here, "
+        "only asked; evaluate it with suites/test_evaluation.py"
+    )
+
+
+def open_endpoint(recipe: Recipe) -> EndpointEngine:
+    """The engine of such a recipe; keys of ``[engine]`` are its settings.
+
+    Raises:
+        ModelError: the server cannot be reached, refuses the key, or does not serve one model where none is named.
+    """
+    from harness.models.engines.endpoint import EndpointEngine
+
+    url = server_url(str(recipe.model.endpoint))
+    return EndpointEngine(
+        url,
+        recipe.model.name or None,
+        chat_template_kwargs=recipe.model.chat_template_kwargs,
+        **recipe.engine.arguments,
+    )
 
 
 class Loaded:
@@ -91,19 +118,19 @@ class Loaded:
 
     def _opened(self, source: ModelSource, device: str) -> Engine:
         from harness.models.engines.opening import open_engine
-        from harness.models.engines.shards import open_shards
+        from harness.models.engines.shards import Shards
 
+        recipe = self._recipe
         if source.kind == "endpoint":
-            return open_endpoint(self._recipe)
-        dtype = choose_dtype(self._recipe.model.dtype, device)
-        if self._recipe.launch.nproc_per_node > 1:
-            return open_shards(self._recipe, source, device=device, dtype=dtype, say=self._say)
-        load = partial(self.policy, source, device)
-        return open_engine(
-            self._recipe.engine,
-            load,
-            source,
-            device=device,
-            dtype=dtype,
-            chat_template_kwargs=self._recipe.model.chat_template_kwargs,
-        )
+            return open_endpoint(recipe)
+        dtype, processes = choose_dtype(recipe.model.dtype, device), recipe.launch.nproc_per_node
+        how = (recipe.engine.name, recipe.engine.arguments)
+        where: dict[str, Any] = {
+            "device": device,
+            "dtype": dtype,
+            "chat_template_kwargs": recipe.model.chat_template_kwargs,
+        }
+        if processes > 1:
+            require_devices(recipe.launch, device)
+            return Shards(source, *how, **where, processes=processes, say=self._say).open()
+        return open_engine(*how, partial(self.policy, source, device), source, **where)

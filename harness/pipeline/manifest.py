@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from harness.models.served import served_environment
 from harness.recipe import load_recipe
 from harness.store.errors import RecipeError
 from harness.store.manifest import describe
@@ -19,6 +18,7 @@ from harness.store.run_directory import read_json, read_lines, write_json, write
 from harness.tasks import Question
 
 if TYPE_CHECKING:
+    from harness.models.engines.chat_server import Served
     from harness.pipeline.baselines import RecordedBaseline
     from harness.pipeline.run import Run
     from harness.recipe import Recipe
@@ -132,3 +132,18 @@ def short(path: Path) -> str:
     """A path from the working directory on, if it lies there."""
     whole, start = path.resolve(), Path.cwd()
     return str(whole.relative_to(start) if whole.is_relative_to(start) else path)
+
+
+def served_environment(served: Served) -> dict[str, Any]:
+    """Rows for a reader of ``environment.json``."""
+    known = {
+        "device": "endpoint",
+        "endpoint": served.url,
+        "served_model": served.model,
+        "served_root": served.root,
+        "served_owned_by": served.owned_by,
+        "served_created": served.created,
+        "served_context_length": served.context_length,
+        "weights": "unknown: the server's word is all there is, and it may serve others under the same name",
+    }
+    return {key: value for key, value in known.items() if value is not None}

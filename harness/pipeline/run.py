@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.gate import Verdict
 from harness.models.device import choose_device, choose_dtype
-from harness.models.served import open_endpoint, refusal, served_generation
 from harness.models.source import ModelSource, fingerprint, resolve_model
-from harness.pipeline.canary import watch
 from harness.pipeline.evaluate import EarlyStop, Evaluation, evaluate
 from harness.pipeline.fingerprint import (
     Keys,
@@ -26,15 +24,17 @@ from harness.pipeline.fingerprint import (
     grading_identity,
     policy_identity,
     run_identity,
+    served_generation,
     training_identity,
 )
 from harness.pipeline.judge import GATES, early_stop, judge, keep_verdicts
 from harness.pipeline.kept_training import adopt_training
 from harness.pipeline.learning import data_identity, sampling
-from harness.pipeline.loaded import Loaded
+from harness.pipeline.loaded import Loaded, open_endpoint, refusal
 from harness.pipeline.manifest import held_by_another, opened_by, write_what_runs
 from harness.pipeline.saved import Saved, saved_answers, saved_steps
 from harness.pipeline.settings import Settings
+from harness.pipeline.signal import find_signal
 from harness.pipeline.train import train
 from harness.pipeline.trained import Trained
 from harness.recipe.engine_checks import check_endpoint_keys
@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from harness.models import Policy
     from harness.models.engines import Engine
     from harness.models.engines.chat_server import Served
-    from harness.recipe import EvaluateSection, Recipe
+    from harness.recipe import Recipe
     from harness.rewards.audit import Audit
+    from harness.store.records import SamplingParams
 
 
 __all__ = ["Run", "Settings", "Trained"]
@@ -144,7 +145,7 @@ class Run:
     def _identities(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """What decides the first evaluation's answers, its grades, and the training."""
         return (
-            self.generation(self.base, self.recipe.evaluate, self.questions.test),
+            self.generation(self.base, self.recipe.evaluate.sampling, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
             {
                 **training_identity(self.recipe, self.questions, self.seed),
@@ -216,8 +217,10 @@ class Run:
         return Trained(directory, summary)
 
     def _train(self, directory: Path) -> dict[str, Any]:
-        self.release()
         try:
+            if not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
+                self._find_signal()
+            self.release()
             return train(self, directory)
         except TrainingError as error:
             refused, said = isinstance(error, NoSignal), str(error)
@@ -226,6 +229,23 @@ class Run:
             if refused:
                 self.keep(Verdict("training", "UNSOUND", said))
             raise
+
+    def _find_signal(self) -> None:
+        """``signal.json``, before a GRPO training begins; :class:`NoSignal` where there is next to nothing to learn."""
+        if self.recipe.health.signal is None or self.recipe.train.method != "grpo":
+            return
+        found = find_signal(
+            self.recipe,
+            self.questions.train,
+            self.directory / "signal",
+            lambda sampling, questions, early: self._evaluate(
+                "signal", self.base, decoding=sampling, questions=questions, early=early
+            ),
+        )
+        write_json(self.directory / "signal.json", found)
+        self.settings.say(f"{self.id} signal", found["sentence"])
+        if found["refused"]:
+            raise NoSignal(found["sentence"])
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
@@ -237,7 +257,7 @@ class Run:
             self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]
 
-    def ask(self, stage: str, decoding: EvaluateSection, *, trained: bool) -> Evaluation:
+    def ask(self, stage: str, decoding: SamplingParams, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
         return self._evaluate(stage, self.final() if trained else self.base, decoding=decoding, keep=False)
 
@@ -292,7 +312,7 @@ class Run:
         return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
 
     def generation(
-        self, source: ModelSource, decoding: EvaluateSection, questions: Sequence[Question]
+        self, source: ModelSource, decoding: SamplingParams, questions: Sequence[Question]
     ) -> dict[str, Any]:
         """What decides the answers of a policy to these questions, on this run's device."""
         if self.served is not None:
@@ -316,12 +336,12 @@ class Run:
         stage: str,
         source: ModelSource,
         *,
-        decoding: EvaluateSection | None = None,
+        decoding: SamplingParams | None = None,
         questions: Sequence[Question] | None = None,
         keep: bool = True,
         early: EarlyStop | None = None,
     ) -> Evaluation:
-        decoding, questions = decoding or self.recipe.evaluate, questions or self.questions.test
+        decoding, questions = decoding or self.recipe.evaluate.sampling, questions or self.questions.test
         identity = self.generation(source, decoding, questions)
         keys = Keys.of(identity, grading_identity(self.recipe, questions))
         directory = self.directory
@@ -341,8 +361,5 @@ class Run:
                 early=early,
                 session=self.settings.session,
             )
-            greedy = "temperature" not in self.recipe.engine.arguments.get("omit", ())  # else a server may draw anew
-            if keep and greedy and self.recipe.engine.canary:
-                watch(self, made, source, decoding, questions, identity)
         self.saved.setdefault(stage, saved_answers(made))
         return made

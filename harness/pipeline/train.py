@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.models.adapter import base_json
-from harness.pipeline.fingerprint import Keys, engine_identity, grading_identity, training_dtype
+from harness.pipeline.fingerprint import training_dtype
 from harness.pipeline.learning import learning_of, rows_of
-from harness.recipe import EngineSection, EvaluateSection
 from harness.recipe.launching import located_arguments, require_processes, shares_weights
 from harness.recipe.needs import check_needs
-from harness.recipe.trl_arguments import argument_defaults
-from harness.store.run_directory import read_json, write_lines
-from harness.store.stages import SHARED
+from harness.store.run_directory import write_lines
 
 if TYPE_CHECKING:
     from harness.pipeline.run import Run
@@ -25,7 +22,6 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     """Run a run's training job to its end in ``directory``; returns ``train/summary.json``.
 
     Raises:
-        NoSignal: the signal check found next to nothing to learn from.
         RecipeError: a file, a folder or a package is missing that the training takes.
         TrainingError: there is nothing to learn from, or the job failed.
     """
@@ -52,7 +48,6 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
         base=None if recipe.lora is None else base_json(run.base, run.fingerprint(run.base)),
         sampled=dict(learning.sampled),
         health=recipe.health.model_dump(),
-        signal=_signal(run),
         during=_during(run),
         key=run.training_key,
         sampling=run.recipe.engine.sampling,
@@ -63,17 +58,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
 
     run.settings.announce(f"{run.id} train", "starting")
 
-    found_signal = run.directory / "signal.json"
-    known = found_signal.stat().st_mtime_ns if found_signal.exists() else None
-
-    def say_signal() -> None:
-        nonlocal known
-        if found_signal.exists() and found_signal.stat().st_mtime_ns != known:
-            known = found_signal.stat().st_mtime_ns
-            run.settings.say(f"{run.id} signal", (read_json(found_signal) or {})["sentence"])
-
     def progress(state: Mapping[str, Any]) -> None:
-        say_signal()
         if state.get("activity"):
             run.settings.announce(f"{run.id} train", state["activity"])
             return
@@ -87,37 +72,7 @@ def train(run: Run, directory: Path) -> dict[str, Any]:
     def finding(found: Mapping[str, Any]) -> None:
         run.settings.say(f"{run.id} health", f"{found['level']}: step {found['step']}, {found['sentence']}")
 
-    try:
-        return run_job(job, directory, in_process=run.settings.in_process, progress=progress, finding=finding)
-    finally:
-        say_signal()
-
-
-def _signal(run: Run) -> dict[str, Any] | None:
-    """What the signal check of a GRPO job needs: its answers are sampled as the trainer samples."""
-    limit, asked = run.recipe.health.signal, run.recipe.train.arguments
-    if limit is None or run.recipe.train.method != "grpo":
-        return None
-    arguments = {**argument_defaults("grpo"), **asked}
-    decoding = EvaluateSection(
-        max_new_tokens=arguments["max_completion_length"] or run.recipe.evaluate.max_new_tokens,
-        temperature=float(arguments["temperature"]),
-        top_p=float(arguments["top_p"]),
-        top_k=int(arguments["top_k"] or 0),
-        samples_per_question=int(arguments["num_generations"]),
-        batch_size=run.recipe.evaluate.batch_size,
-    )
-    # The trainer's weights answer, in its dtype and with the default engine.
-    generation = run.generation(run.base, decoding, run.questions.train)
-    generation |= {"dtype": training_dtype(run.recipe.model.dtype), "engine": engine_identity(EngineSection())}
-    keys = Keys.of(generation, grading_identity(run.recipe, run.questions.train))
-    return {
-        "limit": limit,
-        "questions": run.recipe.health.signal_questions,
-        "decoding": decoding.model_dump(),
-        "keys": asdict(keys),
-        "kept": [str((other / stage).resolve()) for other in run.others() for stage in SHARED],
-    }
+    return run_job(job, directory, in_process=run.settings.in_process, progress=progress, finding=finding)
 
 
 def _during(run: Run) -> dict[str, Any] | None:
@@ -127,6 +82,6 @@ def _during(run: Run) -> dict[str, Any] | None:
     return {
         "every_steps": asked.every_steps,
         "keep_best": asked.keep_best,
-        "decoding": asked.model_dump(),
+        "decoding": asdict(asked.sampling),
         "rows": rows_of(run.questions.held_out),
     }

@@ -6,16 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.gate.at_k import at_k_line
 from harness.gate.wording import percent
 from harness.pipeline.saved import taken_lines
+from harness.rewards.at_k import at_k_line
 from harness.store.run_directory import read_json, read_lines
 from harness.store.stages import SIDES, STAGES
 
 
 def doubts(directory: Path) -> list[str]:
-    """What speaks against the answers of a run, stage by stage: some could not be had, were cut off before they began,
-    or they depend on the batch; and, once, that they came the slow way."""
+    """What speaks against the answers of a run, stage by stage: some could not be had, or were cut off before they
+    began; and, once, that they came the slow way."""
     found: list[str] = []
     slow: set[str] = set()
     for stage in STAGES:
@@ -25,9 +25,6 @@ def doubts(directory: Path) -> list[str]:
             found.append(f"{stage}: by model.generate, which is slower: {why}")
         told = (summary.get(key) for key in ("unanswered", "unfinished"))
         found += [f"{stage}: {doubt['sentence']}" for doubt in told if doubt]
-        canary = read_json(directory / stage / "canary.json") or {}
-        if canary.get("level", "ok") != "ok":
-            found.append(f"{stage}: canary: {canary['sentence']}")
     return found
 
 

@@ -1,4 +1,7 @@
-"""The pytest plugin ``rl-harness``: thin hooks over one session object. Collection imports no torch."""
+"""The pytest plugin ``rl-harness``: options, fixtures, what a terminal says, all thin over one session object.
+
+Collection imports no torch. Nothing is decided here: verdicts come from the pipeline, sentences from ``gate/wording``.
+"""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 TRAINING = frozenset({"trained", "after", "verdicts", "methods", "rl_runs"})  # fixtures for which a policy is trained
 MODEL = TRAINING | {"policy", "before"}  # for which a model is loaded
+NEED_WEIGHTS = TRAINING - {"rl_runs"} | {"policy"}  # what a model that is served elsewhere cannot give
 QUESTIONS = MODEL | {"questions", "audit"}  # for which questions are read
 
 
@@ -205,7 +206,7 @@ class Session:
         Raises:
             RecipeError: for a recipe that was asked for: a session that skips all of it would look well.
         """
-        from harness.models.served import NEED_WEIGHTS, refusal
+        from harness.pipeline.loaded import refusal
 
         if recipe.model.endpoint is None or not NEED_WEIGHTS & set(fixtures):
             return None

@@ -125,7 +125,7 @@ class Summary:
 
     def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
-        from harness.report import render_session
+        from harness.report.render import render_session
 
         folder = get_path(self.config, "report-dir")
         try:
@@ -251,7 +251,7 @@ class Summary:
 
 def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[dict[str, Any]]) -> None:
     from harness.pipeline.watched import doubts, watched_lines
-    from harness.rewards.faults import stage_sentences
+    from harness.store.faults import stage_sentences
     from harness.store.run_directory import read_json
 
     environment = read_json(directory / "environment.json") or {}

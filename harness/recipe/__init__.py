@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, InstanceOf, ValidationError, model_validator
 
 from harness.recipe.checks import check, fewest_questions, read_rewards
-from harness.recipe.messages import line_of, section_types
+from harness.recipe.messages import explain, line_of, section_types
 from harness.recipe.sections import (
     DataSection,
     EngineSection,
@@ -29,13 +29,13 @@ from harness.recipe.sections import (
     LaunchSection,
     LoraSection,
     ModelSection,
-    Table,
-    TaskSection,
     TrainSection,
 )
 from harness.rewards.settings import Rewards
 from harness.store.errors import RecipeError
 from harness.store.names import as_text
+from harness.store.table import Table
+from harness.tasks.section import TaskSection
 
 __all__ = [
     "DataSection",
@@ -83,7 +83,11 @@ class Recipe(Table):
     def __init__(self, **fields: Any) -> None:
         if "rewards" in fields:
             fields["rewards"] = read_rewards(fields["rewards"], fields.get("source"))
-        super().__init__(**fields)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            source = fields.get("source")
+            raise RecipeError(explain(error, source if isinstance(source, Path) else None)) from None
         check(self)
 
     @model_validator(mode="after")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.recipe import Recipe, load_recipe
-from harness.recipe.messages import nearest
-from harness.store.errors import RecipeError
+from harness.store.errors import RecipeError, nearest
 
 _PACKAGE = Path(__file__).parents[1]
 # An installed package carries a copy; in a checkout they lie where users edit them.

@@ -10,12 +10,12 @@ import tomli_w
 
 from harness.recipe.engine_checks import check_engine
 from harness.recipe.launching import check_launch
-from harness.recipe.messages import nearest, where
+from harness.recipe.messages import where
 from harness.recipe.method_checks import OWNED_BY, check_method
 from harness.recipe.prompt_checks import ELSEWHERE, KEY, check_prompts
 from harness.recipe.trl_arguments import CONFIGS, argument_defaults, completions_per_batch
 from harness.rewards.settings import Rewards
-from harness.store.errors import RecipeError, RewardError
+from harness.store.errors import RecipeError, RewardError, nearest
 from harness.tasks.jsonl import FIELDS
 
 if TYPE_CHECKING:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.models.engines.address import server_url
-from harness.recipe.messages import nearest, where
-from harness.store.errors import RecipeError
+from harness.models.engines.address import OMITTABLE, server_url
+from harness.recipe.messages import where
+from harness.store.errors import RecipeError, nearest
 
 if TYPE_CHECKING:
     from harness.recipe import EngineSection, Recipe
 
-OMITTABLE = ("seed", "temperature", "top_p")  # what a request may be without, since some servers refuse it
 _ENDPOINT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "concurrency": ("a whole number of requests, 1 or more", lambda value: type(value) is int and value >= 1),
     "key_env": ("the name of an environment variable", lambda value: isinstance(value, str) and value.isidentifier()),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from harness.store.names import as_path
 
 if TYPE_CHECKING:
-    from harness.recipe import Recipe, TaskSection
+    from harness.recipe import Recipe
+    from harness.tasks.section import TaskSection
 
 
 def located(recipe: Recipe, name: str) -> str:

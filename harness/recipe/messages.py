@@ -5,15 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from pydantic import ValidationError
 
+from harness.store.errors import nearest
 from harness.store.names import as_text
 from harness.store.redact import safe_line
-
-if TYPE_CHECKING:
-    from harness.recipe.sections import Table
+from harness.store.table import Table
 
 _MUST_BE = {  # by pydantic's name of the finding
     "int_type": "must be a whole number",
@@ -35,12 +34,12 @@ _MUST_BE = {  # by pydantic's name of the finding
 }
 
 
-def explain(error: ValidationError, section: tuple[str, ...], source: Path | None) -> str:
+def explain(error: ValidationError, source: Path | None) -> str:
     """One of pydantic's findings in our words; an unknown key first, since a misspelt key is a missing one too."""
     findings = error.errors()
     finding = next((each for each in findings if each["type"] == "extra_forbidden"), findings[0])
     parts = (part for part in finding["loc"] if isinstance(part, str) and part not in ("arguments", "limits"))
-    location = (*section, *parts) or ("recipe",)
+    location = tuple(parts) or ("recipe",)
     place = where(source, location)
     if finding["type"] == "extra_forbidden":
         return f"{place}: unknown key; {_home(location)}"
@@ -57,7 +56,6 @@ def explain(error: ValidationError, section: tuple[str, ...], source: Path | Non
 def section_types() -> dict[str, type[Table]]:
     """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
     from harness.recipe import Recipe
-    from harness.recipe.sections import Table
 
     kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in Recipe.model_fields.items()}
     tables = {name: [each for each in found if isinstance(each, type)] for name, found in kinds.items()}
@@ -110,11 +108,3 @@ def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
     if recipe_source is None or not recipe_source.is_file():
         return key
     return f"{as_text(str(recipe_source))}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
-
-
-def nearest(word: str, valid: list[str]) -> str:
-    """A hint that names the nearest valid word, or all of them when they are few."""
-    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"

@@ -13,10 +13,10 @@ from harness.recipe import load_recipe
 from harness.recipe.engine_checks import check_endpoint_keys
 from harness.recipe.files import given_file, located
 from harness.recipe.lineage import parent_of
-from harness.recipe.messages import nearest, where
+from harness.recipe.messages import where
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
-from harness.store.errors import RecipeError, RewardError
+from harness.store.errors import RecipeError, RewardError, nearest
 from harness.tasks import reads_data
 
 if TYPE_CHECKING:

@@ -1,55 +1,20 @@
 """The tables of a recipe, a class each; ``Recipe`` holds them under their names.
 
-A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe.
+A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe;
+``[task]`` is with the tasks.
 What its keys may not say together belongs in :mod:`harness.recipe.checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.recipe.messages import explain
-from harness.store.errors import RecipeError
-
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
-
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Explained(ModelMetaclass):
-    """Models whose construction raises :class:`RecipeError`; pydantic makes those inside a recipe without it."""
-
-    def __call__(cls, **fields: Any) -> Any:  # noqa: N805 (a metaclass)
-        try:
-            return super().__call__(**fields)
-        except ValidationError as error:
-            source = fields.get("source")
-            section = (cls.__name__.removesuffix("Section").lower(),) if cls.__name__.endswith("Section") else ()
-            raise RecipeError(explain(error, section, source if isinstance(source, Path) else None)) from None
-
-
-class Table(BaseModel, metaclass=_Explained):
-    """One TOML table: frozen, with no keys but its own and no values of another type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from harness.store.records import SamplingParams
+from harness.store.table import Positive, Share, Table
 
 
 def gathered(section: type[Table], table: Any, rest: str) -> Any:
@@ -90,23 +55,6 @@ class ModelSection(Table):
         if not name and info.data.get("from_recipe") is None and info.data.get("endpoint") is None:
             raise PydanticCustomError("missing", "no model is named")
         return name
-
-
-class TaskSection(Table):
-    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`.
-
-    Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none.
-    """
-
-    name: str
-    train_questions: Positive
-    test_questions: Positive
-    system_prompt: str | None = None
-    few_shot: Annotated[int, Field(ge=0)] = 0
-    seed: int = 0
-    fields: Mapping[str, str] = Field(default_factory=dict)
-    operations: list[Literal["add", "subtract", "multiply"]] = ["add", "subtract", "multiply"]
-    largest: Positive = 12
 
 
 class TrainSection(Table):
@@ -157,10 +105,7 @@ class LoraSection(Table):
 
 
 class EvaluateSection(Table):
-    """``[evaluate]``: how answers are decoded. Temperature 0 is greedy; ``top_k = 0`` and ``top_p = 1`` cut nothing.
-
-    ``batch_size`` is how many answers are written at once: ``"auto"`` takes what memory holds and what is quickest.
-    """
+    """``[evaluate]``: how answers are sampled (``SamplingParams``), and what is asked during training."""
 
     max_new_tokens: Positive = 512
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -174,6 +119,11 @@ class EvaluateSection(Table):
     during_questions: Positive = 64
     keep_best: bool = False
 
+    @property
+    def sampling(self) -> SamplingParams:
+        """What engines are told of it."""
+        return SamplingParams(**self.model_dump(exclude={"every_steps", "during_questions", "keep_best"}))
+
 
 class EngineSection(Table):
     """``[engine]``: what answers questions; see :mod:`harness.models.engines`. Every other key goes to that engine.
@@ -184,7 +134,6 @@ class EngineSection(Table):
 
     name: Literal["transformers", "continuous", "vllm"] = "transformers"
     sampling: Literal["shared", "trl"] = "shared"
-    canary: bool = True  # see harness.models.engines.canary
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

@@ -33,8 +33,7 @@ def read_run(path: Path) -> Run:
     for stage, where in STAGES.items():
         notes += _reward_notes(where, _json(path / stage / "rewards.json", notes))
         if stage in ASKED:
-            summary, canary = _json(path / stage / "summary.json", []), _json(path / stage / "canary.json", notes)
-            notes += _answer_notes(where, summary, canary)
+            notes += _answer_notes(where, _json(path / stage / "summary.json", []))
     once = Once()
     before = _answers(path / "before" / "records.jsonl", notes, once)
     after = _answers(path / "after" / "records.jsonl", notes, once)
@@ -82,15 +81,12 @@ def _reward_notes(where: str, kept: dict[str, Any]) -> list[str]:
     return [f"{string(row.get('sentence'))}, {where}." for row in rows]
 
 
-def _answer_notes(where: str, summary: dict[str, Any], canary: dict[str, Any]) -> list[str]:
+def _answer_notes(where: str, summary: dict[str, Any]) -> list[str]:
     """What speaks against the answers of an evaluation: some could not be had, were cut off before they began, or they
     depend on the batch."""
     doubts = (summary.get(key) for key in ("unanswered", "unfinished"))
     start = f"{where[:1].upper()}{where[1:]}"
-    found = [f"{start} {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)]
-    if canary and canary.get("level") != "ok":
-        found.append(f"Canary {where}: {string(canary.get('sentence'))}.")
-    return found
+    return [f"{start} {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)]
 
 
 def _training(folder: Path, notes: list[str]) -> Training | None:

@@ -4,7 +4,7 @@ A function of the user's, sync or async, is called once a batch, within its time
 too long, it is called again for one completion at a time, so that one answer costs one value and not a batch of them:
 async functions all at once, sync ones one after another, each within its part of the limit (a second at least) and
 only until three of them took too long. What fails then is ``None`` and counted by its reason
-(:mod:`harness.rewards.faults`); so is a list of the wrong length, which is no bad luck and is not asked for again. A
+(:mod:`harness.store.faults`); so is a list of the wrong length, which is no bad luck and is not asked for again. A
 function that runs out of time in three batches one after another, without a single value, is not called any more.
 Shipped functions are called plainly: they bound their own time.
 """
@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from harness.rewards.faults import Faults
 from harness.rewards.grader import Grade, Grader, RewardFunction
 from harness.rewards.limits import Loop, OutOfTimeError, limited
 from harness.rewards.parameters import check_parameters
@@ -25,6 +24,7 @@ from harness.rewards.resolve import SHIPPED, resolve_reward
 from harness.rewards.settings import Rewards
 from harness.rewards.values import listed, number
 from harness.store.errors import RewardError
+from harness.store.faults import Faults
 
 Values = list[float | None]
 Columns = Mapping[str, Any]

@@ -1,4 +1,4 @@
 """The ground floor: what is kept, and the types in which everything else speaks.
 
-Records, the run directory, secrets and escapes, versions. Nothing here knows a recipe, a model or a test.
+Records, the run directory, secrets and escapes, versions, errors. Nothing here imports another room, or torch.
 """

@@ -4,6 +4,10 @@ Every message is one sentence or two that say what was wrong, where (file, line,
 The plugin and the command line print the message alone: a traceback from inside the harness would hide it.
 """
 
+from __future__ import annotations
+
+import difflib
+
 from harness.store.redact import safe_line
 
 
@@ -40,3 +44,11 @@ class TrainingError(HarnessError):
 
 class NoSignal(TrainingError):  # noqa: N818 (what was found, as a verdict's name)
     """A training that was refused before it began: the signal check found next to nothing to learn from."""
+
+
+def nearest(word: str, valid: list[str]) -> str:
+    """A hint that names the nearest valid word, or all of them when they are few."""
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"

@@ -19,6 +19,23 @@ from typing import Any, Literal
 from harness.store.question import Message
 from harness.store.run_directory import read_lines
 
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How answers are sampled. Temperature 0 is greedy; ``top_k = 0`` and ``top_p = 1`` cut nothing.
+
+    ``batch_size`` is how many answers are written at once: ``"auto"`` takes what memory holds and what is quickest.
+    """
+
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    samples_per_question: int = 1
+    seed: int = 0
+    batch_size: int | str = "auto"
+
+
 Status = Literal["correct", "wrong", "no_answer", "unscored"]
 FinishReason = Literal["stop", "length", "error"]
 
@@ -80,7 +97,7 @@ class Summary:
     Unscored completions are counted, and belong to no accuracy; the strict and the flexible one are ``None`` where no
     answer has such a grade. ``unanswered`` is about those of them that no answer could be had for, and ``unfinished``
     about answers that were cut off before they began (:func:`harness.rewards.grading.summarise`). ``at_k`` is
-    :func:`harness.gate.at_k.at_k`."""
+    :func:`harness.rewards.at_k.at_k`."""
 
     questions: int
     samples_per_question: int

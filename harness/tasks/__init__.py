@@ -1,4 +1,4 @@
-"""Where questions come from.
+"""What is asked: where questions come from, how they are put, and the forms in which answers are written.
 
 ``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is the
 path of a JSONL file or a folder with ``train.jsonl`` and ``test.jsonl``. Every task gives the same thing: two disjoint
@@ -26,7 +26,7 @@ from harness.tasks.prompts import with_prompts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.recipe import TaskSection
+    from harness.tasks.section import TaskSection
 
 __all__ = ["Message", "Question", "Questions", "kind_of", "load_questions", "reads_data"]
 

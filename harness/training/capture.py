@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.rewards import RewardCalls, completion_text, weighted_total
-from harness.rewards.faults import FILE as FAULTS
-from harness.rewards.faults import Faults
 from harness.rewards.score import primary_grader
+from harness.store.faults import FILE as FAULTS
+from harness.store.faults import Faults
 from harness.store.run_directory import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
 from harness.training import ranks
 from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.gate.intervals import accuracy_interval
-from harness.recipe import EvaluateSection
 from harness.rewards.grading import grade
-from harness.store.records import Record, question_means
+from harness.store.records import Record, SamplingParams, question_means
 from harness.store.run_directory import LineWriter, read_lines
 from harness.training import ranks
 from harness.training.files import EVALUATIONS, report_activity
@@ -41,7 +40,7 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
         assert job.during is not None
         self._job, self._policy, self._directory = job, policy, directory
         self._every, self._keep_best = int(job.during["every_steps"]), bool(job.during["keep_best"])
-        self._decoding = EvaluateSection(**job.during["decoding"])
+        self._decoding = SamplingParams(**job.during["decoding"])
         self._questions = {row["question_id"]: as_question(row) for row in job.during["rows"]}
         lines = list(read_lines(directory / EVALUATIONS))
         self._done = {int(line["step"]) for line in lines}

@@ -17,7 +17,7 @@ from typing import Any
 from harness.models.device import visible_gpus
 from harness.models.processes import environment, python_path
 from harness.models.threads import settle_threads
-from harness.store.errors import HarnessError, NoSignal, TrainingError
+from harness.store.errors import HarnessError, TrainingError
 from harness.store.run_directory import read_json, write_text
 from harness.training.files import report_activity
 from harness.training.log import Log
@@ -47,7 +47,6 @@ def run_job(
             come when training has ended, and a hung job hangs.
 
     Raises:
-        NoSignal: the signal check refused the training.
         TrainingError: the job failed; the text says how and ends with its last log lines. ``error.txt`` keeps it.
     """
     job.write(directory)
@@ -139,8 +138,7 @@ def _failure(job: Job, directory: Path, code: int) -> HarnessError:
     explained = directory / "error.txt"
     if explained.is_file():
         sentence = explained.read_text(encoding="utf-8").strip()
-        signal_found = read_json(directory.parent / "signal.json") or {}
-        return (NoSignal if signal_found.get("sentence") == sentence else TrainingError)(*sentence.split("\n"))
+        return TrainingError(*sentence.split("\n"))
     lines = (directory / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     tail = [f"    {line}" for line in lines[-LOG_LINES:]]
     reached = (read_json(directory / "progress.json") or {}).get("step", 0)

@@ -4,8 +4,8 @@
     found = ranks.from_main(lambda: ask(...))    # made once, known everywhere
 
 In a job of one process all of this is a plain call. The processes meet over gloo beside the trainer's own group: what
-the main one does alone (the signal check, saving) may take far longer than a training step is given. A process that
-dies does not leave the others waiting, since the agent that started them ends them too.
+the main one does alone (saving, a held-out evaluation) may take far longer than a training step is given. A process
+that dies does not leave the others waiting, since the agent that started them ends them too.
 """
 
 from __future__ import annotations

@@ -24,11 +24,10 @@ class Job:
     ``completion``, in DPO with ``chosen`` and ``rejected``. ``lora`` is the recipe's ``[lora]`` and ``base``
     what its adapter's folder says of the model (:func:`harness.models.adapter.base_json`). ``sampled`` says what
     the rows cost before training: completions, tokens and seconds of sampling. ``health`` is the recipe's table.
-    ``signal`` is the signal check's work and ``during`` that of the evaluation during training
-    (:mod:`harness.pipeline.signal`, :mod:`harness.training.during`); ``None`` where it is not wanted. ``key`` is the
-    content hash by which other recipes find what is trained. ``sampling`` is the recipe's ``[engine] sampling`` and
-    ``launch`` its ``[launch]``. ``shares_weights`` says that no process holds all weights (FSDP, ZeRO 3).
-    ``chat_template_kwargs`` is the recipe's, and every prompt is rendered with it.
+    ``during`` is the work of the evaluation during training (:mod:`harness.training.during`); ``None`` where it is not
+    wanted. ``key`` is the content hash by which other recipes find what is trained. ``sampling`` is the recipe's
+    ``[engine] sampling`` and ``launch`` its ``[launch]``. ``shares_weights`` says that no process holds all weights
+    (FSDP, ZeRO 3). ``chat_template_kwargs`` is the recipe's, and every prompt is rendered with it.
     """
 
     method: str
@@ -43,7 +42,6 @@ class Job:
     base: dict[str, Any] | None = None
     sampled: dict[str, Any] | None = None
     health: dict[str, Any] = field(default_factory=dict)
-    signal: dict[str, Any] | None = None
     during: dict[str, Any] | None = None
     key: str = ""
     sampling: str = "shared"

@@ -41,7 +41,6 @@ def train(directory: Path) -> None:
     from transformers import set_seed
 
     from harness.models.device import peak_memory
-    from harness.pipeline.signal import check_signal
     from harness.training import ranks
     from harness.training.lora import load_adapter
     from harness.training.monitor import stopped_by
@@ -59,8 +58,6 @@ def train(directory: Path) -> None:
         if job.lora is not None:
             load_adapter(policy, Path(str(start.checkpoint)))
     else:
-        if start.checkpoint is None:
-            ranks.from_main(lambda: check_signal(job, policy, directory))
         trainer = importlib.import_module(f"harness.training.{job.method}").build(job, policy, directory)
         ranks.from_main(lambda: report_activity(directory, f"step {(start.step or 0) + 1}"))
         started = time.monotonic()

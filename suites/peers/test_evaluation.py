@@ -122,7 +122,7 @@ class Difference:
 @pytest.fixture(scope="module")
 def differing(contest, policy, questions):
     """By contestant, where and why each answer that is not ours differs."""
-    from harness.models.engines.canary import TIES, parting
+    from parting import TIES, parting
 
     found = {name: [] for name in contest.texts if name != OURS}
     for number, question in enumerate(questions.test):

@@ -91,7 +91,7 @@ def apart(first, other):
 
 
 def test_drawn_as_a_plain_forward_pass_says(batches, reference, device):
-    from harness.models.engines.canary import TIES
+    from parting import TIES
 
     _, noted = batches
     agrees = TIES["float32" if device == "cpu" else "bfloat16"]  # elsewhere the trainer's products are of bfloat16

@@ -13,11 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.recipe import EvaluateSection, TaskSection
+from harness.recipe import TaskSection
 from harness.rewards import SHIPPED, resolve_reward, score_all
 from harness.rewards.audit.case import CASES, PROMISES
 from harness.rewards.resolve import _MATH_PACKAGES
 from harness.store.manifest import versions
+from harness.store.records import SamplingParams
 from harness.store.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS
 from harness.tasks import Question, load_questions
 
@@ -241,7 +242,7 @@ def _answers(engine: Any) -> Iterable[tuple[str, str]]:
     ]
     texts = {question.id: question.text for question in asked}
     for choice in _CHOICES:
-        decoding = EvaluateSection(max_new_tokens=32, batch_size=4, **choice)
+        decoding = SamplingParams(max_new_tokens=32, batch_size=4, **choice)
         answers = [answer for batch in engine.answer(asked, decoding) for answer in batch]
         for answer in sorted(answers, key=lambda each: each.question_id):
             yield f"{json.dumps(choice)} {texts[answer.question_id]}", f"{answer.finish_reason}: {answer.completion}"

@@ -129,7 +129,7 @@ def test_moving_and_rewording_code_changes_no_fingerprint(copy: Path, tmp_path: 
     rewards = folder / "harness" / "rewards"
     for path in rewards.glob("*.py"):
         path.write_text(reworded(path.read_text(encoding="utf-8")), encoding="utf-8")
-    (rewards / "extract.py").rename(rewards / "finding_boxes.py")
+    (folder / "harness" / "tasks" / "boxes.py").rename(rewards / "finding_boxes.py")
     for path in (folder / "harness").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("harness.tasks.boxes", "harness.rewards.finding_boxes"), encoding="utf-8")
@@ -165,7 +165,7 @@ def test_a_changed_result_needs_another_version(copy: Path, tmp_path: Path) -> N
     assert re.search(r"boxed_exact, version \d+: \d+ of \d+ results differ, first ", refused.stderr)
     assert "'wrong: 41' -> 'correct: 41'; count its version up in harness/store/versions.py" in refused.stderr
     assert golden.read_bytes() == before
-    table = folder / "harness" / "versions.py"
+    table = folder / "harness" / "store" / "versions.py"
     text = table.read_text(encoding="utf-8")
     number = counted.REWARDS["boxed_exact"]
     table.write_text(text.replace(f'"boxed_exact": {number},', f'"boxed_exact": {number + 1},'), encoding="utf-8")
@@ -175,8 +175,9 @@ def test_a_changed_result_needs_another_version(copy: Path, tmp_path: Path) -> N
 
 
 def test_versions_stand_in_the_identity_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import identity
-    from harness.recipe import EngineSection, EvaluateSection
+    from harness.pipeline import fingerprint as identity
+    from harness.recipe import EngineSection
+    from harness.store.records import SamplingParams
     from harness.tasks import Question, Questions
 
     task = {"name": "arithmetic", "train_questions": 20, "test_questions": 10}
@@ -185,7 +186,7 @@ def test_versions_stand_in_the_identity_of_a_run(monkeypatch: pytest.MonkeyPatch
 
     def found() -> list[str]:
         generation = identity.generation_identity(
-            {"weights": "w"}, asked, EvaluateSection(), EngineSection(), device="cpu", dtype="float32"
+            {"weights": "w"}, asked, SamplingParams(), EngineSection(), device="cpu", dtype="float32"
         )
         grading = identity.grading_identity(recipe, asked)
         training = identity.training_identity(recipe, Questions(asked, asked), 0)

@@ -96,7 +96,7 @@ def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
     """An evaluation as a session makes it: in looks, some answers found in another run, verdict numbers at the end."""
     from harness.pipeline.evaluate import EarlyStop, evaluate
     from harness.pipeline.fingerprint import Keys
-    from harness.recipe import EvaluateSection
+    from harness.store.records import SamplingParams
     from harness.tasks import Question
 
     def questions(count: int) -> list[Question]:
@@ -112,7 +112,7 @@ def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
             folder / name / "before",
             questions(count),
             {"boxed_numeric": 1.0},
-            EvaluateSection(),
+            SamplingParams(),
             Keys(f"{name} {count}", f"grades {count}", "policy", "graders"),
             open_engine=Engine,
             kept_stages=others,
@@ -132,7 +132,7 @@ def report(folder: Path, records: int) -> tuple[int, list[Path]]:
     """The pages of a run, with as many records on both sides together."""
     from made_up_runs import MadeUp, write_run
 
-    from harness.report import render_session
+    from harness.report.render import render_session
 
     def speech(side: str, index: int, sample: int) -> str:
         return said(f"{side}/{index}", sample)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate import accuracy_interval
-from harness.gate.at_k import at_k, at_k_line, majority_at_k, pass_at_k
+from harness.rewards.at_k import at_k, at_k_line, majority_at_k, pass_at_k
 
 
 @given(st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from harness.models import generate
-from harness.recipe import EvaluateSection
+from harness.store.records import SamplingParams
 
-GREEDY = EvaluateSection(max_new_tokens=8, batch_size=4)
-SAMPLED = EvaluateSection(max_new_tokens=8, temperature=1.0, samples_per_question=3, batch_size=4)
+GREEDY = SamplingParams(max_new_tokens=8, batch_size=4)
+SAMPLED = SamplingParams(max_new_tokens=8, temperature=1.0, samples_per_question=3, batch_size=4)
 
 
-def answers(policy: Any, questions: Any, decoding: EvaluateSection, **options: Any) -> dict[tuple[str, int], Any]:
+def answers(policy: Any, questions: Any, decoding: SamplingParams, **options: Any) -> dict[tuple[str, int], Any]:
     return {(a.question_id, a.sample): a for batch in generate(policy, questions, decoding, **options) for a in batch}
 
 
-def with_(decoding: EvaluateSection, **changes: Any) -> EvaluateSection:
-    return decoding.model_copy(update=changes)
+def with_(decoding: SamplingParams, **changes: Any) -> SamplingParams:
+    return replace(decoding, **changes)

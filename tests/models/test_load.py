@@ -10,16 +10,16 @@ import torch
 from transformers import GenerationConfig
 
 from harness.models import Policy, generate, load, load_policy, resolve_model
-from harness.recipe import EvaluateSection
 from harness.store.errors import ModelError
 from harness.store.question import Question
+from harness.store.records import SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-GREEDY = EvaluateSection(max_new_tokens=8, batch_size=8)
+GREEDY = SamplingParams(max_new_tokens=8, batch_size=8)
 SYSTEM = {"role": "system", "content": "Be brief."}
 SPECIAL = ("<|endoftext|>", "<|start|>", "<|end|>", "<|pad|>")
 USER = {"role": "user", "content": "2 + 2?"}

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from harness.models.engines.shards import Shards, dealt
 from harness.models.source import resolve_model
-from harness.recipe import EngineSection, EvaluateSection, TaskSection
+from harness.recipe import EngineSection, TaskSection
 from harness.store.errors import ModelError, TrainingError
 from harness.store.question import Question
+from harness.store.records import SamplingParams
 from harness.tasks import load_questions
 
-DECODING = EvaluateSection(max_new_tokens=24, temperature=1.0, samples_per_question=2, seed=5)
+DECODING = SamplingParams(max_new_tokens=24, temperature=1.0, samples_per_question=2, seed=5)
 
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -168,7 +169,7 @@ def test_a_process_that_cannot_load_the_model_is_said_before_anything_is_asked(m
 
 def test_an_error_that_the_user_can_mend_is_said_as_it_is(shards, questions):
     with pytest.raises(ModelError, match="lower max_new_tokens"):
-        list(shards(2).answer(questions, EvaluateSection(max_new_tokens=100_000)))
+        list(shards(2).answer(questions, SamplingParams(max_new_tokens=100_000)))
     assert not workers()
 
 

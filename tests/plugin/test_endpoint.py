@@ -52,8 +52,7 @@ def test_a_served_model_is_evaluated_under_its_own_name(served):
     records = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
     assert len(records) == 8
     assert {each["prompt_tokens"] for each in records} == {11}
-    assert asked == 16, "8 questions and 8 of the canary, and nothing again for the kept run"
-    assert json.loads((run / "before" / "canary.json").read_text())["level"] == "ok"
+    assert asked == 8, "and nothing again for the kept run"
     assert KEY not in everything_written(served)
     assert KEY not in result.stdout.str() + result.stderr.str()
     page = (served.path / "rl-report").glob("**/*.html")
@@ -89,7 +88,7 @@ def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
         return answer(r"\boxed{7}")
 
     with chat_double(chat=chat) as double:
-        changes = ("--rl-set", "engine.canary=false", "--rl-set", "gate.min_accuracy=0.0")
+        changes = ("--rl-set", "gate.min_accuracy=0.0")
         arguments = ("-rs", "--rl-endpoint", double.url, *changes)
         first = served.pytest(*arguments)
         first.assert_outcomes(failed=1, skipped=1)
@@ -114,17 +113,6 @@ def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
     rows = [json.loads(line) for line in (run / "before" / "records.jsonl").read_text().splitlines()]
     assert len({row["question_id"] for row in rows}) == len(rows) == 8
     assert not any("error" in row for row in rows)
-
-
-def test_a_server_whose_answers_depend_on_the_batch_is_a_warning(served):
-    """The canary asks again, one at a time; this server then says something else."""
-    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
-        result = served.pytest("--rl-endpoint", double.url)
-    result.assert_outcomes(passed=1, skipped=1)
-    said = "8 of 8 answers differ between one at a time and a batch; only texts can be compared here"
-    result.stdout.fnmatch_lines([f"*! before: canary: {said}*"])
-    pages = [each.read_text() for each in (served.path / "rl-report").glob("**/*.html")]
-    assert any(said in page for page in pages)
 
 
 def test_a_dead_server_is_named(served):
@@ -211,16 +199,6 @@ def test_what_a_server_refuses_is_left_out_and_is_another_run(served):
     assert [each.get("omit") for each in sorted(omitted, key=lambda each: "omit" in each)] == [None, ["seed"]]
 
 
-def test_a_server_that_draws_as_it_likes_has_no_canary(served):
-    """Without a temperature two answers to one question may differ, and the batch is not to blame."""
-    with chat_double(chat=lambda number, body: answer(rf"\boxed{{{number}}}")) as double:
-        result = served.pytest("--rl-endpoint", double.url, "--rl-set", 'engine.omit=["temperature"]')
-        assert len(double.bodies) == 8
-        assert not any("temperature" in body for body in double.bodies)
-    result.assert_outcomes(passed=1, skipped=1)
-    result.stdout.no_fnmatch_line("*canary*")
-
-
 def test_thoughts_that_were_cut_off_and_answers_without_text_are_said(served):
     seen: list[str] = []
 
@@ -233,7 +211,7 @@ def test_thoughts_that_were_cut_off_and_answers_without_text_are_said(served):
         return answer(None) if place == 2 else right(number, body)
 
     with chat_double(chat=chat) as double:
-        result = served.pytest("--rl-endpoint", double.url, "--rl-set", "engine.canary=false")
+        result = served.pytest("--rl-endpoint", double.url)
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*! before: 1 of 8 answers could not be had: tokens without any text*"])
     said = "2 of 8 answers were cut off in the middle of a thought"

@@ -166,7 +166,7 @@ def test_a_server_and_a_users_own_tests(project):
 
     with chat_double(chat=chat) as double:
         options = ("--rl-endpoint", double.url, "--rl-set", f"description={toml(' '.join(UNITS[1::2]))}")
-        alone = ("--rl-set", "engine.concurrency=1", "--rl-set", "engine.canary=false")
+        alone = ("--rl-set", "engine.concurrency=1")
         texts = session(project, *options, *alone)
     assert len(asked) == 24
     expect_nothing(texts)

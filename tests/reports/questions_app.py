@@ -12,7 +12,7 @@ from typing import Any
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import run_page_of
 
-from harness.report import render_session
+from harness.report.render import render_session
 
 NEEDLE = "a needle nobody else says"
 QUESTIONS = 120

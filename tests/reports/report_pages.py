@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 
-from harness.report import render_session
+from harness.report.render import render_session
 
 
 def page_of(*runs: Path, output: Path) -> str:

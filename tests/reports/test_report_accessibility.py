@@ -10,7 +10,8 @@ import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import question_pages, run_page_of
 
-from harness.report import render_comparison, render_history, render_session
+from harness.report.history_page import render_history
+from harness.report.render import render_comparison, render_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

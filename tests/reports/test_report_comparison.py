@@ -12,8 +12,9 @@ import pytest
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import words_of
 
-from harness.report import TEMPLATES, render_comparison
+from harness.report import TEMPLATES
 from harness.report.comparison import compare_runs
+from harness.report.render import render_comparison
 
 VERDICT = {"verdict": "REGRESSED", "passed": False, "sentence": "90 % to 30 %, by <b>far</b>", "numbers": {"lost": 7}}
 

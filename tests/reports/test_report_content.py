@@ -14,12 +14,12 @@ from jinja2 import UndefinedError
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, pages_of, words_of
 
-from harness.report import TEMPLATES, render_session
+from harness.report import TEMPLATES
 from harness.report.document import environment
 from harness.report.files import relative, stems
 from harness.report.page import page_of as page_of_run
 from harness.report.read import read_run
-from harness.report.render import write_run_pages
+from harness.report.render import render_session, write_run_pages
 from harness.report.views import Answer, Run
 
 
@@ -260,7 +260,7 @@ def test_importing_reports_is_light() -> None:
 def test_rendering_brings_no_torch(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=2))
     code = (
-        "import sys; from pathlib import Path; from harness.report import render_session; "
+        "import sys; from pathlib import Path; from harness.report.render import render_session; "
         "render_session([Path(sys.argv[1])], Path(sys.argv[2])); "
         "assert not {'torch', 'transformers', 'trl', 'harness'} & set(sys.modules)"
     )

@@ -16,8 +16,9 @@ import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import words_of
 
-from harness.report import TEMPLATES, render_history
+from harness.report import TEMPLATES
 from harness.report.history import read_entry, recipes_of, run_folders, what_changed
+from harness.report.history_page import render_history
 from harness.report.read import read_run
 
 IDENTITY: dict[str, Any] = {
@@ -304,7 +305,7 @@ def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
 def test_it_brings_no_torch(tmp_path: Path) -> None:
     made(tmp_path, 1)
     code = (
-        "import sys; from pathlib import Path; from harness.report import render_history; "
+        "import sys; from pathlib import Path; from harness.report.history_page import render_history; "
         "render_history(Path(sys.argv[1]), Path(sys.argv[2])); "
         "assert not {'torch', 'transformers', 'trl', 'harness'} & set(sys.modules)"
     )

@@ -14,7 +14,7 @@ from hostile_texts import HOSTILE, INVISIBLE, LONG_LINE
 from made_up_runs import MadeUp, records_of, write_run
 from report_pages import page_of, pages_of, question_pages, run_page_of
 
-from harness.report import render_session
+from harness.report.render import render_session
 from harness.report.text import FOLD_AT, visible
 from harness.store.secrets import redact
 

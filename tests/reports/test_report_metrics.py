@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, run_page_of, words_of
 
-from harness.gate.at_k import at_k
 from harness.pipeline.methods import Comparison, Pair, Row, write_methods
-from harness.report import render_session
+from harness.report.render import render_session
+from harness.rewards.at_k import at_k
 from harness.store.records import Record
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from made_up_training import completions_of
 from questions_app import App
 from report_pages import run_page_of, words_of
 
-from harness.report import render_session
+from harness.report.render import render_session
 
 if TYPE_CHECKING:
     from pathlib import Path

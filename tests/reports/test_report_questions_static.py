@@ -12,7 +12,7 @@ from made_up_runs import MadeUp, records_of, write_run
 from questions_app import NEEDLE, QUESTIONS, App, Rendered, render_questions
 from report_pages import question_pages, run_page_of
 
-from harness.report import render_session
+from harness.report.render import render_session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from made_up_runs import MadeUp, write_run
 from made_up_speech import sentences, speech, words
 from report_pages import run_page_of
 
-from harness.report import render_session
+from harness.report.render import render_session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ import pytest
 from made_up_runs import MadeUp, write_run
 
 from harness.report import page as page_module
-from harness.report import render_session, unchanged
 from harness.report import training as training_module
+from harness.report import unchanged
+from harness.report.render import render_session
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import RewardCalls, Rewards
-from harness.rewards.faults import Faults
 from harness.store.errors import RewardError
+from harness.store.faults import Faults
 from tests.rewards.calling import NAME, TEXTS, calls_of, values_of
 
 if TYPE_CHECKING:

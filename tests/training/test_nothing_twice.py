@@ -22,7 +22,6 @@ from tests.small_recipes import GRPO
 SMALL = GRPO | {
     "train.max_steps": 2,
     "health.signal_questions": 4,
-    "engine.canary": False,
     "health.signal": 0.001,
 }
 
@@ -43,7 +42,6 @@ def first(tmp_path_factory):
 
 
 def test_training_changes_weights_alone(first):
-    """What holds for a model's shape, as its canary does, is known for what was trained from it."""
     base, trained = first.fingerprint(first.base), first.fingerprint(first.final())
     assert {key for key in base if base[key] != trained[key]} == {"weights"}
 

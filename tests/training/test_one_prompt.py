@@ -25,9 +25,10 @@ from harness.models.engines.vllm import asking
 from harness.models.source import resolve_model
 from harness.pipeline.baselines import run_as_baseline
 from harness.pipeline.run import Run, Settings
-from harness.recipe import EvaluateSection, Recipe
+from harness.recipe import Recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import Grade
+from harness.store.records import SamplingParams
 from harness.tasks import Question
 from harness.training import sampling
 
@@ -74,14 +75,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "sft": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
     "dpo": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
 }
-EVALUATED = {"before", "canary", "after"}
+EVALUATED = {"before", "after"}
 STAGES = {
     "grpo": EVALUATED | {"signal check", "held-out evaluation", "sampling", "learning"},
     "sft": EVALUATED | {"samples", "learning"},
     "dpo": EVALUATED | {"samples", "learning"},
 }
 CALLERS = {  # the innermost of these that is on the stack
-    ("canary.py", "run_canary"): "canary",
     ("signal.py", "check_signal"): "signal check",
     ("during.py", "_evaluate"): "held-out evaluation",
     ("grpo.py", "_generate_single_turn"): "sampling",
@@ -237,7 +237,7 @@ def test_other_engines_are_given_the_same_prompt(case, model, given, monkeypatch
     assert [vllm.encode(each.prompt) for each in questions] == prompts
     engine = ContinuousEngine(load_policy(str(folder), device="cpu", chat_template_kwargs=told))
     monkeypatch.setattr(sys.modules[__name__], "_stage", lambda: "continuous")  # it works in a thread of its own
-    answers = [each for batch in engine.answer(questions, EvaluateSection(max_new_tokens=4)) for each in batch]
+    answers = [each for batch in engine.answer(questions, SamplingParams(max_new_tokens=4)) for each in batch]
     engine.close()
     assert len(answers) == len(questions)
     assert {len(prompt) for prompt in prompts} == {each.prompt_tokens for each in answers}
@@ -247,7 +247,7 @@ def test_other_engines_are_given_the_same_prompt(case, model, given, monkeypatch
 
 def test_processes_are_given_the_same_prompt(model, tmp_path):
     template, told, expected = CASES["thinking is switched off"]
-    recipe = recipe_of("grpo", model(template), told, **{"launch.nproc_per_node": 2, "engine.canary": False})
+    recipe = recipe_of("grpo", model(template), told, **{"launch.nproc_per_node": 2})
     run = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cpu"))
     tokenizer = AutoTokenizer.from_pretrained(model(template))
     lengths = {

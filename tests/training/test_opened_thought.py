@@ -12,9 +12,9 @@ from harness.models import load_policy
 from harness.models.engines.requests import answer_of, requests
 from harness.models.tiny import FOLDER
 from harness.pipeline.run import Run, Settings
-from harness.recipe import EvaluateSection
 from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade
+from harness.store.records import SamplingParams
 from harness.tasks import Question
 from harness.training.capture import CompletionLog
 from harness.training.tokens import answer_tokens
@@ -96,7 +96,7 @@ SAID = [
 @pytest.mark.parametrize(("said", "status", "form"), SAID)
 def test_an_answer_is_graded_as_a_whole_turn(policy, tmp_path, said, status, form):
     """In an evaluation and in training alike, and again from what is kept."""
-    decoding = EvaluateSection(max_new_tokens=64)
+    decoding = SamplingParams(max_new_tokens=64)
     (request,) = requests(policy, [QUESTION], decoding, set())
     ids = [*policy.tokenizer(said, add_special_tokens=False)["input_ids"], min(policy.eos_token_ids)]
     made = answer_of(policy, request, ids, decoding)

@@ -93,7 +93,7 @@ def test_answers_end_by_themselves_after_training(supervised, tmp_path):
         },
     )
     from harness.models import generate, load_policy
-    from harness.recipe import EvaluateSection
+    from harness.store.records import SamplingParams
     from harness.tasks import Question
 
     policy = load_policy(str(run.trained().model), device="cpu")
@@ -101,7 +101,7 @@ def test_answers_end_by_themselves_after_training(supervised, tmp_path):
         Question(row["prompt"], row["prompt"], "", "test", prompt=({"role": "user", "content": row["prompt"]},))
         for row in rows
     ]
-    found = [each for batch in generate(policy, asked, EvaluateSection(max_new_tokens=48)) for each in batch]
+    found = [each for batch in generate(policy, asked, SamplingParams(max_new_tokens=48)) for each in batch]
     ended = [each for each in found if each.finish_reason == "stop"]
     assert len(ended) == len(found)
     assert sum(each.completion.endswith("so the answer is") for each in found) >= 24

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
-    from harness.store.records import Generation
+    from harness.store.records import Generation, SamplingParams
 
 
 class Engine(Protocol):
@@ -36,7 +35,7 @@ class Engine(Protocol):
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         """Answer every question ``decoding.samples_per_question`` times but for the ``(question id, sample)`` pairs in

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+OMITTABLE = ("seed", "temperature", "top_p")  # what a request may be without, since some servers refuse it
+
 _CALLS = ("/chat/completions", "/models")  # what is often pasted along
 
 

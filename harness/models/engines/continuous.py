@@ -28,14 +28,12 @@ from transformers.generation.continuous_batching.utils import WorkloadHints
 from harness.models.device import release_memory
 from harness.models.engines.requests import Request, answer_of, requests
 from harness.models.engines.sampling import stream, tokens_at, warpers
-from harness.recipe.messages import nearest
-from harness.store.errors import ModelError
+from harness.store.errors import ModelError, nearest
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
-    from harness.store.records import Generation
+    from harness.store.records import Generation, SamplingParams
 
 _ON_CPU = 64  # sequences at once where nobody says: a GPU's memory decides there, a CPU's would be taken whole
 _CPU_BATCH_TOKENS = 1024
@@ -64,7 +62,7 @@ class ContinuousEngine:
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         """As :meth:`harness.models.engines.Engine.answer`; ``batch_size`` is the most sequences in one step.
@@ -95,7 +93,7 @@ class ContinuousEngine:
         self._policy = None
         release_memory()
 
-    def _start(self, policy: Policy, by_id: Mapping[str, Request], decoding: EvaluateSection) -> Any:
+    def _start(self, policy: Policy, by_id: Mapping[str, Request], decoding: SamplingParams) -> Any:
         longest = max(len(request.ids) for request in by_id.values())
         settings = GenerationConfig(
             max_new_tokens=decoding.max_new_tokens,
@@ -149,7 +147,7 @@ def _finished(manager: Any, policy: Policy) -> list[Any]:
     return found
 
 
-def _processors(by_id: Mapping[str, Request], decoding: EvaluateSection) -> ContinuousBatchingLogitsProcessorList:
+def _processors(by_id: Mapping[str, Request], decoding: SamplingParams) -> ContinuousBatchingLogitsProcessorList:
     cut = warpers(decoding.temperature, decoding.top_p, decoding.top_k)
     made = ContinuousBatchingLogitsProcessorList(LogitsProcessorList([*cut, _Draw(by_id, decoding.seed)]))
     made.tensors_required = 1  # one number a sequence and step

@@ -26,18 +26,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.models.engines.address import OMITTABLE
 from harness.models.engines.chat_server import ChatServer, Served, Unanswered
 from harness.models.engines.seeds import answer_seed
 from harness.models.policy import without_system
-from harness.recipe.engine_checks import OMITTABLE
 from harness.store.errors import ModelError, TaskError
 from harness.store.records import FinishReason, Generation
 from harness.store.redact import safe_line
 from harness.tasks.thought import CLOSING, OPENING
 
 if TYPE_CHECKING:
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
+    from harness.store.records import SamplingParams
 
 CONCURRENCY = 16
 # So many requests in a row that came to nothing, times those under way at once: the server is gone.
@@ -108,7 +108,7 @@ class EndpointEngine:
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         """As :meth:`harness.models.engines.Engine.answer`. ``batch_size`` below the concurrency lowers it.
@@ -159,7 +159,7 @@ class EndpointEngine:
         kept = f"; {had} answers before were had and are kept: run the same again when it answers" if had else ""
         return f"{self.served.url} ({self.model}): {lost} answers in a row could not be had: {reason}{kept}"
 
-    def _all(self, asked: Sequence[_Asked], decoding: EvaluateSection, workers: int) -> Iterator[_Answer | None]:
+    def _all(self, asked: Sequence[_Asked], decoding: SamplingParams, workers: int) -> Iterator[_Answer | None]:
         """Every answer as it comes, failed ones with their error; ``None`` now and then while there is none.
 
         The threads are daemons: a server that hangs must not keep a session from ending.
@@ -199,7 +199,7 @@ class EndpointEngine:
         finally:
             ended.set()
 
-    def _ask(self, question: Question, sample: int, decoding: EvaluateSection) -> _Answer:
+    def _ask(self, question: Question, sample: int, decoding: SamplingParams) -> _Answer:
         try:
             return _Answer(*_generation(self._complete(question, sample, decoding), question, sample, decoding))
         except Unanswered as lost:
@@ -209,7 +209,7 @@ class EndpointEngine:
         except _TooMany as error:
             raise ModelError(f"{self.served.url} ({self.model}): {error}") from None
 
-    def _complete(self, question: Question, sample: int, decoding: EvaluateSection) -> dict[str, Any]:
+    def _complete(self, question: Question, sample: int, decoding: SamplingParams) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [dict(turn) for turn in question.prompt] if self._system else without_system(question.prompt),
@@ -259,7 +259,7 @@ class _TooMany(Exception):  # noqa: N818
 
 
 def _generation(
-    answer: dict[str, Any], question: Question, sample: int, decoding: EvaluateSection
+    answer: dict[str, Any], question: Question, sample: int, decoding: SamplingParams
 ) -> tuple[Generation, bool]:
     """A server's answer, and whether it is one that cannot be graded: the server is there, and gave no text."""
     choice, usage = answer["choices"][0], answer.get("usage")

@@ -1,6 +1,6 @@
 """The default engine: a policy that is loaded here, asked with torch in this process.
 
-    for answers in generate(policy, questions.test, EvaluateSection(max_new_tokens=64)):
+    for answers in generate(policy, questions.test, SamplingParams(max_new_tokens=64)):
         file.writelines(json.dumps(asdict(answer)) + "\\n" for answer in answers)
 
 Nothing but its end tokens is inherited from a model's own generation config, which often carries a repetition penalty
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from harness.models.engines.requests import Request
     from harness.models.policy import Policy
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
-    from harness.store.records import Generation
+    from harness.store.records import Generation, SamplingParams
 
 # Answers are handed on when so many are there, or so many seconds have passed: they are graded and written in batches.
 _AT_ONCE, _SECONDS = 16, 2.0
@@ -46,7 +45,7 @@ class TransformersEngine:
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         assert self._policy is not None, "the engine is closed"
@@ -63,7 +62,7 @@ class TransformersEngine:
 def generate(
     policy: Policy,
     questions: Sequence[Question],
-    decoding: EvaluateSection,
+    decoding: SamplingParams,
     skip: Collection[tuple[str, int]] = (),
     *,
     on_slow: Callable[[str], None] = lambda why: None,
@@ -94,7 +93,7 @@ def generate(
 
 
 def _new_ids(
-    policy: Policy, asked: Sequence[Request], decoding: EvaluateSection, on_slow: Callable[[str], None]
+    policy: Policy, asked: Sequence[Request], decoding: SamplingParams, on_slow: Callable[[str], None]
 ) -> Iterator[list[tuple[int, list[int]]]]:
     prompts = [request.ids for request in asked]
     longest = max(map(len, prompts), default=0) + decoding.max_new_tokens

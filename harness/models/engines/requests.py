@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from harness.models.policy import Policy
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
+    from harness.store.records import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Request:
 
 
 def requests(
-    policy: Policy, questions: Sequence[Question], decoding: EvaluateSection, skip: Collection[tuple[str, int]]
+    policy: Policy, questions: Sequence[Question], decoding: SamplingParams, skip: Collection[tuple[str, int]]
 ) -> list[Request]:
     """What is to be asked, longest prompt first: what needs most memory comes at once. Samples of a question stay
     together, and every prompt's length is checked before anything is generated.
@@ -56,7 +56,7 @@ def requests(
     return sorted(found, key=lambda request: -len(request.ids))
 
 
-def answer_of(policy: Policy, request: Request, new_ids: Sequence[int], decoding: EvaluateSection) -> Generation:
+def answer_of(policy: Policy, request: Request, new_ids: Sequence[int], decoding: SamplingParams) -> Generation:
     """New token ids as an answer: the first end closes it, and what follows is padding. Its text is the whole turn,
     with the thought that the prompt opened."""
     end = next((at for at, id_ in enumerate(new_ids) if id_ in policy.eos_token_ids), None)
@@ -72,7 +72,7 @@ def answer_of(policy: Policy, request: Request, new_ids: Sequence[int], decoding
     )
 
 
-def does_not_fit(policy: Policy, request: Request, decoding: EvaluateSection) -> ModelError:
+def does_not_fit(policy: Policy, request: Request, decoding: SamplingParams) -> ModelError:
     """What to say where not even one answer fits into memory."""
     return ModelError(
         f"{policy.name}: not enough memory on {policy.device} for one answer to question {request.question.id!r} "

@@ -23,8 +23,8 @@ from harness.models.processes import environment, python_path
 from harness.store.redact import safe_text
 
 if TYPE_CHECKING:
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
+    from harness.store.records import SamplingParams
 
 _END_SECONDS = 10.0
 _LOG_LINES = 15
@@ -73,10 +73,10 @@ class ShardProcess:
         # It holds the queue and not us: a forgotten engine is collected, and its processes with it.
         threading.Thread(target=_listen, args=(process, self._events, weakref.ref(self)), daemon=True).start()
 
-    def ask(self, questions: Sequence[Question], decoding: EvaluateSection, skip: Sequence[tuple[str, int]]) -> None:
+    def ask(self, questions: Sequence[Question], decoding: SamplingParams, skip: Sequence[tuple[str, int]]) -> None:
         """Have questions answered; one message follows for each handful of answers, and one at the end."""
         rows = [asdict(question) for question in questions]
-        self._tell({"questions": rows, "decoding": decoding.model_dump(), "skip": [list(key) for key in skip]})
+        self._tell({"questions": rows, "decoding": asdict(decoding), "skip": [list(key) for key in skip]})
 
     def ended(self) -> tuple[str, list[str]]:
         """How a process that is gone has ended, in words, and the last lines that it printed."""

@@ -1,10 +1,9 @@
 """A process that answers for another: ``python -m harness.models.engines.shard_worker``.
 
 One line on standard input says what to open, ``{"name", "model", "device", "dtype", "engine",
-"chat_template_kwargs"}``; each further line is a request ``{"questions", "decoding", "skip"}``. On standard output
-comes ``{"ready": true}`` when the model is loaded, and for each request lines ``{"answers": [...]}``, then
-``{"peak_memory_bytes": n, "slow": why}``; or ``{"error", "kind"}`` where the user can mend
-something.
+"arguments", "chat_template_kwargs"}``; each further line is a request ``{"questions", "decoding", "skip"}``. On
+standard output comes ``{"ready": true}`` when the model is loaded, and for each request lines ``{"answers": [...]}``,
+then ``{"peak_memory_bytes": n, "slow": why}``; or ``{"error", "kind"}`` where the user can mend something.
 """
 
 from __future__ import annotations
@@ -45,21 +44,20 @@ def main() -> None:
 def _open(opening: dict[str, Any]) -> Engine:
     from harness.models import load_policy, resolve_model
     from harness.models.engines.opening import open_engine
-    from harness.recipe import EngineSection
 
     source = replace(resolve_model(opening["model"]), name=opening["name"])
     where = {key: opening[key] for key in ("device", "dtype", "chat_template_kwargs")}
-    return open_engine(EngineSection(**opening["engine"]), lambda: load_policy(source, **where), source, **where)
+    return open_engine(opening["engine"], opening["arguments"], lambda: load_policy(source, **where), source, **where)
 
 
 def _answer(engine: Engine, asked: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     from harness.models.device import peak_memory
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
+    from harness.store.records import SamplingParams
 
     questions = [Question(**{**row, "prompt": tuple(row["prompt"])}) for row in asked["questions"]]
     skip = {(question, sample) for question, sample in asked["skip"]}
-    for answers in engine.answer(questions, EvaluateSection(**asked["decoding"]), skip):
+    for answers in engine.answer(questions, SamplingParams(**asked["decoding"]), skip):
         tell({"answers": [asdict(answer) for answer in answers]})
     tell({"peak_memory_bytes": peak_memory(engine.device), "slow": getattr(engine, "slow", None)})
 

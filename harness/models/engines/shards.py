@@ -1,7 +1,7 @@
 """Several processes that answer together: each is asked its share of the questions by an engine of its own.
 
-    engine = Shards(source, EngineSection(), device="cuda", dtype="bfloat16", processes=8)
-    for answers in engine.answer(questions.test, recipe.evaluate):
+    engine = Shards(source, "transformers", {}, device="cuda", dtype="bfloat16", processes=8)
+    for answers in engine.answer(questions.test, SamplingParams()):
         ...
 
 On GPUs each process has one; on a CPU each has its part of the cores. Questions are dealt out by the length of their
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.models.engines.shard_process import Events, ShardProcess
 from harness.models.processes import gpus_for
-from harness.recipe.launching import require_devices
 from harness.store import errors
 from harness.store.errors import HarnessError, ModelError
 from harness.store.records import Generation
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from harness.models.source import ModelSource
-    from harness.recipe import EngineSection, EvaluateSection, Recipe
     from harness.store.question import Question
+    from harness.store.records import SamplingParams
 
 _MOST_STARTS = 2
 
@@ -46,7 +45,8 @@ class Shards:
     def __init__(
         self,
         source: ModelSource,
-        engine: EngineSection,
+        engine: str,
+        arguments: Mapping[str, Any],
         *,
         device: str,
         dtype: str,
@@ -54,7 +54,7 @@ class Shards:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.name: str = engine.name
+        self.name = engine
         self.model, self.device = source.name, device
         self.peak_memory_bytes = 0
         self.slow: str | None = None
@@ -63,7 +63,8 @@ class Shards:
             "model": str(source.path),
             "device": device,
             "dtype": dtype,
-            "engine": engine.model_dump(),
+            "engine": engine,
+            "arguments": dict(arguments),
             "chat_template_kwargs": dict(chat_template_kwargs or {}),
         }
         gpus = gpus_for(processes) if device == "cuda" else [None] * processes
@@ -104,7 +105,7 @@ class Shards:
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         done = set(skip)
@@ -142,14 +143,14 @@ class Shards:
         for shard in self._shards:
             shard.close()
 
-    def _ask(self, shard: ShardProcess, share: Sequence[Question], decoding: EvaluateSection, done: set[Any]) -> None:
+    def _ask(self, shard: ShardProcess, share: Sequence[Question], decoding: SamplingParams, done: set[Any]) -> None:
         if not shard.alive:
             shard.start()
         ids = {question.id for question in share}
         shard.ask(share, decoding, [key for key in sorted(done) if key[0] in ids])
 
     def _ask_again(
-        self, shard: ShardProcess, share: Sequence[Question], decoding: EvaluateSection, done: set[Any]
+        self, shard: ShardProcess, share: Sequence[Question], decoding: SamplingParams, done: set[Any]
     ) -> None:
         samples = range(decoding.samples_per_question)
         left = [each for each in share if any((each.id, sample) not in done for sample in samples)]
@@ -162,26 +163,6 @@ class Shards:
             raise ModelError(f"{shard.name} {how} again, {when}; run again to go on from there. Its last lines:", *log)
         self._say(f"{shard.name} {how}, {when}; it is started again")
         shard.start()
-
-
-def open_shards(recipe: Recipe, source: ModelSource, *, device: str, dtype: str, say: Callable[[str], None]) -> Shards:
-    """The processes that a recipe's ``[launch]`` asks for on this machine, ready to answer.
-
-    Raises:
-        ModelError: the model cannot be loaded.
-        TrainingError: this machine has fewer GPUs.
-    """
-    require_devices(recipe.launch, device)
-    processes = recipe.launch.nproc_per_node
-    return Shards(
-        source,
-        recipe.engine,
-        device=device,
-        dtype=dtype,
-        processes=processes,
-        chat_template_kwargs=recipe.model.chat_template_kwargs,
-        say=say,
-    ).open()
 
 
 def dealt(questions: Sequence[Question], processes: int) -> list[list[Question]]:

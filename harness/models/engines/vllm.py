@@ -26,9 +26,8 @@ from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
     from harness.models.source import ModelSource
-    from harness.recipe import EvaluateSection
     from harness.store.question import Question
-    from harness.store.records import Generation
+    from harness.store.records import Generation, SamplingParams
 
 _AT_ONCE = 1024  # answers are handed out in so many: vLLM's generate returns when all are done
 # Without vLLM's own reading of generation_config.json, which may cap the length of every answer.
@@ -88,7 +87,7 @@ class VllmEngine:
     def answer(
         self,
         questions: Sequence[Question],
-        decoding: EvaluateSection,
+        decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         """As :meth:`harness.models.engines.Engine.answer`; an explicit ``batch_size`` is handed over at a time."""
@@ -111,7 +110,7 @@ class VllmEngine:
         release_memory()
 
 
-def sampling(request: Request, decoding: EvaluateSection, ends: Collection[int]) -> dict[str, Any]:
+def sampling(request: Request, decoding: SamplingParams, ends: Collection[int]) -> dict[str, Any]:
     """The arguments of ``vllm.SamplingParams`` for one answer. Ends are given one by one, and the model's own is not
     asked, so that all engines stop alike. The ids are decoded here."""
     greedy = decoding.temperature == 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from harness.models.engines.endpoint import EndpointEngine
-from harness.recipe import EvaluateSection
 from harness.store.question import Question
+from harness.store.records import SamplingParams
 from tests.chat_double import ChatDouble
 
-DECODING = EvaluateSection(max_new_tokens=32)
+DECODING = SamplingParams(max_new_tokens=32)
 
 
 def some(count: int) -> list[Question]:
@@ -19,7 +19,7 @@ def some(count: int) -> list[Question]:
     ]
 
 
-def ask(double: ChatDouble, questions: Any, decoding: EvaluateSection = DECODING, skip: Any = (), **options: Any):
+def ask(double: ChatDouble, questions: Any, decoding: SamplingParams = DECODING, skip: Any = (), **options: Any):
     engine = EndpointEngine(double.url, **{"timeout_seconds": 1.0, **options})
     try:
         return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding, skip) for a in batch}

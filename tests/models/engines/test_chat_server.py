@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.policy.engines.asking import ask, some
 
 from harness.models.engines.chat_server import Served
 from harness.models.engines.endpoint import EndpointEngine
 from harness.store.errors import ModelError
 from tests.chat_double import CUT, Reply, chat_double, models
+from tests.models.engines.asking import ask, some
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

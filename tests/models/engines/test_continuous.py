@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,18 +13,18 @@ from transformers import ContinuousBatchingConfig
 from harness.models.engines.continuous import ContinuousEngine, _Draw
 from harness.models.engines.local import TransformersEngine
 from harness.models.engines.requests import requests
-from harness.recipe import EvaluateSection
 from harness.store.errors import ModelError
+from harness.store.records import SamplingParams
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Its name before transformers 5.18, and since.
 PAGE = "page_size" if hasattr(ContinuousBatchingConfig, "page_size") else "block_size"
-GREEDY = EvaluateSection(max_new_tokens=12)
-SAMPLED = EvaluateSection(max_new_tokens=12, temperature=1.0, samples_per_question=3)
+GREEDY = SamplingParams(max_new_tokens=12)
+SAMPLED = SamplingParams(max_new_tokens=12, temperature=1.0, samples_per_question=3)
 
 
-def answers(engine: Any, questions: Any, decoding: EvaluateSection, skip: Any = ()) -> dict[tuple[str, int], Any]:
+def answers(engine: Any, questions: Any, decoding: SamplingParams, skip: Any = ()) -> dict[tuple[str, int], Any]:
     return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding, skip) for a in batch}
 
 
@@ -36,9 +37,9 @@ def engine(policy):
     "decoding",
     [
         GREEDY,
-        GREEDY.model_copy(update={"batch_size": 2}),
+        replace(GREEDY, batch_size=2),
         SAMPLED,
-        SAMPLED.model_copy(update={"top_p": 0.8, "top_k": 20, "temperature": 0.7, "batch_size": 5}),
+        replace(SAMPLED, top_p=0.8, top_k=20, temperature=0.7, batch_size=5),
     ],
 )
 def test_answers_are_those_of_the_default_engine(engine, policy, questions, decoding):

@@ -9,22 +9,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.policy.engines.asking import DECODING, ask, some
 
 from harness.models.engines.chat_server import ChatServer
 from harness.models.engines.endpoint import EndpointEngine
 from harness.models.engines.seeds import answer_seed
 from harness.pipeline.run import Run, Settings
-from harness.recipe import EvaluateSection
 from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade, summarise
 from harness.store.errors import ModelError, TaskError, TrainingError
 from harness.store.question import Question
+from harness.store.records import SamplingParams
 from tests.chat_double import CUT, HANG, Reply, answer, chat_double
+from tests.models.engines.asking import DECODING, ask, some
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SAMPLED = EvaluateSection(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
+SAMPLED = SamplingParams(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
 
 
 def test_an_answer_is_what_the_server_says():
@@ -205,7 +205,7 @@ def test_servers_that_want_max_completion_tokens_get_it():
 
 
 def test_top_k_is_sent_where_asked_for_and_a_refusal_says_what_to_write():
-    decoding = SAMPLED.model_copy(update={"top_k": 20})
+    decoding = replace(SAMPLED, top_k=20)
     with chat_double() as double:
         ask(double, some(1), decoding)
         assert {body["top_k"] for body in double.bodies} == {20}
@@ -419,7 +419,7 @@ def test_so_many_are_asked_at_once(batch_size, most):
         return answer()
 
     with chat_double(chat=chat) as double:
-        ask(double, some(12), DECODING.model_copy(update={"batch_size": batch_size}), concurrency=4)
+        ask(double, some(12), replace(DECODING, batch_size=batch_size), concurrency=4)
     assert double.most_at_once == most
 
 

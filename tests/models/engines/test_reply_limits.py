@@ -9,13 +9,13 @@ import time
 import zlib
 
 import pytest
-from tests.policy.engines.asking import ask, some
 
 from harness.models.engines.chat_server import LONGEST_REPLY, ChatServer, Unanswered
 from harness.models.engines.endpoint import EndpointEngine
-from harness.recipe import EvaluateSection
 from harness.store.errors import ModelError
+from harness.store.records import SamplingParams
 from tests.chat_double import HANG, Reply, answer, chat_double, models
+from tests.models.engines.asking import ask, some
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -134,5 +134,5 @@ def test_a_long_answer_within_the_limit_is_whole():
     text = "thought " * 200_000
     long = Reply(200, gzip.compress(json.dumps(answer(text).value).encode()), PACKED)
     with chat_double(chat=lambda number, body: long, listing=lambda: models("a")) as double:
-        (found,) = ask(double, some(1), EvaluateSection(max_new_tokens=2000)).values()
+        (found,) = ask(double, some(1), SamplingParams(max_new_tokens=2000)).values()
     assert found.completion == text

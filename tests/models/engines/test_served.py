@@ -20,9 +20,9 @@ from harness.models import load_policy
 from harness.models.engines.endpoint import EndpointEngine
 from harness.models.engines.local import TransformersEngine
 from harness.pipeline.run import Run, Settings
-from harness.recipe import EvaluateSection
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import ModelError
+from harness.store.records import SamplingParams
 from harness.tasks import load_questions
 
 MISSING = [name for name in ("fastapi", "uvicorn", "openai") if importlib.util.find_spec(name) is None]
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}: pip install -e '.[dev]'"),
 ]
-DECODING = EvaluateSection(max_new_tokens=48)
+DECODING = SamplingParams(max_new_tokens=48)
 # The embedded model's own, with a word to leave thoughts out.
 TEMPLATE = """\
 {%- for message in messages %}
@@ -84,7 +84,7 @@ def some() -> Any:
     return load_questions(find_recipe("tiny-arithmetic").task).test[:24]
 
 
-def answers(engine: Any, questions: Any, decoding: EvaluateSection = DECODING) -> dict[tuple[str, int], Any]:
+def answers(engine: Any, questions: Any, decoding: SamplingParams = DECODING) -> dict[tuple[str, int], Any]:
     return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding) for a in batch}
 
 
@@ -107,7 +107,7 @@ def test_what_the_chat_template_is_told_reaches_it(server, some):
 
 
 def test_an_answer_is_cut_where_it_is_asked_to_be(server, some):
-    found = answers(EndpointEngine(*server), some[:4], EvaluateSection(max_new_tokens=3))
+    found = answers(EndpointEngine(*server), some[:4], SamplingParams(max_new_tokens=3))
     assert {(each.finish_reason, each.completion_tokens) for each in found.values()} == {("length", 3)}
 
 

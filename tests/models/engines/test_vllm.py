@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from harness.models.engines.local import TransformersEngine
 from harness.models.engines.seeds import answer_seed
 from harness.models.engines.vllm import VllmEngine
 from harness.models.source import ModelSource, resolve_model
-from harness.recipe import EvaluateSection
 from harness.store.errors import ModelError
+from harness.store.records import SamplingParams
+from suites.peers.parting import TIES, parting
 
-SAMPLED = EvaluateSection(max_new_tokens=6, temperature=0.7, top_p=0.9, top_k=5, samples_per_question=2, seed=4)
+SAMPLED = SamplingParams(max_new_tokens=6, temperature=0.7, top_p=0.9, top_k=5, samples_per_question=2, seed=4)
 
 
 @dataclass
@@ -86,7 +88,7 @@ def test_every_setting_arrives(vllm, original_folder, policy, questions):
 
 def test_greedy_cuts_nothing_and_a_size_is_kept_to(vllm, original_folder, questions):
     engine = VllmEngine(resolve_model(str(original_folder)), device="cuda", dtype="float16")
-    decoding = EvaluateSection(max_new_tokens=6, top_p=0.5, top_k=3, batch_size=3)
+    decoding = SamplingParams(max_new_tokens=6, top_p=0.5, top_k=3, batch_size=3)
     batches = list(engine.answer(questions, decoding, skip=[("t/0", 0)]))
     assert [len(batch) for batch in batches] == [3, 3]
     assert all((each["temperature"], each["top_p"], each["top_k"]) == (0.0, 1.0, 0) for each in vllm.calls[0][1])
@@ -117,7 +119,6 @@ def test_vllm_answers_as_the_default_engine(tmp_path, monkeypatch, dtype):
     pytest.importorskip("vllm")
     from harness.models import load_policy
     from harness.models.device import choose_device
-    from harness.models.engines.canary import run_canary
     from harness.recipe.catalog import find_recipe
     from harness.tasks import load_questions
 
@@ -128,9 +129,14 @@ def test_vllm_answers_as_the_default_engine(tmp_path, monkeypatch, dtype):
     questions = load_questions(find_recipe("tiny-arithmetic").task).test[:64]
     arguments = {"enforce_eager": True, "max_model_len": 256}
     engine = VllmEngine(resolve_model(str(tmp_path / "tiny")), device=device, dtype=dtype, arguments=arguments)
-    decoding = EvaluateSection(max_new_tokens=48)
+    decoding = SamplingParams(max_new_tokens=48)
     answered = {a.question_id: a for batch in engine.answer(questions, decoding) for a in batch}
     assert len(answered) == 64
     assert {a.finish_reason for a in answered.values()} <= {"stop", "length"}
-    assert run_canary(engine, policy, questions, decoding, answered)["level"] == "ok"
+    ours = {a.question_id: a for batch in TransformersEngine(policy).answer(questions, decoding) for a in batch}
+    for question in questions:
+        first, other = (each[question.id].completion for each in (ours, answered))
+        if first != other:
+            _, gap = parting(policy, policy.encode(question.prompt), first, other)
+            assert gap <= TIES[dtype], (first, other)
     engine.close()

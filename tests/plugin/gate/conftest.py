@@ -30,8 +30,8 @@ from types import SimpleNamespace
 
 import harness.models
 import harness.models.engines.opening
+import harness.report.render
 import harness.training.job
-import harness.report
 from harness.store.records import Generation
 
 HERE = pathlib.Path(__file__).parent
@@ -84,7 +84,7 @@ def render_session(directories, folder):
     return folder / "index.html"
 
 
-def open_engine(engine, policy, source, **settings):
+def open_engine(engine, arguments, policy, source, **settings):
     loaded = policy()
     answer = functools.partial(generate, loaded)
     return SimpleNamespace(name="made-up", model=loaded.name, device="cpu", answer=answer, close=lambda: None)
@@ -92,7 +92,7 @@ def open_engine(engine, policy, source, **settings):
 
 harness.models.load_policy = load_policy
 harness.models.engines.opening.open_engine = open_engine
-reports.render_session = render_session
+harness.report.render.render_session = render_session
 harness.training.job.run_job = run_job
 '''
 RECIPE = """\
@@ -121,8 +121,8 @@ max_steps = 2
 max_new_tokens = {max_new_tokens}
 temperature = {temperature}
 
-[engine]
-canary = false
+[health]
+signal = false
 
 [gate]
 margin = 0.10

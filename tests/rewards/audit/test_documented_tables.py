@@ -14,7 +14,7 @@ from harness.recipe import load_recipe
 from harness.rewards import RewardCalls, score_all
 from harness.rewards.audit.rivals import first_box, last_number, ours, readings
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "rewards.md").read_text(encoding="utf-8")
 
 
