@@ -31,11 +31,14 @@ def run(recipe: str | Path | Recipe, *, seed: int | None = None, **settings: Any
     Raises:
         HarnessError: a mistake in the recipe, the data or the model, or a training job that failed.
     """
+    from harness.pipeline.judge import count_gates
     from harness.pipeline.run import Run, Settings
     from harness.recipe.needs import check_needs
 
-    settings.setdefault("baselines_dir", Path("suites/baselines"))
-    asked = load_recipe(recipe)
+    asked, folder = load_recipe(recipe), settings.setdefault("baselines_dir", Path("suites/baselines"))
+    # Alpha is shared as in pytest's session of this recipe, so that the verdicts are the same.
+    gates = sum(count_gates(asked, each, folder and Path(folder)) for each in asked.seeds)
+    settings.setdefault("gates", gates)
     finished = Run(asked, seed, Settings(**settings))
     check_needs(asked, data=finished.settings.data)
     finished.verdicts()

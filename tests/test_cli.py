@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness import cli
 from harness.cli import work
 from harness.cli.progress import Progress
+from harness.pipeline import run as pipeline
 from harness.store.errors import HarnessError
 from tests.small_recipes import small_recipe
 
@@ -89,6 +91,14 @@ def test_the_gates_of_the_seeds_that_run_share_alpha(folder, monkeypatch, seeds,
     monkeypatch.setattr(work, "Run", made)
     assert cli.main(["run", "small.toml", *(f"--seed={seed}" for seed in seeds)]) == 2
     assert shared == [gates]
+
+
+def test_python_shares_alpha_as_pytest_does(folder, monkeypatch):
+    """All seeds of the recipe are in a session of pytest, whichever one is run here."""
+    monkeypatch.setattr(pipeline.Run, "verdicts", lambda run: None)
+    recipe = harness.load_recipe(folder / "small.toml").override({"seeds": [1, 2, 3]})
+    assert harness.run(recipe, seed=2, baselines_dir=str(folder)).settings.gates == 4
+    assert harness.run(recipe, gates=1, baselines_dir=None).settings.gates == 1
 
 
 def test_the_live_line_is_erased_before_an_error_is_told(monkeypatch):

@@ -130,6 +130,8 @@ def test_overriding_a_field_and_taking_a_threshold_back() -> None:
     ("key", "message"),
     [
         ("trian.max_steps", r"^trian\.max_steps: unknown key; did you mean 'train\.max_steps'\?$"),
+        ("train.num_train_epoch", r"unknown key of TRL's grpo config; did you mean 'num_train_epochs'\?$"),
+        ("train.reward_weight", r"grpo config; reward_weights is not set here: write name = weight under \[rewards\]$"),
         ("train.max_step", r"^\[train\] max_step: unknown key of TRL's grpo config; did you mean 'max_steps'\?$"),
         ("train.max_steps.more", r"^\[train\] max_steps\.more: unknown key"),
         ("learning_rate", r"^learning_rate: unknown key; it belongs under \[train\]$"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from harness.gate.baseline import differences
 from harness.pipeline.baselines import find, run_as_baseline
 from harness.pipeline.judge import plans
@@ -28,3 +30,9 @@ def test_its_gates_can_tell():
     planned = plans(recipe, 0, BASELINES, gates=2)
     assert set(planned) == {"improvement", "baseline"}
     assert all(each.enough for each in planned.values())
+
+
+@pytest.mark.parametrize("limit", [400, 60])
+def test_the_documented_plan_is_what_is_said(limit):
+    planned = plans(find_recipe("tiny-arithmetic").limited(limit), 0, BASELINES, gates=2)
+    assert planned["baseline"].sentence in (BASELINES.parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")

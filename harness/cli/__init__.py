@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     compare = command("compare", "judge:compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
-    compare.add_argument("--margin", type=_share, default=0.05, help="largest drop that may go unseen (%(default)s)")
+    compare.add_argument("--margin", type=_share, help="largest drop that may go unseen (default: B's recipe's)")
     compare.add_argument("--alpha", type=_share, default=0.05, help="chance of a false alarm (%(default)s)")
     compare.add_argument("--html", action="store_true", help="draw a page of both runs' answers side by side too")
     _add_folder(compare, "--report-dir", "rl-report")

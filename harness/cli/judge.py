@@ -19,6 +19,7 @@ from harness.pipeline.judge import count_gates
 from harness.pipeline.manifest import read_questions
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.recipe.needs import look_beside_recipe_of
+from harness.recipe.sections import GateSection
 from harness.store.errors import HarnessError
 from harness.store.records import correct_counts, iter_records
 from harness.store.run_directory import read_json
@@ -53,9 +54,10 @@ def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
         samples=a.samples,
         commit=b.commit,
         baseline_commit=a.commit,
-        margin=options.margin,
+        margin=options.margin or GateSection(**tomllib.loads(b.recipe_toml).get("gate", {})).margin,
         alpha=options.alpha,
         candidate_samples=b.samples,
+        recorded=options.a.is_file(),
     )
 
 
@@ -79,7 +81,7 @@ def plan(options: argparse.Namespace) -> int:
     """What a recipe would cost and what its gates can see."""
     recipe = chosen_recipe(options)
     print(f"{recipe.name}: {recipe.description}")
-    for line in plan_lines(recipe):
+    for line in plan_lines(recipe, options.data):
         print(f"  {line}")
     gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
     for seed in recipe.seeds:
@@ -103,7 +105,7 @@ def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
     identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
     if stage is None or identity is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
-    environment = read_json(path / "environment.json") or {}
+    environment, effective = read_json(path / "environment.json") or {}, path / "recipe.toml"
     look_beside_recipe_of(path)
     questions = read_questions(path)[: summary["questions"]]
     correct = correct_counts(iter_records(stage), (question.id for question in questions))
@@ -123,5 +125,6 @@ def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
         model=str(summary.get("model")),
         correct=correct,
         content={question.id: question_content(question) for question in questions},
+        recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
     )
     return own, summary

@@ -60,6 +60,7 @@ def judge_against_baseline(
     candidate_samples: int = 1,
     asked: int | None = None,
     power: float = POWER,
+    recorded: bool = True,
 ) -> Verdict:
     """REGRESSED, OK, IMPROVED (which makes the baseline stale), or INCONCLUSIVE.
 
@@ -79,6 +80,7 @@ def judge_against_baseline(
         candidate_samples: answers a question on the candidate's side.
         asked: how many questions of ``order`` were asked so far, from its start; all if not given.
         power: what INCONCLUSIVE says could go unseen would be seen with it.
+        recorded: whether the first side is a recorded baseline, which a gain makes stale; else it is another run.
     """
     asked = len(order) if asked is None else asked
     pairs = [question for question in order[:asked] if question in correct and question in candidate]
@@ -99,7 +101,7 @@ def judge_against_baseline(
         "stale": False,
     }
     if not pairs:
-        return Verdict(GATE, "INCONCLUSIVE", "no question was scored both in the baseline and now", numbers)
+        return Verdict(GATE, "INCONCLUSIVE", "no question was scored on both sides", numbers)
     expected = expected_discordance(discordance(list(correct.values()), samples), margin)
     numbers["planned_power"] = power_of(len(order), expected, margin, alpha)
     losses: Sequence[float]
@@ -123,22 +125,23 @@ def judge_against_baseline(
         "certain_after": None if found.outcome == "neither" else found.asked,
         "lost": found.up,
         "gained": found.down,
-        "stale": found.outcome == "opposite",
+        "stale": recorded and found.outcome == "opposite",
     }
     missed = None
     if found.outcome == "neither" and asked == len(order):
         missed = afterwards(losses, expected=expected, margin=margin, alpha=alpha, power=power)
         numbers |= {"smallest_seen": missed.smallest_drop, "needed": missed.needed}
-    return _worded(found, numbers, missed)
+    return _worded(found, numbers, missed, recorded)
 
 
 OUTCOMES = {"effect": "worse", "opposite": "better", "ruled_out": "ruled_out", "neither": "neither"}
 
 
-def _worded(found: Paired, numbers: Mapping[str, Any], missed: Plan | None) -> Verdict:
+def _worded(found: Paired, numbers: Mapping[str, Any], missed: Plan | None, recorded: bool) -> Verdict:
     drop, total = points(numbers["margin"]), numbers["questions"]
     alpha, gates = numbers["alpha"], numbers["gates"]
-    shares = f"baseline {percent(numbers['baseline'])} -> now {percent(numbers['now'])}"
+    sides, stale = (("baseline ", "now "), f"; {STALE}") if recorded else (("", ""), "")
+    shares = f"{sides[0]}{percent(numbers['baseline'])} -> {sides[1]}{percent(numbers['now'])}"
     first = found.asked < total
     within = f"the first {found.asked} of {total} questions" if first else counted(total, "question")
     counts = f"{shares}, {found.up} lost and {found.down} gained in {within}"
@@ -152,7 +155,7 @@ def _worded(found: Paired, numbers: Mapping[str, Any], missed: Plan | None) -> V
     if found.outcome == "effect":
         return clear("REGRESSED", luck("loss", alpha, gates, exact=found.exact), so=seen > 0)
     if found.outcome == "opposite":
-        return clear("IMPROVED", f"{luck('gain', alpha, gates, exact=found.exact)}; {STALE}", so=seen < 0)
+        return clear("IMPROVED", luck("gain", alpha, gates, exact=found.exact) + stale, so=seen < 0)
     if found.outcome == "ruled_out":
         reason = ruled_out(f"a drop of {drop}", numbers["beta"], exact=found.exact)
         return clear("OK", reason, so=seen < numbers["margin"])

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Baseline:
     an answer that has no grade is left out. ``content`` maps all of them to hashes of the questions. It,
     ``prompt``, ``chat_template_kwargs`` (what the chat template was told), ``grader``, ``engine`` and ``decoding`` must
     be a run's own to be comparable; ``versions``, ``commit``, ``date``, ``model`` and ``recipe_toml`` (the effective
-    recipe that the policy was trained with; older files have none) are for people.
+    recipe that the policy was trained with) are for people.
     """
 
     recipe: str
@@ -59,8 +59,8 @@ class Baseline:
     model: str
     correct: Mapping[str, int]
     content: Mapping[str, str]
-    recipe_toml: str = ""
-    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    recipe_toml: str
+    chat_template_kwargs: Mapping[str, Any]
 
     @property
     def accuracy(self) -> float:
@@ -169,7 +169,7 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
     asked, recorded = list(run.content.items()), list(baseline.content.items())
     other = [new[0] for new, old in zip(asked, recorded, strict=False) if new != old]
     if len(asked) > len(recorded):
-        found.append(f"the questions ({len(asked)} asked, {len(recorded)} in the baseline)")
+        found.append(f"the questions ({len(asked)} asked, {len(recorded)} before)")
     elif other:
         found.append(f"the questions ({len(other)} of {len(asked)} differ, first {other[0]})")
     return found
@@ -178,9 +178,6 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
 def _tables(baseline: Baseline) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     header = asdict(baseline)
     correct, content = header.pop("correct"), header.pop("content")
-    for key in ("recipe_toml", "chat_template_kwargs"):
-        if not header[key]:
-            del header[key]  # as in files that were recorded before there was one: their checksum stays
     header["versions"] = {name: version for name, version in header["versions"].items() if version is not None}
     counts = {question: {"correct": correct[question]} if question in correct else {} for question in content}
     return header, {question: {**counts[question], "content": content[question]} for question in content}

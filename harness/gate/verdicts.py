@@ -208,9 +208,10 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     if shares:
         numbers["zero_std_share"] = _mean(shares)
     if shares and min(shares) >= 1:
-        sentence = f"every group had equal rewards in all {len(steps)} logged steps: there was nothing to learn from"
+        logged = counted(len(steps), "logged step")
+        sentence = f"every group had equal rewards in all {logged}: there was nothing to learn from"
         return Verdict("training", "UNSOUND", sentence, numbers)
-    parts = [f"{steps[-1]['step']} steps, every logged loss and gradient finite"]
+    parts = [f"{counted(steps[-1]['step'], 'step')}, every logged loss and gradient finite"]
     if rewards:
         numbers["first_reward"], numbers["last_reward"], over = _ends(rewards)
         parts.append(f"reward {numbers['first_reward']:.3f} -> {numbers['last_reward']:.3f} ({over})")

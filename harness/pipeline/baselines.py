@@ -18,11 +18,12 @@ from harness.gate.baseline import (
     write_baseline,
 )
 from harness.gate.ungraded import UNGRADED
+from harness.gate.wording import counted
 from harness.pipeline.fingerprint import COMPARED, effective_decoding
 from harness.pipeline.manifest import recipe_text
 from harness.recipe.lineage import base_name
-from harness.rewards import resolve_reward, reward_version
-from harness.rewards.score import primary_grader
+from harness.rewards import resolve_reward
+from harness.rewards.score import grader_versions, primary_grader
 from harness.store.errors import HarnessError
 from harness.store.manifest import git_state, versions
 from harness.store.records import correct_counts
@@ -71,7 +72,6 @@ def unused(folder: Path, known: Iterable[tuple[str, int]]) -> list[Path]:
 def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Baseline:
     """What a run would be recorded as: also what a recorded baseline is compared with."""
     recipe, questions = run.recipe, run.questions.test
-    graders = (*recipe.rewards, "boxed_numeric")
     decoding = effective_decoding(recipe.evaluate.sampling)
     return Baseline(
         recipe=recipe.name,
@@ -79,7 +79,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         samples=samples,
         prompt=prompt_fingerprint(questions),
         chat_template_kwargs=recipe.model.chat_template_kwargs,
-        grader=grader_fingerprint(recipe.rewards, {name: reward_version(name) for name in graders}),
+        grader=grader_fingerprint(recipe.rewards, grader_versions(recipe.rewards)),
         engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},
         versions=versions("torch", "transformers", "trl"),
@@ -128,8 +128,8 @@ def record(run: Run) -> tuple[Path, Baseline]:
     ungraded, answers = evaluation.summary["counts"]["unscored"], sum(evaluation.summary["counts"].values())
     if ungraded > UNGRADED * answers:
         raise HarnessError(
-            f"{run.id}: {ungraded} of {answers} answers could not be graded, and a baseline of the others would be no "
-            "bar for all; mend the grader and record again"
+            f"{run.id}: {ungraded} of {counted(answers, 'answer')} could not be graded, and a baseline of the others "
+            "would be no bar for all; mend the grader and record again"
         )
     correct = correct_counts(evaluation.records, (question.id for question in run.questions.test))
     baseline = run_as_baseline(run, correct, samples)

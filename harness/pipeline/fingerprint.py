@@ -16,7 +16,7 @@ from harness.gate.health import limits
 from harness.models.engines.chat_server import Served
 from harness.recipe import EngineSection, Recipe
 from harness.recipe.trl_arguments import deciding
-from harness.rewards import reward_version
+from harness.rewards.score import grader_versions
 from harness.store.manifest import versions
 from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
@@ -134,7 +134,7 @@ def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str,
         "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
         "rewards": list(recipe.rewards.items()),
         **({"reward_settings": settings} if (settings := recipe.rewards.settings()) else {}),
-        "graders": {name: reward_version(name) for name in (*recipe.rewards, "boxed_exact", "boxed_numeric")},
+        "graders": grader_versions(recipe.rewards),
         "scoring": SCORING,
     }
 

@@ -7,7 +7,6 @@ against a threshold, and ``training`` looks at the job itself. The statistics ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,6 +97,8 @@ def _judged(run: Run, gate: str) -> Verdict | None:
         after = run.after()
         return judge_accuracy(list(after.means.values()), min_accuracy=asked, interval=after.interval)
     if gate == "improvement":
+        run.trained()
+        run.before()
         after = run.after()
         return _improvement(run, after.means, int(after.summary["questions"]))
     # What was written just now is no bar for the run that it was written of.
@@ -106,11 +107,14 @@ def _judged(run: Run, gate: str) -> Verdict | None:
 
 def early_stop(run: Run) -> EarlyStop:
     """Where asking a run's trained policy may end: as soon as every sequential gate has its verdict, and where
-    these pass, the threshold of the accuracy is clear of its interval."""
-    baseline = cache(lambda: _usable_baseline(run))  # looked up once, however often questions are looked at
+    these pass, the threshold of the accuracy is clear of its interval. With a baseline to be held against, the
+    improvement gate is among them once its base was asked; who asks for it later has more questions asked."""
+    baseline = _usable_baseline(run)
+    if not isinstance(baseline, RecordedBaseline):
+        run.before()  # what the answers are held against is there before the first look
     return EarlyStop(
         stops(len(run.questions.test), margin=run.recipe.gate.margin),
-        lambda means, asked: _decided(run, baseline(), means, asked),
+        lambda means, asked: _decided(run, baseline, means, asked),
     )
 
 
@@ -200,7 +204,7 @@ def _improvement(run: Run, means: Mapping[str, float], asked: int) -> Verdict:
 
 
 def _decided(run: Run, baseline: RecordedBaseline | Verdict, means: Mapping[str, float], asked: int) -> bool:
-    verdicts = [_improvement(run, means, asked)]
+    verdicts = [_improvement(run, means, asked)] if run.has_before else []
     if isinstance(baseline, RecordedBaseline):
         verdicts.append(_against(run, baseline, means, asked))
     if any(verdict.verdict == "INCONCLUSIVE" for verdict in verdicts):

@@ -113,9 +113,8 @@ def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
         "questions": len(baseline.correct),
         "samples": baseline.samples,
         "versions": dict(baseline.versions),
+        "recipe_toml": baseline.recipe_toml,
     }
-    if baseline.recipe_toml:
-        own["recipe_toml"] = baseline.recipe_toml
     write_json(path, own)
 
 

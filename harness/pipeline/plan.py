@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.gate.wording import counted
 from harness.models.engines.address import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.kept_answers import Taken
 from harness.pipeline.manifest import recipe_text, short
 from harness.pipeline.saved import duration
+from harness.recipe.files import questions_of
 from harness.recipe.lineage import base_name
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.store.run_directory import read_json, run_directories
@@ -19,14 +21,21 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 
-def plan_lines(recipe: Recipe) -> list[str]:
-    """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask."""
+def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
+    """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask.
+
+    Raises:
+        TaskError: the questions that lie here (those of ``data`` in place of the recipe's) are not as many, or torn.
+    """
+    if recipe.task.name != "gsm8k" or data is not None:  # nothing is downloaded
+        questions_of(recipe, data)
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
+    most = recipe.evaluate.max_new_tokens
     if recipe.model.endpoint is not None:
-        url, most = server_url(recipe.model.endpoint), recipe.evaluate.max_new_tokens
+        url = server_url(recipe.model.endpoint)
         return [
             f"model: {recipe.model.name or 'what is served'} at {url}; task: {recipe.task.name}",
-            f"evaluation: {asked} answers, at most {most} tokens an answer; nothing is trained",
+            f"evaluation: {counted(asked, 'answer')}, at most {counted(most, 'token')} an answer; nothing is trained",
         ]
     gate = ", ".join(
         f"{key} {value:g}"
@@ -35,7 +44,7 @@ def plan_lines(recipe: Recipe) -> list[str]:
     )
     return [
         f"model: {_model(recipe)}; task: {recipe.task.name}",
-        f"before and after: {asked} answers each, at most {recipe.evaluate.max_new_tokens} tokens an answer",
+        f"before and after: {counted(asked, 'answer')} each, at most {counted(most, 'token')} an answer",
         *_training(recipe),
         f"gate: {gate}",
     ]
@@ -56,20 +65,22 @@ def _training(recipe: Recipe) -> list[str]:
     if data is None:
         steps = optimizer_steps(arguments, questions, processes)
         return [
-            f"train: {method}{how}, {steps} optimizer steps of {per_step} completions "
-            f"({steps * per_step} to sample) over {questions} questions"
+            f"train: {method}{how}, {counted(steps, 'optimizer step')} of {counted(per_step, 'completion')} "
+            f"({steps * per_step} to sample) over {counted(questions, 'question')}"
         ]
-    learnt = "examples" if method == "sft" else "pairs"
+    learnt = "example" if method == "sft" else "pair"
     if data.source == "completions":
         samples, most = questions * data.samples_per_question, questions * data.per_question
-        first = [f"samples: {samples} answers to {questions} training questions, to learn from"]
+        first = [f"samples: {counted(samples, 'answer')} to {counted(questions, 'training question')}, to learn from"]
     elif data.source == "solutions":
         first, most = [], questions
     else:
-        counted = f", {arguments['max_steps']} optimizer steps" if (arguments["max_steps"] or 0) > 0 else ""
-        return [f"train: {method}{how}{counted} of {per_step} {learnt} each, from {data.source}"]
+        most = arguments["max_steps"] or 0
+        steps_asked = f", {counted(most, 'optimizer step')}" if most > 0 else ""
+        return [f"train: {method}{how}{steps_asked} of {counted(per_step, learnt)} each, from {data.source}"]
     steps = supervised_steps(arguments, most, processes)
-    return [*first, f"train: {method}{how}, at most {steps} optimizer steps of {per_step} {learnt} (at most {most})"]
+    at_most = f"at most {counted(steps, 'optimizer step')} of {counted(per_step, learnt)} (at most {most})"
+    return [*first, f"train: {method}{how}, {at_most}"]
 
 
 def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:

@@ -38,16 +38,15 @@ from harness.pipeline.signal import find_signal
 from harness.pipeline.train import train
 from harness.pipeline.trained import Trained
 from harness.recipe.engine_checks import check_endpoint_keys
-from harness.recipe.files import located, located_task
+from harness.recipe.files import located, questions_of
 from harness.recipe.launching import launch_identity
 from harness.recipe.lineage import parent_of
 from harness.recipe.needs import check_rewards
-from harness.rewards import answer_form
 from harness.store.errors import NoSignal, TrainingError
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json
 from harness.store.stages import SHARED
-from harness.tasks import Question, Questions, load_questions
+from harness.tasks import Question, Questions
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -96,10 +95,7 @@ class Run:
 
     @cached_property
     def questions(self) -> Questions:
-        evaluate = self.recipe.evaluate
-        held_out = evaluate.during_questions if evaluate.every_steps else 0
-        form = answer_form(self.recipe.rewards)
-        return load_questions(located_task(self.recipe), data=self.settings.data, held_out=held_out, form=form)
+        return questions_of(self.recipe, self.settings.data)
 
     @cached_property
     def base(self) -> ModelSource:
@@ -176,7 +172,13 @@ class Run:
         """The base policy on the test questions."""
         if "before" not in self._made:
             self._made["before"] = self._evaluate("before", self.base)
+            self._made.pop("after", None)  # an early stop before it was known did not wait for the improvement gate
         return self._made["before"]
+
+    @property
+    def has_before(self) -> bool:
+        """Whether :meth:`before` was asked for."""
+        return "before" in self._made
 
     def samples(self) -> Evaluation:
         """The base policy's own answers to the training questions, which SFT and DPO learn from.
@@ -252,7 +254,6 @@ class Run:
         if "after" not in self._made:
             source, early = self.final(), None
             if self.recipe.gate.stop_early or self.settings.stop_early:
-                self.before()  # what the answers are held against is there before the first look
                 early = early_stop(self)
             self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.gate.wording import percent
+from harness.gate.wording import counted, percent
 from harness.pipeline.saved import taken_lines
 from harness.rewards.at_k import at_k_line
 from harness.store.run_directory import read_json, read_lines
@@ -41,7 +41,7 @@ def watched_lines(directory: Path) -> list[str]:
     during = list(read_lines(directory / "train" / "evaluations.jsonl"))
     if during:
         curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
-        lines.append(f"held out: {curve} of {during[-1]['questions']} questions")
+        lines.append(f"held out: {curve} of {counted(during[-1]['questions'], 'question')}")
     for stage in SIDES:
         if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
             lines.append(f"{stage}: {line}")

@@ -29,7 +29,7 @@ from harness.plugin.fixtures import (
     trained,
     verdicts,
 )
-from harness.plugin.options import add_options, get_option
+from harness.plugin.options import add_options, check_root, get_option
 from harness.plugin.session import SESSION, Session, session_of
 from harness.plugin.summary import (
     DIRECTORY,
@@ -81,10 +81,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Leaving(session), "rl-harness-leaving")
     if hasattr(config, "workerinput"):
         return
+    check_root(config)
     config.pluginmanager.register(session.progress, "rl-harness-progress")
     config.pluginmanager.register(Summary(config), "rl-harness-summary")
-    if get_option(config, "plan") and config.pluginmanager.hasplugin("xdist"):
-        config.option.dist, config.option.tx = "no", []  # a plan starts no workers; xdist looks after we do
+    if get_option(config, "plan"):
+        config.option.benchmark_storage = f"file://{config.rootpath}"  # where there is a folder, and none is left
+        if config.pluginmanager.hasplugin("xdist"):
+            config.option.dist, config.option.tx = "no", []  # a plan starts no workers; xdist looks after we do
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -214,7 +217,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     for parameter in (each for item in session.items for each in _parameters(item)):
         if parameter not in parameters:
             parameters.append(parameter)
-    write_plan(session_of(session.config), parameters)
+    session.testsfailed += write_plan(session_of(session.config), parameters)
     return True
 
 

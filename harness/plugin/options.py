@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,21 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--rl-{name}", dest=_dest(name), default=None, help=text, **option, **metavar)
         ini = {"flag": "bool", "list": "linelist"}.get(kind, "string")
         parser.addini(_dest(name), help=f"twin of --rl-{name}: {text}", type=ini, default=None)  # type: ignore[arg-type]
+
+
+def check_root(config: pytest.Config) -> None:
+    """pytest looks for its root directory before it knows of these options, and takes what stands apart from one for a
+    path of tests: outside of the project, that moves the root directory, and recipes and baselines with it."""
+    start, ini, words = config.invocation_params.dir, config.inipath, config.invocation_params.args
+    if config.getoption("rootdir") or (ini is not None and start.is_relative_to(ini.parent)):
+        return
+    for option, value in pairwise(words):
+        path, ours = Path(os.path.normpath(start / value)), KINDS.get(option.removeprefix("--rl-"), "flag") != "flag"
+        if ours and not path.is_relative_to(start) and path.exists():
+            raise pytest.UsageError(
+                f"{option} {value}: pytest takes this path for one of tests and moves its root directory to "
+                f"{config.rootpath}; write {option}={value}"
+            )
 
 
 def get_option(config: pytest.Config, name: str) -> Any:

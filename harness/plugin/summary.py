@@ -65,8 +65,9 @@ class Summary:
         if (saved["answers"], saved["steps"]) < (known["answers"], known["steps"]):
             self.saved[directory, stage] = saved
 
-    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter, exitstatus: int) -> None:
         terminal = Terminal(terminalreporter)
+        undecided = None if exitstatus else self._undecided()  # what is red already looks like no pass
         if reason := self.config.stash.get(NOTHING, None):
             terminal.write_line(f"rl-harness: {reason}", yellow=True)
         unused = self._unused()
@@ -91,12 +92,12 @@ class Summary:
             names = ", ".join(str(self._short(path)) for path in unused)
             terminal.write_line(f"nothing uses {names}; delete what is no longer wanted", yellow=True)
         try:
-            self._hand_on(directories)
+            self._hand_on(directories, undecided)
         except OSError as error:
             terminal.write_line(f"no Markdown was written: {error}", red=True)
         if directories:
             self._draw(terminal, directories)
-        if undecided := self._undecided():
+        if undecided:
             terminal.write_line(undecided, yellow=True, bold=True)
 
     def _verdicts(self, directory: Path) -> list[dict[str, Any]]:
@@ -162,7 +163,9 @@ class Summary:
         ]
         if not gates or any(each["passed"] is not None for _, each in gates):
             return None
-        which = ", ".join(f"{directory.name} {each['gate']} {each['verdict']}" for directory, each in gates[:3])
+        which = ", ".join(
+            f"{directory.name.rpartition('-')[0]} {each['gate']} {each['verdict']}" for directory, each in gates[:3]
+        )
         more = f" and {len(gates) - 3} more" if len(gates) > 3 else ""
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
@@ -191,16 +194,16 @@ class Summary:
         if line := saved_line(Saved(**each) for each in self.saved.values()):
             terminal.write_line(line)
 
-    def _hand_on(self, directories: list[Path]) -> None:
+    def _hand_on(self, directories: list[Path], undecided: str | None) -> None:
         """Markdown for GitHub's job summary and for a pull request's comment."""
         from harness.plugin.markdown import COMMENT_BYTES, SUMMARY_BYTES, write_markdown
 
         runs = {directory: (self._verdicts(directory), directory in self.failed) for directory in directories}
         if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            write_markdown(Path(step), runs, self._undecided(), limit=SUMMARY_BYTES, append=True)
+            write_markdown(Path(step), runs, undecided, limit=SUMMARY_BYTES, append=True)
         if comment := get_option(self.config, "pr-comment"):
             path = located(self.config, "pr-comment", comment)
-            write_markdown(path, runs, self._undecided(), limit=COMMENT_BYTES)
+            write_markdown(path, runs, undecided, limit=COMMENT_BYTES)
 
     def _unused(self) -> list[Path]:
         """Baselines that no recipe is held against, where this session records some. None of them is deleted."""
@@ -280,7 +283,7 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
 def _accuracies(directory: Path) -> str:
     """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``, each with its own
     number of questions where generation stopped early."""
-    from harness.gate.wording import percent
+    from harness.gate.wording import counted, percent
     from harness.store.run_directory import read_json
     from harness.store.stages import SIDES
 
@@ -291,7 +294,7 @@ def _accuracies(directory: Path) -> str:
             low, high = summary["interval"]
             kind = ", anytime-valid" if summary.get("interval_kind") == "anytime" else ""
             asked, planned = summary["questions"], summary.get("planned_questions", summary["questions"])
-            questions = f" of {asked} questions" if asked == planned else f" of {asked} of {planned} questions"
+            questions = f" of {'' if asked == planned else f'{asked} of '}{counted(planned, 'question')}"
             interval = f"(95 %{kind}: {100 * low:.1f} to {100 * high:.1f})"
             parts.append((f"{stage} {percent(summary['accuracy'])} {interval}", questions))
     if len({questions for _, questions in parts}) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -74,15 +75,17 @@ def check(recipe: Recipe) -> None:
         if word not in FIELDS:
             refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
     check_prompts(recipe, refuse)
-    defaults = argument_defaults(recipe.train.method)
+    defaults, owned = argument_defaults(recipe.train.method), OWNED | OWNED_BY[recipe.train.method]
     for key in recipe.train.arguments:
-        if owner := OWNED.get(key) or OWNED_BY[recipe.train.method].get(key):
+        if owner := owned.get(key):
             refuse(("train", key), f"not set here: {owner}")
         if key == "push_to_hub" and recipe.train.arguments[key]:
             refuse(("train", key), _PUSHED)
         if key not in defaults:
             homes = [method for method in CONFIGS if key in argument_defaults(method)]
             hint = f"it is one of {' and '.join(homes)}'s" if homes else nearest(key, list(defaults))
+            for close in set(difflib.get_close_matches(key, defaults, n=1)) & owned.keys():
+                hint = f"{close} is not set here: {owned[close]}"  # no key that would work
             refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {hint}")
         if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
             kind = "true or false" if isinstance(defaults[key], bool) else "a number"

@@ -75,6 +75,7 @@ def environment() -> Environment:
         "moment": present.moment,
         "percent": present.percent,
         "plain": present.plain,
+        "plural": present.plural,
         "seconds": present.seconds,
         "shorten": text.shorten,
         "shown": text.shown,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.report.loose import number
-from harness.report.present import NONE, percent
+from harness.report.present import NONE, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def _foremost(run: Run, training: Training) -> tuple[str, str]:
     broken = sorted({step for key in ("loss", "grad_norm", "reward") for step in _broken(training.steps, key)})
     if broken:
         return "bad", f"The loss, gradient or reward is no finite number at step {broken[0]:g}{_more(len(broken) - 1)}."
-    done = f"{training.steps[-1]['step']} steps, every logged loss and gradient finite"
+    done = f"{plural(training.steps[-1]['step'], 'step')}, every logged loss and gradient finite"
     if findings:
         count = "one warning" if len(findings) == 1 else f"{len(findings)} warnings"
         first = min(findings, key=lambda finding: finding.step)

@@ -86,10 +86,10 @@ def reward_version(name: str) -> str:
     build on shipped rewards, so that all of these versions count too. Raises ``RewardError`` where
     ``name`` does not resolve or its module has no source file.
     """
-    function = resolve_reward(name)
     libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
-    if name in _SHIPPED:
+    if name in REWARDS:
         return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
+    function = resolve_reward(name)
     digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
     module_name, _ = _split(name)
     home = getattr(function, "__module__", None) or module_name

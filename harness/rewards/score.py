@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from harness.rewards.boxed_exact import boxed_exact
 from harness.rewards.boxed_numeric import boxed_numeric
 from harness.rewards.call import RewardCalls
 from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, ground_truths
+from harness.rewards.resolve import resolve_reward, reward_version
 from harness.store.errors import RewardError
 from harness.tasks.forms import form_of
 
@@ -114,6 +115,13 @@ def strict_and_flexible(functions: Mapping[str, RewardFunction]) -> Mapping[str,
     where none grades."""
     form = form_of(functions) or ("box" if primary_grader(functions)[0] not in functions else None)
     return {"box": _BOX, "tags": _TAGS, "thought": _TAGS}.get(str(form), {})
+
+
+def grader_versions(rewards: Iterable[str]) -> dict[str, str]:
+    """:func:`reward_version` by name, of a recipe's reward functions and of all that grades its answers beside them."""
+    functions = {name: resolve_reward(name) for name in rewards}
+    names = (*functions, primary_grader(functions)[0], *strict_and_flexible(functions))
+    return {name: reward_version(name) for name in names}
 
 
 def weighted_total(values: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:

@@ -7,12 +7,13 @@ others. A user's own reward function has no version and is known by its source.
 
 from __future__ import annotations
 
-# What a shipped reward function gives a completion.
+# What a shipped reward function, or the strict grader of tags, gives a completion.
 REWARDS = {
     "boxed_numeric": 1,
     "boxed_exact": 1,
     "math_equivalent": 1,
     "answer_in_tags": 1,
+    "tags_exact": 1,
     "format_boxed": 1,
     "format_tags": 1,
     "length_penalty": 1,

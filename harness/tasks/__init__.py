@@ -153,7 +153,7 @@ def _take(
 ) -> list[Question]:
     if len(pool) < count:
         raise TaskError(
-            f"task {task.name!r} has {len(pool)} {split} questions left, the recipe asks for {count}; "
-            f"lower {key or f'[task] {split}_questions'} or give --rl-limit{left_out}"
+            f"task {task.name!r} has {len(pool)} {split} question{'s' * (len(pool) != 1)} left, the recipe asks for "
+            f"{count}; lower {key or f'[task] {split}_questions'} or give --rl-limit{left_out}"
         )
     return list(pool[:count])

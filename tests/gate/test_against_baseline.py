@@ -85,8 +85,8 @@ SENTENCES = [
     ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in the first 40 of 100 questions; no answer changed, but a drop of 5 points is not ruled out either; 60 were not asked"),
     ([(30, KEPT)], {}, "INCONCLUSIVE", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in 30 questions; no answer changed, but a drop of 5 points is not ruled out either; 30 questions: a drop of less than about 22 points could go unseen, 5 were asked for (that needs about 270)"),
     ([(100, LOST)], {"asked": 32}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 16 lost and 0 gained in the first 16 of 100 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
-    ([], {}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
-    ([(50, KEPT)], {"asked": 0}, "INCONCLUSIVE", "no question was scored both in the baseline and now"),
+    ([], {}, "INCONCLUSIVE", "no question was scored on both sides"),
+    ([(50, KEPT)], {"asked": 0}, "INCONCLUSIVE", "no question was scored on both sides"),
 ]  # fmt: skip
 
 

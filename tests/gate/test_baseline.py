@@ -34,6 +34,8 @@ BASELINE = Baseline(
     model="m1",
     correct={"task/b": 4, "task/a": 0, "task/c": 3},
     content={"task/b": "11111111", "task/a": "22222222", "task/c": "33333333"},
+    recipe_toml="[train]\n",
+    chat_template_kwargs={},
 )
 
 
@@ -82,6 +84,7 @@ def test_one_line_a_question(tmp_path):
     [
         (lambda text: text[: len(text) // 2], "torn or not a baseline"),
         (lambda text: "", "torn or not a baseline"),
+        (lambda text: text.replace("[chat_template_kwargs]", ""), "torn or not a baseline"),
         (lambda text: text.replace("correct = 3", "correct = 4"), "edited by hand"),
         (lambda text: text.replace("max_new_tokens = 48", "max_new_tokens = 64"), "edited by hand"),
         (lambda text: "\n".join([*text.splitlines()[:-2], text.splitlines()[-1], text.splitlines()[-2]]), "edited"),
@@ -128,7 +131,7 @@ def test_foreign_and_missing(tmp_path):
         ({"decoding": {"max_new_tokens": 48}}, ["temperature 1.0 -> None"]),
         ({"content": {**BASELINE.content, "task/a": "99999999"}}, ["1 of 3 differ, first task/a"]),
         ({"content": dict(reversed(BASELINE.content.items()))}, ["2 of 3 differ, first task/c"]),
-        ({"content": {**BASELINE.content, "task/d": "44444444"}}, ["4 asked, 3 in the baseline"]),
+        ({"content": {**BASELINE.content, "task/d": "44444444"}}, ["4 asked, 3 before"]),
         ({"prompt": "p2", "grader": "g2"}, ["the prompt", "the grader"]),
     ],
 )
@@ -159,14 +162,6 @@ def test_fingerprints_see_what_they_should():
     assert prompt_fingerprint([question]) != prompt_fingerprint([told])
 
 
-def test_one_recorded_without_a_recipe_stays_readable(tmp_path):
-    """Files of before there was a ``recipe_toml`` have no such key, and their checksums know of none."""
-    path = tmp_path / "made-up-0.toml"
-    write_baseline(path, BASELINE)
-    assert "recipe_toml" not in path.read_text()
-    assert read_baseline(path, "made-up").recipe_toml == ""
-
-
 RECIPE = "description = \"\\\"x\\\" and '''y'''\"\n\n[train]\nlearning_rate = 0.0001\n"
 
 
@@ -174,8 +169,6 @@ def test_what_the_chat_template_was_told_is_kept(tmp_path):
     path, told = tmp_path / "made-up-0.toml", {"enable_thinking": False, "controls": {"length": "short"}}
     write_baseline(path, replace(BASELINE, chat_template_kwargs=told))
     assert read_baseline(path, "made-up").chat_template_kwargs == told
-    write_baseline(path, BASELINE)
-    assert "chat_template_kwargs" not in path.read_text()
 
 
 def test_the_recipe_is_readable_and_under_the_checksum(tmp_path):

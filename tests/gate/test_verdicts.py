@@ -231,6 +231,7 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 -> 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing; most groups taught nothing: ask questions that are neither too easy nor too hard for the model, or raise num_generations"),
+        ([{"step": 1, "loss": 0.1}], "OK", "1 step, every logged loss and gradient finite; loss 0.100 -> 0.100 (first and last logged step)"),
         ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, every logged loss and gradient finite; loss 0.100 -> 0.200 (first and last logged step)"),
     ],
 )  # fmt: skip

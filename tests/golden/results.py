@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.recipe import TaskSection
-from harness.rewards import SHIPPED, resolve_reward, score_all
+from harness.rewards import resolve_reward, score_all
+from harness.rewards.answer_in_tags import tags_exact
 from harness.rewards.audit.case import CASES, PROMISES
 from harness.rewards.resolve import _MATH_PACKAGES
 from harness.store.manifest import versions
@@ -35,17 +36,18 @@ _PARAMETERS = {"length_penalty": {"max_tokens": 24, "soft_tokens": 16}}
 
 
 def rewards() -> dict[str, Part]:
-    """Every shipped reward on the audit's cases, their answers in the form that it reads; and what scoring makes of
-    several rewards."""
-    found = {name: _part(REWARDS[name], dict(_rewarded(name))) for name in SHIPPED}
+    """Every shipped reward, and the strict grader of tags, on the audit's cases, their answers in the form that it
+    reads; and what scoring makes of several rewards."""
+    found = {name: _part(REWARDS[name], dict(_rewarded(name))) for name in REWARDS}
     found["math_equivalent"]["with"] = versions(*_MATH_PACKAGES)
     return {**found, "scoring": _part(SCORING, dict(_scored()))}
 
 
 def _rewarded(name: str) -> Iterable[tuple[str, str]]:
-    function: Any = resolve_reward(name)
+    function: Any = tags_exact if name == "tags_exact" else resolve_reward(name)
+    form = "tags" if name == "tags_exact" else PROMISES[name][1]
     graded = hasattr(function, "grade")
-    for label, completion, truth in (*_audited(PROMISES[name][1]), *(_tabled() if graded else ())):
+    for label, completion, truth in (*_audited(form), *(_tabled() if graded else ())):
         if graded:
             grade = function.grade(completion, truth)
             if grade.status == "unscored":

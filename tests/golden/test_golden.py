@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.pipeline.fingerprint import grading_identity
 from harness.recipe import Recipe
 from harness.rewards import SHIPPED
 from harness.store import versions as counted
@@ -35,7 +36,7 @@ def test_the_results_are_those_written_down_for_their_version(kind: str) -> None
 
 
 def test_everything_with_a_version_is_written_down() -> None:
-    assert set(counted.REWARDS) == set(SHIPPED)
+    assert set(counted.REWARDS) == {*SHIPPED, "tags_exact"}
     assert set(written("rewards")) == {*counted.REWARDS, "scoring"}
     assert set(written("tasks")) == set(counted.TASKS)
     # vLLM is not installed everywhere, and what a server answers is its affair.
@@ -172,6 +173,20 @@ def test_a_changed_result_needs_another_version(copy: Path, tmp_path: Path) -> N
     written_anew = run(folder, "-c", only)
     assert written_anew.returncode == 0, written_anew.stderr
     assert json.loads(golden.read_text())["boxed_exact"]["version"] == number + 1
+
+
+@pytest.mark.parametrize(
+    ("rewards", "used"),
+    [
+        ({"format_boxed": 1.0}, {"format_boxed", "boxed_exact", "boxed_numeric"}),
+        ({"answer_in_tags": 1.0}, {"answer_in_tags", "tags_exact"}),
+        ({"format_tags": 1.0}, {"format_tags", "boxed_numeric", "answer_in_tags", "tags_exact"}),
+    ],
+)
+def test_the_identity_of_a_run_names_the_graders_that_are_used(rewards: dict[str, float], used: set[str]) -> None:
+    task = {"name": "arithmetic", "train_questions": 20, "test_questions": 10}
+    recipe = Recipe(name="built", model={"name": "tiny"}, task=task, rewards=rewards, train={"num_generations": 4})
+    assert grading_identity(recipe, ())["graders"].keys() == used
 
 
 def test_versions_stand_in_the_identity_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

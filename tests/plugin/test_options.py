@@ -90,6 +90,21 @@ def test_ini_twins_and_options_that_override_them(project):
     assert {name: found[name] for name in CASES} == {name: case[3].format(root=root) for name, case in CASES.items()}
 
 
+def test_a_path_that_stands_apart_moves_no_root_directory(project, tmp_path_factory):
+    """Without an ini file; with one, pytest finds its way."""
+    runs = tmp_path_factory.mktemp("elsewhere")
+    project.write(test_show=SHOW)
+    assert shown(project.pytest("-s", "test_show.py", "--rl-runs-dir", str(runs)))["runs-dir"] == str(runs)
+    (project.path / "pytest.ini").unlink()
+    result = project.pytest("test_show.py", "--rl-runs-dir", str(runs))
+    assert result.ret == 4
+    assert f"; write --rl-runs-dir={runs}" in result.stderr.str()
+    found = shown(
+        project.pytest("-s", "test_show.py", f"--rl-runs-dir={runs}", "--rl-strict", "--rl-data", "test_show.py")
+    )
+    assert found["recipes-dir"] == f"{project.path}/suites/recipes"
+
+
 def test_plan_as_an_ini_key(project):
     project.write(**{"pytest.ini": "[pytest]\nrl_plan = true\n", "test_show.py": SETTINGS})
     result = project.pytest("-n2")

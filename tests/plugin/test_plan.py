@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.pipeline.plan import plan_lines
@@ -49,7 +51,8 @@ def test_nothing_is_run(project, workers):
             "test_plain.py": "def test_plain():\n    raise SystemExit('it ran')\n",
         }
     )
-    result = project.pytest("--rl-plan", workers, "--rl-set=evaluate.max_new_tokens=9", CUDA_VISIBLE_DEVICES="")
+    options = ["--rl-plan", workers, "--rl-set=evaluate.max_new_tokens=9", "-p", "pytest_benchmark.plugin"]
+    result = project.pytest(*options, CUDA_VISIBLE_DEVICES="")
     assert result.ret == 0, result.stdout.str()
     result.stdout.fnmatch_lines(
         [
@@ -66,7 +69,7 @@ def test_nothing_is_run(project, workers):
     )
     assert not {"torch", "transformers", "trl"} & set(project.imported("finished"))
     left = {path.name for path in project.path.iterdir()} - {"__pycache__"}
-    assert not {"rl-runs", "rl-report"} & left
+    assert not {"rl-runs", "rl-report", ".benchmarks"} & left
     assert not list(project.path.glob("*-gw*.json")), "a plan starts no workers"
 
 
@@ -75,6 +78,23 @@ def test_a_wrong_recipe_spoils_the_plan(project):
     result = project.pytest("--rl-plan")
     assert result.ret == 1
     assert "bad.toml:1: [model] name: missing" in result.stdout.str()
+
+
+def test_fewer_questions_than_are_asked_spoil_the_plan(project):
+    """Those that lie here are read; those of the Hub are not."""
+    recipe = project.small.replace('"arithmetic"', '"questions.jsonl"')
+    rows = "".join(f'{{"question": "{n}?", "answer": "{n}"}}\n' for n in range(32))
+    project.write(**{"suites/recipes/few.toml": recipe, "test_x": "def test_x(before):\n    pass\n"})
+    project.write(**{"suites/recipes/questions.jsonl": rows})
+    assert project.pytest("--rl-plan").ret == 0
+    project.write(**{"suites/recipes/questions.jsonl": rows.partition("\n")[2]})
+    result = project.pytest("--rl-plan")
+    assert result.ret == 1
+    assert re.search(
+        r"few, seed 0: .*\n  task .* has 23 train questions left, the recipe asks for 24", result.stdout.str()
+    )
+    assert "small, seed 0" in result.stdout.str()
+    assert not {"torch", "transformers", "trl"} & set(project.imported("finished"))
 
 
 def test_gates_that_nobody_asks_for_share_no_alpha(project):

@@ -86,7 +86,7 @@ def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -
 
 
 def test_shipped_rewards_are_known_by_their_versions() -> None:
-    assert {name: reward_version(name) for name in SHIPPED if name != "math_equivalent"} == {
+    assert {name: reward_version(name) for name in (*SHIPPED, "tags_exact") if name != "math_equivalent"} == {
         name: f"version {version}" for name, version in REWARDS.items() if name != "math_equivalent"
     }
     libraries = "".join(rf", {package} \d[^ ,]*" for package in _MATH_PACKAGES)

@@ -109,7 +109,7 @@ def test_crash_is_an_error_with_the_last_log_lines_and_is_not_tried_twice(small,
         "    print('about to go', flush=True)\n    os.abort()\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    recipe = small.override({"rewards": {"crashing_reward:reward": 1.0}})
+    recipe = small.override({"rewards": {"crashing_reward:reward": 1.0}, "health.signal": False})
     run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs"))
     with pytest.raises(TrainingError, match="SIGABRT") as failure:
         run.trained()

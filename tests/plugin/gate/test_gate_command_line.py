@@ -49,16 +49,16 @@ COMPARISONS = {
         "good",
         "good",
         0,
-        r"OK  .*: baseline 90.0 % -> now 90.0 %, .* \d+ of 200 questions; a drop of 5 points or more is ruled out",
+        r"OK  .*: 90.0 % -> 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out",
     ),
     "run with a worse": (
         "good",
         "bad",
         1,
-        r"REGRESSED  good-0-\w+ -> bad-0-\w+: baseline 90.0 % -> now 50.0 %, \d+ lost and 0 gained",
+        r"REGRESSED  good-0-\w+ -> bad-0-\w+: 90.0 % -> 50.0 %, \d+ lost and 0 gained",
     ),
-    "run with a better": ("bad", "good", 0, r"IMPROVED  "),
-    "baseline with a run": ("baseline", "good", 0, r"OK  good-0.toml -> good-0-"),
+    "run with a better": ("bad", "good", 0, r"IMPROVED  .*: 50.0 % -> 90.0 %, .*\(alpha .05\)$"),
+    "baseline with a run": ("baseline", "good", 0, r"OK  good-0.toml -> good-0-\w+: baseline 90.0 % -> now 90.0 %"),
     "baseline with a worse run": ("baseline", "bad", 1, r"REGRESSED  good-0.toml -> bad-0-"),
     "run with a baseline": ("bad", "baseline", 0, r"IMPROVED  bad-0-\w+ -> good-0.toml"),
     "baseline with itself": ("baseline", "baseline", 0, r"OK  "),
@@ -80,6 +80,12 @@ def test_compare(left, name):
     (line,) = done.stdout.splitlines()
     assert re.match(says, line), line
     assert done.stderr == ""
+
+
+def test_compare_takes_the_margin_from_bs_recipe(left):
+    run = place(left, "good")
+    assert "a drop of 10 points" in left.cli("compare", run, place(left, "baseline")).stdout
+    assert "a drop of 20 points" in left.cli("compare", run, run, "--margin=0.2").stdout
 
 
 def test_compare_draws_a_page(left):

@@ -111,3 +111,22 @@ def test_an_accuracy_near_its_threshold_is_asked_for_longer(recorded):
     low, high = summary["interval"]
     assert summary["questions"] == 400 or not low < 0.8 <= high
     assert summary["questions"] > 128
+
+
+def test_a_baseline_gate_alone_asks_nothing_of_the_base(recorded):
+    recorded.model("almost", "n % 10")
+    recorded.recipe("alone", asked=400, model="almost")
+    recorded.pytest("--rl-recipe=alone", "--rl-update-baselines=new", "-k", "baseline")
+    recorded.forget()
+    options = ("--rl-recipe=alone", "--rl-stop-early", "--rl-runs-dir=rl-alone")
+    session = recorded.pytest(*options, "-k", "baseline")
+    word, sentence = session.words("alone")["baseline"]
+    assert word == "OK", sentence
+    asked = len(recorded.lines("answers.txt"))
+    assert asked <= 100
+    assert not [line for line in recorded.lines("answers.txt") if line.startswith("almost ")]
+    # Who asks for the improvement gate after that has as many asked as it needs.
+    both = recorded.pytest(*options, "test_suite.py::test_baseline", "test_suite.py::test_improvement")
+    assert both.words("alone")["improvement"][0] == "IMPROVED"
+    assert both.words("alone")["baseline"] == (word, sentence)
+    assert asked < len([line for line in recorded.lines("answers.txt") if not line.startswith("almost ")]) < 400

@@ -109,7 +109,7 @@ CASES = {
     "more": Case(
         "baseline",
         "INCOMPARABLE",
-        r"this run differs from .* in the questions \(250 asked, 200 in the baseline\)",
+        r"this run differs from .* in the questions \(250 asked, 200 before\)",
         then={"asked": 250},
     ),
     "torn": Case("baseline", "INCOMPARABLE", r".*torn-0.toml: torn or not a baseline \(.*; restore it from .*"),
