@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from harness.gate import accuracy_interval
-from harness.pipeline import answers as answers_module
 from harness.pipeline import evaluate as evaluation_module
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.rewards import Grade, reward_function
@@ -95,7 +94,7 @@ def run(model: Model, tmp_path: Path) -> Evaluate:
     def run(stage: str = "run-a/before", *, keys: Keys = KEYS, samples: int = 1, **more: Any) -> Evaluation:
         decoding = SamplingParams(temperature=float(samples > 1), samples_per_question=samples, seed=7)
         arguments = {"rewards": REWARDS, "questions": QUESTIONS, "open_engine": model.open, **more}
-        return evaluate(tmp_path / stage, decoding=decoding, keys=keys, **arguments)
+        return evaluate(tmp_path / stage, sampling=decoding, keys=keys, **arguments)
 
     return run
 
@@ -139,8 +138,7 @@ def test_summary_numbers(run: Evaluate) -> None:
         "device": "cpu",
         "model": "made-up",
         "slow": None,
-        "source": None,
-        "kept": None,
+        "reused": {},
     }
     assert evaluation.accuracy == 0.5
 
@@ -210,7 +208,7 @@ def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
     assert [record.status for record in again.records] == ["correct", "wrong", *FIRST[2:]]
     assert (again.accuracy, again.summary["mean_reward"]) == (2 / 6, 4 / 6)
     assert again.summary["grading_key"] == "stricter"
-    measured = ("seconds", "device", "model", "peak_memory_bytes", "source")
+    measured = ("seconds", "device", "model", "peak_memory_bytes")
     assert {key: again.summary[key] for key in measured} == {key: first.summary[key] for key in measured}
 
 
@@ -224,10 +222,10 @@ def test_changed_ground_truths_grade_again(run: Evaluate) -> None:
 def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> None:
     first = run()
     stages = [tmp_path / "nowhere", tmp_path / "run-b" / "before", tmp_path / "run-a" / "before"]
-    same = run("run-b/before", kept_stages=stages, open_engine=closed)
+    same = run("run-b/before", others=stages, open_engine=closed)
     assert same.records == first.records
-    assert (same.summary["source"], first.summary["source"]) == ("run-a", None)
-    regraded = run("run-c/before", **EXACT, kept_stages=stages)
+    assert (same.summary["reused"], first.summary["reused"]) == ({"run-a": 6}, {})
+    regraded = run("run-c/before", **EXACT, others=stages)
     assert regraded.accuracy == 2 / 6
     assert first.accuracy == Evaluation(first.directory, first.order).accuracy == 0.5
 
@@ -239,7 +237,7 @@ def test_unfinished_answers_are_adopted_and_other_ones_are_not(run: Evaluate, mo
     model.fail_after = None
     run("run-b/before", keys=Keys("other answers", "grades"))
     model.asked.clear()
-    run("run-c/before", kept_stages=[tmp_path / "run-a" / "before", tmp_path / "run-b" / "before"])
+    run("run-c/before", others=[tmp_path / "run-a" / "before", tmp_path / "run-b" / "before"])
     assert len(model.asked) == 4
 
 
@@ -263,12 +261,12 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
     for _ in range(2):
         with pytest.raises(TaskError, match=r"no answer could be graded; .* functions grades_nothing_here:nothing"):
             run(**broken, open_engine=closed)
-    assert run("run-b/before", kept_stages=[first.directory], open_engine=closed).records == records
+    assert run("run-b/before", others=[first.directory], open_engine=closed).records == records
     back = run(open_engine=closed)
     assert (back.records, back.summary) == (records, summary)
 
 
-@pytest.mark.parametrize(("module", "step"), [(answers_module, "write_lines"), (evaluation_module, "summarise")])
+@pytest.mark.parametrize(("module", "step"), [(evaluation_module, "write_lines"), (evaluation_module, "summarise")])
 def test_a_kill_while_grading_again_is_made_good(
     module: ModuleType, step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

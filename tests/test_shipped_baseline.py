@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.gate.baseline import differences
-from harness.pipeline.baselines import find, run_as_baseline
+from harness.pipeline.baselines import as_baseline, find
 from harness.pipeline.judge import plans
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
@@ -21,7 +21,7 @@ def test_it_is_comparable(tmp_path):
     kept = find(BASELINES, recipe.name, 0)
     assert kept is not None
     run = Run(recipe, 0, Settings(runs_dir=tmp_path, baselines_dir=BASELINES))
-    assert differences(kept.baseline, run_as_baseline(run, {}, 1)) == []
+    assert differences(kept.baseline, as_baseline(recipe, 0, run.questions.test, run.commit)) == []
     assert len(kept.baseline.correct) == recipe.task.test_questions
 
 

@@ -96,10 +96,9 @@ def test_one_session_asks_once_and_the_next_one_again(tmp_path):
 def test_another_run_takes_the_answers_and_asks_for_the_others(tmp_path):
     run(tmp_path / "one" / "before", Flaky("q1"), "a")
     engine = Flaky()
-    found = run(tmp_path / "two" / "before", engine, "a", kept_stages=[tmp_path / "one" / "before"])
+    found = run(tmp_path / "two" / "before", engine, "a", others=[tmp_path / "one" / "before"])
     assert engine.asked == ["q1"]
-    assert found.summary["source"] is None, "one of them was asked here"
-    assert found.summary["kept"]["runs"] == {"one": len(QUESTIONS) - 1}
+    assert found.summary["reused"] == {"one": len(QUESTIONS) - 1}
 
 
 def test_another_grader_leaves_them_what_they_are(tmp_path):

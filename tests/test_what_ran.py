@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.gate.baseline import Baseline
-from harness.pipeline.baselines import RecordedBaseline
-from harness.pipeline.manifest import keep_held_against, overrides, recipe_text
+from harness.pipeline.baselines import RecordedBaseline, keep_held_against
+from harness.pipeline.manifest import overrides, recipe_text
 from harness.pipeline.run import Run, Settings
 from harness.recipe import Recipe, load_recipe
 from harness.recipe.needs import look_beside_recipe_of

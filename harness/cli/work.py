@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import uuid
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from harness.cli.look import render
 from harness.cli.progress import Progress
+from harness.gate.wording import reused_line
 from harness.models.device import choose_device
-from harness.pipeline.judge import count_gates, over_seeds
-from harness.pipeline.run import Run, Settings
-from harness.pipeline.saved import saved_line
+from harness.pipeline.judge import count_gates
+from harness.pipeline.run import Run, Settings, over_seeds
 from harness.pipeline.watched import doubts, watched_lines
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe
@@ -67,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
         runs[-1].keep(over)
         print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
         failed = failed or over.passed is False
-    if kept := saved_line(saved for made in runs for saved in made.saved.values()):
-        print(kept)
+    if reused := reused_line(sum((Counter(made.reused) for made in runs), Counter())):
+        print(reused)
     render([made.directory for made in runs], options.report_dir)
     return int(failed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 
@@ -18,6 +19,24 @@ def plain(share: float) -> str:
     """A share or an error rate, to two digits that count: ``.05``, ``.017``, ``.93``."""
     rounded = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
     return rounded.removeprefix("0") if rounded.startswith("0.") else rounded
+
+
+def reused_line(reused: Mapping[str, int]) -> str | None:
+    """``Reused 3,360 answers, 40 training steps.`` of counts by stage, or ``None``; in ``train`` they are steps."""
+    steps = reused.get("train", 0)
+    answers = sum(reused.values()) - steps
+    parts = [counted(count, noun) for count, noun in ((answers, "answer"), (steps, "training step")) if count]
+    return f"Reused {', '.join(parts)}." if parts else None
+
+
+def duration(seconds: float) -> str:
+    """``12 s``, ``1 min 12 s``, ``1 h 3 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def counted(number: int, what: str) -> str:

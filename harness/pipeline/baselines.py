@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from harness.gate.baseline import (
     Baseline,
+    differences,
     find_baseline,
     own_path,
     prompt_fingerprint,
@@ -18,20 +20,24 @@ from harness.gate.baseline import (
     write_baseline,
 )
 from harness.gate.ungraded import UNGRADED
-from harness.gate.wording import counted
+from harness.gate.verdicts import Verdict
 from harness.pipeline.fingerprint import COMPARED, effective_decoding
-from harness.pipeline.manifest import recipe_text
+from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.lineage import base_name
 from harness.rewards import resolve_reward
 from harness.rewards.score import grader_versions, primary_grader
 from harness.store.errors import HarnessError
 from harness.store.manifest import git_state, versions
 from harness.store.records import correct_counts
+from harness.store.run_directory import write_json
 
 if TYPE_CHECKING:
-    from harness.pipeline.run import Run
+    from harness.pipeline.evaluate import Evaluation
     from harness.recipe import Recipe
+    from harness.store.records import SamplingParams
+    from harness.tasks import Question
 
+HELD_AGAINST = "baseline.json"
 SAMPLED = 8  # answers a question where decoding is sampled; one is enough where it is greedy
 
 
@@ -69,13 +75,19 @@ def unused(folder: Path, known: Iterable[tuple[str, int]]) -> list[Path]:
     return sorted(path for path in folder.glob("*.toml") if path not in used)
 
 
-def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Baseline:
+def as_baseline(
+    recipe: Recipe,
+    seed: int,
+    questions: Sequence[Question],
+    commit: str,
+    correct: Mapping[str, int] = MappingProxyType({}),
+    samples: int = 1,
+) -> Baseline:
     """What a run would be recorded as: also what a recorded baseline is compared with."""
-    recipe, questions = run.recipe, run.questions.test
     decoding = effective_decoding(recipe.evaluate.sampling)
     return Baseline(
         recipe=recipe.name,
-        seed=run.seed,
+        seed=seed,
         samples=samples,
         prompt=prompt_fingerprint(questions),
         chat_template_kwargs=recipe.model.chat_template_kwargs,
@@ -83,7 +95,7 @@ def run_as_baseline(run: Run, correct: Mapping[str, int], samples: int) -> Basel
         engine=recipe.engine.name,
         decoding={key: decoding[key] for key in COMPARED if key in decoding},
         versions=versions("torch", "transformers", "trl"),
-        commit=run.commit,
+        commit=commit,
         date=datetime.date.today().isoformat(),
         model=_model_name(recipe),
         correct=correct,
@@ -105,34 +117,83 @@ def grader_fingerprint(rewards: Mapping[str, float], graders: Mapping[str, str])
     return f"{grader} {graders[grader]}"
 
 
-def record(run: Run) -> tuple[Path, Baseline]:
-    """Ask the trained policy anew and write the baseline of this recipe and seed.
+def comparable(found: RecordedBaseline | None, folder: Path | None, now: Baseline) -> RecordedBaseline | Verdict:
+    """The baseline that a run which would be recorded as ``now`` can be held against, or the verdict that says why
+    there is none."""
+    if found is None:
+        where = f" in {folder}" if folder else ""
+        return Verdict("baseline", "NO_BASELINE", f"none is recorded{where}; --rl-update-baselines new records one")
+    if changed := differences(found.baseline, now):
+        sentence = f"this run differs from {found.path.name} in {' and '.join(changed)}"
+        return Verdict("baseline", "INCOMPARABLE", sentence, {"changed": changed})
+    return found
+
+
+def recordable(folder: Path | None, *, allow_dirty: bool) -> Path:
+    """The folder to record baselines in.
 
     Raises:
-        HarnessError: there is no folder for baselines, tracked files differ from the commit that would be named, or
-            more than 2 % of the answers have no grade.
+        HarnessError: there is none, or tracked files differ from the commit that would be named.
     """
-    folder = run.settings.baselines_dir
     if folder is None:
         raise HarnessError("there is no folder to record baselines in; give --rl-baselines-dir")
     state = git_state(Path.cwd(), ignoring=folder)
-    if state and state["dirty"] and not run.settings.allow_dirty:
+    if state and state["dirty"] and not allow_dirty:
         raise HarnessError(
             "the working tree differs from its commit, so a baseline could not say what it was recorded from; "
             "commit first, or give --rl-allow-dirty"
         )
-    samples = 1 if run.recipe.evaluate.temperature == 0 else SAMPLED
-    decoding = run.recipe.evaluate.sampling
-    anew = replace(decoding, samples_per_question=samples, seed=decoding.seed + 1)
-    evaluation = run.ask("baseline", anew, trained=True)
+    return folder
+
+
+def recording(sampling: SamplingParams) -> SamplingParams:
+    """How the trained policy is asked anew for its baseline."""
+    samples = 1 if sampling.temperature == 0 else SAMPLED
+    return replace(sampling, samples_per_question=samples, seed=sampling.seed + 1)
+
+
+def record(
+    folder: Path, recipe: Recipe, seed: int, questions: Sequence[Question], commit: str, evaluation: Evaluation
+) -> RecordedBaseline:
+    """Write the baseline of this recipe and seed from answers that were asked for it (:func:`recording`).
+
+    Raises:
+        HarnessError: more than 2 % of the answers have no grade.
+    """
     ungraded, answers = evaluation.summary["counts"]["unscored"], sum(evaluation.summary["counts"].values())
     if ungraded > UNGRADED * answers:
         raise HarnessError(
-            f"{run.id}: {ungraded} of {counted(answers, 'answer')} could not be graded, and a baseline of the others "
+            f"{recipe.name}-{seed}: {ungraded} of {answers} answers could not be graded, and a baseline of the others "
             "would be no bar for all; mend the grader and record again"
         )
-    correct = correct_counts(evaluation.records, (question.id for question in run.questions.test))
-    baseline = run_as_baseline(run, correct, samples)
-    path = own_path(folder, run.recipe.name, run.seed)
-    write_baseline(path, baseline)
-    return path, baseline
+    correct = correct_counts(evaluation.records, (question.id for question in questions))
+    samples = int(evaluation.summary["samples_per_question"])
+    made = RecordedBaseline(
+        own_path(folder, recipe.name, seed), as_baseline(recipe, seed, questions, commit, correct, samples)
+    )
+    write_baseline(made.path, made.baseline)
+    return made
+
+
+def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
+    """Put what a reader wants to know of the baseline into the run directory; ``None`` takes away what is there."""
+    path = directory / HELD_AGAINST
+    if kept is None:
+        path.unlink(missing_ok=True)
+        return
+    baseline = kept.baseline
+    own = {
+        "format": 1,
+        "path": short(kept.path),
+        "recipe": baseline.recipe,
+        "seed": baseline.seed,
+        "commit": baseline.commit,
+        "date": baseline.date,
+        "model": baseline.model,
+        "accuracy": baseline.accuracy if baseline.correct else None,
+        "questions": len(baseline.correct),
+        "samples": baseline.samples,
+        "versions": dict(baseline.versions),
+        "recipe_toml": baseline.recipe_toml,
+    }
+    write_json(path, own)

@@ -4,7 +4,7 @@ baseline it was held against. The report reads run directories only, so what it 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,10 @@ from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served
-    from harness.pipeline.baselines import RecordedBaseline
-    from harness.pipeline.run import Run
     from harness.recipe import Recipe
 
 QUESTIONS = "questions.jsonl"
 OVERRIDES = "overrides.json"
-HELD_AGAINST = "baseline.json"
 
 
 def held_by_another(directory: Path, session: str) -> bool:
@@ -39,22 +36,32 @@ def opened_by(directory: Path, session: str) -> bool:
     return (read_json(directory / "environment.json") or {}).get("session") == session
 
 
-def write_what_runs(run: Run, directory: Path, identity: Mapping[str, Any]) -> None:
+def write_manifest(
+    directory: Path,
+    recipe: Recipe,
+    seed: int,
+    *,
+    identity: Mapping[str, Any],
+    questions: Sequence[Question],
+    device: str,
+    served: Served | None,
+    session: str,
+) -> None:
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
     if not read_json(directory / "environment.json"):
         write_lines(
             directory / QUESTIONS,
             (
                 {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
-                for each in run.questions.test
+                for each in questions
             ),
         )
         write_json(directory / "identity.json", identity)
-        environment = {"recipe": run.recipe.name, "seed": run.seed, "session": run.settings.session}
-        served = {} if run.served is None else served_environment(run.served)
-        write_json(directory / "environment.json", {**describe(run.device), **served, **environment})
-    write_toml(directory / "recipe.toml", recipe_text(run.recipe))
-    if (changed := overrides(run.recipe)) is not None:
+        server = {} if served is None else served_environment(served)
+        environment = {**describe(device), **server, "recipe": recipe.name, "seed": seed, "session": session}
+        write_json(directory / "environment.json", environment)
+    write_toml(directory / "recipe.toml", recipe_text(recipe))
+    if (changed := overrides(recipe)) is not None:
         write_json(directory / OVERRIDES, changed)
 
 
@@ -92,30 +99,6 @@ def overrides(recipe: Recipe) -> dict[str, Any] | None:
             changed.append({"key": key, **values})
     where = {"file": short(recipe.source), "folder": str(Path.cwd())}
     return {"format": 1, **where, "changed": changed}
-
-
-def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
-    """Put what a reader wants to know of the baseline into the run directory; ``None`` takes away what is there."""
-    path = directory / HELD_AGAINST
-    if kept is None:
-        path.unlink(missing_ok=True)
-        return
-    baseline = kept.baseline
-    own = {
-        "format": 1,
-        "path": short(kept.path),
-        "recipe": baseline.recipe,
-        "seed": baseline.seed,
-        "commit": baseline.commit,
-        "date": baseline.date,
-        "model": baseline.model,
-        "accuracy": baseline.accuracy if baseline.correct else None,
-        "questions": len(baseline.correct),
-        "samples": baseline.samples,
-        "versions": dict(baseline.versions),
-        "recipe_toml": baseline.recipe_toml,
-    }
-    write_json(path, own)
 
 
 def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -22,13 +22,77 @@ from harness.gate.plan import share_alpha
 from harness.gate.seeds import FEWEST, judge_recipe
 from harness.gate.verdicts import Verdict, judge_improvement
 from harness.gate.wording import percent
-from harness.pipeline.kept_run import Kept, read_kept
 from harness.store.errors import HarnessError
-from harness.store.run_directory import write_json
+from harness.store.records import iter_records, question_means
+from harness.store.run_directory import read_json, read_lines, write_json
 
 METHODS = "methods.json"
 Unit = Literal["questions", "seeds"]
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run directory says: ``before`` and ``after`` are shares correct by question id. ``seconds`` are
+    those of sampling and training, without evaluation."""
+
+    directory: Path
+    recipe: str
+    method: str
+    seed: int
+    order: tuple[str, ...]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    completions: int
+    sampled_tokens: int
+    seconds: float | None
+    sameness: Mapping[str, Any]
+
+    @property
+    def asked(self) -> list[str]:
+        """The questions that were scored before and after, in their order."""
+        return [question for question in self.order if question in self.before and question in self.after]
+
+    @property
+    def gain(self) -> dict[str, float]:
+        """After less before, by question."""
+        return {question: self.after[question] - self.before[question] for question in self.asked}
+
+
+def read_finished(directory: Path) -> Finished:
+    """One finished run.
+
+    Raises:
+        HarnessError: a stage is missing.
+    """
+    names = ("environment.json", "identity.json", "train/summary.json", "before/summary.json", "after/summary.json")
+    files = {name: read_json(directory / name) for name in names}
+    for name, content in files.items():
+        if content is None:
+            raise HarnessError(f"{directory}: not a finished run, {name} is missing; run its recipe to the end")
+    environment, identity, trained, *_ = (content or {} for content in files.values())
+    generation, training = identity["generation"], identity["training"]
+    seconds = trained["seconds_per_step"] * trained["steps"]  # of all steps, also where the job was resumed
+    sampling = trained.get("sampling_seconds", 0.0)
+    return Finished(
+        directory=directory,
+        recipe=str(environment["recipe"]),
+        method=str(training["method"]),
+        seed=int(environment["seed"]),
+        order=tuple(row["id"] for row in read_lines(directory / "questions.jsonl")),
+        before=question_means(iter_records(directory / "before")),
+        after=question_means(iter_records(directory / "after")),
+        completions=int(trained["completions"]),
+        sampled_tokens=int(trained["sampled_tokens"]),
+        seconds=None if sampling is None else seconds + sampling,
+        sameness={
+            "base model": generation["model"],
+            "test questions": [generation["questions"], generation["prompts"]],
+            "decoding": generation["decoding"],
+            "graders": identity["grading"],
+            "training questions": training["questions"],
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -99,8 +163,8 @@ def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, m
         HarnessError: a run is not finished, there are fewer than two recipes, two runs are of one recipe and seed, or
             the runs were asked other questions or another base model.
     """
-    kept = [read_kept(Path(directory)) for directory in directories]
-    recipes: dict[str, list[Kept]] = {}
+    kept = [read_finished(Path(directory)) for directory in directories]
+    recipes: dict[str, list[Finished]] = {}
     for each in kept:
         recipes.setdefault(each.recipe, []).append(each)
     for name, runs in recipes.items():
@@ -165,7 +229,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _row(runs: Sequence[Kept]) -> Row:
+def _row(runs: Sequence[Finished]) -> Row:
     several = len(runs) > 1
     gains = [_mean(list(run.gain.values())) for run in runs]
     accuracies = [_mean([run.after[question] for question in run.asked]) for run in runs]
@@ -215,7 +279,7 @@ def _ratio(
     return ratios[0], (low / spent[0], high / spent[0])
 
 
-def _pair(first: Sequence[Kept], second: Sequence[Kept], alpha: float, margin: float) -> Pair:
+def _pair(first: Sequence[Finished], second: Sequence[Finished], alpha: float, margin: float) -> Pair:
     """By common seeds where there are enough to speak of recipes, and else by question, over the common seeds."""
     by_seed = {run.seed: run for run in first}
     matched = [(by_seed[run.seed], run) for run in second if run.seed in by_seed] or [(first[0], second[0])]
@@ -280,7 +344,7 @@ def _difference_interval(differences: Sequence[float], confidence: float) -> Int
     return 2 * low - 1, 2 * high - 1
 
 
-def _over(runs: Sequence[Kept], by_question: Sequence[Mapping[str, float]]) -> list[float]:
+def _over(runs: Sequence[Finished], by_question: Sequence[Mapping[str, float]]) -> list[float]:
     """Means over seeds, by question."""
     asked = [question for question in runs[0].order if all(question in each for each in by_question)]
     return [_mean([each[question] for each in by_question]) for question in asked]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.gate.wording import counted
+from harness.gate.wording import counted, duration
 from harness.models.engines.address import server_url
 from harness.pipeline.judge import plans
-from harness.pipeline.kept_answers import Taken
 from harness.pipeline.manifest import recipe_text, short
-from harness.pipeline.saved import duration
 from harness.recipe.files import questions_of
 from harness.recipe.lineage import base_name
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
@@ -101,7 +99,7 @@ def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
         found = {name: read_json(directory / name / "summary.json") for name in stages}
         kept = {stages[name]: summary for name, summary in found.items() if summary is not None}
         if kept:
-            took = sum((each.get("seconds") or 0) + Taken.of(each.get("kept")).seconds for each in kept.values())
+            took = sum(each.get("seconds") or 0 for each in kept.values())
             return [
                 f"kept: {', '.join(kept)} in {short(directory)}, made in {duration(took)}; "
                 "used again where model, questions and code are the same"

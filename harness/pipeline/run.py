@@ -3,7 +3,8 @@
     result = harness.run("tiny-arithmetic")
     result.before().accuracy, result.after().accuracy, [verdict.sentence for verdict in result.verdicts()]
 
-The pytest fixtures and the command line are thin calls of this class.
+The pytest fixtures and the command line are thin calls of this class. It knows the order of the stages, and hands plain
+values to those who make them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.gate import Verdict
+from harness.gate.baseline import BaselineError
+from harness.gate.ungraded import with_ungraded
+from harness.gate.verdicts import Verdict
+from harness.gate.wording import counted, percent
 from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
+from harness.pipeline import baselines, judge
+from harness.pipeline.baselines import RecordedBaseline
+from harness.pipeline.dataset import dataset_identity, dataset_of, sampling
 from harness.pipeline.evaluate import EarlyStop, Evaluation, evaluate
 from harness.pipeline.fingerprint import (
     Keys,
@@ -27,24 +34,20 @@ from harness.pipeline.fingerprint import (
     served_generation,
     training_identity,
 )
-from harness.pipeline.judge import GATES, early_stop, judge, keep_verdicts
-from harness.pipeline.kept_training import adopt_training
-from harness.pipeline.learning import data_identity, sampling
+from harness.pipeline.judge import GATES, RECIPE, Judge, write_verdicts
 from harness.pipeline.loaded import Loaded, open_endpoint, refusal
-from harness.pipeline.manifest import held_by_another, opened_by, write_what_runs
-from harness.pipeline.saved import Saved, saved_answers, saved_steps
+from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.settings import Settings
 from harness.pipeline.signal import find_signal
-from harness.pipeline.train import train
-from harness.pipeline.trained import Trained
+from harness.pipeline.train import Trained, adopt_training, job_of, train
 from harness.recipe.engine_checks import check_endpoint_keys
 from harness.recipe.files import located, questions_of
-from harness.recipe.launching import launch_identity
+from harness.recipe.launching import launch_identity, require_processes
 from harness.recipe.lineage import parent_of
-from harness.recipe.needs import check_rewards
-from harness.store.errors import NoSignal, TrainingError
+from harness.recipe.needs import check_needs, check_rewards
+from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
-from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json
+from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json, write_lines
 from harness.store.stages import SHARED
 from harness.tasks import Question, Questions
 
@@ -57,7 +60,7 @@ if TYPE_CHECKING:
     from harness.store.records import SamplingParams
 
 
-__all__ = ["Run", "Settings", "Trained"]
+__all__ = ["Run", "Settings", "Trained", "over_seeds"]
 
 
 class Run:
@@ -72,7 +75,7 @@ class Run:
         self.recipe = recipe
         self.seed = recipe.seeds[0] if seed is None else seed
         self.settings = settings or Settings()
-        self.saved: dict[str, Saved] = {}  # by stage, what was found kept when it was first asked for
+        self.reused: dict[str, int] = {}  # by stage, answers (in "train" steps) that were there when first asked for
         self.judged: dict[str, Verdict] = {}  # by gate, what was said of this run since it was made
         self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
         self._made: dict[str, Evaluation] = {}
@@ -128,7 +131,16 @@ class Run:
         with locked(path):
             if self.settings.fresh and held_by_another(path, self.settings.session):
                 set_aside(path)
-            write_what_runs(self, path, identity)
+            write_manifest(
+                path,
+                self.recipe,
+                self.seed,
+                identity=identity,
+                questions=self.questions.test,
+                device=self.device,
+                served=self.served,
+                session=self.settings.session,
+            )
         return path
 
     @property
@@ -145,7 +157,7 @@ class Run:
             grading_identity(self.recipe, self.questions.test),
             {
                 **training_identity(self.recipe, self.questions, self.seed),
-                **data_identity(self),
+                **dataset_identity(self.recipe, self.seed, self.questions),
                 **launch_identity(self.recipe),
             },
         )
@@ -189,7 +201,7 @@ class Run:
         decoding = sampling(self.recipe, self.seed)
         if decoding is None:
             raise TrainingError(f"{self.id}: does not learn from sampled completions, so there are none")
-        return self._evaluate("samples", self.base, decoding=decoding, questions=self.questions.train)
+        return self._evaluate("samples", self.base, how=decoding, questions=self.questions.train)
 
     def trained(self) -> Trained:
         """The training job, run to its end.
@@ -214,20 +226,36 @@ class Run:
                     summary = adopt_training(directory, self.training_key, self.others())
                     if summary is None:
                         summary = self._train(directory)
-                        self.saved["train"] = saved_steps(summary, summary.get("resumed_from") or 0)
-        self.saved.setdefault("train", saved_steps(summary, summary["steps"]))
+                        self.reused["train"] = summary.get("resumed_from") or 0
+        self.reused.setdefault("train", summary["steps"])
         return Trained(directory, summary)
 
     def _train(self, directory: Path) -> dict[str, Any]:
+        recipe, settings = self.recipe, self.settings
+        check_needs(recipe, data=settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
+        require_processes(recipe, self.device, in_process=settings.in_process)
         try:
             if not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
                 self._find_signal()
+            dataset = dataset_of(recipe, self.seed, self.questions, self.samples)
+            if recipe.data is not None:
+                write_lines(directory / "data.jsonl", dataset.rows)
             self.release()
-            return train(self, directory)
+            job = job_of(
+                recipe,
+                self.seed,
+                dataset,
+                base=self.base,
+                weights=self.fingerprint(self.base),
+                held_out=self.questions.held_out,
+                device=self.device,
+                key=self.training_key,
+            )
+            announce, say = partial(settings.announce, f"{self.id} train"), partial(settings.say, f"{self.id} health")
+            return train(job, directory, in_process=settings.in_process, announce=announce, say=say)
         except TrainingError as error:
             refused, said = isinstance(error, NoSignal), str(error)
-            known = {"session": self.settings.session, "error": said, "no_signal": refused}
-            write_json(directory / "failed.json", known)
+            write_json(directory / "failed.json", {"session": settings.session, "error": said, "no_signal": refused})
             if refused:
                 self.keep(Verdict("training", "UNSOUND", said))
             raise
@@ -241,7 +269,7 @@ class Run:
             self.questions.train,
             self.directory / "signal",
             lambda sampling, questions, early: self._evaluate(
-                "signal", self.base, decoding=sampling, questions=questions, early=early
+                "signal", self.base, how=sampling, questions=questions, early=early
             ),
         )
         write_json(self.directory / "signal.json", found)
@@ -254,24 +282,108 @@ class Run:
         if "after" not in self._made:
             source, early = self.final(), None
             if self.recipe.gate.stop_early or self.settings.stop_early:
-                early = early_stop(self)
+                kept = self._baseline_or_why()
+                usable = kept if isinstance(kept, RecordedBaseline) else None
+                # With a baseline to be held against, the base is among them once it was asked: who asks for it later
+                # has more questions asked.
+                before = self.before().means if usable is None or self.has_before else None
+                early = self._judge.early_stop(before, usable)
             self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]
 
     def ask(self, stage: str, decoding: SamplingParams, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
-        return self._evaluate(stage, self.final() if trained else self.base, decoding=decoding, keep=False)
+        return self._evaluate(stage, self.final() if trained else self.base, how=decoding, share=False)
 
     def verdicts(self) -> list[Verdict]:
         """Every verdict that is asked for, in the order of ``GATES``, and ``verdicts.json``."""
         return [verdict for gate in GATES if (verdict := self.verdict(gate)) is not None]
 
     def verdict(self, gate: str) -> Verdict | None:
-        """One of ``GATES``, after the stages it needs; ``None`` where nothing is asked of it."""
-        verdict = judge(self, gate)
-        if verdict is not None:
-            self.keep(verdict)
+        """One of ``GATES``, after the stages it needs; ``None`` where nothing is asked of it.
+
+        Raises:
+            HarnessError: there is no such gate, or a stage that it needs cannot be made.
+        """
+        if gate not in GATES:
+            raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")
+        verdict = self._judged(gate)
+        if verdict is None:
+            return None
+        if self.recipe.evaluate.keep_best:
+            verdict = judge.selected(verdict, read_json(self.directory / "train" / "summary.json"))
+        if verdict.passed and gate == "improvement":
+            verdict = with_ungraded(verdict, self.before().summary, " of the base model")
+        if verdict.passed and gate != "training":
+            verdict = with_ungraded(verdict, self.after().summary)
+        self.keep(verdict)
         return verdict
+
+    @cached_property
+    def _judge(self) -> Judge:
+        order = [question.id for question in self.questions.test]
+        return Judge(self.recipe, self.seed, order, self.commit, self.settings.gates)
+
+    def _judged(self, gate: str) -> Verdict | None:
+        if gate == "training":
+            try:
+                return self._judge.training(self.trained())
+            except NoSignal as refusal:
+                return Verdict("training", "UNSOUND", str(refusal))
+        if gate == "accuracy":
+            return None if self.recipe.gate.min_accuracy is None else self._judge.accuracy(self.after())
+        if gate == "improvement":
+            self.trained()
+            before, after = self.before(), self.after()
+            return self._judge.improvement(before.means, after.means, int(after.summary["questions"]))
+        if self.recorded is not None:  # what was written just now is no bar for the run that it was written of
+            return self.recorded
+        recipe, settings = self.recipe, self.settings
+        if baselines.is_recorded(settings.baselines_dir, recipe.name, self.seed, settings.update):
+            return self._record_baseline()
+        kept = self._baseline_or_why(write=True)
+        if isinstance(kept, Verdict):
+            return kept
+        after = self.after()
+        return self._judge.baseline(kept, after.means, int(after.summary["questions"]))
+
+    def _baseline_or_why(self, *, write: bool = False) -> RecordedBaseline | Verdict:
+        """The baseline that this run can be held against, or the verdict that says why there is none.
+
+        ``write`` leaves word of it in the run directory, comparable or not.
+        """
+        folder = self.settings.baselines_dir
+        try:
+            found = baselines.find(folder, self.recipe.name, self.seed)
+        except BaselineError as error:
+            return Verdict("baseline", "INCOMPARABLE", str(error))
+        if write:
+            baselines.keep_held_against(self.directory, found)
+        now = baselines.as_baseline(self.recipe, self.seed, self.questions.test, self.commit)
+        return baselines.comparable(found, folder, now)
+
+    def _record_baseline(self) -> Verdict:
+        recipe, settings = self.recipe, self.settings
+        try:
+            folder = baselines.recordable(settings.baselines_dir, allow_dirty=settings.allow_dirty)
+            asked = self.ask("baseline", baselines.recording(recipe.evaluate.sampling), trained=True)
+            made = baselines.record(folder, recipe, self.seed, self.questions.test, self.commit, asked)
+        except HarnessError as error:
+            # What an earlier session said is not why this one recorded none.
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            refused = Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}")
+            if self.opened:
+                self.keep(refused)
+            else:  # nor is it worth fetching or training a model; the next verdict takes it along
+                self.judged["baseline"] = refused
+            raise
+        baselines.keep_held_against(self.directory, None)
+        found = f"{percent(made.baseline.accuracy)} of {counted(len(made.baseline.correct), 'question')}"
+        gates = sum(judge.count_gates(recipe, seed, folder) for seed in recipe.seeds)
+        planned = judge.plans(recipe, self.seed, folder, gates)["baseline"]
+        sentence = f"recorded {found} in {made.path}; commit it to gate on it; {planned.sentence}"
+        self.recorded = Verdict("baseline", "NO_BASELINE", sentence, {"recorded": True})
+        return self.recorded
 
     def audit(self) -> Audit:
         """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
@@ -306,7 +418,7 @@ class Run:
         """Put a verdict into ``verdicts.json``, in place of an earlier one of its gate."""
         self.judged[verdict.gate] = verdict
         with locked(self.directory):
-            keep_verdicts(self)
+            write_verdicts(self.directory, self.recipe, self.seed, self.settings.session, self.judged)
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
@@ -337,14 +449,14 @@ class Run:
         stage: str,
         source: ModelSource,
         *,
-        decoding: SamplingParams | None = None,
+        how: SamplingParams | None = None,
         questions: Sequence[Question] | None = None,
-        keep: bool = True,
+        share: bool = True,
         early: EarlyStop | None = None,
     ) -> Evaluation:
-        decoding, questions = decoding or self.recipe.evaluate.sampling, questions or self.questions.test
-        identity = self.generation(source, decoding, questions)
-        keys = Keys.of(identity, grading_identity(self.recipe, questions))
+        """``share`` lets the answers come from other runs."""
+        how, questions = how or self.recipe.evaluate.sampling, questions or self.questions.test
+        keys = Keys.of(self.generation(source, how, questions), grading_identity(self.recipe, questions))
         directory = self.directory
         # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
         # others do, a question is at worst asked twice.
@@ -354,13 +466,33 @@ class Run:
                 directory / stage,
                 questions,
                 self.recipe.rewards,
-                decoding,
+                how,
                 keys,
                 open_engine=lambda: self.loaded.engine(source, self.device),
-                kept_stages=(other / each for other in self.others() for each in SHARED) if keep else (),
+                others=(other / each for other in self.others() for each in SHARED) if share else (),
                 progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
                 early=early,
                 session=self.settings.session,
             )
-        self.saved.setdefault(stage, saved_answers(made))
+        self.reused.setdefault(stage, sum(made.summary["counts"].values()) - made.generated)
         return made
+
+
+def over_seeds(runs: Sequence[Run]) -> Verdict | None:
+    """The recipe over its training seeds, each one observation; ``None`` for a single seed.
+
+    Seeds are held against the baseline where all of them can be, and else against the base model.
+    """
+    if len(runs) < 2:
+        return None
+    sides = {"baseline": ("baseline", "now", "the baseline"), "improvement": ("before", "after", "the base model")}
+    for gate, (first, second, against) in sides.items():
+        numbers = [verdict.numbers for run in runs if (verdict := run.verdict(gate)) is not None]
+        if len(numbers) == len(runs) and all(second in each and each.get("pairs") for each in numbers):
+            verdict = runs[0]._judge.over_seeds([each[second] - each[first] for each in numbers], against)
+            for run in runs:
+                if gate == "improvement":
+                    verdict = with_ungraded(verdict, run.before().summary, f" of the base model with seed {run.seed}")
+                verdict = with_ungraded(verdict, run.after().summary, f" of seed {run.seed}")
+            return verdict
+    return Verdict(RECIPE, "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")

@@ -1,87 +1,187 @@
-"""From a run to its training job: what the job is told, and what is said while it works."""
+"""From a recipe to its training job, and a finished job read from its directory.
+
+What decides a trained policy (``fingerprint.policy_identity``) knows nothing of the test questions, of the gate, of the
+evaluation and of the recipe's name. So another run's finished training is copied into the run directory that asks for
+it, and its report has every step and completion; checkpoints stay where they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.models.adapter import base_json
+from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
-from harness.pipeline.learning import learning_of, rows_of
-from harness.recipe.launching import located_arguments, require_processes, shares_weights
-from harness.recipe.needs import check_needs
-from harness.store.run_directory import write_lines
+from harness.recipe.launching import located_arguments, shares_weights
+from harness.store.faults import FILE as FAULTS
+from harness.store.run_directory import read_json, read_lines, write_json
+from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS
 
 if TYPE_CHECKING:
-    from harness.pipeline.run import Run
-
-
-def train(run: Run, directory: Path) -> dict[str, Any]:
-    """Run a run's training job to its end in ``directory``; returns ``train/summary.json``.
-
-    Raises:
-        RecipeError: a file, a folder or a package is missing that the training takes.
-        TrainingError: there is nothing to learn from, or the job failed.
-    """
-    from harness.training.job import run_job
+    from harness.models.source import ModelSource
+    from harness.recipe import Recipe
+    from harness.tasks import Question
     from harness.training.spec import Job
 
-    recipe = run.recipe
-    check_needs(recipe, data=run.settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
-    require_processes(recipe, run.device, in_process=run.settings.in_process)
-    learning = learning_of(run)
-    if recipe.data is not None:
-        write_lines(directory / "data.jsonl", learning.rows)
-    run.release()
-    job = Job(
-        method=run.recipe.train.method,
-        model=str(run.base.path.resolve()),
-        device=run.device,
-        dtype=training_dtype(run.recipe.model.dtype),
-        seed=run.seed,
-        rewards=run.recipe.rewards,
+
+def job_of(
+    recipe: Recipe,
+    seed: int,
+    dataset: Dataset,
+    *,
+    base: ModelSource,
+    weights: Mapping[str, str],
+    held_out: Iterable[Question],
+    device: str,
+    key: str,
+) -> Job:
+    """What the training process is told. ``weights`` is the fingerprint of ``base``, and ``key`` the content hash by
+    which other recipes find what is trained."""
+    from harness.training.spec import Job
+
+    evaluate, lora = recipe.evaluate, recipe.lora
+    during = {
+        "every_steps": evaluate.every_steps,
+        "keep_best": evaluate.keep_best,
+        "decoding": asdict(evaluate.sampling),
+        "rows": rows_of(held_out),
+    }
+    return Job(
+        method=recipe.train.method,
+        model=str(base.path.resolve()),
+        device=device,
+        dtype=training_dtype(recipe.model.dtype),
+        seed=seed,
+        rewards=recipe.rewards,
         arguments=located_arguments(recipe),
-        rows=learning.rows,
-        lora=None if recipe.lora is None else recipe.lora.model_dump(),
-        base=None if recipe.lora is None else base_json(run.base, run.fingerprint(run.base)),
-        sampled=dict(learning.sampled),
+        rows=dataset.rows,
+        lora=None if lora is None else lora.model_dump(),
+        base=None if lora is None else base_json(base, dict(weights)),
+        sampled=dict(dataset.sampled),
         health=recipe.health.model_dump(),
-        during=_during(run),
-        key=run.training_key,
-        sampling=run.recipe.engine.sampling,
+        during=None if evaluate.every_steps is None else during,
+        key=key,
+        sampling=recipe.engine.sampling,
         launch=recipe.launch.model_dump(),
         shares_weights=shares_weights(recipe) is not None,
         chat_template_kwargs=dict(recipe.model.chat_template_kwargs),
     )
 
-    run.settings.announce(f"{run.id} train", "starting")
+
+def train(
+    job: Job, directory: Path, *, in_process: bool, announce: Callable[[str], None], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run a job to its end in ``directory``; returns ``train/summary.json``. ``announce`` hears how far it is, ``say``
+    each finding of the health checks.
+
+    Raises:
+        TrainingError: the job failed.
+    """
+    from harness.training.job import run_job
 
     def progress(state: Mapping[str, Any]) -> None:
         if state.get("activity"):
-            run.settings.announce(f"{run.id} train", state["activity"])
-            return
-        if state["total"] is None:
-            return
-        done = state["step"] - (state["first_step"] or 0)
-        left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
-        reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
-        run.settings.announce(f"{run.id} train", f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left")
+            announce(state["activity"])
+        elif state["total"] is not None:
+            done = state["step"] - (state["first_step"] or 0)
+            left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
+            reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
+            announce(f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left")
 
     def finding(found: Mapping[str, Any]) -> None:
-        run.settings.say(f"{run.id} health", f"{found['level']}: step {found['step']}, {found['sentence']}")
+        say(f"{found['level']}: step {found['step']}, {found['sentence']}")
 
-    return run_job(job, directory, in_process=run.settings.in_process, progress=progress, finding=finding)
+    announce("starting")
+    return run_job(job, directory, in_process=in_process, progress=progress, finding=finding)
 
 
-def _during(run: Run) -> dict[str, Any] | None:
-    asked = run.recipe.evaluate
-    if asked.every_steps is None:
-        return None
-    return {
-        "every_steps": asked.every_steps,
-        "keep_best": asked.keep_best,
-        "decoding": asdict(asked.sampling),
-        "rows": rows_of(run.questions.held_out),
-    }
+def _lines(name: str, text: str) -> cached_property[list[dict[str, Any]]]:
+    """A property: the objects of one of the job's files, read when first asked for."""
+    found: cached_property[list[dict[str, Any]]] = cached_property(
+        lambda trained: list(read_lines(trained.directory / name))
+    )
+    found.__doc__ = text
+    return found
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training job, read from ``train/``; ``model`` is the folder of the final policy (safetensors)."""
+
+    directory: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def model(self) -> Path:
+        return self.directory / "final"
+
+    @property
+    def fatal(self) -> list[str]:
+        """What health checks found fatal, a sentence each."""
+        found = [each for each in self.health if each["level"] == "fatal"]
+        return [f"{each['check']} at step {each['step']}: {each['sentence']}" for each in found]
+
+    metrics = _lines(METRICS, "Every logged step, in order; what was not finite is ``None``.")
+    data = _lines("data.jsonl", "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
+    completions = _lines(COMPLETIONS, "Every sampled completion with its group, rewards and advantage, in order.")
+    health = _lines(HEALTH, "What the health checks found, in order; see :class:`harness.gate.health.Finding`.")
+    evaluations = _lines(EVALUATIONS, "The evaluations during training, in order; see :mod:`harness.training.during`.")
+
+
+SUMMARY = "summary.json"
+
+# Of the process that trained, of a failure before it, and what is only needed to go on.
+_LEFT_OUT = {".lock", SUMMARY, "job.json", "progress.json", "failed.json", "error.txt"}
+
+
+def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> dict[str, Any] | None:
+    """Copy a finished training with this key into ``directory`` (``train/`` of a run) from one of ``runs``.
+
+    The summary is written last: without it, nothing of what a kill left here counts.
+
+    Returns:
+        ``train/summary.json``, with the run that trained as ``source``; ``None`` where none of them has it.
+    """
+    for run in runs:
+        other = run / "train"
+        summary = read_json(other / SUMMARY)
+        if other == directory or summary is None or summary.get("training_key") != key:
+            continue
+        if not (other / "final").is_dir():  # deleted to save space
+            continue
+        _copy(other, directory)
+        for name in (Path("signal.json"), Path("samples") / FAULTS):  # what was found before it began
+            if (run / name).is_file():
+                (directory.parent / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(run / name, directory.parent / name)
+        adopted = {**summary, "source": summary.get("source") or run.name}
+        write_json(directory / SUMMARY, adopted)
+        return adopted
+    return None
+
+
+def _copy(other: Path, directory: Path) -> None:
+    for name in ("error.txt", "failed.json", *(entry.name for entry in directory.glob("*.jsonl"))):
+        (directory / name).unlink(missing_ok=True)  # of a training that did not end
+    for entry in other.iterdir():
+        if entry.is_file() and entry.name not in _LEFT_OUT and not entry.name.startswith("."):
+            shutil.copyfile(entry, directory / entry.name)
+    unfinished, final = directory / ".final", directory / "final"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(other / "final", unfinished, copy_function=_link)
+    unfinished.rename(final)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for the same bytes where the file system has that: weights are large, and are never written to."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate.wording import counted, percent
-from harness.pipeline.saved import taken_lines
 from harness.rewards.at_k import at_k_line
 from harness.store.run_directory import read_json, read_lines
-from harness.store.stages import SIDES, STAGES
+from harness.store.stages import ASKED, SIDES, STAGES
 
 
 def doubts(directory: Path) -> list[str]:
@@ -30,7 +29,15 @@ def doubts(directory: Path) -> list[str]:
 
 def watched_lines(directory: Path) -> list[str]:
     """One line each, in the order in which they came to be; first what was found in other runs."""
-    lines = taken_lines(directory)
+    lines = []
+    for stage in ASKED:
+        summary = read_json(directory / stage / "summary.json") or {}
+        if reused := summary.get("reused"):
+            asked, most = sum(summary["counts"].values()), max(reused, key=reused.__getitem__)
+            more = f" and {counted(len(reused) - 1, 'more run')}" if len(reused) > 1 else ""
+            lines.append(f"{stage}: {sum(reused.values()):,} of {asked:,} answers found in {most}{more}")
+    if source := (read_json(directory / "train" / "summary.json") or {}).get("source"):
+        lines.append(f"training: the same was trained in {source}")
     signal = read_json(directory / "signal.json")
     if signal is not None and not signal.get("refused"):  # a refusal is the training verdict
         lines.append(f"signal: {signal['sentence']}")

@@ -39,7 +39,7 @@ from harness.plugin.summary import (
     METHODS,
     NOTHING,
     PLANNED,
-    SAVED,
+    REUSED,
     VERDICTS,
     Summary,
 )
@@ -258,8 +258,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             _hand_over(item, DIRECTORY, str(directory))
             verdicts = [verdict.to_json() for verdict in run.judged.values()]
             _hand_over(item, VERDICTS, json.dumps([str(directory), verdicts]))
-            for stage, saved in run.saved.items():
-                _hand_over(item, SAVED, json.dumps([str(directory), stage, saved.to_json()]))
+            for stage, count in run.reused.items():
+                _hand_over(item, REUSED, json.dumps([str(directory), stage, count]))
             if "methods" in getattr(item, "fixturenames", ()) and (directory / "methods.json").is_file():
                 _hand_over(item, METHODS, str(directory))
     if hasattr(item.config, "workerinput"):

@@ -34,7 +34,7 @@ class Verdicts:
 
     def _over_seeds(self) -> Verdict | None:
         """Said once, with the last seed, when the others are there."""
-        from harness.pipeline.judge import over_seeds
+        from harness.pipeline.run import over_seeds
 
         seeds = self._run.recipe.seeds
         if self._run.seed != seeds[-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, PLANNED = "rl_harness", "run directory", "peak memory", "planned"
-METHODS, SAVED, LEFT_OUT, VERDICTS = "methods", "saved", "left out", "verdicts"
+METHODS, REUSED, LEFT_OUT, VERDICTS = "methods", "reused", "left out", "verdicts"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
@@ -36,7 +37,7 @@ class Summary:
         self.failed: set[Path] = set()  # run directories of tests that failed
         self.left_out: dict[str, None] = {}
         self.compared: set[Path] = set()
-        self.saved: dict[tuple[str, str], dict[str, Any]] = {}
+        self.reused: dict[tuple[str, str], int] = {}  # by run directory and stage
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in getattr(report, HANDED, ()):
@@ -53,17 +54,13 @@ class Summary:
                 self.judged.setdefault(Path(directory), {}).update({each["gate"]: each for each in verdicts})
             elif name == LEFT_OUT:
                 self.left_out[str(value)] = None
-            elif name == SAVED:
-                self._count(*json.loads(str(value)))
+            elif name == REUSED:
+                directory, stage, count = json.loads(str(value))
+                # What one worker made, another finds there: only what every one of them found was there before.
+                self.reused[directory, stage] = min(count, self.reused.get((directory, stage), count))
             elif name == MEMORY and report.when == "teardown":
                 module = report.location[0]  # a file outside of the root directory has no name in the id
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
-
-    def _count(self, directory: str, stage: str, saved: dict[str, Any]) -> None:
-        """What one worker made, another finds kept: only what every one of them found was there before."""
-        known = self.saved.setdefault((directory, stage), saved)
-        if (saved["answers"], saved["steps"]) < (known["answers"], known["steps"]):
-            self.saved[directory, stage] = saved
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter, exitstatus: int) -> None:
         terminal = Terminal(terminalreporter)
@@ -84,7 +81,8 @@ class Summary:
             terminal.write_line(ONE_MODEL)
         for reason in self.left_out:
             terminal.write_line(f"not run: {reason}")
-        self._write_saved(terminal)
+        if reused := self._reused():
+            terminal.write_line(reused)
         if self.memory:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminal.write_line(f"peak memory: {', '.join(peaks)}")
@@ -186,13 +184,13 @@ class Summary:
                 for line in table(comparison):
                     terminal.write_line(f"  {line}")
 
-    def _write_saved(self, terminal: Terminal) -> None:
-        if not self.saved:
-            return
-        from harness.pipeline.saved import Saved, saved_line
+    def _reused(self) -> str | None:
+        from harness.gate.wording import reused_line
 
-        if line := saved_line(Saved(**each) for each in self.saved.values()):
-            terminal.write_line(line)
+        total: Counter[str] = Counter()
+        for (_, stage), count in self.reused.items():
+            total[stage] += count
+        return reused_line(total)
 
     def _hand_on(self, directories: list[Path], undecided: str | None) -> None:
         """Markdown for GitHub's job summary and for a pull request's comment."""

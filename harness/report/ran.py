@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.loose import dicts, number, string
 from harness.report.present import count, leaves, percent, plain, plural
-from harness.report.present import seconds as duration
 from harness.report.views import Change
 
 if TYPE_CHECKING:
@@ -120,38 +119,31 @@ def _stages(run: Run) -> tuple[Stage, ...]:
 
 def _asked(name: str, side: Evaluation) -> Stage:
     seconds, summary = number(side.summary.get("seconds")), side.summary
-    source, kept = summary.get("source"), summary.get("kept")
-    taken = number(kept.get("tokens")) or 0.0 if isinstance(kept, dict) else 0.0
+    reused = summary.get("reused")
     return Stage(
         name,
         tokens_in=side.prompt_tokens,
         tokens_out=side.completion_tokens,
         seconds=seconds,
-        rate=_rate(side.completion_tokens - taken, seconds) if not source else None,
+        rate=None if reused else _rate(side.completion_tokens, seconds),
         memory=number(summary.get("peak_memory_bytes")),
-        note="; ".join(filter(None, (_taken(kept, side.answers) or _source(source), _slow(summary.get("slow"))))),
+        note="; ".join(filter(None, (_reused(reused, side.answers), _slow(summary.get("slow"))))),
     )
-
-
-def _source(source: Any) -> str:
-    return f"answers kept from {string(source)}" if source else ""
 
 
 def _slow(why: Any) -> str:
     return f"by model.generate, which is slower: {string(why)}" if why else ""
 
 
-def _taken(kept: Any, answers: int) -> str:
+def _reused(runs: Any, answers: int) -> str:
     """What was found in other runs instead of being asked for."""
-    if not isinstance(kept, dict) or not isinstance(kept.get("runs"), dict) or not kept["runs"]:
+    if not isinstance(runs, dict) or not runs:
         return ""
-    first, *others = map(string, kept["runs"])
+    first, *others = map(string, runs)
     where = first + (f" and {plural(len(others), 'more run')}" if others else "")
-    saved = number(kept.get("seconds"))
-    spared = f", which saved about {duration(saved)}" if saved and saved >= 1 else ""
-    taken = number(kept.get("answers")) or 0
-    some = "answers" if taken >= answers else f"{count(taken)} of {plural(answers, 'answer')}"
-    return f"{some} kept from {where}{spared}"
+    found = sum(number(each) or 0 for each in runs.values())
+    some = "answers" if found >= answers else f"{count(found)} of {plural(answers, 'answer')}"
+    return f"{some} found in {where}"
 
 
 def _trained(run: Run) -> Stage:

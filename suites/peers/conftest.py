@@ -74,14 +74,14 @@ def weights(policy, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def job(rl_run, policy, weights) -> Job:
     """The recipe's training job on the plain weights, without what comes before the first step."""
+    from harness.pipeline.dataset import rows_of
     from harness.pipeline.fingerprint import training_dtype
-    from harness.pipeline.learning import learning_of
     from harness.training.spec import Job
 
     recipe = rl_run.recipe
     if recipe.lora is not None:
         pytest.skip(f"recipe {recipe.name} trains an adapter; these contests are of whole weights")
-    rows = [{**row, "prompt": policy.adapt(row["prompt"])} for row in learning_of(rl_run).rows]
+    rows = [{**row, "prompt": policy.adapt(row["prompt"])} for row in rows_of(rl_run.questions.train)]
     return Job(
         method="grpo",
         model=str(weights),

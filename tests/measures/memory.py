@@ -115,7 +115,7 @@ def evaluation(folder: Path, records: int) -> tuple[int, list[Path]]:
             SamplingParams(),
             Keys(f"{name} {count}", f"grades {count}", "policy", "graders"),
             open_engine=Engine,
-            kept_stages=others,
+            others=others,
             early=EarlyStop([*range(64, count, 64), count], lambda means, asked: False),
         )
         assert len(made.means) == count

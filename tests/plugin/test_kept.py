@@ -40,7 +40,7 @@ def test_two_workers_ask_and_train_once(first):
     for stage in ("before", "after"):
         found = summaries(project, stage)
         assert sorted(sum(each["counts"].values()) for each in found) == [8, 12]
-        generated = [sum(each["counts"].values()) - (each["kept"] or {"answers": 0})["answers"] for each in found]
+        generated = [sum(each["counts"].values()) - sum(each["reused"].values()) for each in found]
         assert sum(generated) == 12, stage
     sources = [each.get("source") for each in summaries(project, "train")]
     assert len([source for source in sources if source is None]) == 1
@@ -54,7 +54,7 @@ def test_what_was_shared_is_said(first):
         [
             r"  training: the same was trained in (small|other)-0-[0-9a-f]{12}",
             r"  before: 8 of (8|12) answers found in (small|other)-0-[0-9a-f]{12}",
-            r"kept: 16 answers of [\d,]+ tokens, 4 training steps.*",
+            r"Reused 16 answers, 4 training steps\.",
         ]
     )
 
@@ -64,7 +64,7 @@ def test_a_copy_of_the_runs_has_everything(first):
     shutil.copytree(project.path / "rl-runs", project.path / "elsewhere" / "runs", copy_function=shutil.copyfile)
     result = project.pytest("-n2", "--dist", "load", "--rl-runs-dir", "elsewhere/runs")
     result.assert_outcomes(passed=6)
-    result.stdout.re_match_lines_random([r"kept: 40 answers of [\d,]+ tokens, 8 training steps \(saved about \d+ s\)"])
+    result.stdout.re_match_lines_random([r"Reused 40 answers, 8 training steps\."])
     for worker in ("gw0", "gw1"):
         assert not HEAVY & set(project.imported("finished", worker))
     assert not list((project.path / "elsewhere/runs").glob("*/.before-*"))

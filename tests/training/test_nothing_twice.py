@@ -13,7 +13,6 @@ from filelock import FileLock
 from harness.models.engines import local
 from harness.pipeline import run as pipeline
 from harness.pipeline.run import Run, Settings
-from harness.pipeline.saved import saved_line
 from harness.recipe.catalog import find_recipe
 from harness.store import run_directory as run_directory
 from harness.store.run_directory import read_json, write_json
@@ -86,9 +85,8 @@ def test_a_copied_directory_has_everything(first, runs, idle):
     assert again.directory.name == first.directory.name
     assert [each.to_json() for each in again.verdicts()] == [each.to_json() for each in first.verdicts()]
     assert again.trained().metrics == first.trained().metrics
-    assert saved_line(again.saved.values()).startswith("kept: 16 answers of ")
-    assert "2 training steps" in saved_line(again.saved.values())
-    assert saved_line(first.saved.values()) is None
+    assert again.reused == {"before": 8, "after": 8, "train": 2}
+    assert set(first.reused.values()) == {0}
 
 
 def test_keys_hold_no_path(first):
@@ -110,7 +108,7 @@ def test_keys_hold_no_path(first):
     ],
 )
 def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch, changes):
-    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.fail("trained again"))
     other = make(runs, **changes)
     trained = other.trained()
     assert other.directory.name != first.directory.name
@@ -121,7 +119,7 @@ def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch, 
     for kept in ("metrics", "completions", "health"):
         assert getattr(trained, kept) == getattr(first.trained(), kept)
     assert (other.directory / "signal.json").read_bytes() == (first.directory / "signal.json").read_bytes()
-    assert other.saved["train"].steps == 2
+    assert other.reused["train"] == 2
 
 
 def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch):
@@ -137,14 +135,14 @@ def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch)
     evaluations = larger.before(), larger.after()
     assert asked == [each.id for each in larger.questions.test[8:]] * 2
     for stage, made in zip(("before", "after"), evaluations, strict=True):
-        assert made.summary["kept"]["runs"] == {first.directory.name: 8}
+        assert made.summary["reused"] == {first.directory.name: 8}
         assert made.records[:8] == getattr(first, stage)().records
-        assert larger.saved[stage].answers == 8
+        assert larger.reused[stage] == 8
 
 
 @pytest.mark.parametrize("changes", [{"train__learning_rate": 5e-5}, {"task__train_questions": 20}, {"seed": 1}])
 def test_another_training_is_trained(runs, monkeypatch, changes):
-    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
     run = make(runs, **{key: value for key, value in changes.items() if key != "seed"})
     run.seed = changes.get("seed", 0)
     with pytest.raises(pytest.exit.Exception, match="trained"):
@@ -152,7 +150,7 @@ def test_another_training_is_trained(runs, monkeypatch, changes):
 
 
 def test_fresh_uses_what_its_own_session_made(first, runs, monkeypatch):
-    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
     with pytest.raises(pytest.exit.Exception):
         make(runs, "other", fresh=True, session="later").trained()
     path = runs / first.directory.name / "environment.json"
@@ -193,7 +191,7 @@ def test_weights_are_not_stored_twice_where_the_file_system_can(runs):
 
 
 def test_a_policy_that_was_deleted_is_trained_anew(first, runs, monkeypatch):
-    monkeypatch.setattr(pipeline, "train", lambda *_: pytest.exit("trained"))
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
     shutil.rmtree(runs / first.directory.name / "train" / "final")
     with pytest.raises(pytest.exit.Exception):
         make(runs, "other").trained()
@@ -205,13 +203,13 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
     changes |= {"data.samples_per_question": 4, "data.max_new_tokens": 24, "train.max_steps": 1}
     sft = Run(find_recipe("tiny-arithmetic-sft").override(changes), 0, Settings(runs_dir=runs, in_process=True))
     samples = sft.samples()
-    assert samples.summary["kept"]["runs"] == {first.directory.name: 16}
+    assert samples.summary["reused"] == {first.directory.name: 16}
     assert samples.generated == 24 * 4 - 16
     monkeypatch.setattr(local, "generate", lambda *_, **__: pytest.fail("asked again"))
     check = make(runs, "third", train__learning_rate=5e-5, health__signal_questions=6)
     assert check.trained().summary["steps"] == 2
-    kept = read_json(check.directory / "signal" / "key.json")["kept"]
-    assert kept["answers"] == 24
+    kept = read_json(check.directory / "signal" / "key.json")["reused"]
+    assert sum(kept.values()) == 24
     assert len((check.directory / "signal" / "records.jsonl").read_text().splitlines()) == 24
 
 
@@ -220,7 +218,7 @@ def test_audits_are_kept_by_content(first, runs, monkeypatch):
 
     made = make(runs)
     audit = made.audit()
-    monkeypatch.setattr(kept, "audit_rewards", lambda *_: pytest.fail("audited again"))
+    monkeypatch.setattr(kept, "audit_rewards", lambda *_, **__: pytest.fail("audited again"))
     again = make(runs, "other", gate__margin=0.2)
     assert again.audit() == audit
     assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")

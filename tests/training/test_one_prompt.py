@@ -23,7 +23,7 @@ from harness.models.engines import local
 from harness.models.engines.continuous import ContinuousEngine
 from harness.models.engines.vllm import asking
 from harness.models.source import resolve_model
-from harness.pipeline.baselines import run_as_baseline
+from harness.pipeline.baselines import as_baseline
 from harness.pipeline.run import Run, Settings
 from harness.recipe import Recipe
 from harness.recipe.catalog import find_recipe
@@ -82,11 +82,11 @@ STAGES = {
     "dpo": EVALUATED | {"samples", "learning"},
 }
 CALLERS = {  # the innermost of these that is on the stack
-    ("signal.py", "check_signal"): "signal check",
+    ("signal.py", "find_signal"): "signal check",
     ("during.py", "_evaluate"): "held-out evaluation",
     ("grpo.py", "_generate_single_turn"): "sampling",
     ("trainer.py", "training_step"): "learning",
-    **{("pipeline.py", name): name for name in ("before", "samples", "after")},
+    **{("run.py", name): name for name in ("before", "samples", "after")},
 }
 
 
@@ -273,7 +273,9 @@ def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(mod
     first, last = (_evaluation(each.directory)[0] for each in (runs[0], runs[2]))
     assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
     counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
-    assert run_as_baseline(runs[2], counted, 1).chat_template_kwargs == told
+    third = runs[2]
+    made = as_baseline(third.recipe, 0, third.questions.test, third.commit, counted)
+    assert made.chat_template_kwargs == told
 
 
 @pytest.mark.parametrize("key", ["enable_thinking", "enable_thinkng"])

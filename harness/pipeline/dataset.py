@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.evaluate import Evaluation
 from harness.pipeline.fingerprint import effective_decoding
-from harness.pipeline.kept_answers import Taken
 from harness.recipe.files import given_file
 from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
@@ -19,45 +18,45 @@ from harness.training.given import read_examples
 from harness.training.made import correct_examples, preference_pairs
 
 if TYPE_CHECKING:
-    from harness.pipeline.run import Run
     from harness.recipe import Recipe
-    from harness.tasks import Question
+    from harness.tasks import Question, Questions
 
 
 @dataclass(frozen=True)
-class Learning:
+class Dataset:
     """The rows of a job's dataset, and what they cost to make: completions, tokens and seconds of sampling."""
 
     rows: list[dict[str, Any]]
     sampled: Mapping[str, Any] = field(default_factory=lambda: {"completions": 0, "sampled_tokens": 0})
 
 
-def learning_of(run: Run) -> Learning:
-    """The rows that a run trains on; SFT and DPO on completions have them sampled first.
+def dataset_of(recipe: Recipe, seed: int, questions: Questions, samples: Callable[[], Evaluation]) -> Dataset:
+    """The rows that a run trains on. ``samples`` asks the base policy the training questions, where SFT or DPO learns
+    from its own answers.
 
     Raises:
         TrainingError: there is nothing to learn from; the text has the counts and what to do.
         TaskError: a given file cannot be read, with file, line and key.
     """
-    recipe, data = run.recipe, run.recipe.data
+    data = recipe.data
     if data is None:
-        return Learning(rows_of(run.questions.train))
+        return Dataset(rows_of(questions.train))
     if (given := given_file(recipe)) is not None:
-        return Learning(read_examples(given, recipe.train.method))
+        return Dataset(read_examples(given, recipe.train.method))
     if data.source == "completions":
-        samples = run.samples()
+        asked = samples()
         make = correct_examples if recipe.train.method == "sft" else preference_pairs
-        rows = make(samples.records, data.per_question, run.seed)
+        rows = make(asked.records, data.per_question, seed)
         if not rows:
-            raise TrainingError(_nothing(recipe, samples))
-        return Learning(rows, _cost(samples))
+            raise TrainingError(_nothing(recipe, asked))
+        return Dataset(rows, _cost(asked))
     rows = [
         {
             "question_id": each.id,
             "prompt": [dict(turn) for turn in each.prompt],
             "completion": [{"role": "assistant", "content": each.solution}],
         }
-        for each in run.questions.train
+        for each in questions.train
         if each.solution
     ]
     if not rows:
@@ -65,7 +64,7 @@ def learning_of(run: Run) -> Learning:
             f"task {recipe.task.name!r} has no worked solutions to learn from; name the field that holds them, "
             '[task] fields = { solution = "..." }, or write source = "completions" under [data]'
         )
-    return Learning(rows)
+    return Dataset(rows)
 
 
 def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
@@ -92,9 +91,9 @@ def sampling(recipe: Recipe, seed: int) -> SamplingParams | None:
     )
 
 
-def data_identity(run: Run) -> dict[str, Any]:
+def dataset_identity(recipe: Recipe, seed: int, questions: Questions) -> dict[str, Any]:
     """What decides the rows, beyond the base model, the training questions and the graders."""
-    recipe, data = run.recipe, run.recipe.data
+    data = recipe.data
     if data is None:
         return {}
     identity: dict[str, Any] = {"source": data.source}
@@ -105,22 +104,20 @@ def data_identity(run: Run) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError):
             read_examples(given, recipe.train.method)  # says what is wrong
             raise
-    elif decoding := sampling(recipe, run.seed):
+    elif decoding := sampling(recipe, seed):
         # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
         identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
     else:
-        identity["solutions"] = digest([each.solution for each in run.questions.train])
+        identity["solutions"] = digest([each.solution for each in questions.train])
     return {"data": identity}
 
 
 def _cost(samples: Evaluation) -> dict[str, Any]:
-    summary, taken = samples.summary, Taken.of(samples.summary.get("kept"))
-    known = summary.get("seconds") is not None or taken.seconds > 0
+    summary = samples.summary
     return {
         "completions": sum(summary["counts"].values()),
         "sampled_tokens": summary["completion_tokens"],
-        # What all of them took, also where they were found in another run.
-        "sampling_seconds": (summary.get("seconds") or 0.0) + taken.seconds if known else None,
+        "sampling_seconds": None if summary["reused"] else summary["seconds"],  # else it is not known
     }
 
 
