@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from harness.cli.audit import EXAMPLES
+from harness.cli.commands import EXAMPLES
 from harness.rewards import SHIPPED, Rewards
 from harness.rewards.audit import audit_reward
 from harness.rewards.audit.case import FAMILIES

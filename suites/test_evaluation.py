@@ -8,7 +8,7 @@ pytest suites/test_evaluation.py --rl-endpoint http://localhost:8000/v1 --rl-rec
 import pytest
 
 from harness.gate import judge_accuracy
-from harness.gate.ungraded import with_ungraded
+from harness.gate.verdicts import with_ungraded
 from harness.plugin.options import get_option
 
 

@@ -14,8 +14,8 @@ import pytest
 
 import harness
 from harness import cli
-from harness.cli import work
-from harness.cli.progress import Progress
+from harness.cli import commands
+from harness.cli.terminal import Progress
 from harness.pipeline import run as pipeline
 from harness.store.errors import HarnessError
 from tests.small_recipes import small_recipe
@@ -88,7 +88,7 @@ def test_the_gates_of_the_seeds_that_run_share_alpha(folder, monkeypatch, seeds,
         raise HarnessError("seen")
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(work, "Run", made)
+    monkeypatch.setattr(commands, "Run", made)
     assert cli.main(["run", "small.toml", *(f"--seed={seed}" for seed in seeds)]) == 2
     assert shared == [gates]
 
@@ -204,7 +204,7 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.cli.look.recipes", interrupted)
+    monkeypatch.setattr("harness.cli.commands.recipes", interrupted)
     assert cli.main(["recipes"]) == 130
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.recipe import EvaluateSection, GateSection, ModelSection, Recipe, TaskSection, TrainSection, load_recipe
 from harness.recipe.catalog import SHIPPED_RECIPES, find_recipe, recipe_files
-from harness.recipe.messages import line_of, nearest
+from harness.recipe.messages import line_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_batch
 from harness.store.errors import RecipeError
 
@@ -195,12 +195,6 @@ def test_lines_of_keys(location: tuple[str, ...], line: int) -> None:
         '[task.more]\n[ model ]\n  name="tiny"\n[rewards]\n"pkg.mod:f" = 1\n"quoted"=2\n[gate]\n'
     )
     assert line_of(text, location) == line
-
-
-def test_hints() -> None:
-    assert nearest("alpah", ["alpha", "beta"]) == "did you mean 'alpha'?"
-    assert nearest("zzz", ["b", "a"]) == "valid: a, b"
-    assert nearest("zzz", [f"key{n}" for n in range(13)]) == "nothing valid has a similar name"
 
 
 def test_rewards_with_parameters(tmp_path):

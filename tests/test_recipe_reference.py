@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from harness.gate.health import CHECKS
 from harness.recipe import HealthSection, Recipe
-from harness.recipe.messages import section_types
+from harness.recipe.schema import section_types
 
 TEXT = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8")
 TOP = "Top of the file"

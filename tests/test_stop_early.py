@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.gate import accuracy_interval
-from harness.gate.confidence import anytime_interval
+from harness.gate.statistics import anytime_interval
 from harness.pipeline.evaluate import EarlyStop, Keys, evaluate
 from harness.store.records import Generation, SamplingParams
 from harness.tasks import Question

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from harness.recipe.checks import OWNED
-from harness.recipe.method_checks import OWNED_BY
-from harness.recipe.trl_arguments import CONFIGS, argument_defaults
+from harness.recipe.trl_arguments import CONFIGS, OWNED, OWNED_BY, argument_defaults
 from harness.store.errors import RecipeError
 
 
@@ -79,23 +75,3 @@ def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(CONFIGS, "none", (("no_such_package_here", "x.py", "X"),))
     with pytest.raises(RecipeError, match="the package 'no_such_package_here' is not installed"):
         argument_defaults("none")
-
-
-def test_default_forms(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "made_up_configs"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    source = """
-    class Config:
-        a: int = 3
-        b: float = field(default=-1e-5, metadata={"help": "b"})
-        c: list = field(default_factory=list)
-        d: str = SOMETHING
-        e: int
-        not_a_field = 4
-    """
-    (package / "config.py").write_text(inspect.cleandoc(source))
-    ast.parse((package / "config.py").read_text())
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(CONFIGS, "made-up", (("made_up_configs", "config.py", "Config"),))
-    assert argument_defaults("made-up") == {"a": 3, "b": -1e-5, "c": None, "d": None, "e": None}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.gate import Verdict
-from harness.gate.ungraded import with_ungraded
+from harness.gate import judge_accuracy
+from harness.gate.verdicts import with_ungraded
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.rewards.grading import grade, summarise
 from harness.store.records import Generation, SamplingParams, read_records
@@ -142,16 +142,17 @@ def test_the_sentence_counts_them_all(errors):
     ("unscored", "lost", "word", "why"),
     [
         (2, 2, "OK", ""),
-        (3, 3, "INCONCLUSIVE", "3 of 100 answers could not be had; of the others: fine"),
-        (3, 0, "INCONCLUSIVE", "3 of 100 answers could not be graded; of the others: fine"),
-        (3, 1, "INCONCLUSIVE", "3 of 100 answers could not be had or graded; of the others: fine"),
+        (3, 3, "INCONCLUSIVE", "3 of 100 answers could not be had; of the others: "),
+        (3, 0, "INCONCLUSIVE", "3 of 100 answers could not be graded; of the others: "),
+        (3, 1, "INCONCLUSIVE", "3 of 100 answers could not be had or graded; of the others: "),
     ],
 )
 def test_a_pass_needs_answers(unscored, lost, word, why):
     counts = {"correct": 100 - unscored, "wrong": 0, "no_answer": 0, "unscored": unscored}
     summary = {"counts": counts, **({"unanswered": {"answers": lost}} if lost else {})}
-    verdict = with_ungraded(Verdict("accuracy", "OK", "fine"), summary)
-    assert (verdict.verdict, verdict.sentence) == (word, why or "fine")
+    passed = judge_accuracy([1.0] * (100 - unscored), min_accuracy=0.5)
+    verdict = with_ungraded(passed, summary)
+    assert (verdict.verdict, verdict.sentence) == (word, why + passed.sentence)
 
 
 def test_a_line_without_the_key_is_read(tmp_path):

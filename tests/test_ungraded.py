@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.gate.intervals import accuracy_interval
-from harness.gate.verdicts import Verdict
+from harness.gate.statistics import accuracy_interval
+from harness.gate.verdicts import Verdict, judge_improvement
 from harness.pipeline.baselines import record
 from harness.pipeline.run import Run, over_seeds
 from harness.recipe.catalog import find_recipe
@@ -80,7 +81,7 @@ def test_a_misspelt_gate_is_named():
 def test_the_recipe_does_not_pass_on_a_seed_without_grades(ungraded, word, said, monkeypatch):
     def verdict(run: Run, gate: str) -> Verdict | None:
         numbers = {"pairs": 100, "before": 0.4, "after": 0.9 + run.seed / 100}
-        return Verdict("improvement", "IMPROVED", "", numbers) if gate == "improvement" else None
+        return Verdict("improvement", "IMPROVED", "gain", numbers) if gate == "improvement" else None
 
     monkeypatch.setattr(Answered, "verdict", verdict)
     found = over_seeds([Answered(0), Answered(1, **ungraded), Answered(2)])
@@ -90,13 +91,15 @@ def test_the_recipe_does_not_pass_on_a_seed_without_grades(ungraded, word, said,
 
 
 def test_a_gain_over_a_base_without_grades_is_none(monkeypatch):
-    gained = Verdict("improvement", "IMPROVED", "a gain")
+    gained = judge_improvement({"q": 0.0}, {"q": 1.0}, ["q"], min_improvement=None, margin=0.05, alpha=0.49)
+    gained = replace(gained, verdict="IMPROVED")
     monkeypatch.setattr(Answered, "_judged", lambda run, gate: gained)
     assert Answered().verdict("improvement") == gained
     verdict = Answered(before=3).verdict("improvement")
     assert verdict is not None
     assert verdict.verdict == "INCONCLUSIVE"
-    assert verdict.sentence == "3 of 103 answers of the base model could not be graded; of the others: a gain"
+    ungraded = "3 of 103 answers of the base model could not be graded"
+    assert verdict.sentence == f"{ungraded}; of the others: {gained.sentence}"
 
 
 def test_a_baseline_is_not_recorded_of_answers_without_grades(tmp_path):

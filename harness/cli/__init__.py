@@ -19,7 +19,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from harness.cli.output import SafeErrors, SafeOutput
+from harness.cli.terminal import SafeErrors, SafeOutput
 from harness.store.errors import HarnessError
 from harness.store.redact import safe_text
 
@@ -35,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    module, function = options.command.split(":")
     try:
         with contextlib.redirect_stdout(SafeOutput(sys.stdout)):
-            code = int(getattr(importlib.import_module(f"harness.cli.{module}"), function)(options))
+            commands = importlib.import_module("harness.cli.commands")  # --help has no need of it
+            code = int(getattr(commands, options.command)(options))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as head does
@@ -61,24 +61,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, function: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(command=function)
+        added.set_defaults(command=name.replace("-", "_"))
         return added
 
-    run = command("run", "work:run", "train and judge one recipe, and write its report")
+    run = command("run", "train and judge one recipe, and write its report")
     _add_recipe(run)
     run.add_argument("--seed", type=_seed, action="append", help="training seed (repeatable; default: the recipe's)")
     run.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
     run.add_argument("--stop-early", action="store_true", help="end generation as soon as every gate has its verdict")
     _add_folder(run, "--report-dir", "rl-report")
 
-    join = command("join", "work:join", "be another machine of the jobs that start in a shared runs directory")
+    join = command("join", "be another machine of the jobs that start in a shared runs directory")
     join.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
     join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job")
     join.add_argument("--jobs", type=int, metavar="N", help="leave after N jobs")
 
-    compare = command("compare", "judge:compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
+    compare = command("compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
     compare.add_argument("--margin", type=_share, help="largest drop that may go unseen (default: B's recipe's)")
@@ -86,45 +86,43 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--html", action="store_true", help="draw a page of both runs' answers side by side too")
     _add_folder(compare, "--report-dir", "rl-report")
 
-    plan = command("plan", "judge:plan", "say what a recipe costs and what its gates can see; run nothing")
+    plan = command("plan", "say what a recipe costs and what its gates can see; run nothing")
     _add_recipe(plan)
 
-    check = command("gate-check", "check:gate_check", "ask one policy again and again and count the gate's alarms")
+    check = command("gate-check", "ask one policy again and again and count the gate's alarms")
     _add_recipe(check)
     check.add_argument("--runs", type=int, default=20, help="how often (%(default)s)")
     check.add_argument("--temperature", type=_temperature, help="default: the recipe's, or 1.0 where it is greedy")
     check.add_argument("--trained", action="store_true", help="ask the trained policy instead of its base")
 
-    audit = command(
-        "audit", "audit:audit", "try reward functions on right answers, near misses and hacks; no model is asked"
-    )
+    audit = command("audit", "try reward functions on right answers, near misses and hacks; no model is asked")
     audit.add_argument("target", help="a recipe's name or .toml file, a shipped reward, or package.module:function")
     audit.add_argument("--data", "--rl-data", type=Path, help="a folder or JSONL file to read instead of the Hub")
     audit.add_argument("--limit", type=int, help="at most N training (but enough to train on) and N test questions")
     audit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
 
-    regrade = command("regrade", "check:regrade", "grade a run's kept answers with today's graders; generate nothing")
+    regrade = command("regrade", "grade a run's kept answers with today's graders; generate nothing")
     regrade.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     regrade.add_argument("--write", action="store_true", help="keep the new grades in the run directory")
 
-    runs = command("runs", "look:runs", "list the run directories")
+    runs = command("runs", "list the run directories")
     _add_folder(runs, "--runs-dir", "rl-runs")
 
-    history = command("history", "look:history", "draw accuracy by date and commit over many runs")
+    history = command("history", "draw accuracy by date and commit over many runs")
     history.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
     history.add_argument("--no-run-pages", action="store_true", help="draw no pages of runs; link those that are there")
     _add_folder(history, "--report-dir", "rl-report")
 
-    report = command("report", "look:report", "draw the report of run directories")
+    report = command("report", "draw the report of run directories")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     _add_folder(report, "--report-dir", "rl-report")
 
-    methods = command("methods", "look:methods", "hold the training methods of finished runs against each other")
+    methods = command("methods", "hold the training methods of finished runs against each other")
     methods.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     methods.add_argument("--alpha", type=_share, default=0.05, help="chance of a false claim, shared (%(default)s)")
 
-    recipes = command("recipes", "look:recipes", "list the recipes")
+    recipes = command("recipes", "list the recipes")
     _add_folder(recipes, "--recipes-dir", "suites/recipes")
     return parser
 

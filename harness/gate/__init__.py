@@ -3,8 +3,8 @@
 Pure functions of numbers and records. Nothing here knows a recipe, a model or a run.
 """
 
-from harness.gate.intervals import accuracy_interval
 from harness.gate.sequential import Walk, walk
+from harness.gate.statistics import accuracy_interval
 from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training
 
 __all__ = [

@@ -3,7 +3,7 @@
 One boundary claims an effect (an exact sign test over the discordant pairs, with alpha spent over the looks as in Lan
 and DeMets 1983, in proportion to the questions asked), the other rules one out (a betting e-process, Waudby-Smith and
 Ramdas, arXiv:2010.09686). Both hold at every look, so a verdict may be read as soon as one is crossed, or after all
-questions, with the same error rates.
+questions, with the same error rates. Means of several answers a question take a t test instead, after all of them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gate.binomial import pmf
+from harness.gate.statistics import pmf
 
 LOOK = 16  # questions between two looks at the sign test
+TINY = 1e-9  # below it, a difference of means is rounding
+
+Outcome = Literal["effect", "opposite", "ruled_out", "neither"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +26,16 @@ class Walk:
     """Where a boundary was crossed. ``asked`` counts questions up to the first crossing, or all there were.
 
     ``up`` and ``down`` are the discordant pairs seen by then. ``outcome`` is ``"effect"`` (more ups than chance),
-    ``"ruled_out"`` (an effect of ``margin`` or more is ruled out), or ``"neither"``.
+    ``"opposite"`` (more downs, where :func:`compare_pairs` looks for them too), ``"ruled_out"`` (an effect of
+    ``margin`` or more is), or ``"neither"``. ``exact``: alpha bounds the errors; a t test only keeps to it about.
     """
 
-    outcome: Literal["effect", "ruled_out", "neither"]
+    outcome: Outcome
     asked: int
     total: int
     up: int
     down: int
+    exact: bool = True
 
 
 def stops(total: int, *, margin: float, beta: float = 0.10) -> list[int]:
@@ -99,3 +104,51 @@ def walk(
         if log_wealth >= threshold:
             return Walk("ruled_out", asked, total, up, down)
     return Walk("neither", len(differences), total, up, down)
+
+
+def compare_pairs(
+    differences: Sequence[float | None],
+    *,
+    margin: float,
+    opposite_margin: float = 0.0,
+    alpha: float,
+    beta: float,
+    total: int,
+    samples: int,
+) -> Walk:
+    """Is there an effect, its opposite, or none of ``margin``? What is clear first stands.
+
+    Args:
+        differences: by question asked so far, in the fixed order; above 0 where the effect shows. ``None`` where a
+            question made no pair; at least one must.
+        margin: the smallest effect worth having, as a share of questions.
+        opposite_margin: an opposite so large is no longer looked for once it is ruled out; 0 looks to the end.
+        alpha: chance of either claim where nothing differs; beta: chance of ruling out an effect of ``margin``.
+        total: questions planned.
+        samples: answers behind a difference. Of one, differences are -1, 0 or 1 and walked; the means of several are
+            the observations of a t test, after all questions.
+    """
+    seen = [difference for difference in differences if difference is not None]
+    single = samples == 1 and all(difference in (-1, 0, 1) for difference in seen)
+    if single or max(seen) - min(seen) < TINY:
+        # A t test of equal differences has no spread to judge by: their signs are all there is.
+        signs = [None if each is None else (each > TINY) - (each < -TINY) for each in differences]
+        turned = [None if sign is None else -sign for sign in signs]
+        found = walk(signs, margin=margin, alpha=alpha, beta=beta, total=total)
+        other = walk(turned, margin=opposite_margin, alpha=alpha, beta=beta, total=total)
+        if other.outcome == "effect" and (found.outcome != "effect" or other.asked < found.asked):
+            return Walk("opposite", other.asked, total, other.down, other.up)
+        return found
+    from scipy.stats import ttest_1samp
+
+    asked = len(differences)
+    outcome: Outcome = "neither"
+    if asked == total:  # no boundary is set for a look before the end
+        if ttest_1samp(seen, 0.0, alternative="greater").pvalue <= alpha:
+            outcome = "effect"
+        elif ttest_1samp(seen, 0.0, alternative="less").pvalue <= alpha:
+            outcome = "opposite"
+        elif ttest_1samp(seen, margin, alternative="less").pvalue <= beta:
+            outcome = "ruled_out"
+    up, down = sum(each > TINY for each in seen), sum(each < -TINY for each in seen)
+    return Walk(outcome, asked, total, up, down, exact=False)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from harness.gate.intervals import accuracy_interval
+from harness.gate.statistics import accuracy_interval
 from harness.gate.verdicts import IN_VAIN
+from harness.gate.wording import signal_advice, signal_sentence
 from harness.store.records import Record, question_means
-
-FORMATS = {"box": "format_boxed", "tags": "format_tags"}  # what pays for a form alone
 
 
 def signal_share(rewards: Sequence[float], generations: int) -> float | None:
@@ -94,44 +93,6 @@ def summarise_signal(
         "limit": limit,
         "refused": signal < limit,
     }
-    found["advice"] = advice(found, len(records), form) if signal < max(limit, 1 - IN_VAIN) else []
-    found["sentence"] = _sentence(found)
+    found["advice"] = signal_advice(found, form) if signal < max(limit, 1 - IN_VAIN) else []
+    found["sentence"] = signal_sentence(found)
     return found
-
-
-def advice(found: Mapping[str, Any], answers: int, form: str | None = "box") -> list[str]:
-    """What to change where hardly any group has a gradient, most telling first."""
-    counts = found["counts"]
-    tips = []
-    if found["truncated"] > answers / 2:
-        tips.append("raise max_completion_length: most answers were cut off")
-    if counts.get("no_answer", 0) > answers / 2:
-        tips.append("show worked examples ([task] few_shot = 2)")
-        if form in FORMATS:
-            tips.append(f"pay for the form too ([rewards] {FORMATS[form]} = 0.2)")
-        tips.append("warm up by SFT on worked answers")
-    elif found["accuracy"] > 0.5:
-        tips.append("ask harder questions: these are answered right already")
-    else:
-        tips.append("ask easier questions or take a stronger base model")
-        tips.append("warm up by SFT on worked answers")
-    if found["signal_share"] > 0:
-        tips.append(f"raise num_generations above {found['num_generations']}: larger groups differ more often")
-    return tips
-
-
-def _sentence(found: Mapping[str, Any]) -> str:
-    counts, asked = found["counts"], found["questions"]
-    answers = sum(counts.values())
-    text = (
-        f"{100 * found['signal_share']:.0f} % of groups of {found['num_generations']} are expected to carry a gradient "
-        f"({answers} sampled answers to {asked} training questions, {100 * found['accuracy']:.0f} % right"
-    )
-    if counts.get("no_answer"):
-        text += f", {counts['no_answer']} without an answer to grade"
-    text += f"); about {found['steps_without_signal']:.0f} of {found['steps']} steps without any"
-    if found["refused"]:
-        text = f"not trained: only {text}, at least {100 * found['limit']:g} % of groups are asked for"
-    if found["advice"]:
-        text += f". What to change: {'; '.join(found['advice'])}"
-    return text + (" ([health] signal = false trains all the same)" if found["refused"] else "")

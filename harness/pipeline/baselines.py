@@ -19,11 +19,10 @@ from harness.gate.baseline import (
     read_baseline,
     write_baseline,
 )
-from harness.gate.ungraded import UNGRADED
-from harness.gate.verdicts import Verdict
+from harness.gate.verdicts import UNGRADED, Verdict
 from harness.pipeline.fingerprint import COMPARED, effective_decoding
 from harness.pipeline.manifest import recipe_text, short
-from harness.recipe.lineage import base_name
+from harness.recipe.catalog import base_name
 from harness.rewards import resolve_reward
 from harness.rewards.score import grader_versions, primary_grader
 from harness.store.errors import HarnessError
@@ -121,11 +120,10 @@ def comparable(found: RecordedBaseline | None, folder: Path | None, now: Baselin
     """The baseline that a run which would be recorded as ``now`` can be held against, or the verdict that says why
     there is none."""
     if found is None:
-        where = f" in {folder}" if folder else ""
-        return Verdict("baseline", "NO_BASELINE", f"none is recorded{where}; --rl-update-baselines new records one")
+        return Verdict("baseline", "NO_BASELINE", "none", {"folder": str(folder or "")})
     if changed := differences(found.baseline, now):
-        sentence = f"this run differs from {found.path.name} in {' and '.join(changed)}"
-        return Verdict("baseline", "INCOMPARABLE", sentence, {"changed": changed})
+        numbers = {"run": "this run", "against": found.path.name, "changed": changed}
+        return Verdict("baseline", "INCOMPARABLE", "changed", numbers)
     return found
 
 

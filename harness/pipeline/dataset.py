@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.evaluate import Evaluation
 from harness.pipeline.fingerprint import effective_decoding
-from harness.recipe.files import given_file
+from harness.recipe.schema import given_file
 from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
 from harness.store.records import SamplingParams

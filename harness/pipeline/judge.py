@@ -8,19 +8,24 @@ gate needs is known to ``Run``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.gate.against_baseline import judge_against_baseline
 from harness.gate.baseline import BaselineError
-from harness.gate.confidence import anytime_interval
-from harness.gate.plan import Plan, discordance, expected_discordance, share_alpha
-from harness.gate.plan import plan as plan_gate
-from harness.gate.seeds import FEWEST, judge_recipe
+from harness.gate.power import Plan, discordance, expected_discordance, share_alpha
 from harness.gate.sequential import stops
-from harness.gate.ungraded import with_faults
-from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.gate.statistics import anytime_interval
+from harness.gate.verdicts import (
+    FEWEST_SEEDS,
+    Verdict,
+    judge_accuracy,
+    judge_against_baseline,
+    judge_improvement,
+    judge_recipe,
+    judge_training,
+    with_faults,
+)
 from harness.pipeline.baselines import RecordedBaseline, find
 from harness.pipeline.evaluate import EarlyStop, Evaluation
 from harness.store.faults import FILE as FAULTS
@@ -85,8 +90,9 @@ class Judge:
             asked=asked,
             **self._terms,
         )
-        whose = "" if baseline.seed == self.seed else f" (held against seed {baseline.seed}'s checkpoint)"
-        return Verdict("baseline", verdict.verdict, verdict.sentence + whose, verdict.numbers)
+        if baseline.seed == self.seed:
+            return verdict
+        return replace(verdict, numbers={**verdict.numbers, "held_against_seed": baseline.seed})
 
     def over_seeds(self, by_seed: Sequence[float], against: str) -> Verdict:
         """``by_seed`` is each seed's difference to what it is held against."""
@@ -128,8 +134,7 @@ def selected(verdict: Verdict, training: Mapping[str, Any] | None) -> Verdict:
     chosen = (training or {}).get("selected")
     if chosen is None:
         return verdict
-    sentence = f"{verdict.sentence}; {chosen['sentence']}"
-    return Verdict(verdict.gate, verdict.verdict, sentence, {**verdict.numbers, "selected": chosen})
+    return replace(verdict, numbers={**verdict.numbers, "selected": chosen})
 
 
 def write_verdicts(directory: Path, recipe: Recipe, seed: int, session: str, judged: Mapping[str, Verdict]) -> None:
@@ -152,7 +157,7 @@ def write_verdicts(directory: Path, recipe: Recipe, seed: int, session: str, jud
 def count_gates(recipe: Recipe, seed: int, baselines_dir: Path | None) -> int:
     """Gates of one run, which share alpha: improvement, baseline where there is one, and with the last of enough seeds
     the recipe's."""
-    over_seeds = seed == recipe.seeds[-1] and len(recipe.seeds) >= FEWEST
+    over_seeds = seed == recipe.seeds[-1] and len(recipe.seeds) >= FEWEST_SEEDS
     try:
         return 1 + over_seeds + (find(baselines_dir, recipe.name, seed) is not None)
     except BaselineError:
@@ -170,7 +175,7 @@ def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> 
     made = {}
     if asked.min_improvement:
         expected = expected_discordance(0.0, asked.min_improvement)
-        made["improvement"] = plan_gate(
+        made["improvement"] = Plan(
             n,
             discordance=expected,
             margin=asked.min_improvement,
@@ -184,7 +189,7 @@ def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> 
         kept = None
     if kept is not None:
         own = discordance(list(kept.baseline.correct.values()), kept.baseline.samples)
-        made["baseline"] = plan_gate(
+        made["baseline"] = Plan(
             min(n, len(kept.baseline.correct)),
             discordance=expected_discordance(own, asked.margin),
             margin=asked.margin,

@@ -17,10 +17,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.gate.intervals import accuracy_interval, t_interval
-from harness.gate.plan import share_alpha
-from harness.gate.seeds import FEWEST, judge_recipe
-from harness.gate.verdicts import Verdict, judge_improvement
+from harness.gate.power import share_alpha
+from harness.gate.statistics import accuracy_interval, t_interval
+from harness.gate.verdicts import FEWEST_SEEDS, Verdict, judge_improvement, judge_recipe
 from harness.gate.wording import percent
 from harness.store.errors import HarnessError
 from harness.store.records import iter_records, question_means
@@ -287,7 +286,7 @@ def _pair(first: Sequence[Finished], second: Sequence[Finished], alpha: float, m
     order = [question for question in first[0].order if all(question in after for after in (*a, *b))]
     means = [{question: _mean([after[question] for after in side]) for question in order} for side in (a, b)]
     differences = [means[1][question] - means[0][question] for question in order]
-    unit: Unit = "seeds" if len(matched) >= FEWEST else "questions"
+    unit: Unit = "seeds" if len(matched) >= FEWEST_SEEDS else "questions"
     either_way = alpha / 2  # the gates spend theirs on one direction, and a pair has two
     if unit == "seeds":
         each = [_mean([y[q] for q in order]) - _mean([x[q] for q in order]) for x, y in zip(a, b, strict=True)]

@@ -9,8 +9,8 @@ from harness.gate.wording import counted, duration
 from harness.models.engines.address import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.manifest import recipe_text, short
-from harness.recipe.files import questions_of
-from harness.recipe.lineage import base_name
+from harness.recipe.catalog import base_name
+from harness.recipe.schema import questions_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.store.run_directory import read_json, run_directories
 from harness.store.stages import STAGES

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.gate.baseline import BaselineError
-from harness.gate.ungraded import with_ungraded
-from harness.gate.verdicts import Verdict
-from harness.gate.wording import counted, percent
+from harness.gate.verdicts import Verdict, with_ungraded
 from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
 from harness.pipeline import baselines, judge
@@ -40,11 +38,11 @@ from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.settings import Settings
 from harness.pipeline.signal import find_signal
 from harness.pipeline.train import Trained, adopt_training, job_of, train
-from harness.recipe.engine_checks import check_endpoint_keys
-from harness.recipe.files import located, questions_of
+from harness.recipe.catalog import parent_of
+from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import launch_identity, require_processes
-from harness.recipe.lineage import parent_of
 from harness.recipe.needs import check_needs, check_rewards
+from harness.recipe.schema import located, questions_of
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json, write_lines
@@ -257,7 +255,7 @@ class Run:
             refused, said = isinstance(error, NoSignal), str(error)
             write_json(directory / "failed.json", {"session": settings.session, "error": said, "no_signal": refused})
             if refused:
-                self.keep(Verdict("training", "UNSOUND", said))
+                self.keep(Verdict("training", "UNSOUND", "refused", {"reason": said}))
             raise
 
     def _find_signal(self) -> None:
@@ -329,7 +327,7 @@ class Run:
             try:
                 return self._judge.training(self.trained())
             except NoSignal as refusal:
-                return Verdict("training", "UNSOUND", str(refusal))
+                return Verdict("training", "UNSOUND", "refused", {"reason": str(refusal)})
         if gate == "accuracy":
             return None if self.recipe.gate.min_accuracy is None else self._judge.accuracy(self.after())
         if gate == "improvement":
@@ -356,7 +354,7 @@ class Run:
         try:
             found = baselines.find(folder, self.recipe.name, self.seed)
         except BaselineError as error:
-            return Verdict("baseline", "INCOMPARABLE", str(error))
+            return Verdict("baseline", "INCOMPARABLE", "unusable", {"reason": str(error)})
         if write:
             baselines.keep_held_against(self.directory, found)
         now = baselines.as_baseline(self.recipe, self.seed, self.questions.test, self.commit)
@@ -371,18 +369,19 @@ class Run:
         except HarnessError as error:
             # What an earlier session said is not why this one recorded none.
             why = (str(error).splitlines() or [type(error).__name__])[0]
-            refused = Verdict("baseline", "NO_BASELINE", f"none was recorded: {why}")
+            refused = Verdict("baseline", "NO_BASELINE", "not_recorded", {"reason": why})
             if self.opened:
                 self.keep(refused)
             else:  # nor is it worth fetching or training a model; the next verdict takes it along
                 self.judged["baseline"] = refused
             raise
         baselines.keep_held_against(self.directory, None)
-        found = f"{percent(made.baseline.accuracy)} of {counted(len(made.baseline.correct), 'question')}"
+        baseline = made.baseline
         gates = sum(judge.count_gates(recipe, seed, folder) for seed in recipe.seeds)
         planned = judge.plans(recipe, self.seed, folder, gates)["baseline"]
-        sentence = f"recorded {found} in {made.path}; commit it to gate on it; {planned.sentence}"
-        self.recorded = Verdict("baseline", "NO_BASELINE", sentence, {"recorded": True})
+        numbers = {"accuracy": baseline.accuracy, "questions": len(baseline.correct), "path": str(made.path)}
+        numbers |= {"recorded": True, "plan": planned.numbers()}
+        self.recorded = Verdict("baseline", "NO_BASELINE", "recorded", numbers)
         return self.recorded
 
     def audit(self) -> Audit:
@@ -495,4 +494,4 @@ def over_seeds(runs: Sequence[Run]) -> Verdict | None:
                     verdict = with_ungraded(verdict, run.before().summary, f" of the base model with seed {run.seed}")
                 verdict = with_ungraded(verdict, run.after().summary, f" of seed {run.seed}")
             return verdict
-    return Verdict(RECIPE, "INCONCLUSIVE", f"not all {len(runs)} seeds have a verdict to speak of")
+    return Verdict(RECIPE, "INCONCLUSIVE", "unjudged_seeds", {"seeds": len(runs)})

@@ -69,7 +69,7 @@ def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
-        if not any(each["sentence"] == first for each in verdicts):  # as a refusal by the signal check is
+        if not any(each.get("code") == "refused" for each in verdicts):  # by the signal check, and said so above
             yield _row(MARKS[False], run, "", f"training failed: {first.partition(' Last lines of ')[0]}")
     elif not verdicts:
         yield _row(MARKS[False], run, "", NEVER_JUDGED) if failed else _row("", run, "", "no verdict was asked for")

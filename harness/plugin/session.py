@@ -78,7 +78,7 @@ class Session:
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
         from harness.recipe import parse_changes
-        from harness.recipe.engine_checks import of_endpoint
+        from harness.recipe.checks import of_endpoint
 
         changes = parse_changes(get_option(self.config, "set") or [])
         if endpoint := get_option(self.config, "endpoint"):

@@ -105,8 +105,8 @@ class Summary:
 
         judged = dict(self.judged.get(directory, {}))
         if self._recorded_none(directory, judged):
-            why = "none was recorded: no test of this session asks for the baseline gate"
-            judged["baseline"] = Verdict("baseline", "NO_BASELINE", why).to_json()
+            why = {"reason": "no test of this session asks for the baseline gate"}
+            judged["baseline"] = Verdict("baseline", "NO_BASELINE", "not_recorded", why).to_json()
         order = {gate: place for place, gate in enumerate((*GATES, RECIPE))}
         return sorted(judged.values(), key=lambda each: (order.get(each["gate"], len(order)), each["gate"]))
 
@@ -273,7 +273,7 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
-        if not any(verdict["sentence"] == first for verdict in verdicts):  # as a refusal by the signal check is
+        if not any(verdict.get("code") == "refused" for verdict in verdicts):  # by the signal check, and said so above
             terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     terminal.write_line(f"  {shown}")
 

@@ -1,141 +1,60 @@
-"""Combinations that can never work, refused when tests are collected: minutes before a trainer would."""
+"""Combinations that can never work, refused when tests are collected: minutes before a trainer would.
+
+A check calls ``refuse(location, sentence)``, which raises, for the first rule that the recipe breaks.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import tomli_w
 
-from harness.recipe.engine_checks import check_engine
+from harness.gate.health import CHECKS
+from harness.models.engines.address import OMITTABLE, server_url
 from harness.recipe.launching import check_launch
-from harness.recipe.messages import where
-from harness.recipe.method_checks import OWNED_BY, check_method
-from harness.recipe.prompt_checks import ELSEWHERE, KEY, check_prompts
-from harness.recipe.trl_arguments import CONFIGS, argument_defaults, completions_per_batch
-from harness.rewards.settings import Rewards
-from harness.store.errors import RecipeError, RewardError, nearest
+from harness.recipe.messages import Refuse, refuser
+from harness.recipe.schema import EngineSection, HealthSection, RecipeTables
+from harness.recipe.trl_arguments import CONFIGS, ONE_PROMPT, OWNED, OWNED_BY, argument_defaults, completions_per_batch
+from harness.store.errors import RewardError, nearest
 from harness.tasks.jsonl import FIELDS
 
-if TYPE_CHECKING:
-    from harness.recipe import Recipe
 
-# Keys of TRL's configs that the harness sets itself, and where the user says it instead.
-OWNED = {
-    "output_dir": "the run directory decides it (--rl-runs-dir)",
-    "seed": "write seeds = [..] at the top of the recipe",
-    "data_seed": "write seeds = [..] at the top of the recipe",
-    "reward_weights": "write name = weight under [rewards]",
-    "resume_from_checkpoint": "runs resume by themselves",
-    "use_cpu": "say --rl-device cpu",
-    "model_init_kwargs": "write dtype and revision under [model]",
-    "trust_remote_code": "code from a model repository never runs",
-    "remove_unused_columns": "the rewards need their columns",
-    "save_only_model": "a killed job could not go on",
-    "ignore_data_skip": "a job that goes on would ask the same questions again",
-    "eval_strategy": "the harness evaluates before and after",
-    "load_best_model_at_end": "the harness evaluates before and after",
-    "do_train": "the harness always trains",
-    KEY: ELSEWHERE,
-}
-
-_PUSHED = (
-    "a model is not published before it is judged; drop this key, and after the verdict say "
-    "hf upload YOU/MODEL rl-runs/RUN/train/final"
-)
-
-# Keys that decide how many completions TRL samples at once.
-_COUNTS = (
-    "num_generations",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "steps_per_generation",
-    "generation_batch_size",
-)
-
-
-def check(recipe: Recipe) -> None:
+def check(recipe: RecipeTables) -> None:
     """Raise ``RecipeError`` for the first rule that the recipe breaks."""
-
-    def refuse(location: tuple[str, ...], message: str) -> None:
-        raise RecipeError(f"{where(recipe.source, location)}: {message}")
-
+    refuse = refuser(recipe.source)
     if len(set(recipe.seeds)) < len(recipe.seeds):
         refuse(("seeds",), f"{recipe.seeds} names a seed twice; each seed is a run of its own")
-    _check_rewards(recipe, refuse)
-    if recipe.evaluate.samples_per_question > 1 and recipe.evaluate.temperature == 0:
-        refuse(
-            ("evaluate", "samples_per_question"),
-            f"{recipe.evaluate.samples_per_question} greedy answers to a question are the same answer; "
-            "set temperature above 0 or samples_per_question = 1",
-        )
     for word in recipe.task.fields:
         if word not in FIELDS:
             refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
-    check_prompts(recipe, refuse)
-    defaults, owned = argument_defaults(recipe.train.method), OWNED | OWNED_BY[recipe.train.method]
-    for key in recipe.train.arguments:
-        if owner := owned.get(key):
-            refuse(("train", key), f"not set here: {owner}")
-        if key == "push_to_hub" and recipe.train.arguments[key]:
-            refuse(("train", key), _PUSHED)
-        if key not in defaults:
-            homes = [method for method in CONFIGS if key in argument_defaults(method)]
-            hint = f"it is one of {' and '.join(homes)}'s" if homes else nearest(key, list(defaults))
-            for close in set(difflib.get_close_matches(key, defaults, n=1)) & owned.keys():
-                hint = f"{close} is not set here: {owned[close]}"  # no key that would work
-            refuse(("train", key), f"unknown key of TRL's {recipe.train.method} config; {hint}")
-        if isinstance(recipe.train.arguments[key], str) and isinstance(defaults[key], (int, float)):
-            kind = "true or false" if isinstance(defaults[key], bool) else "a number"
-            refuse(("train", key), f"must be {kind} without quotes, not {recipe.train.arguments[key]!r}")
-        try:
-            tomli_w.dumps({key: recipe.train.arguments[key]})
-        except TypeError:
-            refuse(("train", key), f"{recipe.train.arguments[key]!r} cannot be written in TOML; use plain values")
-    check_method(recipe, refuse)
-    check_engine(recipe, refuse)
-    _check_counts(recipe, defaults, refuse)
+    _check_rewards(recipe, refuse)
+    _check_sampling("evaluate", recipe.evaluate.samples_per_question, recipe.evaluate.temperature, refuse)
+    if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:
+        refuse(("evaluate", "keep_best"), "nothing to choose by; set every_steps, the steps between two evaluations")
+    _check_prompts(recipe, refuse)
+    _check_arguments(recipe, refuse)
+    _check_data(recipe, refuse)
+    _check_engine(recipe, refuse)
     if recipe.train.method == "grpo":
-        _check_grpo_batch(recipe, defaults, refuse)
+        _check_grpo_batch(recipe, refuse)
     check_launch(recipe, refuse)
     _check_health(recipe, refuse)
 
 
-def read_rewards(table: object, source: Path | None) -> Rewards:
-    """The table ``[rewards]``; raises ``RecipeError`` with file, line and key."""
-
-    def refuse(location: tuple[str, ...], message: str) -> NoReturn:
-        raise RecipeError(f"{where(source, location)}: {message}")
-
-    return Rewards.from_table(table, refuse)
-
-
-def _check_health(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    from harness.gate.health import CHECKS
-    from harness.recipe import HealthSection
-
-    keys = [key for key in HealthSection.model_fields if key != "limits"]
-    for name, limit in recipe.health.limits.items():
-        if name not in (*CHECKS, "signal"):
-            refuse(("health", name), f"no such health check; {nearest(name, [*CHECKS, 'signal', *keys])}")
-        if isinstance(limit, bool) and not limit:
-            continue
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit <= 0:
-            refuse(("health", name), f"must be a limit above 0, or false to switch the check off, not {limit!r}")
-    for name in recipe.health.stop_on:
-        if name not in CHECKS:
-            refuse(("health", "stop_on"), f"{name!r} is no health check; {nearest(name, list(CHECKS))}")
-        if name == "restart":
-            refuse(("health", "stop_on"), "a job that is not to be started again has max_restarts = 0 under [launch]")
-        if recipe.health.limits.get(name) is False:
-            refuse(("health", "stop_on"), f"{name} is switched off below; drop it here or give it a limit")
-    if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:
-        refuse(("evaluate", "keep_best"), "nothing to choose by; set every_steps, the steps between two evaluations")
+def _check_sampling(table: str, samples: int, temperature: float, refuse: Refuse) -> None:
+    if samples > 1 and temperature == 0:
+        refuse(
+            (table, "samples_per_question"),
+            f"{samples} greedy answers to a question are the same answer; "
+            "set temperature above 0 or samples_per_question = 1",
+        )
 
 
-def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
+def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:
     from harness.rewards import SHIPPED, resolve_reward
     from harness.rewards.parameters import GIVEN, check_parameters
 
@@ -157,16 +76,180 @@ def _check_rewards(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None
                 refuse(("rewards", name), str(error))
 
 
-def _check_counts(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    for key in _COUNTS:
-        value = {**defaults, **recipe.train.arguments}.get(key)
-        if value is not None and (type(value) is not int or value < 1):
+# Arguments of the tokenizer's apply_chat_template: they are no variables of a template.
+_OF_TOKENIZER = {
+    **dict.fromkeys(("conversation", "messages"), "the chat is the question's, by [task]"),
+    **dict.fromkeys(("tools", "documents"), "no stage has any"),
+    "chat_template": "put a chat_template.jinja into a local copy of the model, and name that under [model]",
+    **dict.fromkeys(
+        ("add_generation_prompt", "continue_final_message"), "a prompt always ends where the answer begins"
+    ),
+    **dict.fromkeys(
+        (
+            *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+            *("return_assistant_tokens_mask", "sanitize_control_tokens", "tokenizer_kwargs"),
+        ),
+        "prompts are put into tokens whole, the same way in every stage",
+    ),
+}
+
+
+def _check_prompts(recipe: RecipeTables, refuse: Refuse) -> None:
+    """One prompt in every stage: what the chat template is told stands under ``[model]``, and nowhere else."""
+    others = {"train": recipe.train.arguments, "engine": recipe.engine.arguments, "health": recipe.health.limits}
+    for table, arguments in others.items():
+        for location in _places("chat_template_kwargs", arguments):
+            refuse((table, *location), ONE_PROMPT)
+    if recipe.train.arguments.get("truncation_mode") == "keep_end":
+        cut = '"keep_end" cuts the beginning off prompts that every other stage asks whole; write "keep_start"'
+        refuse(("train", "truncation_mode"), cut)
+    for key, value in recipe.model.chat_template_kwargs.items():
+        if owner := _OF_TOKENIZER.get(key):
+            refuse(("model", "chat_template_kwargs", key), f"not set here: {owner}")
+        if not _is_plain(value):
+            must = "must be text, a number, true or false, or lists and tables of them"
+            refuse(("model", "chat_template_kwargs", key), f"{must}, not {value!r}")
+
+
+def _places(word: str, arguments: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Where a table holds the key; TRL and engines take tables in tables, and JSON text for them."""
+    for key, value in arguments.items():
+        if key == word or (isinstance(value, str) and word in value):
+            yield (key,)
+        elif isinstance(value, Mapping):
+            yield from ((key, *rest) for rest in _places(word, value))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+# Keys that decide how many completions TRL samples at once.
+_COUNTS = (
+    *("num_generations", "per_device_train_batch_size", "gradient_accumulation_steps", "steps_per_generation"),
+    "generation_batch_size",
+)
+
+
+def _check_arguments(recipe: RecipeTables, refuse: Refuse) -> None:
+    method = recipe.train.method
+    defaults, owned = argument_defaults(method), OWNED | OWNED_BY[method]
+    for key, value in recipe.train.arguments.items():
+        if owner := owned.get(key):
+            refuse(("train", key), f"not set here: {owner}")
+        if key == "push_to_hub" and value:
+            refuse(
+                ("train", key),
+                "a model is not published before it is judged; drop this key, and after the verdict say "
+                "hf upload YOU/MODEL rl-runs/RUN/train/final",
+            )
+        if key not in defaults:
+            homes = [other for other in CONFIGS if key in argument_defaults(other)]
+            hint = f"it is one of {' and '.join(homes)}'s" if homes else nearest(key, list(defaults))
+            for close in set(difflib.get_close_matches(key, defaults, n=1)) & owned.keys():
+                hint = f"{close} is not set here: {owned[close]}"  # no key that would work
+            refuse(("train", key), f"unknown key of TRL's {method} config; {hint}")
+        if isinstance(value, str) and isinstance(defaults[key], (int, float)):
+            kind = "true or false" if isinstance(defaults[key], bool) else "a number"
+            refuse(("train", key), f"must be {kind} without quotes, not {value!r}")
+        try:
+            tomli_w.dumps({key: value})
+        except TypeError:
+            refuse(("train", key), f"{value!r} cannot be written in TOML; use plain values")
+        if key in _COUNTS and value is not None and (type(value) is not int or value < 1):
             refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
 
 
-def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable[[tuple[str, ...], str], None]) -> None:
+def _check_data(recipe: RecipeTables, refuse: Refuse) -> None:
+    data, method = recipe.data, recipe.train.method
+    if data is None:
+        return
+    if method == "grpo":
+        refuse(
+            ("data",),
+            'GRPO learns from what it samples itself; drop this table, or write method = "sft" or "dpo" under [train]',
+        )
+    if data.source == "solutions" and method == "dpo":
+        refuse(
+            ("data", "source"),
+            'DPO learns from pairs, and worked solutions are right ones alone; write source = "completions", '
+            "or a file with chosen and rejected answers",
+        )
+    if data.source not in ("completions", "solutions") and Path(data.source).suffix != ".jsonl":
+        refuse(
+            ("data", "source"),
+            f'must be "completions", "solutions" or the path of a .jsonl file, not {data.source!r}',
+        )
+    if data.source == "completions":
+        _check_sampling("data", data.samples_per_question, data.temperature, refuse)
+        if method == "dpo" and data.samples_per_question < 2:
+            refuse(("data", "samples_per_question"), "a pair takes two answers to a question: give 2 or more, not 1")
+
+
+# Keys of [engine] for [model] endpoint: what a value must be, and whether it is.
+_ENDPOINT: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "concurrency": ("a whole number of requests, 1 or more", lambda value: type(value) is int and value >= 1),
+    "key_env": ("the name of an environment variable", lambda value: isinstance(value, str) and value.isidentifier()),
+    "timeout_seconds": ("a number of seconds above 0", lambda value: type(value) in (int, float) and value > 0),
+    "deadline_seconds": ("a number of seconds above 0", lambda value: type(value) in (int, float) and value > 0),
+    "tries": ("a whole number, 1 or more", lambda value: type(value) is int and value >= 1),
+    "omit": (
+        f"a list of {', '.join(map(repr, OMITTABLE[:-1]))} or {OMITTABLE[-1]!r}",
+        lambda value: isinstance(value, list) and all(each in OMITTABLE for each in value),
+    ),
+}
+
+
+def _check_engine(recipe: RecipeTables, refuse: Refuse) -> None:
+    """Keys of other libraries are checked where they are used, and those of an endpoint that is not there by
+    :func:`check_endpoint_keys`: ``--rl-endpoint`` may yet give one."""
+    engine, given = recipe.engine, recipe.engine.arguments
+    for key, value in given.items():
+        must, holds = _ENDPOINT.get(key, ("", lambda value: True))
+        if not holds(value):
+            refuse(("engine", key), f"must be {must}, not {value!r}")
+    foreign = next((key for key in given if key not in _ENDPOINT), None)
+    if recipe.model.endpoint is None:
+        if engine.name == "transformers" and foreign is not None:
+            valid = [name for name in EngineSection.model_fields if name != "arguments"]
+            refuse(("engine", foreign), f"unknown key of the transformers engine; {nearest(foreign, valid)}")
+        return
+    try:
+        server_url(recipe.model.endpoint)
+    except ValueError as error:
+        refuse(("model", "endpoint"), str(error))
+    if recipe.model.from_recipe is not None:
+        refuse(("model", "endpoint"), "from_recipe says another model; drop one of the two")
+    if engine.name != "transformers":
+        refuse(("engine", "name"), f"the server of [model] endpoint answers, not {engine.name}; drop one of the two")
+    if foreign is not None:
+        refuse(("engine", foreign), f"unknown key of an endpoint; {nearest(foreign, list(_ENDPOINT))}")
+
+
+def of_endpoint(engine: EngineSection) -> dict[str, Any]:
+    """The table ``[engine]`` of a recipe whose model is served by ``--rl-endpoint``: what is said of the engine whose
+    place the server takes is left out."""
+    kept = {key: value for key, value in engine.arguments.items() if key in _ENDPOINT}
+    return {**engine.model_dump(exclude={"name", "arguments"}), **kept}
+
+
+def check_endpoint_keys(recipe: RecipeTables, given: Sequence[str] = ()) -> None:
+    """Raise ``RecipeError`` where keys are for an endpoint and there is none; ``given`` are the options that changed
+    the recipe."""
+    key = next((key for key in recipe.engine.arguments if key in _ENDPOINT), None)
+    if recipe.model.endpoint is None and key is not None:
+        under = f" (under {' '.join(given)})" if given else ""
+        home = "it is for [model] endpoint, or --rl-endpoint"
+        refuser(recipe.source)(("engine", key), f"unknown key of the {recipe.engine.name} engine; {home}{under}")
+
+
+def _check_grpo_batch(recipe: RecipeTables, refuse: Refuse) -> None:
     """TRL's rules (GRPOConfig.__post_init__)."""
-    arguments, processes = {**defaults, **recipe.train.arguments}, recipe.launch.processes
+    arguments, processes = {**argument_defaults("grpo"), **recipe.train.arguments}, recipe.launch.processes
     generations = arguments["num_generations"]
     per_device = arguments["per_device_train_batch_size"]
     whole, steps = arguments["generation_batch_size"], arguments["steps_per_generation"]
@@ -198,9 +281,25 @@ def _check_grpo_batch(recipe: Recipe, defaults: dict[str, Any], refuse: Callable
         )
 
 
-def fewest_questions(recipe: Recipe) -> int:
+def fewest_questions(recipe: RecipeTables) -> int:
     """Training questions that fill one generation batch; SFT and DPO can learn from one."""
     if recipe.train.method != "grpo":
         return 1
-    arguments = {**argument_defaults(recipe.train.method), **recipe.train.arguments}
+    arguments = {**argument_defaults("grpo"), **recipe.train.arguments}
     return max(1, completions_per_batch(arguments, recipe.launch.processes) // int(arguments["num_generations"]))
+
+
+def _check_health(recipe: RecipeTables, refuse: Refuse) -> None:
+    keys = [key for key in HealthSection.model_fields if key != "limits"]
+    for name, limit in recipe.health.limits.items():
+        if name not in (*CHECKS, "signal"):
+            refuse(("health", name), f"no such health check; {nearest(name, [*CHECKS, 'signal', *keys])}")
+        if limit is not False and (type(limit) not in (int, float) or limit <= 0):
+            refuse(("health", name), f"must be a limit above 0, or false to switch the check off, not {limit!r}")
+    for name in recipe.health.stop_on:
+        if name not in CHECKS:
+            refuse(("health", "stop_on"), f"{name!r} is no health check; {nearest(name, list(CHECKS))}")
+        if name == "restart":
+            refuse(("health", "stop_on"), "a job that is not to be started again has max_restarts = 0 under [launch]")
+        if recipe.health.limits.get(name) is False:
+            refuse(("health", "stop_on"), f"{name} is switched off below; drop it here or give it a limit")

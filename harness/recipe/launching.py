@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.recipe.schema import located
 from harness.recipe.trl_arguments import deciding
 from harness.store.errors import TrainingError
 from harness.store.run_directory import digest
 
 if TYPE_CHECKING:
-    from harness.recipe import LaunchSection, Recipe
+    from harness.recipe.schema import LaunchSection
+    from harness.recipe.schema import RecipeTables as Recipe
 
 # TRL's keys whose value may be the path of a JSON file.
 FILES = ("accelerator_config", "deepspeed", "fsdp_config")
@@ -162,8 +164,6 @@ def _settings(recipe: Recipe, key: str) -> Mapping[str, Any]:
 
 
 def _found(recipe: Recipe, name: str) -> Path | None:
-    from harness.recipe.files import located  # its package checks recipes, and these checks with it
-
     path = Path(located(recipe, name)).expanduser()
     return path.resolve() if path.is_file() else None
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn
 
 from pydantic import ValidationError
 
-from harness.store.errors import nearest
+from harness.recipe.schema import RecipeTables, section_types
+from harness.recipe.trl_arguments import CONFIGS, OWNED, argument_defaults
+from harness.store.errors import RecipeError, nearest
 from harness.store.names import as_text
 from harness.store.redact import safe_line
-from harness.store.table import Table
+
+Refuse = Callable[[tuple[str, ...], str], NoReturn]
 
 _MUST_BE = {  # by pydantic's name of the finding
     "int_type": "must be a whole number",
@@ -53,27 +57,14 @@ def explain(error: ValidationError, source: Path | None) -> str:
     return f"{place}: {must}, not {shown}{percent}"
 
 
-def section_types() -> dict[str, type[Table]]:
-    """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
-    from harness.recipe import Recipe
-
-    kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in Recipe.model_fields.items()}
-    tables = {name: [each for each in found if isinstance(each, type)] for name, found in kinds.items()}
-    return {name: each for name, found in tables.items() for each in found if issubclass(each, Table)}
-
-
 def _home(location: tuple[str, ...]) -> str:
     """Where an unknown key belongs, or the nearest valid one."""
-    from harness.recipe import Recipe
-    from harness.recipe.checks import OWNED
-    from harness.recipe.trl_arguments import CONFIGS, argument_defaults
-
     *tables, word = location
     known = section_types()
     if tables and word in ("description", "requires", "seeds"):
         return "it belongs to the top of the recipe, before the first [table]"
     gathered = ("arguments", "limits") if tables else ("source",)  # no keys of a file
-    valid = [key for key in (known[tables[0]] if tables else Recipe).model_fields if key not in gathered]
+    valid = [key for key in (known[tables[0]] if tables else RecipeTables).model_fields if key not in gathered]
     first, dot, rest = word.partition(".")
     if dot and not tables and (close := difflib.get_close_matches(first, known, n=1, cutoff=0.6)):
         return f"did you mean '{close[0]}.{rest}'?"
@@ -108,3 +99,12 @@ def where(recipe_source: Path | None, location: tuple[str, ...]) -> str:
     if recipe_source is None or not recipe_source.is_file():
         return key
     return f"{as_text(str(recipe_source))}:{line_of(recipe_source.read_text(encoding='utf-8-sig'), location)}: {key}"
+
+
+def refuser(source: object) -> Refuse:
+    """``refuse(location, sentence)`` raises ``RecipeError`` with the place in the recipe's file, if it has one."""
+
+    def refuse(location: tuple[str, ...], sentence: str) -> NoReturn:
+        raise RecipeError(f"{where(source if isinstance(source, Path) else None, location)}: {sentence}")
+
+    return refuse

@@ -5,25 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.models.source import looks_like_path
-from harness.recipe import load_recipe
-from harness.recipe.engine_checks import check_endpoint_keys
-from harness.recipe.files import given_file, located
-from harness.recipe.lineage import parent_of
-from harness.recipe.messages import where
+from harness.recipe.catalog import Recipe, load_recipe, parent_of
+from harness.recipe.checks import check_endpoint_keys
+from harness.recipe.messages import refuser, where
+from harness.recipe.schema import given_file, located
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.parameters import check_parameters
 from harness.store.errors import RecipeError, RewardError, nearest
 from harness.tasks import reads_data
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.recipe import Recipe
-
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
 TRACKERS = {
@@ -86,7 +80,7 @@ def check_needs(
     if trains:
         _check_trackers(recipe, given)
     if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
-        raise RecipeError(f"{where(recipe.source, ('lora',))}: takes the peft package: pip install 'rl-harness[lora]'")
+        refuser(recipe.source)(("lora",), "takes the peft package: pip install 'rl-harness[lora]'")
     if model and (parent := parent_of(recipe)) is not None:
         check_needs(parent, data=data)
 
@@ -134,7 +128,7 @@ def _refused(recipe: Recipe, table: str, key: str, words: str, given: Sequence[s
     """An error with the line of the recipe, or with the options where one of them gave the value."""
     if recipe.source is None or _value(load_recipe(recipe.source), table, key) == _value(recipe, table, key):
         return RecipeError(f"{where(recipe.source, (table, key))}: {words}")
-    return RecipeError(f"[{table}] {key}: {words}" + (f" (under {' '.join(given)})" if given else ""))
+    return RecipeError(f"{where(None, (table, key))}: {words}" + (f" (under {' '.join(given)})" if given else ""))
 
 
 def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
@@ -169,4 +163,4 @@ def check_rewards(recipe: Recipe) -> None:
         try:
             check_parameters(name, resolve_reward(name), recipe.rewards.parameters.get(name, {}), shipped=False)
         except RewardError as error:
-            raise RecipeError(f"{where(recipe.source, ('rewards', name))}: {error}") from None
+            refuser(recipe.source)(("rewards", name), str(error))

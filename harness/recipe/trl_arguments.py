@@ -28,6 +28,35 @@ CONFIGS = {
     "dpo": (*_BASES, ("trl", "trainer/dpo_config.py", "DPOConfig")),
 }
 
+# Keys that the harness sets itself, and what the user writes instead, or why there is nothing to write.
+ONE_PROMPT = "belongs to [model], so that every stage asks the same prompt"
+OWNED = {
+    "output_dir": "the run directory decides it (--rl-runs-dir)",
+    "seed": "write seeds = [..] at the top of the recipe",
+    "data_seed": "write seeds = [..] at the top of the recipe",
+    "reward_weights": "write name = weight under [rewards]",
+    "resume_from_checkpoint": "runs resume by themselves",
+    "use_cpu": "say --rl-device cpu",
+    "model_init_kwargs": "write dtype and revision under [model]",
+    "trust_remote_code": "code from a model repository never runs",
+    "remove_unused_columns": "the rewards need their columns",
+    "save_only_model": "a killed job could not go on",
+    "ignore_data_skip": "a job that goes on would ask the same questions again",
+    "eval_strategy": "the harness evaluates before and after",
+    "load_best_model_at_end": "the harness evaluates before and after",
+    "do_train": "the harness always trains",
+    "chat_template_kwargs": ONE_PROMPT,
+}
+_TOKENS = "answers are put into tokens as the policy is asked, with its own chat template and its own end"
+OWNED_BY: dict[str, dict[str, str]] = {
+    "grpo": {},
+    "sft": {
+        "assistant_only_loss": "the last turn of a chat is learnt, and every other one is its prompt",
+        **dict.fromkeys(("chat_template_path", "dataset_kwargs", "dataset_text_field"), _TOKENS),
+        **dict.fromkeys(("eos_token", "pad_token"), _TOKENS),
+    },
+    "dpo": {"pad_token": _TOKENS},
+}
 
 # How often something is logged; with [health] stop_on, also after which step a training may end.
 LOGGING = frozenset({"logging_strategy", "logging_steps", "logging_first_step", "logging_nan_inf_filter"})

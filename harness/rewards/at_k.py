@@ -18,8 +18,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.gate.confidence import anytime_interval
-from harness.gate.intervals import accuracy_interval
+from harness.gate.statistics import accuracy_interval, anytime_interval
 from harness.gate.wording import percent
 from harness.rewards import parse_number
 from harness.store.records import Record

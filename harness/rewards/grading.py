@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.gate.confidence import anytime_interval
-from harness.gate.intervals import accuracy_interval
+from harness.gate.statistics import accuracy_interval, anytime_interval
 from harness.rewards import RewardCalls, behind_thought, resolve_reward, score_all
 from harness.rewards.at_k import at_k
 from harness.rewards.score import FLEXIBLE, STRICT, strict_and_flexible

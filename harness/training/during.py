@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.gate.intervals import accuracy_interval
+from harness.gate.statistics import accuracy_interval
 from harness.rewards.grading import grade
 from harness.store.records import Record, SamplingParams, question_means
 from harness.store.run_directory import LineWriter, read_lines

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.gate import Verdict, walk
-from harness.gate.against_baseline import draw_pairs, judge_against_baseline
-from harness.gate.plan import power
+from harness.gate.power import power
+from harness.gate.verdicts import draw_pairs, judge_against_baseline
 
 LOST, GAINED, KEPT, MISSED = (1, 0.0), (0, 1.0), (1, 1.0), (0, 0.0)
 
@@ -116,7 +116,7 @@ def test_the_numbers() -> None:
         "gates": 2,
         "beta": 0.10,
         "planned_power": power(300, 0.10, 0.05, 0.05),
-        "outcome": "worse",
+        "exact": True,
         "certain_after": 16,
         "lost": 16,
         "gained": 0,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.gate.seeds import judge_recipe
+from harness.gate.verdicts import judge_recipe
 
 # By seed, candidate less baseline; the word; what its sentence says. t(.95, 2) is 2.92, t(.95, 3) 2.35, t(.90, 2) 1.89.
 CASES = [

@@ -14,8 +14,8 @@ import pytest
 from scipy.stats import binom
 
 from harness.gate import walk
-from harness.gate.against_baseline import judge_against_baseline
-from harness.gate.plan import power
+from harness.gate.power import power
+from harness.gate.verdicts import judge_against_baseline
 
 SESSIONS = 2000
 MARGIN, ALPHA, BETA = 0.05, 0.05, 0.10

@@ -105,9 +105,13 @@ def test_numbers_of_an_improvement() -> None:
         "after": 0.62,
         "gained": 12,
         "lost": 4,
-        "alpha": 0.04,
-        "gates": 1,
+        "gain": pytest.approx(0.08),
         "min_improvement": 0.05,
+        "margin": 0.05,
+        "alpha": 0.04,
+        "beta": 0.10,
+        "gates": 1,
+        "exact": True,
         "certain_after": 100,
     }
 
@@ -242,24 +246,30 @@ def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> No
 
 def test_numbers_of_training() -> None:
     verdict = judge_training([step(1, reward=0.25), step(2, frac_reward_zero_std=0.0), step(3, reward=None)])
-    assert verdict.numbers == {"logged_steps": 3, "zero_std_share": 1 / 3, "first_reward": 0.25, "last_reward": 0.5}
+    ends = {"first_reward": 0.25, "last_reward": 0.5, "shown_steps": 1}
+    assert verdict.numbers == {"logged_steps": 3, "steps": 3, "zero_std_share": 1 / 3, **ends}
     vain = judge_training([step(number, frac_reward_zero_std=0.9375) for number in range(1, 9)])
-    assert (vain.verdict, vain.numbers["finding"] in vain.sentence) == ("OK", True)
+    assert (vain.verdict, vain.numbers["finding"]) == ("OK", "most_groups_equal")
+    assert "; most groups taught nothing: ask questions that are neither too easy" in vain.sentence
     assert judge_training([step(1), step(2, loss=None)]).numbers["not_finite"] == {"loss": [2]}
 
 
 def test_what_passes_what_fails_and_what_warns() -> None:
-    passed = {word: Verdict("accuracy", word, "so").passed for word in get_args(Word)}
+    passed = {word: Verdict("accuracy", word, "within").passed for word in get_args(Word)}
     expected = {"IMPROVED": True, "OK": True, "INCONCLUSIVE": None}
     expected |= dict.fromkeys(["REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND"], False)
     assert expected.items() <= passed.items()
     assert set(get_args(Word)) > PASSES | WARNS
-    assert Verdict("accuracy", "OK", "so", {"n": 1}).to_json() == {
-        "gate": "accuracy",
-        "verdict": "OK",
+
+
+def test_a_verdict_as_json() -> None:
+    assert Verdict("training", "UNSOUND", "refused", {"reason": "so"}).to_json() == {
+        "gate": "training",
+        "verdict": "UNSOUND",
+        "code": "refused",
         "sentence": "so",
-        "numbers": {"n": 1},
-        "passed": True,
+        "numbers": {"reason": "so"},
+        "passed": False,
     }
 
 

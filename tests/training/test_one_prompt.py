@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from harness.cli.judge import _evaluation
+from harness.cli.commands import _evaluation
 from harness.gate.baseline import differences
 from harness.models import load_policy
 from harness.models.engines import local

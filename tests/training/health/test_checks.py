@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.gate.health import CHECKS, Group, History, groups_of, limits, look
-from harness.gate.health.groups import expected_share
+from harness.gate.health import CHECKS, Group, History, expected_share, groups_of, limits, look
 
 
 def history(*, groups=(), evaluations=(), formats=(), concentration=math.inf, **columns) -> History:

@@ -1,17 +1,103 @@
-"""The anytime-valid interval: against its definition on a grid, and by coverage where stopping depends on the data."""
+"""Binomial probabilities and intervals: against scipy, closed forms and definitions, and by how often they hold."""
 
 from __future__ import annotations
 
 import math
-from statistics import mean
+from statistics import NormalDist, mean, stdev
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.stats import binom
 
-from harness.gate import accuracy_interval
-from harness.gate.confidence import anytime_interval
+from harness.gate.statistics import accuracy_interval, anytime_interval, isf, pmf, sf
+
+
+@pytest.mark.parametrize("p", [0.0, 1e-9, 0.1, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("n", [0, 1, 7, 64, 1319])
+def test_pmf_and_sf(n, p):
+    k = np.arange(-2, n + 3)
+    assert pmf(k, n, p) == pytest.approx(binom.pmf(k, n, p), rel=1e-9, abs=1e-300)
+    assert sf(k, n, p) == pytest.approx(binom.sf(k, n, p), rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("q", [0.001, 0.0125, 0.025, 0.05, 0.5])
+def test_isf(q):
+    n = np.arange(0, 700)
+    k = isf(q, n, 0.5)
+    assert np.all(binom.sf(k, n, 0.5) <= q * (1 + 1e-12))
+    assert np.all((k == 0) | (binom.sf(k - 1, n, 0.5) > q * (1 - 1e-12)))
+    assert np.array_equal(k, np.maximum(binom.isf(q, n, 0.5), 0))
+
+
+def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson 1927: the shares p whose test against correct/n does not reject."""
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    p = correct / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return middle - half, middle + half
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(("correct", "n"), [(0, 1), (1, 1), (0, 5), (5, 5), (1, 10), (37, 200), (700, 1319)])
+def test_one_answer_a_question_is_wilson(correct: int, n: int, confidence: float) -> None:
+    found = accuracy_interval([1.0] * correct + [0.0] * (n - correct), confidence)
+    assert found == pytest.approx(wilson(correct, n, confidence), abs=1e-9)
+
+
+def test_a_known_wilson_interval() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3: 81 of 263.
+    assert accuracy_interval([1.0] * 81 + [0.0] * 182) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_several_answers_a_question_are_one_observation() -> None:
+    means = [0.25, 0.5, 0.5, 0.75, 1.0, 0.0, 0.25, 0.75]
+    half = stats.t.ppf(0.975, len(means) - 1) * stdev(means) / math.sqrt(len(means))
+    assert accuracy_interval(means) == pytest.approx((mean(means) - half, mean(means) + half))
+    # Eight answers each: pooling them would claim an interval about sqrt(8) times as narrow.
+    pooled = wilson(round(8 * sum(means)), 8 * len(means))
+    assert 2 * half > 2 * (pooled[1] - pooled[0])
+
+
+@pytest.mark.parametrize(
+    "means",
+    [[], [0.5], [0.5, 0.5], [0.25] * 20],
+    ids=["nothing", "one question", "no spread", "no spread in many"],
+)
+def test_too_little_to_tell(means: list[float]) -> None:
+    assert accuracy_interval(means) == (0.0, 1.0)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), max_size=30), st.floats(0.5, 0.999))
+def test_an_interval_holds_its_mean_and_stays_between_0_and_1(means: list[float], confidence: float) -> None:
+    low, high = accuracy_interval(means, confidence)
+    assert 0 <= low <= high <= 1
+    if means:
+        assert low - 1e-12 <= mean(means) <= high + 1e-12
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_wrong_is_right_mirrored(correct: int, wrong: int) -> None:
+    low, high = accuracy_interval([1.0] * correct + [0.0] * wrong)
+    mirrored_low, mirrored_high = accuracy_interval([0.0] * correct + [1.0] * wrong)
+    assert (low, high) == pytest.approx((1 - mirrored_high, 1 - mirrored_low))
+
+
+def test_the_t_interval_holds_the_truth_as_often_as_it_says() -> None:
+    # 60 questions of unlike difficulty, 4 answers each; the pooled Wilson interval is too sure of itself.
+    rng = np.random.default_rng(0)
+    held, pooled_held, runs = 0, 0, 400
+    for _ in range(runs):
+        counts = rng.binomial(4, rng.choice([0.05, 0.95], 60))
+        low, high = accuracy_interval([float(count) / 4 for count in counts])
+        held += low <= 0.5 <= high
+        low, high = wilson(int(counts.sum()), 240)
+        pooled_held += low <= 0.5 <= high
+    assert abs(held / runs - 0.95) < 3 * math.sqrt(0.95 * 0.05 / runs)
+    assert pooled_held / runs < 0.85
 
 
 def by_definition(values: list[float], alpha: float, total: int | None = None) -> tuple[float, float]:
@@ -35,7 +121,7 @@ def by_definition(values: list[float], alpha: float, total: int | None = None) -
 
 @pytest.mark.parametrize("total", [None, 300])
 @pytest.mark.parametrize("accuracy", [0.05, 0.5, 0.8])
-def test_it_is_what_the_paper_defines(accuracy: float, total: int | None) -> None:
+def test_the_anytime_interval_is_what_the_paper_defines(accuracy: float, total: int | None) -> None:
     rng = np.random.default_rng(1)
     for values in [(rng.random(150) < accuracy).astype(float).tolist(), rng.beta(2 * accuracy, 2, 150).tolist()]:
         for alpha in (0.05, 0.2):
@@ -45,7 +131,9 @@ def test_it_is_what_the_paper_defines(accuracy: float, total: int | None) -> Non
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=60), st.floats(0.5, 0.99), st.sampled_from([None, 70]))
 @settings(deadline=None)
-def test_it_holds_the_mean_and_stays_between_0_and_1(values: list[float], confidence: float, total: int | None) -> None:
+def test_the_anytime_interval_holds_the_mean_and_stays_between_0_and_1(
+    values: list[float], confidence: float, total: int | None
+) -> None:
     low, high = anytime_interval(values, confidence=confidence, total=total)
     assert 0 <= low <= high <= 1
     if values:

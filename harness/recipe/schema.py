@@ -1,30 +1,43 @@
-"""The tables of a recipe, a class each; ``Recipe`` holds them under their names.
+"""The tables of a recipe, a class each, and all of them together.
 
-A new table ``[word]`` is a class ``WordSection`` here, in the order of a recipe, and a field ``word`` of the recipe;
-``[task]`` is with the tasks.
-What its keys may not say together belongs in :mod:`harness.recipe.checks`.
+A new table ``[word]`` is a class ``WordSection`` here and a field ``word`` of :class:`RecipeTables`; ``[task]`` is with
+the tasks, ``[rewards]`` with the rewards. What keys may not say together belongs in :mod:`harness.recipe.checks`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from harness.rewards import answer_form
+from harness.rewards.settings import Rewards
+from harness.store.names import as_path
+from harness.store.question import Questions
 from harness.store.records import SamplingParams
 from harness.store.table import Positive, Share, Table
+from harness.tasks.load import TaskSection, load_questions
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
-def gathered(section: type[Table], table: Any, rest: str) -> Any:
-    """A table as it stands in a file, with the keys that ``section`` does not know put under ``rest``."""
-    if not isinstance(table, dict):
-        return table
-    if isinstance(table.get(rest), Mapping) and table.keys() <= section.model_fields.keys():
-        return table  # built in Python
-    own = {key: value for key, value in table.items() if key in section.model_fields and key != rest}
-    return {**own, rest: {key: value for key, value in table.items() if key not in own}}
+class _OpenTable(Table):
+    """A table of which some keys are another's: those that the class does not know are gathered under ``rest``."""
+
+    rest: ClassVar[str] = "arguments"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        if isinstance(table.get(cls.rest), Mapping) and table.keys() <= cls.model_fields.keys():
+            return table  # built in Python
+        own = {key: value for key, value in table.items() if key in cls.model_fields and key != cls.rest}
+        return {**own, cls.rest: {key: value for key, value in table.items() if key not in own}}
 
 
 def _batch_size(given: Any) -> Any:
@@ -57,16 +70,11 @@ class ModelSection(Table):
         return name
 
 
-class TrainSection(Table):
+class TrainSection(_OpenTable):
     """``[train]``: the method; every other key goes to TRL's config of that method unchanged."""
 
     method: Literal["grpo", "sft", "dpo"] = "grpo"
     arguments: Mapping[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_arguments(cls, table: Any) -> Any:
-        return gathered(cls, table, "arguments")
 
 
 class DataSection(Table):
@@ -100,7 +108,7 @@ class LoraSection(Table):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: Annotated[
         list[str], Field(min_length=1), BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
-    ] = ["all-linear"]
+    ] = Field(default=["all-linear"])
     merge: bool = True
 
 
@@ -125,7 +133,7 @@ class EvaluateSection(Table):
         return SamplingParams(**self.model_dump(exclude={"every_steps", "during_questions", "keep_best"}))
 
 
-class EngineSection(Table):
+class EngineSection(_OpenTable):
     """``[engine]``: what answers questions; see :mod:`harness.models.engines`. Every other key goes to that engine.
 
     ``sampling`` is who samples in GRPO: ``"shared"`` computes a group's prompt once, as the default engine does
@@ -136,13 +144,8 @@ class EngineSection(Table):
     sampling: Literal["shared", "trl"] = "shared"
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_arguments(cls, table: Any) -> Any:
-        return gathered(cls, table, "arguments")
 
-
-class HealthSection(Table):
+class HealthSection(_OpenTable):
     """``[health]``: see :mod:`harness.gate.health` and :mod:`harness.gate.signal`.
 
     A check's name with a number sets its limit, with ``false`` switches it off; ``signal`` is one of them: the share of
@@ -151,15 +154,11 @@ class HealthSection(Table):
     for ``stall_seconds`` at the least is ended.
     """
 
-    stop_on: list[str] = []
+    rest = "limits"
+    stop_on: list[str] = Field(default=[])
     signal_questions: Positive = 16
     stall_seconds: Annotated[float, Field(gt=0)] = 600.0
     limits: Mapping[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_limits(cls, table: Any) -> Any:
-        return gathered(cls, table, "limits")
 
     @property
     def signal(self) -> float | None:
@@ -184,7 +183,7 @@ class LaunchSection(Table):
     rdzv_backend: Literal["c10d", "etcd-v2"] = "c10d"
     rdzv_endpoint: str | None = None
     rdzv_id: str | None = None
-    prefix: list[str] = []
+    prefix: list[str] = Field(default=[])
     max_restarts: Annotated[int, Field(ge=0)] = 1
 
     @property
@@ -202,3 +201,73 @@ class GateSection(Table):
     stop_early: bool = False
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     power: Annotated[float, Field(gt=0, lt=1)] = 0.80
+
+
+class RecipeTables(Table):
+    """The keys of a recipe, each of its own type. ``source`` is the file it came from, if any.
+
+    :class:`harness.recipe.Recipe` adds what they may not say together.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    description: str = ""
+    requires: list[Literal["gpu", "request"]] = Field(default=[])
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    model: ModelSection
+    task: TaskSection
+    rewards: InstanceOf[Rewards] = Rewards({"boxed_numeric": 1.0})
+    train: TrainSection = TrainSection()
+    data: DataSection | None = None
+    lora: LoraSection | None = None
+    evaluate: EvaluateSection = EvaluateSection()
+    engine: EngineSection = EngineSection()
+    gate: GateSection = GateSection()
+    health: HealthSection = HealthSection()
+    launch: LaunchSection = LaunchSection()
+    source: Path | None = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="after")
+    def _say_what_is_learnt_from(self) -> RecipeTables:
+        if self.train.method != "grpo" and self.data is None:  # its defaults are part of the recipe
+            object.__setattr__(self, "data", DataSection())
+        return self
+
+
+def section_types() -> dict[str, type[Table]]:
+    """The recipe's tables by name; ``DataSection | None`` is a table that may be left out."""
+    kinds = {name: (field.annotation, *get_args(field.annotation)) for name, field in RecipeTables.model_fields.items()}
+    return {
+        name: kind
+        for name, found in kinds.items()
+        for kind in found
+        if isinstance(kind, type) and issubclass(kind, Table)
+    }
+
+
+def located(recipe: RecipeTables, name: str) -> str:
+    """The path that a name in a recipe stands for, looked for beside the recipe, then in the working directory; a name
+    that is found nowhere stays as it is."""
+    name = as_path(name)
+    if recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
+        beside = recipe.source.parent / name
+        if beside.exists():
+            return str(beside.resolve())
+    return name
+
+
+def located_task(recipe: RecipeTables) -> TaskSection:
+    """``[task]`` with the path of its questions."""
+    return recipe.task.model_copy(update={"name": located(recipe, recipe.task.name)})
+
+
+def questions_of(recipe: RecipeTables, data: Path | None) -> Questions:
+    """The recipe's questions, or those of ``data`` in their place; raises as :func:`load_questions` does."""
+    held_out = recipe.evaluate.during_questions if recipe.evaluate.every_steps else 0
+    return load_questions(located_task(recipe), data=data, held_out=held_out, form=answer_form(recipe.rewards))
+
+
+def given_file(recipe: RecipeTables) -> Path | None:
+    """The file of ``[data] source``, where that names one."""
+    if recipe.data is None or recipe.data.source in ("completions", "solutions"):
+        return None
+    return Path(located(recipe, recipe.data.source)).expanduser()

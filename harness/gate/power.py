@@ -15,15 +15,14 @@ import functools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from harness.gate.binomial import isf, pmf, sf
-from harness.gate.wording import plain, points, unseen
+from harness.gate.statistics import isf, pmf, sf
+from harness.gate.wording import MOST_QUESTIONS, plan_sentence
 
 POWER = 0.80  # of seeing what is asked for, where a recipe asks for no other
 FLOOR = 0.10  # discordance never taken to be lower: a greedy baseline shows none, and a retrained policy always some
-MOST_QUESTIONS = 1_000_000
 
 
 def share_alpha(alpha: float, gates: int) -> float:
@@ -66,16 +65,8 @@ def power(n: int, discordance: float, drop: float, alpha: float) -> float:
         discordance: share of questions with a discordant pair, d; at least ``drop``.
         drop: accuracy lost, as a share of questions. A discordant pair is a loss with chance (1 + drop/d)/2.
     """
-    import numpy as np
-
     _check(discordance, drop)
-    # So many discordant pairs, all but some 1e-15 of the time; the others would add nothing.
-    spread = 8 * math.sqrt(n * discordance * (1 - discordance)) + 8
-    low, high = max(0, math.floor(n * discordance - spread)), min(n, math.ceil(n * discordance + spread))
-    pairs = np.arange(low, high + 1)
-    critical = isf(alpha, pairs, 0.5) + 1
-    seen = sf(critical - 1, pairs, (1 + drop / discordance) / 2)
-    return float(pmf(pairs, n, discordance) @ seen)
+    return _powers(range(n, n + 1), discordance, drop, alpha)[0]
 
 
 @functools.cache
@@ -137,10 +128,10 @@ def questions_needed(discordance: float, drop: float, alpha: float, power: float
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``n`` questions can see. Shares throughout: a ``margin`` of .05 is 5 points.
+    """What ``n`` questions can see of a drop (or gain) of ``margin``, by a test at ``alpha``.
 
-    ``power`` is asked for, ``reached`` is what ``n`` gives for a drop of ``margin``; ``smallest_drop`` is seen with
-    ``power`` (``None``: no drop is); ``needed`` questions see ``margin`` with it (``None``: over a million would).
+    Shares throughout: a ``margin`` of .05 is 5 points. ``discordance`` is that expected of baseline and candidate
+    (:func:`expected_discordance`), ``alpha`` this gate's own (:func:`share_alpha`), and ``power`` what is asked for.
     A plan warns. It stops nothing: power is about the claim "no drop", and says nothing against a loss that was seen.
     """
 
@@ -149,65 +140,31 @@ class Plan:
     margin: float
     alpha: float
     power: float
-    reached: float
-    smallest_drop: float | None
-    needed: int | None
     effect: Literal["drop", "gain"] = "drop"
+
+    @property
+    def reached(self) -> float:
+        """The power that ``n`` questions give."""
+        return power(self.n, self.discordance, self.margin, self.alpha)
 
     @property
     def enough(self) -> bool:
         return self.reached >= self.power
 
+    def numbers(self) -> dict[str, Any]:
+        """With the smallest effect that is seen with ``power`` (``None``: none is), and how many questions see
+        ``margin`` with it (``None``: over a million would)."""
+        return {
+            **asdict(self),
+            "reached": self.reached,
+            "enough": self.enough,
+            "smallest_seen": smallest_drop(self.n, self.discordance, self.alpha, self.power),
+            "needed": questions_needed(self.discordance, self.margin, self.alpha, self.power),
+        }
+
     @property
     def sentence(self) -> str:
-        """A line for a plan, before anything is generated: what the questions see, or what they may miss."""
-        if not self.enough:
-            return self.unseen
-        sees = f"a {self.effect} of {points(self.margin)} with power {plain(self.reached)}"
-        at = f"at discordance {plain(self.discordance)}"
-        return f"{self.n} questions {at} see {sees}; {plain(self.power)} was asked for"
-
-    @property
-    def unseen(self) -> str:
-        """What the questions may miss, of a plan as of a test that ended without a verdict."""
-        if self.enough:
-            needs = None
-        elif self.needed is None:
-            needs = f"over {MOST_QUESTIONS:,}"
-        else:
-            needs = f"about {10 * math.ceil(self.needed / 10) if self.needed > 100 else self.needed}"
-        return unseen(self.n, self.effect, self.smallest_drop, self.margin, needs)
-
-
-def plan(
-    n_max: int,
-    *,
-    discordance: float,
-    margin: float,
-    alpha: float,
-    power: float,
-    effect: Literal["drop", "gain"] = "drop",
-) -> Plan:
-    """Plan a gate of ``n_max`` questions.
-
-    Args:
-        discordance: as expected of baseline and candidate: see :func:`expected_discordance`.
-        margin: the drop that must be seen, as a share of questions.
-        alpha: this gate's own: see :func:`share_alpha`.
-        power: the chance, of seeing a drop of ``margin``, that is asked for.
-        effect: what is looked for; the same numbers hold for a gain, only the sentence differs.
-    """
-    return Plan(
-        n=n_max,
-        discordance=discordance,
-        margin=margin,
-        alpha=alpha,
-        power=power,
-        reached=_power(n_max, discordance, margin, alpha),
-        smallest_drop=smallest_drop(n_max, discordance, alpha, power),
-        needed=questions_needed(discordance, margin, alpha, power),
-        effect=effect,
-    )
+        return plan_sentence(self.numbers())
 
 
 def afterwards(
@@ -222,9 +179,7 @@ def afterwards(
     """What a test could have shown that ended undecided: its plan, with the discordance that was seen where that is
     more than the ``expected`` one. It is the differences' variance, of question means too: what they hold of an effect
     is taken off, so that a few questions that all turned the same way do not pass for noise."""
-    seen = statistics.pvariance(differences)
-    n, d = len(differences), max(expected, seen)
-    return plan(n, discordance=d, margin=margin, alpha=alpha, power=power, effect=effect)
+    return Plan(len(differences), max(expected, statistics.pvariance(differences)), margin, alpha, power, effect)
 
 
 _power = power  # within functions that take the power asked for by that name
@@ -239,6 +194,7 @@ def _powers(rising: range, discordance: float, drop: float, alpha: float) -> lis
     """``power`` at each of many numbers of questions, with the sign test worked out once for all."""
     import numpy as np
 
+    # So many discordant pairs, all but some 1e-15 of the time; the others would add nothing.
     spread = 8 * math.sqrt(rising[-1] * discordance * (1 - discordance)) + 8
     low = max(0, math.floor(rising[0] * discordance - spread))
     pairs = np.arange(low, math.ceil(rising[-1] * discordance + spread) + 1)

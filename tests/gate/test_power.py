@@ -15,18 +15,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from harness.gate.plan import (
+from harness.gate.power import (
     Plan,
     afterwards,
     discordance,
     expected_discordance,
-    plan,
     power,
     questions_needed,
     share_alpha,
     smallest_drop,
 )
-from harness.gate.wording import plain
+from harness.gate.wording import plain, unseen
 
 # The smallest drop, in points, seen with power .80 at alpha .05; None where it is larger than the discordance.
 QUESTIONS = [5, 50, 100, 200, 500, 1319]
@@ -142,60 +141,39 @@ def test_expected_discordance_and_shared_alpha() -> None:
     assert expected_discordance(0.0, 0.05) == 0.10
     assert expected_discordance(0.28, 0.05) == pytest.approx(0.33)
     assert expected_discordance(0.5, 1.0) == 1.0
-    assert plan(400, discordance=expected_discordance(0.5, 1.0), margin=1.0, alpha=0.05, power=0.8).enough
+    assert Plan(400, discordance=expected_discordance(0.5, 1.0), margin=1.0, alpha=0.05, power=0.8).enough
     assert share_alpha(0.05, 1) == 0.05
     assert share_alpha(0.06, 3) == pytest.approx(0.02)
     with pytest.raises(ValueError, match="0 gates"):
         share_alpha(0.05, 0)
 
 
-SENTENCES = [
-    (
-        1,
-        0.20,
-        "1 question: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)",
-    ),
-    (
-        4,
-        0.20,
-        "4 questions: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)",
-    ),
-    (
-        5,
-        0.20,
-        "5 questions: a drop of less than about 96 points could go unseen, 5 were asked for (that needs about 530)",
-    ),
-    (
-        7,
-        0.20,
-        "7 questions: a drop of less than about 77 points could go unseen, 5 were asked for (that needs about 530)",
-    ),
-    (
-        60,
-        0.20,
-        "60 questions: a drop of less than about 15 points could go unseen, 5 were asked for (that needs about 530)",
-    ),
-    (
-        400,
-        0.20,
-        "400 questions: a drop of less than about 5.8 points could go unseen, 5 were asked for (that needs about 530)",
-    ),
-    (1319, 0.33, "1319 questions at discordance .33 see a drop of 5 points with power .93; .80 was asked for"),
-]
+NEEDS = "5 were asked for (that needs about 530)"
 
 
-@pytest.mark.parametrize(("n", "d", "sentence"), SENTENCES)
-def test_sentences(n: int, d: float, sentence: str) -> None:
-    planned = plan(n, discordance=d, margin=0.05, alpha=0.05, power=0.80)
+@pytest.mark.parametrize(
+    ("n", "discordance", "sentence"),
+    [
+        (1, 0.20, "1 question: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)"),
+        (4, 0.20, "4 questions: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 530)"),
+        (5, 0.20, f"5 questions: a drop of less than about 96 points could go unseen, {NEEDS}"),
+        (7, 0.20, f"7 questions: a drop of less than about 77 points could go unseen, {NEEDS}"),
+        (60, 0.20, f"60 questions: a drop of less than about 15 points could go unseen, {NEEDS}"),
+        (400, 0.20, f"400 questions: a drop of less than about 5.8 points could go unseen, {NEEDS}"),
+        (1319, 0.33, "1319 questions at discordance .33 see a drop of 5 points with power .93; .80 was asked for"),
+    ],
+)  # fmt: skip
+def test_sentences(n: int, discordance: float, sentence: str) -> None:
+    planned = Plan(n, discordance=discordance, margin=0.05, alpha=0.05, power=0.80)
     assert planned.sentence == sentence
     assert planned.enough == (n == 1319)
-    assert planned.enough or planned.unseen == sentence
 
 
 def test_what_enough_questions_could_miss_all_the_same() -> None:
-    planned = plan(1319, discordance=0.33, margin=0.05, alpha=0.05, power=0.80)
-    assert planned.unseen == "1319 questions: a drop of less than about 4.1 points could go unseen, 5 were asked for"
-    gain = plan(60, discordance=0.10, margin=0.01, alpha=0.025, power=0.80, effect="gain")
+    missed = Plan(1319, discordance=0.33, margin=0.05, alpha=0.05, power=0.80).numbers()
+    said = unseen(1319, "drop", missed["smallest_seen"], 0.05, missed["needed"], enough=True)
+    assert said == "1319 questions: a drop of less than about 4.1 points could go unseen, 5 were asked for"
+    gain = Plan(60, discordance=0.10, margin=0.01, alpha=0.025, power=0.80, effect="gain")
     assert gain.sentence.startswith(
         "60 questions: a gain of less than about 13 points could go unseen, 1 was asked for"
     )
@@ -213,12 +191,12 @@ def test_what_enough_questions_could_miss_all_the_same() -> None:
 )
 def test_afterwards_the_discordance_is_known(differences: list[float], d: float) -> None:
     found = afterwards(differences, expected=0.15, margin=0.05, alpha=0.05, power=0.80)
-    assert found == plan(len(differences), discordance=d, margin=0.05, alpha=0.05, power=0.80)
+    assert found == Plan(len(differences), discordance=d, margin=0.05, alpha=0.05, power=0.80)
 
 
 def test_a_margin_that_over_a_million_questions_would_need() -> None:
-    planned = plan(100, discordance=0.10, margin=0.0005, alpha=0.05, power=0.80)
-    assert planned.needed is None
+    planned = Plan(100, discordance=0.10, margin=0.0005, alpha=0.05, power=0.80)
+    assert planned.numbers()["needed"] is None
     assert planned.sentence == (
         "100 questions: a drop of less than about 8.2 points could go unseen, 0.05 were asked for "
         "(that needs over 1,000,000)"
@@ -226,20 +204,17 @@ def test_a_margin_that_over_a_million_questions_would_need() -> None:
 
 
 def test_the_numbers_of_a_plan() -> None:
-    planned = plan(200, discordance=0.20, margin=0.10, alpha=0.05, power=0.80)
-    assert planned == Plan(
-        n=200,
-        discordance=0.20,
-        margin=0.10,
-        alpha=0.05,
-        power=0.80,
-        reached=power(200, 0.20, 0.10, 0.05),
-        smallest_drop=smallest_drop(200, 0.20, 0.05, 0.80),
-        needed=questions_needed(0.20, 0.10, 0.05, 0.80),
-    )
-    assert planned.enough
-    assert planned.needed is not None
-    assert planned.needed <= 200
+    planned = Plan(200, discordance=0.20, margin=0.10, alpha=0.05, power=0.80)
+    needed = questions_needed(0.20, 0.10, 0.05, 0.80)
+    assert needed is not None
+    assert needed <= 200
+    found = {
+        "reached": power(200, 0.20, 0.10, 0.05),
+        "enough": True,
+        "smallest_seen": smallest_drop(200, 0.20, 0.05, 0.80),
+        "needed": needed,
+    }
+    assert planned.numbers().items() >= found.items()
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.05, ".05"), (0.05 / 3, ".017"), (0.001, ".001"), (0.9305, ".93"), (1.0, "1.00"), (0.5, ".50")])  # fmt: skip
@@ -253,6 +228,6 @@ def test_a_plan_takes_milliseconds_and_importing_the_gate_takes_neither_numpy_no
     for _ in range(10):
         power(1319, 0.33, 0.05, 0.05)
     assert time.process_time() - started < 1  # 0.01 s on a quiet core
-    modules = "harness.gate.plan, harness.gate.confidence, harness.gate.against_baseline, harness.gate.seeds"
+    modules = "harness.gate.power, harness.gate.statistics, harness.gate.verdicts, harness.gate.signal"
     code = f"import sys, harness.gate, {modules}; sys.exit(bool({{'numpy', 'scipy'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

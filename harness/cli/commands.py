@@ -1,0 +1,487 @@
+"""What each subcommand does: a function of the parsed options that returns the exit code.
+
+Nothing at the top imports torch; what draws pages and compares methods is imported where it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.cli.terminal import Progress
+from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
+from harness.gate.verdicts import Verdict, judge_against_baseline, with_ungraded
+from harness.gate.wording import percent, reused_line
+from harness.models.device import choose_device
+from harness.pipeline.baselines import SAMPLED, grader_fingerprint
+from harness.pipeline.evaluate import rewrite
+from harness.pipeline.fingerprint import COMPARED
+from harness.pipeline.judge import count_gates
+from harness.pipeline.manifest import read_questions
+from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
+from harness.pipeline.run import Run, Settings, over_seeds
+from harness.pipeline.watched import doubts, watched_lines
+from harness.recipe import Recipe, parse_changes
+from harness.recipe.catalog import find_recipe, recipe_files
+from harness.recipe.messages import refuser
+from harness.recipe.needs import check_data, check_needs, look_beside, look_beside_recipe_of
+from harness.recipe.schema import GateSection
+from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward
+from harness.rewards.audit import FAMILIES, Audit, audit_rewards
+from harness.rewards.grading import grade_kept
+from harness.rewards.parameters import check_parameters
+from harness.store.errors import HarnessError, NoSignal
+from harness.store.faults import stage_sentences
+from harness.store.records import correct_counts, iter_records, read_records
+from harness.store.run_directory import plain, read_json, run_directories
+from harness.store.stages import SIDES
+
+OWN_RECIPES = Path("suites/recipes")
+NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
+# What a shipped function that needs parameters is tried with, where no recipe gives them.
+EXAMPLES = {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}}
+_SHOWN = 12
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train and judge a recipe with each of its seeds, and over them; 1 where a verdict fails."""
+    recipe = chosen_recipe(options)
+    if "gpu" in recipe.requires and options.device is None and choose_device() == "cpu":
+        raise HarnessError(
+            f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
+        )
+    if options.seed:
+        recipe = recipe.override({"seeds": list(dict.fromkeys(options.seed))})
+    failed, refused, session = False, False, uuid.uuid4().hex
+    runs: list[Run] = []
+    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
+    for seed in recipe.seeds:
+        with Progress() as progress:
+            made = Run(
+                recipe,
+                seed,
+                settings(
+                    options,
+                    fresh=options.fresh,
+                    stop_early=options.stop_early,
+                    session=session,
+                    announce=progress,
+                    say=progress.say,
+                    gates=gates,
+                ),
+            )
+            try:
+                verdicts = made.verdicts()
+            except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
+                verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
+            made.audit()  # now that there is a directory to keep it in
+        runs.append(made)
+        for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
+            print(f"{made.id}: ! {sentence}", flush=True)
+        for verdict in verdicts:
+            print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
+            failed = failed or verdict.passed is False
+        for line in watched_lines(made.directory):
+            print(f"{made.id}: {line}")
+        refused = refused or not (made.directory / "train" / "summary.json").is_file()
+    over = None if refused else over_seeds(runs)
+    if over is not None:
+        runs[-1].keep(over)
+        print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
+        failed = failed or over.passed is False
+    if reused := reused_line(sum((Counter(made.reused) for made in runs), Counter())):
+        print(reused)
+    render([made.directory for made in runs], options.report_dir)
+    return int(failed)
+
+
+def join(options: argparse.Namespace) -> int:
+    """Work on the jobs of several machines that sessions elsewhere start in a shared runs directory."""
+    from harness.training.join import join as work
+
+    jobs = work(
+        options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs
+    )
+    print(f"joined {jobs} job{'' if jobs == 1 else 's'}")
+    return 0
+
+
+def chosen_recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied, and what it needs
+    looked for."""
+    changes: dict[str, Any] = parse_changes(options.set)
+    if options.model:
+        changes |= {"model.name": options.model, "model.from_recipe": None}
+    if options.nproc is not None:
+        changes["launch.nproc_per_node"] = options.nproc
+    given = [f"--set {assignment}" for assignment in options.set]
+    given += [f"--model {options.model}"] if options.model else []
+    given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
+    recipe = find_recipe(options.recipe, OWN_RECIPES)
+    recipe = recipe.override(changes, given) if changes else recipe
+    check_data(recipe, options.data, "--data")
+    check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
+    return recipe if options.limit is None else recipe.limited(options.limit)
+
+
+def settings(options: argparse.Namespace, **more: Any) -> Settings:
+    """The session's settings from the options that every such subcommand has."""
+    return Settings(
+        runs_dir=options.runs_dir,
+        data=options.data,
+        device=options.device,
+        baselines_dir=options.baselines_dir,
+        **more,
+    )
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
+    (a, a_summary), (b, b_summary) = _evaluation(options.a), _evaluation(options.b)
+    verdict = _compared(a, b, options)
+    for path, summary in ((options.a, a_summary), (options.b, b_summary)):
+        if summary is not None:
+            verdict = with_ungraded(verdict, summary, f" of {path.name}")
+    if verdict.verdict == "INCOMPARABLE":
+        print(f"INCOMPARABLE  {verdict.sentence}")
+    else:
+        print(f"{verdict.verdict}  {options.a.name} -> {options.b.name}: {verdict.sentence}")
+    if options.html:
+        _draw_comparison(options, verdict)
+    return int(verdict.passed is False)
+
+
+def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
+    changed = differences(a, b)
+    if changed:
+        numbers = {"run": options.b.name, "against": options.a.name, "changed": changed}
+        return Verdict("baseline", "INCOMPARABLE", "changed", numbers)
+    return judge_against_baseline(
+        a.correct,
+        {question: correct / b.samples for question, correct in b.correct.items()},
+        list(b.content),
+        samples=a.samples,
+        commit=b.commit,
+        baseline_commit=a.commit,
+        margin=options.margin or GateSection(**tomllib.loads(b.recipe_toml).get("gate", {})).margin,
+        alpha=options.alpha,
+        candidate_samples=b.samples,
+        recorded=options.a.is_file(),
+    )
+
+
+def _draw_comparison(options: argparse.Namespace, verdict: Verdict) -> None:
+    """The page of both runs' answers; a file of a baseline has none, which changes nothing about the verdict."""
+    from harness.report.render import render_comparison
+
+    files = [path for path in (options.a, options.b) if path.is_file()]
+    if files:
+        print(f"no page: {files[0]} is a baseline file and keeps no texts; --html needs two run directories")
+        return
+    folder = options.report_dir
+    try:
+        page = render_comparison(options.a, options.b, verdict.to_json(), folder)
+    except OSError as error:
+        raise HarnessError(f"{folder}: the page cannot be written ({error}); choose another --report-dir") from None
+    print(f"page: {page}")
+
+
+def plan(options: argparse.Namespace) -> int:
+    """What a recipe would cost and what its gates can see."""
+    recipe = chosen_recipe(options)
+    print(f"{recipe.name}: {recipe.description}")
+    for line in plan_lines(recipe, options.data):
+        print(f"  {line}")
+    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
+    for seed in recipe.seeds:
+        kept = kept_lines(recipe, seed, options.runs_dir)
+        for line in (*kept, *gate_lines(recipe, seed, options.baselines_dir, gates)):
+            print(f"  seed {seed}, {line}")
+    return 0
+
+
+def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
+    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline; and the latter's summary."""
+    if path.is_file():
+        with path.open("rb") as file:
+            try:
+                recipe = str(tomllib.load(file).get("recipe", ""))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+                raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
+        return read_baseline(path, recipe), None
+    require_run(path)
+    stage = next((path / name for name in reversed(SIDES) if (path / name / "summary.json").is_file()), None)
+    identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
+    if stage is None or identity is None or summary is None:
+        raise HarnessError(f"{path}: holds no finished evaluation")
+    environment, effective = read_json(path / "environment.json") or {}, path / "recipe.toml"
+    look_beside_recipe_of(path)
+    questions = read_questions(path)[: summary["questions"]]
+    correct = correct_counts(iter_records(stage), (question.id for question in questions))
+    decoding = identity["generation"]["decoding"]
+    own = Baseline(
+        recipe=str(environment.get("recipe", path.name)),
+        seed=int(environment.get("seed", 0)),
+        samples=summary["samples_per_question"],
+        prompt=prompt_fingerprint(questions),
+        chat_template_kwargs=identity["generation"].get("chat_template_kwargs", {}),
+        grader=grader_fingerprint(dict(identity["grading"]["rewards"]), identity["grading"]["graders"]),
+        engine=identity["generation"]["engine"]["name"],
+        decoding={key: value for key, value in decoding.items() if key in COMPARED},
+        versions={},
+        commit=str((environment.get("git") or {}).get("commit", "no commit")),
+        date=str(environment.get("created", ""))[:10],
+        model=str(summary.get("model")),
+        correct=correct,
+        content={question.id: question_content(question) for question in questions},
+        recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
+    )
+    return own, summary
+
+
+def gate_check(options: argparse.Namespace) -> int:
+    """Answers of one policy, held against its own baseline with a new seed each time; every REGRESSED is a false alarm.
+
+    Always 0: with few runs, a count above ``alpha`` may be luck, so the rates are for a person to read.
+    """
+    if options.runs < 1:
+        raise HarnessError(f"--runs {options.runs} asks nothing; give 1 or more")
+    recipe = chosen_recipe(options)
+    temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
+    temperature = temperature or 1.0  # greedy answers are the same whatever the seed
+    if not options.trained:  # without a training, this is no run that anyone wants listed
+        options.runs_dir = options.runs_dir / ".gate-check"
+    words: Counter[str] = Counter()
+    asked = []
+    with Progress() as progress:
+        run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress, say=progress.say))
+        order = [question.id for question in run.questions.test]
+        decoding = replace(recipe.evaluate.sampling, temperature=temperature, samples_per_question=SAMPLED)
+        baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
+        correct = correct_counts(baseline.records, order)
+        for seed in range(1, options.runs + 1):
+            once = replace(decoding, samples_per_question=1, seed=decoding.seed + seed)
+            again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
+            verdict = judge_against_baseline(
+                correct,
+                again.means,
+                order,
+                samples=SAMPLED,
+                commit=f"check {seed}",
+                margin=recipe.gate.margin,
+                alpha=recipe.gate.alpha,
+            )
+            words[verdict.verdict] += 1
+            asked.append(verdict.numbers.get("certain_after") or len(order))
+            progress("gate-check", f"{seed}/{options.runs} runs")
+    whose = "the trained policy" if options.trained else "the base policy"
+    print(
+        f"{recipe.name}: {whose}, {percent(baseline.accuracy)} right at temperature {temperature:g}, "
+        f"asked {options.runs} times with new seeds"
+    )
+    for word in sorted(words):
+        print(f"  {word:<13} {words[word]:>4}  {percent(words[word] / options.runs)}")
+    print(
+        f"false alarms: {words['REGRESSED']} of {options.runs} (at most {percent(recipe.gate.alpha)} are expected); "
+        f"{sum(asked) / len(asked):.0f} of {len(order)} questions decided on average"
+    )
+    if words["INCONCLUSIVE"] > options.runs / 2:
+        print(f"{len(order)} questions seldom decide: rl-harness plan {options.recipe} says how many would")
+    return 0
+
+
+def regrade(options: argparse.Namespace) -> int:
+    """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
+    directory: Path = options.run
+    require_run(directory)
+    rewards = _rewards_of(directory / "recipe.toml")
+    look_beside_recipe_of(directory)
+    questions = {question.id: question for question in read_questions(directory)}
+    for stage in SIDES:
+        records = read_records(directory / stage)
+        if not records:
+            continue
+        calls = RewardCalls(rewards)
+        again = list(grade_kept(records, questions, calls))
+        changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
+        right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
+        print(f"{stage}: {len(changed)} of {len(records)} grades change, {percent(right[0])} -> {percent(right[1])}")
+        for old, new in changed[:20]:
+            print(f"  {old.question_id} sample {old.sample}: {old.status} -> {new.status}, reads {new.extracted!r}")
+        if len(changed) > 20:
+            print(f"  and {len(changed) - 20} more")
+        for sentence in calls.faults.sentences():
+            print(f"  {sentence}")
+        if options.write:
+            rewrite(directory / stage, again, list(questions), calls.faults)
+    return 0
+
+
+def _rewards_of(path: Path) -> Rewards:
+    """``[rewards]`` of a run's recipe, and no more: another recipe that it starts from may lie elsewhere."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("rewards")
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})") from None
+    return Rewards.from_table(table, refuser(path))
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Audit a recipe's rewards or one reward function; 1 where something is wrongly paid or refused."""
+    made = _audit(options)
+    if options.json:
+        print(*json.dumps(plain(made.to_json()), indent=2).splitlines(), sep="\n")
+    else:
+        print(*_audit_lines(made), sep="\n")
+    return int(bool(made.findings))
+
+
+def _audit(options: argparse.Namespace) -> Audit:
+    target: str = options.target
+    if target in SHIPPED or (":" in target and not target.endswith(".toml")):
+        look_beside(None)
+        example = EXAMPLES.get(target, {})
+        check_parameters(target, resolve_reward(target), example, shipped=target in SHIPPED)
+        return audit_rewards(Rewards({target: 1.0}, {target: example} if example else {}))
+    recipe = find_recipe(target, OWN_RECIPES)
+    if options.set:
+        recipe = recipe.override(parse_changes(options.set), [f"--set {each}" for each in options.set])
+    if options.limit is not None:
+        recipe = recipe.limited(options.limit)
+    check_data(recipe, options.data, "--data")
+    run = Run(recipe, None, Settings(data=options.data))
+    return audit_rewards(recipe.rewards, (*run.questions.train, *run.questions.test))
+
+
+def _audit_lines(made: Audit) -> list[str]:
+    lines = []
+    for each in made.rewards:
+        held = "held to nothing" if each.promise == "free" else f"promises {each.promise}"
+        lines.append(
+            f"{each.name} (weight {made.weights[each.name]:g}, {held}, reads {each.form}): {len(each.cases)} cases"
+        )
+        counts = each.counts()
+        if each.promise != "free":
+            lines += [f"  {family:<11} {counts[family][0]} of {counts[family][1]} as promised" for family in FAMILIES]
+        same = "the same" if each.deterministic else "NOT the same"
+        lines.append(
+            f"  {each.seconds_per_completion * 1e6:,.0f} microseconds a completion, at most "
+            f"{each.slowest_seconds:.2f} s ({each.slowest}); {same} twice, shuffled and one by one"
+        )
+    for gold in made.golds:
+        accepted, one_more = gold.questions - len(gold.refused), len(gold.accepted_one_more)
+        lines.append(
+            f"{gold.name} accepts {accepted} of {gold.questions} gold answers of the task, "
+            f"and {one_more} of {gold.numbers} that are one more"
+        )
+    right, wrong, nothing = map(_paid, (made.right, made.wrong, made.nothing))
+    lines.append(f"in all: a right answer gets {right}, a wrong one {wrong}, none {nothing}")
+    hacks = made.hacks_paid()
+    lines.append(f"hacks paid more than a wrong answer: {len(hacks)}")
+    lines += [f"  {_paid(each.total):>6}  {each.name}" for each in hacks[:_SHOWN]]
+    if len(hacks) > _SHOWN:
+        lines.append(f"  and {len(hacks) - _SHOWN} more")
+    lines.append(f"strict and flexible grading disagree on {len(made.disagreements)} cases")
+    lines += [f"FAULT  {finding}" for finding in made.findings]
+    return lines
+
+
+def _paid(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.3g}"
+
+
+def runs(options: argparse.Namespace) -> int:
+    """One line a run directory, oldest first: date, accuracy before and after, verdicts."""
+    found = run_directories(options.runs_dir)
+    if not found:
+        raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
+    width = max(len(directory.name) for directory in found)
+    for directory in found:
+        created = str((read_json(directory / "environment.json") or {}).get("created", ""))[:16].replace("T", " ")
+        accuracies = [
+            percent(summary["accuracy"]) if (summary := read_json(directory / stage / "summary.json")) else "-"
+            for stage in SIDES
+        ]
+        verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
+        words = ", ".join(f"{each['gate']} {each['verdict']}" for each in verdicts) or "no verdict"
+        print(f"{directory.name:<{width}}  {created}  {' -> '.join(accuracies):<18}  {words}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Draw the report again from run directories."""
+    for directory in options.runs:
+        require_run(directory)
+    render(options.runs, options.report_dir)
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    """Draw the history of all runs in a folder, and the pages of those runs that have none or an old one."""
+    from harness.report.history_page import render_history
+
+    folder: Path = options.runs_dir
+    if not folder.is_dir():
+        raise HarnessError(f"{folder}: no such folder; pytest suites/ makes rl-runs, or name another")
+    if not run_directories(folder):
+        raise HarnessError(
+            f"{folder}: no run directories; give the folder that holds them, as in rl-harness history rl-runs"
+        )
+    try:
+        with Progress() as progress:
+            page = render_history(
+                folder,
+                options.report_dir,
+                run_pages=not options.no_run_pages,
+                told=lambda name: progress("history", f"drawing {name}"),
+            )
+    except OSError as error:
+        where = options.report_dir
+        raise HarnessError(f"{where}: the history cannot be written ({error}); choose another --report-dir") from None
+    print(f"history: {page}")
+    return 0
+
+
+def methods(options: argparse.Namespace) -> int:
+    """The table of methods from finished runs: accuracy, what it cost, and every pair on the same questions."""
+    from harness.pipeline.methods import compare_methods
+
+    for directory in options.runs:
+        require_run(directory)
+    print(*compare_methods(options.runs, alpha=options.alpha).lines(), sep="\n")
+    return 0
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """One line a recipe."""
+    for name in recipe_files(options.recipes_dir):
+        recipe = find_recipe(name, options.recipes_dir)
+        needs = "".join(f" ({NEEDS[each]})" for each in recipe.requires)
+        print(f"{name}{needs}: {recipe.description}")
+    return 0
+
+
+def require_run(directory: Path) -> None:
+    """Raise ``HarnessError`` where there is no run directory."""
+    if not directory.is_dir():
+        raise HarnessError(f"{directory}: no such run directory")
+    if not (directory / "environment.json").is_file():
+        raise HarnessError(f"{directory}: not a run directory (it has no environment.json)")
+
+
+def render(directories: Sequence[Path], folder: Path) -> None:
+    """Write the report and say where it is."""
+    from harness.report.render import render_session
+
+    try:
+        page = render_session(directories, folder)
+    except OSError as error:
+        raise HarnessError(f"{folder}: the report cannot be written ({error}); choose another --report-dir") from None
+    print(f"report: {page}")

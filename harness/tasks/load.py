@@ -1,0 +1,206 @@
+"""From the table ``[task]`` to questions as chats: read or made, put into order, told apart, given their prompts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.store.errors import TaskError
+from harness.store.names import as_text
+from harness.store.question import Message, Question, Questions
+from harness.store.run_directory import digest
+from harness.store.table import Positive, Table
+from harness.tasks.arithmetic import arithmetic_questions
+from harness.tasks.forms import PROMPTS, in_form
+from harness.tasks.gsm8k import gsm8k_rows, to_question
+from harness.tasks.jsonl import read_split, row_reader
+
+
+class TaskSection(Table):
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`.
+
+    Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none.
+    """
+
+    name: str
+    train_questions: Positive
+    test_questions: Positive
+    system_prompt: str | None = None
+    few_shot: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+    fields: Mapping[str, str] = Field(default_factory=dict)
+    operations: list[Literal["add", "subtract", "multiply"]] = Field(default=["add", "subtract", "multiply"])
+    largest: Positive = 12
+
+
+def reads_data(task: TaskSection) -> bool:
+    """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
+    return task.name != "arithmetic"
+
+
+def kind_of(task: TaskSection) -> str:
+    """``"arithmetic"``, ``"gsm8k"``, or ``"jsonl"`` for files."""
+    return task.name if task.name in ("arithmetic", "gsm8k") else "jsonl"
+
+
+def load_questions(
+    task: TaskSection, *, data: Path | None = None, held_out: int = 0, form: str | None = None
+) -> Questions:
+    """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
+    ``form`` is that in which the recipe's rewards read answers (:mod:`harness.tasks.forms`): worked solutions are
+    given in it, and a task without a system prompt of its own asks for it.
+
+    No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the
+    training split, behind those that are trained on; they change none of the others.
+
+    Raises:
+        TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
+            answer, or there are fewer questions than asked for.
+    """
+    if task.name == "arithmetic":
+        train, test, examples = _arithmetic(task, held_out)
+    else:
+        train_pool, test_pool, again = _pools(task, data)
+        repeated = f"; {again} more have the text of another and are asked once" if again else ""
+        test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
+        asked = {question.text for question in test}
+        examples = [question for question in train_pool if question.text not in asked]
+        same = len(train_pool) - len(examples)
+        left_out = f"; {same} more have the text of a test question and are not trained on" if same else ""
+        train = _take(examples, task.train_questions, "train", task, left_out=left_out)
+        if held_out:
+            known = {question.text for question in train}
+            rest = [question for question in examples[task.train_questions :] if question.text not in known]
+            different = _once(rest)
+            same = len(rest) - len(different)
+            left_out = f"; {same} more have the text of another and are asked once" if same else ""
+            key = "[evaluate] during_questions"
+            train += _take(different, held_out, "train", task, key=key, left_out=left_out)
+    asks = PROMPTS[form or "box"] if task.system_prompt is None else task.system_prompt
+    return Questions(
+        *(
+            with_prompts(
+                split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form
+            )
+            for split in (train[: task.train_questions], test, train[task.train_questions :])
+        )
+    )
+
+
+def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
+    def make(split: str, count: int, seed: int) -> list[Question]:
+        return arithmetic_questions(
+            split,  # type: ignore[arg-type]
+            count,
+            seed=seed,
+            operations=tuple(task.operations),
+            largest=task.largest,
+        )
+
+    # Examples are of another seed: they stay the same however many questions are asked.
+    examples = make("train", task.few_shot + 1, task.seed + 1) if task.few_shot else []
+    train = make("train", task.train_questions + held_out, task.seed)
+    return train, make("test", task.test_questions, task.seed), examples
+
+
+def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question], int]:
+    """All training and all test questions of a source, each in an order fixed by the task's seed, and how many test
+    questions were left out because their text stood before: a second answer to it says nothing of its own, and the
+    gate's intervals are those of questions that do."""
+    path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
+    read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
+    if path is None:
+        pools = {
+            split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]
+            for split in ("train", "test")
+        }
+    elif path.is_dir():
+        pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
+    elif path.is_file():
+        # Test questions from the front, training questions from the back: more of one changes no place of the other.
+        both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
+        different = _once(both)
+        test = different[: task.test_questions]
+        asked = {question.id for question in test}
+        rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
+        return rest, [replace(each, split="test") for each in test], len(both) - len(different)
+    else:
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
+            "or a folder with train.jsonl and test.jsonl"
+        )
+    train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
+    test = _once(every)
+    return train, test, len(every) - len(test)
+
+
+def _once(questions: Iterable[Question]) -> list[Question]:
+    """The first question of each text."""
+    first: dict[str, Question] = {}
+    for question in questions:
+        first.setdefault(question.text, question)
+    return list(first.values())
+
+
+def _shuffled(questions: list[Question], seed: str) -> list[Question]:
+    return random.Random(seed).sample(questions, len(questions))
+
+
+def _take(
+    pool: Sequence[Question], count: int, split: str, task: TaskSection, key: str = "", left_out: str = ""
+) -> list[Question]:
+    if len(pool) < count:
+        raise TaskError(
+            f"task {task.name!r} has {len(pool)} {split} question{'s' * (len(pool) != 1)} left, the recipe asks for "
+            f"{count}; lower {key or f'[task] {split}_questions'} or give --rl-limit{left_out}"
+        )
+    return list(pool[:count])
+
+
+def with_prompts(
+    questions: Iterable[Question],
+    *,
+    system_prompt: str,
+    few_shot: int,
+    examples: Sequence[Question],
+    seed: int,
+    form: str | None = None,
+) -> tuple[Question, ...]:
+    """The questions with their chats. ``examples`` are training questions; ``few_shot`` of them are drawn by seed.
+    Worked solutions, shown or the questions' own, are in ``form`` (:mod:`harness.tasks.forms`) where one is given.
+
+    The same examples stand before every question, except that a question is never shown itself: the next drawn one
+    takes its place.
+
+    Raises:
+        TaskError: there are too few examples with a worked solution.
+    """
+    worked = list({each.text: each for each in examples if each.solution}.values()) if few_shot else []
+    if len(worked) < few_shot + (few_shot > 0):
+        raise TaskError(
+            f"few_shot = {few_shot} needs {few_shot + 1} training questions with a worked solution, there are "
+            f'{len(worked)}; lower it, or name the field that holds them: [task] fields = {{ solution = "..." }}'
+        )
+    # By a hash of each, so that other examples do not move these.
+    drawn = sorted(worked, key=lambda each: digest(["few-shot", seed, each.text]))
+    system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt else []
+
+    def chat(question: Question) -> tuple[Message, ...]:
+        shown = [example for example in drawn[: few_shot + 1] if example.text != question.text][:few_shot]
+        turns = list(system)
+        for example in shown:
+            turns.append({"role": "user", "content": example.text})
+            turns.append({"role": "assistant", "content": solution(example) or ""})
+        return (*turns, {"role": "user", "content": question.text})
+
+    def solution(question: Question) -> str | None:
+        if form is None or not question.solution:
+            return question.solution
+        return in_form(question.solution, question.ground_truth, form)
+
+    return tuple(replace(each, prompt=chat(each), solution=solution(each)) for each in questions)
