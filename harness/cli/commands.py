@@ -36,7 +36,7 @@ from harness.recipe.schema import GateSection
 from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward
 from harness.rewards.audit import FAMILIES, Audit, audit_rewards
 from harness.rewards.grading import grade_kept
-from harness.rewards.parameters import check_parameters
+from harness.rewards.registry import check_parameters
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
 from harness.store.records import correct_counts, iter_records, read_records

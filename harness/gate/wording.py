@@ -80,7 +80,10 @@ def ruled_out(effect: str, beta: float, *, exact: bool = True) -> str:
 
 
 def sentence(gate: str, code: str, numbers: Numbers) -> str:
-    """What a verdict says, and behind it what is to be known of the checkpoint and of the rewards it learnt from."""
+    """What a verdict says, and behind it what is to be known of the checkpoint and of the rewards it learnt from.
+
+    A test's own verdict names the test behind its gate: ``accuracy (test_own.py::test_base)``.
+    """
     if code == "ungraded":
         told = numbers["ungraded"]
         had = {0: "graded", told["ungraded"]: "had"}.get(told["lost"], "had or graded")
@@ -93,7 +96,7 @@ def sentence(gate: str, code: str, numbers: Numbers) -> str:
         "training": _training,
         "recipe": _recipe,
     }
-    found = words[gate](code, numbers)
+    found = words[gate.partition(" ")[0]](code, numbers)
     if (seed := numbers.get("held_against_seed")) is not None:
         found += f" (held against seed {seed}'s checkpoint)"
     if code != "reward_faults":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from harness.store.errors import ModelError
-from harness.tasks.thought import CLOSING, opened_by
+from harness.tasks.forms import CLOSING, opened_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from harness.recipe.checks import check, fewest_questions
 from harness.recipe.messages import explain, line_of, refuser
 from harness.recipe.schema import LaunchSection, RecipeTables, section_types
-from harness.rewards.settings import Rewards
+from harness.rewards.registry import Rewards
 from harness.store.errors import RecipeError, nearest
 from harness.store.names import as_text
 

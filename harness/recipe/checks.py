@@ -56,7 +56,7 @@ def _check_sampling(table: str, samples: int, temperature: float, refuse: Refuse
 
 def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:
     from harness.rewards import SHIPPED, resolve_reward
-    from harness.rewards.parameters import GIVEN, check_parameters
+    from harness.rewards.registry import GIVEN, check_parameters
 
     for name in recipe.rewards:
         module, colon, function = name.partition(":")

@@ -7,16 +7,17 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.models.source import looks_like_path
 from harness.recipe.catalog import Recipe, load_recipe, parent_of
 from harness.recipe.checks import check_endpoint_keys
-from harness.recipe.messages import refuser, where
+from harness.recipe.messages import refuser
 from harness.recipe.schema import given_file, located
 from harness.rewards import SHIPPED, resolve_reward
-from harness.rewards.parameters import check_parameters
+from harness.rewards.registry import check_parameters
 from harness.store.errors import RecipeError, RewardError, nearest
+from harness.store.run_directory import read_json
 from harness.tasks import reads_data
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
@@ -46,8 +47,6 @@ def look_beside(source: Path | None) -> None:
 
 def look_beside_recipe_of(directory: Path) -> None:
     """The same for the recipe that a run directory is of: it holds a copy, and says where the file was."""
-    from harness.store.run_directory import read_json
-
     changed = read_json(directory / "overrides.json") or {}
     look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)
 
@@ -75,12 +74,12 @@ def check_needs(
         _check_file(recipe, "task", "name", given)
     if model and recipe.model.endpoint is None and looks_like_path(recipe.model.name):
         _check_file(recipe, "model", "name", given)
-    if trains and given_file(recipe) is not None:
-        _check_file(recipe, "data", "source", given)
     if trains:
+        if given_file(recipe) is not None:
+            _check_file(recipe, "data", "source", given)
         _check_trackers(recipe, given)
-    if trains and recipe.lora is not None and importlib.util.find_spec("peft") is None:
-        refuser(recipe.source)(("lora",), "takes the peft package: pip install 'rl-harness[lora]'")
+        if recipe.lora is not None and importlib.util.find_spec("peft") is None:
+            refuser(recipe.source)(("lora",), "takes the peft package: pip install 'rl-harness[lora]'")
     if model and (parent := parent_of(recipe)) is not None:
         check_needs(parent, data=data)
 
@@ -91,7 +90,7 @@ def _check_file(recipe: Recipe, table: str, key: str, given: Sequence[str]) -> N
         if Path(located(recipe, name)).expanduser().exists():
             return
     words = f"{name}: no such file or folder; it is looked for beside the recipe, then in the working directory"
-    raise _refused(recipe, table, key, words, given)
+    _refuse(recipe, table, key, words, given)
 
 
 def _check_trackers(recipe: Recipe, given: Sequence[str]) -> None:
@@ -102,11 +101,11 @@ def _check_trackers(recipe: Recipe, given: Sequence[str]) -> None:
             continue
         if name not in TRACKERS:
             words = f"no such tracker {name!r}; {nearest(str(name), ['none', *TRACKERS])}"
-            raise _refused(recipe, "train", "report_to", words, given)
+            _refuse(recipe, "train", "report_to", words, given)
         modules, packages = TRACKERS[name]
         if not all(any(map(_is_installed, either.split("|"))) for either in modules.split()):
             words = f'{name} is not installed: pip install {packages}, or write report_to = "none"'
-            raise _refused(recipe, "train", "report_to", words, given)
+            _refuse(recipe, "train", "report_to", words, given)
 
 
 def _is_installed(module: str) -> bool:
@@ -124,11 +123,11 @@ def _value(recipe: Recipe, table: str, key: str) -> Any:
     return section.arguments.get(key) if table == "train" else getattr(section, key, None)
 
 
-def _refused(recipe: Recipe, table: str, key: str, words: str, given: Sequence[str]) -> RecipeError:
-    """An error with the line of the recipe, or with the options where one of them gave the value."""
+def _refuse(recipe: Recipe, table: str, key: str, words: str, given: Sequence[str]) -> NoReturn:
+    """With the line of the recipe, or with the options where one of them gave the value."""
     if recipe.source is None or _value(load_recipe(recipe.source), table, key) == _value(recipe, table, key):
-        return RecipeError(f"{where(recipe.source, (table, key))}: {words}")
-    return RecipeError(f"{where(None, (table, key))}: {words}" + (f" (under {' '.join(given)})" if given else ""))
+        refuser(recipe.source)((table, key), words)
+    refuser(None)((table, key), words + (f" (under {' '.join(given)})" if given else ""))
 
 
 def check_data(recipe: Recipe, data: Path | None, option: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_v
 from pydantic_core import PydanticCustomError
 
 from harness.rewards import answer_form
-from harness.rewards.settings import Rewards
+from harness.rewards.registry import Rewards
 from harness.store.names import as_path
 from harness.store.question import Questions
 from harness.store.records import SamplingParams

@@ -28,12 +28,16 @@ recipe. Made from a grader with :func:`reward_function`, its grades decide accur
 what stands behind the last ``</think>`` (:func:`behind_thought`).
 """
 
-from harness.rewards.answer_in_tags import answer_in_tags
-from harness.rewards.boxed_exact import boxed_exact
-from harness.rewards.boxed_numeric import boxed_numeric
-from harness.rewards.call import RewardCalls
-from harness.rewards.format_boxed import format_boxed
-from harness.rewards.format_tags import format_tags
+from harness.rewards.functions import (
+    answer_in_tags,
+    boxed_exact,
+    boxed_numeric,
+    format_boxed,
+    format_tags,
+    length_penalty,
+    math_equivalent,
+    repetition_penalty,
+)
 from harness.rewards.grader import (
     Grade,
     Grader,
@@ -42,15 +46,11 @@ from harness.rewards.grader import (
     completion_text,
     reward_function,
 )
-from harness.rewards.length_penalty import length_penalty
-from harness.rewards.math_equivalent import math_equivalent
-from harness.rewards.numbers import parse_number
-from harness.rewards.repetition_penalty import repetition_penalty
-from harness.rewards.resolve import SHIPPED, answer_form, resolve_reward, reward_version
+from harness.rewards.parse import parse_number
+from harness.rewards.registry import SHIPPED, Rewards, answer_form, resolve_reward, reward_version
+from harness.rewards.runner import RewardCalls
 from harness.rewards.score import Scored, score_all, weighted_total
-from harness.rewards.settings import Rewards
-from harness.tasks.boxes import first_boxed, last_boxed
-from harness.tasks.thought import behind_thought
+from harness.tasks.forms import behind_thought, first_boxed, last_boxed
 
 __all__ = [
     "SHIPPED",

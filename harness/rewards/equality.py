@@ -68,7 +68,9 @@ def _same(one: Tree, other: Tree) -> bool:
         return _same_region(one, other)
     if kinds == {"list", "span"}:
         named = [_named(tree) if tree[0] == "list" else tree for tree in (one, other)]
-        return _same_region(one, other) or (named[0][0] == named[1][0] and _same(*named))
+        if named[0][0] == named[1][0]:
+            return _same(*named)
+        return _same_region(one, other) or _same_point(one, other)
     if kinds == {"list", "rel"} and _same_region(one, other):
         return True
     if kinds == {"list"} and ("and" in one) != ("and" in other) and _region(one[1][0]) and one[1][0][0] == "rel":
@@ -84,6 +86,15 @@ def _same(one: Tree, other: Tree) -> bool:
     if one[0] == "matrix":
         return len(one[1]) == len(other[1]) and all(map(_all_same, one[1], other[1]))
     return one == other  # numbers in a base
+
+
+def _same_point(one: Tree, other: Tree) -> bool:
+    """``3, -2`` for ``(3, -2)``, which is no interval; ``1, 2`` may be two values, or an interval's ends."""
+    (values, used), point = ((one[1], one[2:]), other) if one[0] == "list" else ((other[1], other[2:]), one)
+    plain = not used and point[1:3] == ["(", ")"] and all(value[0] in _SCALARS for value in values)
+    if not (plain and _all_same(values, point[3])):
+        return False
+    return len(values) > 2 or bool((_value(values[0]) - _value(values[1])).is_positive)
 
 
 def _all_same(some: list[Tree], others: list[Tree]) -> bool:
@@ -220,7 +231,7 @@ def _same_region(one: Tree, other: Tree) -> bool:
 def _region(tree: Tree) -> tuple[str | None, list[Tree]] | None:
     """The variable, if it is named, and the intervals."""
     if tree == _REALS:
-        return None, [["span", "(", ")", [["neg", ["const", "oo"]], ["const", "oo"]]]]
+        return None, [["span", "(", ")", [_BELOW, _ABOVE]]]
     if tree[0] == "span":
         return None, [tree]
     if tree[0] == "union":
@@ -240,26 +251,20 @@ def _region(tree: Tree) -> tuple[str | None, list[Tree]] | None:
         return None if inner is None or sides[0][0] != "sym" else (sides[0][1], inner[1])
     if not {*signs} <= {"<", "<="}:
         return None
-    ends: list[Tree] = [["neg", ["const", "oo"]], ["const", "oo"]]
     if len(signs) == 1 and sides[0][0] == "sym":
-        name, low, high = sides[0][1], ends[0], sides[1]
-        brackets = "(", ")" if signs[0] == "<" else "]"
-    elif len(signs) == 1 and sides[1][0] == "sym":
-        name, low, high = sides[1][1], sides[0], ends[1]
-        brackets = "(" if signs[0] == "<" else "[", ")"
-    elif len(signs) == 2 and sides[1][0] == "sym":
-        name, low, high = sides[1][1], sides[0], sides[2]
-        brackets = "(" if signs[0] == "<" else "[", ")" if signs[1] == "<" else "]"
-    else:
+        signs, sides = ["<", *signs], [_BELOW, *sides]
+    elif len(signs) == 1:
+        signs, sides = [*signs, "<"], [*sides, _ABOVE]
+    if len(signs) != 2 or sides[1][0] != "sym":
         return None
-    return name, [["span", *brackets, [low, high]]]
+    brackets = "(" if signs[0] == "<" else "[", ")" if signs[1] == "<" else "]"
+    return sides[1][1], [["span", *brackets, [sides[0], sides[2]]]]
 
 
 def _cut(regions: list[tuple[str | None, list[Tree]]]) -> tuple[str | None, list[Tree]] | None:
     """What is common to ``x > 1`` and ``x < 4``, where that is one interval between a lower and an upper bound."""
     spans = [span for _, region in regions for span in region]
-    below, above = ["neg", ["const", "oo"]], ["const", "oo"]
-    lower, upper = ([span for span in spans if span[3][end] != bound] for end, bound in ((0, below), (1, above)))
+    lower, upper = ([span for span in spans if span[3][end] != bound] for end, bound in ((0, _BELOW), (1, _ABOVE)))
     if len(regions) != 2 or len(spans) != 2 or len(lower) != 1 or len(upper) != 1:
         return None
     low, high = lower[0][3][0], upper[0][3][1]
@@ -342,7 +347,9 @@ def _is_zero(number: Any, digits: int = 1_000) -> bool:
     return True
 
 
-_REALS = ["sym", "mathbb-R"]
+_REALS: Tree = ["sym", "mathbb-R"]
+_BELOW: Tree = ["neg", ["const", "oo"]]
+_ABOVE: Tree = ["const", "oo"]
 _PRIMES = (37, 61, 17, 97, 29, 83, 43, 71, 19, 53)
 _MAX_VALUES = 50
 _FUNCTIONS = {

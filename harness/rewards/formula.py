@@ -26,9 +26,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from itertools import groupby
 from typing import Any
 
-from harness.rewards.text import SIZING, plain_digits, unwrap
+from harness.rewards.parse import NAMED_BLANK, SIGNS, SIZING, plain_digits, unwrap
+from harness.rewards.units import FUNCTIONS, GREEK, NUMBER_WORDS
 
 Tree = list[Any]
 """A head and its parts, which are trees, text, or lists of trees."""
@@ -38,15 +40,11 @@ _MAX_CHARACTERS = 2_000
 _MAX_DEPTH = 30
 _MAX_DIGITS = 600
 
-_FUNCTION_NAMES = "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh coth ln log lg exp abs"
-_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
 _OTHER_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}
 _CONSTANTS = {"e": "e", "i": "i", "pi": "pi", "oo": "oo", "infty": "oo", "infinity": "oo", "inf": "oo"}
-_GREEK_NAMES = """
-    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon
-    phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell
-"""
-_GREEK = frozenset(_GREEK_NAMES.split())
+_GREEK = GREEK | frozenset(
+    ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "ell"]
+)
 _RELATIONS = {
     "=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "!=": "!=", r"\in": "in", r"\lt": "<", r"\gt": ">",
     r"\le": "<=", r"\leq": "<=", r"\leqslant": "<=", r"\ge": ">=", r"\geq": ">=", r"\geqslant": ">=", r"\ne": "!=",
@@ -59,22 +57,19 @@ _SAME_COMMANDS = {
     r"\varnothing": r"\emptyset", r"\degree": r"\circ",
 }  # fmt: skip
 _MARKS: dict[str, str] = {
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"),
+    **SIGNS,
     **dict.fromkeys("\u00a0\u2007\u2009\u202f", " "),
-    **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code != 0xFF0D},  # full-width
-    "\u066b": ".", "\u066c": ",", "×": "*", "·": "*", "⋅": "*", "∗": "*", "∙": "*", "÷": "/", "⁄": "/", "∕": "/",
+    "×": "*", "·": "*", "⋅": "*", "∗": "*", "∙": "*", "÷": "/", "⁄": "/", "∕": "/",
     "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "∪": r"\cup ", "∈": r"\in ",
     "≈": r"\approx ",
     "±": r"\pm ", "∓": r"\mp ", "∅": r"\emptyset ", "°": r"^{\circ}", "ⅇ": "e", "ⅈ": "i", "√": r"\root ",
     "∛": r"\rootthree ", "ℝ": r"\mathbb{R}", "ϕ": r"\phi ", "π": r"\pi ",
 }  # fmt: skip
 _UNICODE = str.maketrans(_MARKS)
+_RAISED = {"<super>": "^", "<sub>": "_"}
 _DROPPED = re.compile(rf"{SIZING}|\\(?:[bB]igg?[lr]?|limits|rm|it|bf)(?![A-Za-z])|\\!\s*|\\text\s*\{{\s*\}}")
-_BLANK = re.compile(r"\\(?:quad|qquad|thinspace|enspace)(?![A-Za-z])|\\[,;: ]|~|\s")
-_GROUPS = (  # thousands
-    re.compile(r"(?<![0-9.,}])([1-9][0-9]{0,2})((?:\{,\}[0-9]{3})+)(?![0-9])"),
-    re.compile(r"(?<![0-9.,}])([1-9][0-9]{0,2})((?:\\,[0-9]{3})+)(?![0-9])"),
-)
+_BLANK = re.compile(rf"{NAMED_BLANK}|\\[,;: ]|~|\s")
+_GROUPS = re.compile(r"(?<![0-9.,}])([1-9][0-9]{0,2})((\{,\}|\\,)[0-9]{3}(?:\3[0-9]{3})*)(?![0-9])")  # thousands
 _COMMAS = re.compile(r"(?<![0-9.,])([1-9][0-9]{0,2})((?:,[0-9]{3})+)(?![0-9]|,[0-9])")
 _REPEATS = re.compile(
     r"(?P<whole>[0-9]*)\.(?P<fixed>[0-9]*)"
@@ -95,8 +90,7 @@ _SHORT_WORDS = """
 _WORDS = frozenset(_SHORT_WORDS.split())
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{(?:[pb]?matrix|array)\}(?:(?<=begin\{array\})\s*\{[lcr]+\})?")
 _WORDS_ONLY = re.compile(r"[A-Za-z\s,;()]*")
-_BASE_NAMES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_BASES = {name: str(base) for base, name in enumerate(_BASE_NAMES.split(), start=2)}
+_BASES = {NUMBER_WORDS[base]: str(base) for base in range(2, 17)}
 
 
 class _UnreadError(Exception):
@@ -134,8 +128,7 @@ def _prepared(text: str) -> str:
         text = unwrap(text[:-1])
     if not text or text.startswith("~") or len(text) > _MAX_CHARACTERS:
         raise _UnreadError
-    for pattern in _GROUPS:
-        text = pattern.sub(lambda match: match[1] + re.sub("[^0-9]", "", match[2]), text)
+    text = _GROUPS.sub(lambda match: match[1] + match[2].replace(match[3], ""), text)
     return _COMMAS.sub(lambda match: match[0] if _in_brackets(text, match.start()) else match[0].replace(",", ""), text)
 
 
@@ -159,18 +152,9 @@ def _ascii(mark: str) -> str:
 
 def _raised_runs(text: str) -> str:
     """Superscripts and subscripts of Unicode as ``^{..}`` and ``_{..}``."""
-    for kind, sign in (("<super>", "^"), ("<sub>", "_")):
-        marks = [unicodedata.decomposition(mark).startswith(kind) for mark in text]
-        parts: list[str] = []
-        for place, mark in enumerate(text):
-            if marks[place]:
-                opens = place == 0 or not marks[place - 1]
-                closes = place + 1 == len(text) or not marks[place + 1]
-                plain = unicodedata.normalize("NFKC", mark)
-                mark = (f"{sign}{{" if opens else "") + plain + ("}" if closes else "")
-            parts.append(mark)
-        text = "".join(parts)
-    return text
+    runs = groupby(text, lambda mark: _RAISED.get(unicodedata.decomposition(mark).partition(" ")[0]))
+    parts = ((sign, "".join(run)) for sign, run in runs)
+    return "".join(run if sign is None else f"{sign}{{{unicodedata.normalize('NFKC', run)}}}" for sign, run in parts)
 
 
 def _in_brackets(text: str, place: int) -> bool:
@@ -216,7 +200,7 @@ def _tokens(text: str) -> list[tuple[str, str, bool]]:
                 tokens.append(("num", value, blank))
             elif value.isalpha() and value.isascii():
                 tokens.append(("name", value, blank))
-            elif value[0] == "\\" and value[1:] in _GREEK | _FUNCTIONS | {"pi", "infty"}:
+            elif value[0] == "\\" and value[1:] in _GREEK | FUNCTIONS | {"pi", "infty"}:
                 tokens.append(("name", value[1:], blank))
             else:
                 tokens.append(("mark", _SAME_COMMANDS.get(value, value), blank))
@@ -230,7 +214,7 @@ def _styled(match: re.Match[str], blank: bool) -> tuple[str, str, bool]:
     content = match["letter"] or match["content"].strip(" ,~").removeprefix("\\")
     if match["style"] in ("mathbb", "mathcal", "mathfrak") and len(content) == 1:
         return "name", f"{match['style']}-{content}", blank
-    if (len(content) == 1 and content.isalpha()) or content in {"and", "or", *_FUNCTIONS, *_CONSTANTS, *_GREEK}:
+    if (len(content) == 1 and content.isalpha()) or content in {"and", "or", *FUNCTIONS, *_CONSTANTS, *_GREEK}:
         return "name", content, blank
     if content.isdigit() or content.lower() in _BASES:  # a base, and nothing else
         return "base", _BASES.get(content.lower(), content), blank
@@ -255,6 +239,8 @@ class _Parser:
 
     def parse(self) -> Tree:
         items, used = self._items()
+        if len(items) == 1 and self._take(r"\over"):
+            items = [_divided(_scalar(items[0]), _scalar(self._sum()))]
         if self._place != len(self._tokens):
             raise _UnreadError
         return items[0] if len(items) == 1 else ["list", items, *sorted(used & {"and", "or"})]
@@ -460,7 +446,7 @@ class _Parser:
         return ["based", digits.lstrip("0") or "0", base]
 
     def _name(self, name: str) -> Tree:
-        if name in _FUNCTIONS:
+        if name in FUNCTIONS:
             return self._call(_OTHER_NAMES.get(name, name))
         if name == "sqrt":
             return ["root", self._script(), ["num", "2"]]
@@ -545,7 +531,7 @@ class _Parser:
     def _argument(self) -> Tree:
         r"""``2x`` of ``\sin 2x``: factors that follow one another without a sign, up to a function or a bracket."""
         tree = _scalar(self._power())
-        while self._starts_factor() and self._peek()[1] not in _FUNCTIONS and not self._at("("):
+        while self._starts_factor() and self._peek()[1] not in FUNCTIONS and not self._at("("):
             tree = _times(tree, self._power())
         return tree
 
@@ -553,6 +539,8 @@ class _Parser:
         match value:
             case "{":
                 tree = self._sum()
+                if self._take(r"\over"):
+                    tree = _divided(_scalar(tree), _scalar(self._sum()))
                 self._need("}")
                 return tree
             case "(" | "[" | r"\langle":

@@ -2,8 +2,7 @@ r"""What a grader is, and how it becomes a TRL reward function.
 
 A grader is a function ``(completion, ground_truth) -> Grade``. The reward function made from it carries it as
 ``.grade``, so that training, gating and reporting judge an answer by the same code. It is given what a completion says
-behind its thought (:mod:`harness.tasks.thought`), and may say in which form it reads answers
-(:mod:`harness.tasks.forms`):
+behind its thought, and may say in which form it reads answers (:mod:`harness.tasks.forms`):
 
     >>> def says_yes(completion: str, ground_truth: str) -> Grade:
     ...     return Grade(extracted=completion, correct="yes" in completion)
@@ -21,8 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from harness.store.errors import RewardError
-from harness.tasks.forms import check_form
-from harness.tasks.thought import OPENING, behind_thought, opened_by
+from harness.tasks.forms import OPENING, behind_thought, check_form, opened_by
 
 if TYPE_CHECKING:
     from harness.store.records import Status

@@ -12,7 +12,8 @@ from typing import Any
 from harness.gate.statistics import accuracy_interval, anytime_interval
 from harness.rewards import RewardCalls, behind_thought, resolve_reward, score_all
 from harness.rewards.at_k import at_k
-from harness.rewards.score import FLEXIBLE, STRICT, strict_and_flexible
+from harness.rewards.runner import UNDECIDED
+from harness.rewards.score import FLEXIBLE, STRICT, Scored, strict_and_flexible
 from harness.store.errors import TaskError
 from harness.store.records import Generation, Record, Summary
 from harness.tasks import Question
@@ -35,57 +36,35 @@ def grade(
         if generation.question_id not in questions:
             name = repr(generation.question_id)
             raise TaskError(f"an answer belongs to question {name}, which is not among the questions")
-    graded = iter(_graded([each for each in generations if each.error is None], questions, rewards, calls))
-    return [
-        next(graded) if each.error is None else _without_answer(each, questions[each.question_id], rewards)
-        for each in generations
-    ]
-
-
-def _graded(
-    generations: Sequence[Generation],
-    questions: Mapping[str, Question],
-    rewards: Mapping[str, float],
-    calls: RewardCalls | None,
-) -> list[Record]:
-    if not generations:
-        return []
-    asked = [questions[generation.question_id] for generation in generations]
-    scores = score_all(
-        [[dict(message) for message in question.prompt] for question in asked],
-        [[{"role": "assistant", "content": generation.completion}] for generation in generations],  # as TRL gives them
-        {**columns(asked), "completion_tokens": [generation.completion_tokens for generation in generations]},
-        rewards,
-        calls,
-    )
-    return [
-        Record(
-            **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
-            ground_truth=question.ground_truth,
-            extracted=score.extracted,
-            status=score.status,
-            reward=score.reward,
-            rewards=score.rewards,
-            grades={
-                name: {"extracted": each.extracted, "correct": each.correct} for name, each in score.grades.items()
-            },
+    answers = [each for each in generations if each.error is None]
+    asked = [questions[each.question_id] for each in answers]
+    scored = iter(
+        score_all(
+            [[dict(message) for message in question.prompt] for question in asked],
+            [[{"role": "assistant", "content": each.completion}] for each in answers],  # as TRL gives them
+            {**columns(asked), "completion_tokens": [each.completion_tokens for each in answers]},
+            rewards,
+            calls,
         )
-        for generation, question, score in zip(generations, asked, scores, strict=True)
+        if answers
+        else ()
+    )
+    graders = strict_and_flexible({name: resolve_reward(name) for name in rewards})
+    none = Scored(dict.fromkeys(rewards), None, dict.fromkeys(graders, UNDECIDED), None, "unscored")
+    return [
+        _record(each, questions[each.question_id], next(scored) if each.error is None else none) for each in generations
     ]
 
 
-def _without_answer(generation: Generation, question: Question, rewards: Mapping[str, float]) -> Record:
+def _record(generation: Generation, question: Question, scored: Scored) -> Record:
     return Record(
         **{name: getattr(generation, name) for name in Generation.__dataclass_fields__},
         ground_truth=question.ground_truth,
-        extracted=None,
-        status="unscored",
-        reward=None,
-        rewards=dict.fromkeys(rewards),
-        grades={
-            name: {"extracted": None, "correct": None}
-            for name in strict_and_flexible({each: resolve_reward(each) for each in rewards})
-        },
+        extracted=scored.extracted,
+        status=scored.status,
+        reward=scored.reward,
+        rewards=dict(scored.rewards),
+        grades={name: {"extracted": each.extracted, "correct": each.correct} for name, each in scored.grades.items()},
     )
 
 

@@ -1,13 +1,17 @@
-"""Owns the process that compares formulas: starts it when first asked, kills it when it hangs, starts it again.
+"""The process that compares formulas: started when first asked, killed when it hangs, started again.
 
 SymPy may compute for ever, also inside one long operation in C, which no alarm interrupts. A process of its own can be
 killed from any thread, and may crash without taking a training run along.
+
+One JSON line goes each way. First a greeting, ``{"ready": true}`` or ``{"error": "..."}``; then for every
+``[answer, ground truth]``, trees of :mod:`harness.rewards.formula`, one of ``true``, ``false``, ``null``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,9 +23,10 @@ from harness.store.errors import RewardError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WORKER = Path(__file__).with_name("math_worker.py")
+_WORKER = ("-P", "-c", "from harness.rewards.math_process import work; work()")
 _START_LIMIT_S = 120.0  # it imports sympy, on a machine that may be busy with training
 _WALL_FACTOR = 4.0
+_MEMORY_LIMIT_BYTES = 4 << 30
 
 
 class MathProcess:
@@ -32,16 +37,14 @@ class MathProcess:
     """
 
     def __init__(self, time_limit_s: float = 5.0, command: Sequence[str] | None = None) -> None:
-        # -P: this folder has a numbers.py, which must not shadow Python's own
-        self._command = [*(command or (sys.executable, "-P", str(_WORKER))), str(time_limit_s)]
+        self._command = [*(command or (sys.executable, *_WORKER)), str(time_limit_s)]
         self._wall_limit_s = time_limit_s * _WALL_FACTOR
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def equivalent(self, answer: object, ground_truth: object) -> bool | None:
         """Whether two trees are the same (:mod:`harness.rewards.equality`); ``None`` after a time-out or a crash, or if
-        the ground truth has no value. Raises ``RewardError`` if the process cannot be started at
-        all."""
+        the ground truth has no value. Raises ``RewardError`` if the process cannot be started at all."""
         request = json.dumps([answer, ground_truth]).encode() + b"\n"
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
@@ -131,3 +134,49 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
         except OSError:  # a request was still in the buffer of a pipe that nobody reads
             pass
+
+
+def work() -> None:
+    """The process: answers until stdin ends. A question that uses more processor time than ``argv[1]`` seconds ends it
+    by signal, even inside one long operation of C code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that owns this one
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not be read as a verdict
+
+    def reply(value: object) -> None:
+        replies.write(json.dumps(value) + "\n")
+        replies.flush()
+
+    try:
+        from harness.rewards.equality import equivalent
+    except ImportError as error:
+        reply({"error": str(error)})
+        return
+    _limit_memory()
+    reply({"ready": True})
+
+    limit = float(sys.argv[1])
+    for line in sys.stdin:
+        answer, ground_truth = json.loads(line)
+        _arm(limit)
+        verdict = equivalent(answer, ground_truth)
+        _arm(0)
+        reply(verdict)
+
+
+def _arm(seconds: float) -> None:
+    """Ends this process after that much processor time, 0 to disarm. Processor time, so that a busy machine does not
+    turn correct answers into undecided ones; the owner has a longer limit by the clock."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = _MEMORY_LIMIT_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_LIMIT_BYTES, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    except (ImportError, ValueError, OSError):  # a platform without it: the time limit still holds
+        pass

@@ -18,12 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.rewards.answer_in_tags import answer_in_tags, tags_exact
-from harness.rewards.boxed_exact import boxed_exact
-from harness.rewards.boxed_numeric import boxed_numeric
-from harness.rewards.call import RewardCalls
+from harness.rewards.functions import answer_in_tags, boxed_exact, boxed_numeric, tags_exact
 from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, ground_truths
-from harness.rewards.resolve import resolve_reward, reward_version
+from harness.rewards.registry import resolve_reward, reward_version
+from harness.rewards.runner import UNDECIDED, RewardCalls
 from harness.store.errors import RewardError
 from harness.tasks.forms import form_of
 
@@ -35,8 +33,6 @@ _TAGS: Mapping[str, Grader] = {"tags_exact": tags_exact.grade, "answer_in_tags":
 
 STRICT, FLEXIBLE = ("boxed_exact", "tags_exact"), ("boxed_numeric", "answer_in_tags")
 """The names under which records keep the strict and the flexible grade: by form."""
-
-UNDECIDED = Grade(extracted=None, correct=None)
 
 
 @dataclass(frozen=True, slots=True)

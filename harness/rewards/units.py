@@ -23,108 +23,31 @@ Unit = tuple[frozenset[str], ...]
 
 # A name, and how else it is written. Case counts for what has one or two letters. Plurals are found by their endings.
 _SPELLINGS = """
-nm: nanometer nanometre
-um: μm micrometer micrometre micron
-mm: millimeter millimetre
-cm: centimeter centimetre
-dm: decimeter decimetre
-m: meter metre
-km: kilometer kilometre kms
-in: inch
-ft: foot feet
-yd: yard
-mi: mile
-mcg: μg microgram
-mg: milligram milligramme
-g: gram gramme gm gms
-kg: kilogram kilogramme kilo kgs
-t: ton tonne
-oz: ounce
-lb: pound lbs
-gbp: pound £ quid
-ml: mL milliliter millilitre
-cl: cL centiliter centilitre
-dl: dL deciliter decilitre
-l: L liter litre
-gal: gallon
-qt: quart
-pt: pint
-tbsp: tablespoon
-tsp: teaspoon
-ms: millisecond msec
-s: second sec
-min: minute
-h: hour hr
-day:
-wk: week
-month: mo
-yr: year
-am:
-pm:
-bc: bce
-ad: ce
-ha: hectare
-acre:
-hz: Hz hertz
-khz: kHz kilohertz
-mhz: MHz megahertz
-ghz: GHz gigahertz
-n: N newton
-kn: kN kilonewton
-j: J joule
-kj: kJ kilojoule
-cal: calorie
-kcal: kilocalorie
-w: W watt
-kw: kW kilowatt
-mw: MW megawatt
-kwh: kWh
-v: V volt
-mv: mV millivolt
-kv: kV kilovolt
-amp: A ampere
-ma: mA milliampere
-ohm: Ω
-c: C coulomb
-f: F farad
-mol: mole
-pa: Pa pascal
-kpa: kPa kilopascal
-mpa: MPa megapascal
-atm: atmosphere
-db: dB decibel
-kb: kB KB kilobyte
-mb: MB megabyte
-gb: GB gigabyte
-tb: TB terabyte
-celsius: C
-fahrenheit: F
-kelvin:
-degree: ° deg
-radian: rad
-unit:
-%: percent percentage pct
-dollar: $ US$ usd buck
-cent: ¢
-eur: € euro
-yen: ¥ jpy 円
-yuan: ¥ rmb cny 元
-rupee: ₹ rs inr
-person: people
-man: men
-woman: women
-child: children
-sq: square
-cu: cubic
-tooth: teeth
-goose: geese
-mouse: mice
-penny: pence pennies
+    nm nanometer nanometre, um μm micrometer micrometre micron, mm millimeter millimetre, cm centimeter centimetre,
+    dm decimeter decimetre, m meter metre, km kilometer kilometre kms, in inch, ft foot feet, yd yard, mi mile,
+    mcg μg microgram, mg milligram milligramme, g gram gramme gm gms, kg kilogram kilogramme kilo kgs, t ton tonne,
+    oz ounce, lb pound lbs,
+    gbp pound £ quid,
+    ml mL milliliter millilitre, cl cL centiliter centilitre, dl dL deciliter decilitre, l L liter litre, gal gallon,
+    qt quart, pt pint, tbsp tablespoon, tsp teaspoon,
+    ms millisecond msec, s second sec, min minute, h hour hr, day, wk week, month mo, yr year, am, pm, bc bce, ad ce,
+    ha hectare, acre,
+    hz Hz hertz, khz kHz kilohertz, mhz MHz megahertz, ghz GHz gigahertz, n N newton, kn kN kilonewton, j J joule,
+    kj kJ kilojoule, cal calorie, kcal kilocalorie, w W watt, kw kW kilowatt, mw MW megawatt, kwh kWh, v V volt,
+    mv mV millivolt, kv kV kilovolt,
+    amp A ampere, ma mA milliampere, ohm Ω, c C coulomb, f F farad,
+    mol mole, pa Pa pascal, kpa kPa kilopascal, mpa MPa megapascal, atm atmosphere, db dB decibel,
+    kb kB KB kilobyte, mb MB megabyte, gb GB gigabyte, tb TB terabyte,
+    celsius C, fahrenheit F, kelvin, degree ° deg, radian rad,
+    unit, % percent percentage pct,
+    dollar $ US$ usd buck, cent ¢, eur € euro, yen ¥ jpy 円, yuan ¥ rmb cny 元, rupee ₹ rs inr,
+    person people, man men, woman women, child children, sq square, cu cubic, tooth teeth, goose geese, mouse mice,
+    penny pence pennies
 """
 _MEANINGS: dict[str, frozenset[str]] = {}
-for _line in _SPELLINGS.split("\n")[1:-1]:
-    _name, _others = _line.split(":")
-    for _spelling in (_name, *_others.split()):
+for _entry in _SPELLINGS.split(","):
+    _name, *_others = _entry.split()
+    for _spelling in (_name, *_others):
         _MEANINGS[_spelling] = _MEANINGS.get(_spelling, frozenset()) | {_name}
 DEGREE: Unit = (_MEANINGS["degree"],)
 _MEASURES = frozenset().union(*_MEANINGS.values()) | {"per", "^2", "^3"}
@@ -137,30 +60,39 @@ _SCALES = """
     k K M MM B T bn mn mil mill mio mln mrd bil tril trill thou hundred thousand grand lakh lac crore arab kharab gross
     myriad dozen doz score half halve halves third quarter fourth fifth sixth seventh eighth ninth tenth hundredth
     thousandth st nd rd th squared cubed factorial basis bps ppm ppb permille permil mille fold ten
-    tausend hundert dutzend tsd tys mila mille mil milion duizend tusen tisic tysiac ribu juta nghin trieu milyon
-    milyar douzaine dizaine vingtaine trentaine centaine millier ciento cien centena centinaia migliaia decena dezena
-    decina hunderte hunderter tausende tausender dutzende honderd hundra hundre tusind docena dozzina ratus puluh elfu
-    hazar hazaar tuhat tuhatta googol milli micro nano pico centi deci hecto mega giga tera peta exa zig twice thrice
+    tausend hundert hunderd dutzend tsd tys mila mille mil milion duizend tusen tisic tysiac ribu juta nghin trieu
+    milyon milyar douzaine dizaine vingtaine trentaine centaine millier ciento cien centena centinaia migliaia decena
+    dezena decina hunderte hunderter tausende tausender dutzende honderd hundra hundre tusind docena dozzina ratus puluh
+    elfu hazar hazaar tuhat tuhatta googol milli micro nano pico centi deci hecto mega giga tera peta exa zig twice
+    thrice
 """
 # Million, Milliarde, millones, milhões, miljard, miliony, trillion ... of the languages that say it so.
 _SCALE_STEMS = re.compile(
     r"(?:[mb]|tr|quadr|quint|sext|sept|oct|non|dec|z|gaz|baj)i(?:ll?i|ll?|lh|lj)(?:on|oen|oon|oan|ar|ao|oe)\w*|\w*illion(?:th)?|\w*(?:tausend|hundert)(?:st)?e?"
 )
 # These bring a second number, or an operation on it, or take it back.
+_NUMBERS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen twenty
+"""
+NUMBER_WORDS = _NUMBERS.split()
 _SECOND_VALUES = """
-    zero one two three four five six seven eight nine eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety and or to plus minus times over out divided
+    thirty forty fifty sixty seventy eighty ninety and or to plus minus times over out divided
     multiplied by mod modulo remainder than not no non through between negative below nor und oder
     approximately approx roughly circa ish
 """
-_MATHS = """
-    log ln lg exp sin cos tan cot csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech
-    csch arsinh arcosh artanh cis sqrt abs sgn gcd lcm max var cov hom ker const
-    det dim lim sup inf arg adj ceil erf div grad mod
-    alpha beta gamma delta epsilon zeta eta theta iota kappa lambda nu xi omicron pi rho sigma tau upsilon phi chi psi
-    omega infinity infty nan null none undefined abc xyz
+_FUNCTIONS = "sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh coth ln log lg exp abs"
+FUNCTIONS = frozenset(_FUNCTIONS.split())
+_GREEK = """
+    alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon
+    phi varphi chi psi omega
 """
-_NO_UNITS = frozenset((_SCALES + _SECOND_VALUES + _MATHS).split())
+GREEK = frozenset(_GREEK.split())
+_MATHS = """
+    pi omicron arccot arcsec arccsc sech csch arsinh arcosh artanh cis sqrt sgn gcd lcm max var cov hom ker const
+    det dim lim sup inf arg adj ceil erf div grad mod infinity infty nan null none undefined abc xyz
+"""
+_NO_UNITS = frozenset((_SCALES + _SECOND_VALUES + _MATHS).split()) | {*NUMBER_WORDS} | FUNCTIONS - {"sec"} | GREEK
 # These do so where they stand alone: "17 square" is 289, but there are 17 squares, and 17 wrong answers.
 _ONLY_ALONE = """
     square cube cubic root double doubled triple tripled quadruple quadrupled reciprocal inverse binary ternary octal
@@ -170,6 +102,7 @@ _ALONE = frozenset(_ONLY_ALONE.split())
 # Right behind a number, without a blank, and not upright, letters may be a product of variables; these are not.
 _ADJACENT = "mm cm km mg kg ml mL lb lbs oz ft mph hr hrs min mins hours minutes dollars cents am pm AM PM"
 _ADJACENT_WORDS = frozenset(_ADJACENT.split())
+_DIGITS = frozenset("ACF")  # right behind a number, upright ones too: 6\\mathrm{C} is hexadecimal
 _BARE_SECOND_LETTERS = frozenset("aCFhsmlLg")  # "5 dollars a day", "20° C", "9 m/s"
 _RAISED = {"squared": "^2", "cubed": "^3"}
 _PHRASE_WORDS = frozenset({"of", "in", "at", "an", "on", "as", "is"})
@@ -202,10 +135,11 @@ def read_unit(tail: str, *, upright: bool = False) -> Unit | None:
     tail = _DOTTED.sub(lambda match: (match[1] or "") + (match[2] or ""), tail.removesuffix("."))
     tail = _QUOTIENT.sub(r"\\text{ \1/\2}", _PERCENT.sub("percent", tail))
     words: list[frozenset[str]] = []
-    position, depth = 0, int(upright)
+    position, depth, apart = 0, int(upright), upright
     while True:
         start = position
         position = _BLANKS.match(tail, start).end()  # type: ignore[union-attr]
+        apart = apart or position > start
         if position == len(tail):
             break
         token = _TOKEN.match(tail, position)
@@ -231,6 +165,8 @@ def read_unit(tail: str, *, upright: bool = False) -> Unit | None:
         elif kind == "sign":
             words.append(_MEANINGS[token["sign"]])
         elif kind == "word":
+            if not words and not apart and token["word"] in _DIGITS:
+                return None
             adjacent, last = position == start and not depth, not tail[end:].strip(" }")
             meanings = _word(token["word"], styled=depth > 0, first=not words, last=last, adjacent=adjacent)
             if meanings is None:
@@ -311,7 +247,9 @@ def _changes_value(word: str) -> bool:
     if len(word) == 1:  # "M" is a million, "m" a metre
         return word in _NO_UNITS
     plain = _plain(word)
-    return not _NO_UNITS.isdisjoint((word, plain, plain.removesuffix("s"))) or bool(_SCALE_STEMS.fullmatch(plain))
+    return not _NO_UNITS.isdisjoint((word, plain, plain.removesuffix("s"), _singular(plain))) or bool(
+        _SCALE_STEMS.fullmatch(plain)
+    )
 
 
 def _ordered(words: list[frozenset[str]]) -> Unit:

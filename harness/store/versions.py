@@ -9,10 +9,10 @@ from __future__ import annotations
 
 # What a shipped reward function, or the strict grader of tags, gives a completion.
 REWARDS = {
-    "boxed_numeric": 1,
+    "boxed_numeric": 2,
     "boxed_exact": 1,
-    "math_equivalent": 1,
-    "answer_in_tags": 1,
+    "math_equivalent": 2,
+    "answer_in_tags": 2,
     "tags_exact": 1,
     "format_boxed": 1,
     "format_tags": 1,

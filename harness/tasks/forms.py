@@ -1,15 +1,20 @@
-r"""The form in which answers are written: the one that is rewarded is asked for, shown, taught and tested.
+r"""The forms in which answers are written and found: boxes, tags, thoughts.
 
-A grading reward function says which one it reads (``.form``); a recipe's is that of the function that decides whether
-an answer is correct (:func:`form_of`). Where that is a function of the user's that does not say, nothing is claimed.
+The form that is rewarded is asked for, shown, taught and tested. A grading reward function says which one it reads
+(``.form``); a recipe's is that of the function that decides whether an answer is correct (:func:`form_of`). Where that
+is a function of the user's that does not say, nothing is claimed.
 
+    >>> last_boxed(r"First \boxed{3}, no: \boxed{\frac{1}{2}}. So \boxed{4")
+    '\\frac{1}{2}'
+    >>> last_tagged("<answer>3</answer> no: <answer>4</answer> <answer>5", "answer")
+    '4'
+    >>> behind_thought(r"<think>\boxed{41}? No.</think> \boxed{42}"), behind_thought(r"<think>Is it \boxed{42}? Wait")
+    (' \\boxed{42}', '')
     >>> print(in_form("6 * 200 = 1200, so it is \\boxed{1200}.", "1200", "tags"))
     6 * 200 = 1200, so it is <answer>1200</answer>.
-    >>> print(in_form("6 * 200 = 1200", "1200", "thought"))
-    <think>
-    6 * 200 = 1200
-    </think>
-    <answer>1200</answer>
+
+What is not closed (the completion was cut off inside it), or holds only white space, is no answer. Everything is found
+in one linear scan.
 """
 
 from __future__ import annotations
@@ -21,9 +26,110 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.store.errors import RewardError
-from harness.tasks.boxes import last_box
-from harness.tasks.tags import last_tag
-from harness.tasks.thought import CLOSING, OPENING
+
+OPENING, CLOSING = "<think>", "</think>"
+
+Found = tuple[int, int, str]
+"""Start and end of a whole form in a text, and its content as written."""
+
+# In the order in which they are tried: the opening of a box (TeX allows blanks in it); an escaped brace, or an escaped
+# backslash that is not the first half of a doubled \\boxed (as JSON-minded models write it); a plain brace.
+_MARK = re.compile(r"\\boxed\s*\{|\\[{}]|\\\\(?!boxed)|[{}]")
+
+# What may stand between two boxes that are one answer, and the opening of the second.
+_BETWEEN = re.compile(
+    r"(?:[\s$,;&]|\\[()\[\],; ]|\\q?quad|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|\b[A-Za-z](?:_\{?\w\}?)?\s*=)*"
+    r"\\+boxed\s*\{"
+)
+_HASHES = re.compile(r"^####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+
+
+def first_boxed(text: str) -> str | None:
+    r"""Content of the first closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the outer."""
+    return next((content for start, end in sorted(_boxes(text)) if (content := text[start:end]).strip()), None)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Content of the last closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the inner."""
+    found = last_box(text)
+    return None if found is None else found[2]
+
+
+def last_box(text: str) -> Found | None:
+    r"""The last closed, non-empty ``\boxed{...}``."""
+    for start, end in sorted(_boxes(text), reverse=True):
+        if text[start:end].strip():
+            return text.rindex(r"\boxed", 0, start), end + 1, text[start:end]
+    return None
+
+
+def closing_boxes(text: str) -> list[str]:
+    r"""Contents of the boxes that follow one another up to the last, with no more between them than "and" or a comma.
+
+    >>> closing_boxes(r"\boxed{1}. So $x = \boxed{2}$ and $\boxed{3}$.")
+    ['2', '3']
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(_boxes(text), reverse=True):
+        if found and not _BETWEEN.fullmatch(text, end + 1, found[-1][0]):
+            break
+        if text[start:end].strip():
+            found.append((start, end))
+    return [text[start:end] for start, end in reversed(found)]
+
+
+def _boxes(text: str) -> list[tuple[int, int]]:
+    """(start, end) of the content of every closed box. Spans, not strings: nested contents would add up to n²."""
+    closed: list[tuple[int, int]] = []
+    open_braces: list[int | None] = []  # where a box's content starts, or None for any other brace
+    for mark in _MARK.finditer(text):
+        token = mark.group()
+        if token == "{":
+            open_braces.append(None)
+        elif token == "}":
+            start = open_braces.pop() if open_braces else None
+            if start is not None:
+                closed.append((start, mark.start()))
+        elif token.startswith(r"\boxed"):
+            open_braces.append(mark.end())
+    return closed
+
+
+def last_tagged(text: str, tag: str) -> str | None:
+    """Content of the last closed, non-empty ``<tag>...</tag>`` as written, or ``None``; of nested tags the inner."""
+    found = last_tag(text, tag)
+    return None if found is None else found[2]
+
+
+def last_tag(text: str, tag: str) -> Found | None:
+    """The last closed, non-empty ``<tag>...</tag>``, lower case and without attributes, as prompts ask for it."""
+    found, opened = None, None
+    for mark in re.finditer(rf"<(/?){re.escape(tag)}>", text):
+        if not mark[1]:
+            opened = mark
+        elif opened is not None:
+            content = text[opened.end() : mark.start()]
+            if content.strip():
+                found = opened.start(), mark.end(), content
+            opened = None
+    return found
+
+
+def behind_thought(completion: str) -> str:
+    """What a completion says after its last thought, without a thought that is begun there and not finished: what
+    every grader reads. Where a chat template opens the thought in the prompt, the harness puts that (:func:`opened_by`)
+    back before the completion where completions are made, so that it is always the whole turn."""
+    return completion.rpartition(CLOSING)[2].partition(OPENING)[0]
+
+
+def opened_by(prompt: str) -> str:
+    r"""The ``<think>`` in which a rendered prompt ends, with the blanks behind it; ``""`` where it ends otherwise.
+
+    >>> opened_by("<|assistant|><think>\n"), opened_by("<|assistant|><think>\n\n</think>\n\n")
+    ('<think>\n', '')
+    """
+    end = prompt.rstrip()
+    return prompt[len(end) - len(OPENING) :] if end.endswith(OPENING) else ""
 
 
 class Form(NamedTuple):
@@ -54,8 +160,6 @@ PROMPTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The system prompt that asks for a form, where a recipe has none of its own."""
-
-_HASHES = re.compile(r"^####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
 
 def check_form(name: str, form: str) -> None:
@@ -102,8 +206,8 @@ def in_form(solution: str, answer: str, form: str) -> str:
     return f"{steps}\n{sentence}" if steps else sentence
 
 
-def _marked(solution: str) -> dict[str, tuple[int, int, str]]:
-    """Start, end and content of the last answer that a solution marks behind its thought, by form."""
+def _marked(solution: str) -> dict[str, Found]:
+    """The last answer that a solution marks behind its thought, by form."""
     found = {}
     thought, _, said = solution.rpartition(CLOSING)
     offset = len(solution) - len(said)

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.store.errors import TaskError
 from harness.store.question import Question
-from harness.tasks.boxes import last_boxed
+from harness.tasks.forms import last_boxed
 from harness.tasks.gsm8k import final_answer
 
 Row = Mapping[str, Any]

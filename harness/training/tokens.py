@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 from harness.store.errors import TrainingError
-from harness.tasks.thought import CLOSING, OPENING
+from harness.tasks.forms import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -260,6 +261,11 @@ def test_what_passes_what_fails_and_what_warns() -> None:
     expected |= dict.fromkeys(["REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND"], False)
     assert expected.items() <= passed.items()
     assert set(get_args(Word)) > PASSES | WARNS
+
+
+def test_a_tests_own_verdict_is_worded_as_its_gates() -> None:
+    verdict = judge_accuracy([1.0] * 20, min_accuracy=0.5)
+    assert replace(verdict, gate="accuracy (test_own.py::test_base)").sentence == verdict.sentence
 
 
 def test_a_verdict_as_json() -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.recipe import TaskSection
 from harness.rewards import resolve_reward, score_all
-from harness.rewards.answer_in_tags import tags_exact
-from harness.rewards.audit.case import CASES, PROMISES
-from harness.rewards.resolve import _MATH_PACKAGES
+from harness.rewards.audit import CASES, PROMISES
+from harness.rewards.functions import tags_exact
+from harness.rewards.registry import _MATH_PACKAGES
 from harness.store.manifest import versions
 from harness.store.records import SamplingParams
 from harness.store.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS

@@ -130,10 +130,10 @@ def test_moving_and_rewording_code_changes_no_fingerprint(copy: Path, tmp_path: 
     rewards = folder / "harness" / "rewards"
     for path in rewards.glob("*.py"):
         path.write_text(reworded(path.read_text(encoding="utf-8")), encoding="utf-8")
-    (folder / "harness" / "tasks" / "boxes.py").rename(rewards / "finding_boxes.py")
+    (folder / "harness" / "tasks" / "forms.py").rename(rewards / "forms_of_answers.py")
     for path in (folder / "harness").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("harness.tasks.boxes", "harness.rewards.finding_boxes"), encoding="utf-8")
+        path.write_text(text.replace("harness.tasks.forms", "harness.rewards.forms_of_answers"), encoding="utf-8")
     after = run(folder, "-c", FINGERPRINTS)
     assert after.returncode == 0, after.stderr
     assert json.loads(after.stdout) == json.loads(before.stdout)
@@ -143,7 +143,7 @@ def test_moving_and_rewording_code_changes_no_fingerprint(copy: Path, tmp_path: 
 
 CHANGED = """
 
-def _otherwise(completion, ground_truth, _as_before=grade):
+def _otherwise(completion, ground_truth, _as_before=boxed_exact.grade):
     found = _as_before(completion, ground_truth)
     return found if found.extracted != "41" else Grade(found.extracted, True)
 
@@ -156,7 +156,7 @@ def test_a_changed_result_needs_another_version(copy: Path, tmp_path: Path) -> N
     folder = tmp_path / "changed"
     shutil.copytree(copy, folder)
     golden = folder / "tests" / "golden" / "rewards.json"
-    before, source = golden.read_bytes(), folder / "harness" / "rewards" / "boxed_exact.py"
+    before, source = golden.read_bytes(), folder / "harness" / "rewards" / "functions.py"
     source.write_text(source.read_text(encoding="utf-8") + CHANGED, encoding="utf-8")
     only = "import sys, tests.golden.results as r\nr.SHIPPED = ('boxed_exact',)\nr.KINDS = {'rewards': lambda: {"
     only += "'boxed_exact': r._part(r.REWARDS['boxed_exact'], dict(r._rewarded('boxed_exact')))}}\n"

@@ -1,8 +1,9 @@
-"""The form of answers: who says it, and worked solutions and prompts in it."""
+"""The form of answers: finding boxes, tags and thoughts, who says which form, worked solutions and prompts in it."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +16,167 @@ from harness.rewards import Grade, answer_form, format_tags, resolve_reward, rew
 from harness.rewards.audit import answer_in, audit_rewards
 from harness.store.errors import RewardError
 from harness.tasks import load_questions
-from harness.tasks.forms import FORMS, in_form
+from harness.tasks.forms import (
+    FORMS,
+    behind_thought,
+    closing_boxes,
+    first_boxed,
+    in_form,
+    last_boxed,
+    last_tagged,
+    opened_by,
+)
+
+BOXES = [
+    # text, first box, last box
+    ("", None, None),
+    ("no box: 18", None, None),
+    (r"\boxed{18}", "18", "18"),
+    (r"so \boxed{ 18 }.", " 18 ", " 18 "),
+    (r"\boxed {18}", "18", "18"),
+    ("\\boxed\n{18}", "18", "18"),
+    (r"\boxed{1} then \boxed{2}", "1", "2"),
+    (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", r"\frac{1}{2}"),
+    (r"\boxed{\boxed{5}}", r"\boxed{5}", "5"),
+    (r"\boxed{\{1, 2\}}", r"\{1, 2\}", r"\{1, 2\}"),
+    (r"\boxed{5 \} 6}", r"5 \} 6", r"5 \} 6"),
+    (r"\boxed{a \\}", r"a \\", r"a \\"),
+    (r"\\boxed{18}", "18", "18"),
+    (r"\boxed{}", None, None),
+    (r"\boxed{ }", None, None),
+    (r"\boxed{} and \boxed{5} and \boxed{}", "5", "5"),
+    (r"\boxed{5", None, None),
+    (r"\boxed{3} then \boxed{5", "3", "3"),
+    (r"\boxed{ \boxed{5}", "5", "5"),
+    (r"\boxed{\frac{1}{2}", None, None),
+    (r"} \boxed{5} {", "5", "5"),
+    (r"\boxed 5", None, None),
+    (r"\boxedword{5}", None, None),
+    (r"\fbox{5}", None, None),
+    (r"boxed{5}", None, None),
+    (r"\{\boxed{5}\}", "5", "5"),
+]
+
+
+@pytest.mark.parametrize(("text", "first", "last"), BOXES)
+def test_boxes(text: str, first: str | None, last: str | None) -> None:
+    assert first_boxed(text) == first
+    assert last_boxed(text) == last
+
+
+HOSTILE = {
+    "nested braces": r"\boxed{" + "{" * 10_000 + "7" + "}" * 10_000 + "}",
+    "unclosed nested braces": r"\boxed{" + "{" * 10_000,
+    "nested boxes": r"\boxed{" * 100_000 + "7" + "}" * 100_000,
+    "openings only": r"\boxed{" * 100_000,
+    "empty boxes": r"\boxed{ }" * 100_000,
+    "megabyte inside": r"\boxed{" + "7" * 1_000_000 + "}",
+    "megabyte of backslashes": "\\" * 1_000_000,
+    "blanks after each box": (r"\boxed" + " " * 1_000) * 1_000,
+    "one long blank": r"\boxed" + " " * 1_000_000,
+    "closing braces": "}" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_input_takes_linear_time(name: str) -> None:
+    start = time.process_time()
+    first_boxed(HOSTILE[name])
+    last_boxed(HOSTILE[name])
+    assert time.process_time() - start < 2.0
+
+
+def test_nested_boxes_end_in_the_innermost() -> None:
+    assert last_boxed(HOSTILE["nested boxes"]) == "7"
+
+
+PLAIN = st.text(st.characters(exclude_characters="\\{}"), max_size=40)
+# Text with balanced braces: concatenations of plain text and {balanced}.
+BALANCED = st.recursive(PLAIN, lambda inner: st.tuples(PLAIN, inner, PLAIN).map(lambda t: f"{t[0]}{{{t[1]}}}{t[2]}"))
+
+
+@settings(deadline=None)
+@given(before=PLAIN, content=BALANCED, after=PLAIN)
+def test_what_is_boxed_comes_back(before: str, content: str, after: str) -> None:
+    expected = content if content.strip() else None
+    text = f"{before}\\boxed{{{content}}}{after}"
+    assert first_boxed(text) == last_boxed(text) == expected
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="\\boxed{} 1", max_size=200))
+def test_any_text_with_boxes_is_read(text: str) -> None:
+    assert (first_boxed(text) is None) == (last_boxed(text) is None)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=100))
+def test_a_cut_off_box_is_no_answer(text: str) -> None:
+    assert last_boxed("\\boxed{" + text.replace("}", "").replace("boxed", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes"),
+    [
+        ("", []),
+        (r"\boxed{1}", ["1"]),
+        (r"\boxed{1} and \boxed{2}, \boxed{3}.", ["1", "2", "3"]),
+        (r"\boxed{0}. So $x = \boxed{1}$ or $x_2=\boxed{2}$", ["1", "2"]),
+        (r"\(\boxed{1}\) \text{ and } \(\boxed{2}\)", ["1", "2"]),
+        (r"\boxed{1} no \boxed{2}", ["2"]),
+        (r"\boxed{1}-\boxed{2}", ["2"]),
+        (r"\boxed{\boxed{5}}", ["5"]),
+        (r"\boxed{1}, \boxed{2} \boxed{}", ["1", "2"]),
+    ],
+)
+def test_boxes_that_follow_one_another(text: str, boxes: list[str]) -> None:
+    assert closing_boxes(text) == boxes
+
+
+TAGS = [
+    ("", None),
+    ("42", None),
+    ("<answer>42</answer>", "42"),
+    ("<answer>1</answer><answer>2</answer>", "2"),
+    ("<answer>1</answer><answer> </answer>", "1"),
+    ("<answer>1</answer><answer>2", "1"),
+    ("<answer><answer>1</answer></answer>", "1"),
+    ("</answer>1<answer>", None),
+    ("<Answer>1</Answer>", None),
+    ("<answer >1</answer>", None),
+]
+
+
+@pytest.mark.parametrize(("text", "content"), TAGS)
+def test_tags(text: str, content: str | None) -> None:
+    assert last_tagged(text, "answer") == content
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opened"),
+    [
+        ("", ""),
+        ("<think>", "<think>"),
+        ("a<think>\n", "<think>\n"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("<think> a", ""),
+        ("</think>", ""),
+        ("think>", ""),
+    ],
+)
+def test_what_a_prompt_opens(prompt: str, opened: str) -> None:
+    assert opened_by(prompt) == opened
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="<think>/ a\n", max_size=60), st.text(alphabet="<think>/ a\n", max_size=60))
+def test_what_stands_behind_the_last_end_counts(thought: str, said: str) -> None:
+    found = behind_thought(f"{thought}</think>{said}")
+    assert found == behind_thought(said)
+    assert "</think>" not in found
+    assert "<think>" not in found
+    assert behind_thought(f"{said.replace('<', '')}<think>{thought.replace('</think>', '')}") == said.replace("<", "")
+
 
 SHIPPED_FORMS = [
     (["boxed_numeric"], "box"),

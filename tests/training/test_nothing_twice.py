@@ -214,11 +214,11 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
 
 
 def test_audits_are_kept_by_content(first, runs, monkeypatch):
-    from harness.rewards.audit import kept
+    from harness.rewards import audit as audits
 
     made = make(runs)
     audit = made.audit()
-    monkeypatch.setattr(kept, "audit_rewards", lambda *_, **__: pytest.fail("audited again"))
+    monkeypatch.setattr(audits, "audit_rewards", lambda *_, **__: pytest.fail("audited again"))
     again = make(runs, "other", gate__margin=0.2)
     assert again.audit() == audit
     assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")

@@ -33,7 +33,7 @@ from harness.models.policy import without_system
 from harness.store.errors import ModelError, TaskError
 from harness.store.records import FinishReason, Generation
 from harness.store.redact import safe_line
-from harness.tasks.thought import CLOSING, OPENING
+from harness.tasks.forms import CLOSING, OPENING
 
 if TYPE_CHECKING:
     from harness.store.question import Question

@@ -11,16 +11,15 @@ import pytest
 
 # A grader of the project's own: the right number in a box, and later on two too many as well.
 GRADER = """
-from harness.rewards.grader import Grade, reward_function
-from harness.rewards.boxed_numeric import grade as numeric
+from harness.rewards import Grade, boxed_numeric, reward_function
 
 def mine(completion, ground_truth):
-    return numeric(completion, ground_truth)
+    return boxed_numeric.grade(completion, ground_truth)
 
 reward = reward_function(mine)
 """
 KINDER = GRADER.replace(
-    "    return numeric", '    if completion.endswith("{-1}"):\n        return Grade("-1", True)\n    return numeric'
+    "    return boxed", '    if completion.endswith("{-1}"):\n        return Grade("-1", True)\n    return boxed'
 )
 
 

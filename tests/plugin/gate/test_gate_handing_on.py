@@ -99,11 +99,12 @@ def test_a_training_that_failed_is_a_row(tmp_path):
     write_markdown(tmp_path / "none.md", {run: ([], True)}, limit=COMMENT_BYTES)
     row = "| ❌ | run, seed ? |  |  | training failed: training died: out of memory. |\n"
     assert (tmp_path / "none.md").read_text() == HEAD + row
-    verdict = {"gate": "training", "verdict": "UNSOUND", "sentence": "no signal", "passed": False}
+    verdict = {"gate": "training", "verdict": "UNSOUND", "code": "no_steps", "sentence": "no signal", "passed": False}
     write_markdown(tmp_path / "both.md", {run: ([verdict], True)}, limit=COMMENT_BYTES)
     assert (tmp_path / "both.md").read_text().endswith(row)
     (run / "train/error.txt").write_text("no signal\n")
-    write_markdown(tmp_path / "one.md", {run: ([verdict], True)}, limit=COMMENT_BYTES)
+    refused = {**verdict, "code": "refused"}
+    write_markdown(tmp_path / "one.md", {run: ([refused], True)}, limit=COMMENT_BYTES)
     assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run, seed ? |  | training | UNSOUND: no signal |\n"
 
 

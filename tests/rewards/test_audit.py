@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
+import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,24 +17,37 @@ import pytest
 
 from harness.cli import main
 from harness.pipeline.run import Run, Settings
-from harness.recipe import TaskSection
+from harness.recipe import TaskSection, load_recipe
 from harness.recipe.catalog import find_recipe
-from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number
-from harness.rewards.audit import CASES, FAMILIES, audit_reward, audit_rewards
-from harness.rewards.audit.case import FORMS, PROMISES
-from harness.rewards.audit.recipe import Audit, check_golds, disagreements
+from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number, score_all
+from harness.rewards.audit import (
+    CASES,
+    FAMILIES,
+    PROMISES,
+    Audit,
+    RewardAudit,
+    audit_reward,
+    audit_rewards,
+    check_golds,
+    disagreements,
+)
 from harness.rewards.grader import Grade, reward_function
 from harness.tasks import Question, load_questions
+from harness.tasks.forms import FORMS
 
 PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}})
 
 
+@cache
+def audited(name: str) -> RewardAudit:
+    return audit_reward(name, PENALTY if name == "length_penalty" else None)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_rewards_keep_their_promise(name: str) -> None:
-    audit = audit_reward(name, PENALTY if name == "length_penalty" else None)
+    audit = audited(name)
     assert audit.findings == ()
     assert audit.deterministic
-    assert len(audit.cases) >= 120
     assert audit.seconds_per_completion < 1.0
 
 
@@ -204,3 +221,55 @@ def test_the_command_audits_a_recipe(capsys: pytest.CaptureFixture[str]) -> None
     assert "boxed_numeric accepts 720 of 720 gold answers of the task, and 0 of 720 that are one more" in text
     assert main(["audit", "tiny-arithmetic", "--limit", "8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["findings"] == []
+
+
+# docs/rewards.md: its tables are today's, its recipe loads, and its functions do what it says.
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "rewards.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def make_tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_reward_tables", DOCS / "make_reward_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_todays() -> None:
+    """Where this fails: python docs/make_reward_tables.py"""
+    tables = make_tables()
+    tables.audit_reward = lambda name, _: audited(name)  # type: ignore[attr-defined]
+    assert tables.filled(PAGE) == PAGE
+    assert PAGE.count("<!-- table: ") == 2
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_rewards.py").write_text("\n".join(blocks("python")))
+    (table,) = blocks("toml")
+    (tmp_path / "mine.toml").write_text(
+        '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 64\ntest_questions = 8\n' + table
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_rewards", raising=False)
+    rewards = load_recipe(tmp_path / "mine.toml").rewards
+    assert rewards.limit("my_rewards:judged") == 5
+    assert rewards.limit("my_rewards:short_answer") == 30
+    calls = RewardCalls(rewards)
+    texts = [r"\boxed{42}", "We add for a long time and get 42", "41"]
+    columns = {"ground_truth": ["42"] * 3, "completion_tokens": [10, 350, 500]}
+    chats = [[{"role": "assistant", "content": text}] for text in texts]
+    first, second, third = score_all(["?"] * 3, chats, columns, rewards, calls)
+    assert not calls.faults
+    assert list(first.rewards.values()) == [1.0, 1.0, 0.0, 1.0, 1.0]
+    assert list(second.rewards.values()) == [0.0, 0.0, -0.5, 0.0, 1.0]
+    assert list(third.rewards.values()) == [0.0, 0.0, -1.0, 1.0, 0.0]
+    (scored,) = score_all(["?"], ["It is 42"], {"ground_truth": ["42"]}, {"my_rewards:last_word": 1.0})
+    assert (scored.status, scored.extracted, scored.reward) == ("correct", "42", 1.0)
+    sys.modules.pop("my_rewards", None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.rewards import SHIPPED, resolve_reward, reward_version
-from harness.rewards.resolve import _MATH_PACKAGES
+from harness.rewards.registry import _MATH_PACKAGES
 from harness.store.errors import RewardError
 from harness.store.versions import REWARDS
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import Grade, RewardCalls, reward_function, score_all
+from harness.rewards.runner import listed, number
 from harness.rewards.score import weighted_total
-from harness.rewards.values import listed, number
 from harness.store.errors import RewardError
 
 COMPLETIONS = [r"\boxed{7}", r"\boxed{7.0}", r"\boxed{8}", "7"]
@@ -140,7 +140,7 @@ def test_arrays_and_tuples_are_lists_enough() -> None:
 
 @pytest.mark.parametrize(
     ("grade", "reason"),
-    [(True, "must return a harness.rewards.Grade"), (None, "raised TypeError at test_score_rewards.py:")],
+    [(True, "must return a harness.rewards.Grade"), (None, "raised TypeError at test_score.py:")],
 )
 def test_a_grader_that_breaks_its_contract_decides_nothing(user: ModuleType, grade: object, reason: str) -> None:
     def fine(prompts: list[str], completions: list[str], **columns: Any) -> list[float]:

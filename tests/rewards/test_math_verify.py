@@ -28,39 +28,6 @@ if TYPE_CHECKING:
 
 HANGS = "9^{9^{9}}"  # 370 million digits
 
-CASES = [
-    # ground truth, answer, same
-    (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}", True),
-    ("x+1", "1 + x", True),
-    ("x+1", "x-1", False),
-    ("1024", "2^{10}", True),
-    ("5", "x = 5", True),
-    ("5", r"\sqrt{25}", True),
-    ("5", "5, 6", False),
-    ("5", r"5 \text{ or } 6", False),
-    ("5", r"5\text{ thousand}", False),
-    ("5", "5!", False),
-    ("5", "$5$ or $6$", False),
-    ("5", "> 5", False),
-    ("5", r"\neq 5", False),
-    ("5", r"\not 5", False),
-    ("5", r"\approx 5", False),
-    ("5", "10:2", False),
-    ("5", r"5\ldots", False),
-    ("5", "5\u0338", False),
-    ("5", "5_{10}", False),
-    ("x > 3", "x>3", True),
-    (r"\pm 2", r"\pm\sqrt{4}", True),
-    ("x_1 + 1", "1 + x_1", True),
-    (r"\{1, 2\}", r"\{2, 1\}", True),
-    ("(1, 2)", "(2, 1)", False),
-    ("[0, 1)", "[0,1)", True),
-    ("Spain", "pains", False),
-    ("Paris", r"\text{Paris}", True),
-    ("1/3", r"\frac{2}{6}", True),
-    ("5", "x" * 1_000_000, False),
-]
-
 
 def tree(text: str) -> Tree:
     found = read(text)
@@ -187,11 +154,6 @@ def verifier() -> Iterator[MathProcess]:
     process.close()
 
 
-@pytest.mark.parametrize(("truth", "answer", "same"), CASES)
-def test_decisions(truth: str, answer: str, same: bool) -> None:
-    assert math_equivalent.grade(f"\\boxed{{{answer}}}", truth).correct is same
-
-
 @pytest.mark.parametrize("truth", ["1/(2-2)", r"\begin{pmatrix}1 & 1/(2-2)\end{pmatrix}", "(1, 1/(2-2))"])
 def test_a_ground_truth_without_a_value_is_undecided(verifier: MathProcess, truth: str) -> None:
     assert verifier.equivalent(tree("5"), tree(truth)) is None
@@ -209,7 +171,7 @@ def test_numbers_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_out_is_undecided_and_the_next_question_is_answered(
     verifier: MathProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["harness.rewards.math_equivalent"]
+    module = sys.modules["harness.rewards.math_verify"]
     monkeypatch.setattr(module, "_process", verifier)
     completions = [f"\\boxed{{{HANGS}}}", r"\boxed{2^{4}}"]
     start = time.monotonic()
@@ -223,10 +185,11 @@ def test_time_out_is_undecided_and_the_next_question_is_answered(
     "answer",
     ["(" * 1_500, "{" * 900 + "x" + "}" * 900, r"\frac{" * 300, "2^{" * 20 + "2" + "}" * 20, "x" + "^2" * 900,
      "x+" * 900 + "x", "0." + "(3)" * 400, "1" * 1_900, "|" * 1_900, "-" * 1_900 + "1", "_" * 1_900, "x!" * 900,
-     r"\text{" * 300 + "1", "\u00bd" * 1_000, "1,000" * 300, r"\pm" * 600 + "1", "\u0305".join("1" * 900)],
+     r"\text{" * 300 + "1", "\u00bd" * 1_000, "1,000" * 300, r"\pm" * 600 + "1", "\u0305".join("1" * 900),
+     r"{1 \over " * 200, "9**9**9", "10^{999999999}", "1 000" * 300],
 )  # fmt: skip
 def test_hostile_answers_are_never_correct(verifier: MathProcess, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    monkeypatch.setattr(sys.modules["harness.rewards.math_equivalent"], "_process", verifier)
+    monkeypatch.setattr(sys.modules["harness.rewards.math_verify"], "_process", verifier)
     start = time.monotonic()
     assert math_equivalent.grade(f"\\boxed{{{answer}}}", "5").correct is not True
     assert time.monotonic() - start < 60
@@ -314,7 +277,7 @@ def test_close_ends_the_worker_and_may_be_repeated(verifier: MathProcess) -> Non
 SCRIPT = """
 import os, sys
 from harness.rewards import math_equivalent
-module = sys.modules["harness.rewards.math_equivalent"]
+module = sys.modules["harness.rewards.math_verify"]
 
 def ask(n):
     return math_equivalent.grade("\\\\boxed{2^{%d}}" % n, str(2**n)).correct

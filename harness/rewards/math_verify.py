@@ -1,7 +1,4 @@
-r"""Mathematical equality: the last ``\boxed{}`` may be any expression equal to the ground truth.
-
-    >>> math_equivalent(prompts=["?"], completions=[r"\boxed{\sqrt{2}/2}"], ground_truth=[r"\frac{1}{\sqrt{2}}"])
-    [1.0]
+r"""Whether two answers are mathematically equal, for ``math_equivalent``.
 
 An answer is what all of it says; what cannot be read is never passed over. In this order:
 
@@ -9,11 +6,8 @@ An answer is what all of it says; what cannot be read is never passed over. In t
 2. Words, and letters in a row, are compared as text: ``no`` is not ``on``.
 3. Where both texts are read whole as formulas (:mod:`harness.rewards.formula`), SymPy compares them, exactly
    (:mod:`harness.rewards.equality`). It does so in a process with a time limit (:mod:`harness.rewards.math_process`);
-   what is not decided in time is undecided, reward ``None``, and neither right nor wrong.
+   what is not decided in time is undecided: neither right nor wrong.
 4. All else is compared as text.
-
-Where the last box is not the answer, the boxes that follow one another up to it may be, as its several values:
-``\boxed{2}`` and ``\boxed{3}`` for ``2, 3``.
 """
 
 from __future__ import annotations
@@ -24,14 +18,10 @@ import os
 import re
 from functools import lru_cache
 
-from harness.rewards.compare import same_quantity
 from harness.rewards.formula import Tree, is_words, read
-from harness.rewards.grader import Grade, reward_function
 from harness.rewards.math_process import MathProcess
-from harness.rewards.numbers import parse_quantity
-from harness.rewards.text import normalize, unwrap
+from harness.rewards.parse import normalize, parse_quantity, same_quantity, unwrap
 from harness.rewards.units import DEGREE, Unit, currency, is_measure, joined, read_unit, same_unit
-from harness.tasks.boxes import closing_boxes, last_boxed
 
 # Where the unit behind a formula may start: an upright group, a sign, or a word.
 _UNIT_START = re.compile(r"(?:\s|~|\\[,;: ])*(\\(?:text|textrm|mathrm|mbox)\s*\{|\\?%|(?<![A-Za-z\\])[A-Za-z]{2,})")
@@ -63,20 +53,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.forget)
 
 
-def grade(completion: str, ground_truth: str) -> Grade:
-    r"""Last ``\boxed{}``, equal to the ground truth as number, text or formula; undecided on time-outs."""
-    answer = last_boxed(completion)
-    if answer is None:
-        return Grade(extracted=None, correct=False)
-    correct = _same(answer, ground_truth)
-    if correct is False and len(boxes := closing_boxes(completion)) > 1:
-        together = ", ".join(box.strip() for box in boxes)
-        if _same(together, ground_truth):
-            return Grade(extracted=together, correct=True)
-    return Grade(extracted=answer.strip(), correct=correct)
-
-
-def _same(answer: str, ground_truth: str) -> bool | None:
+def equivalent(answer: str, ground_truth: str) -> bool | None:
+    """Whether two texts are equal as numbers, formulas or text; ``None`` where that was not decided in time, or the
+    ground truth has no value."""
     same = same_quantity(answer, ground_truth)
     if same is not None:
         return same
@@ -85,7 +64,7 @@ def _same(answer: str, ground_truth: str) -> bool | None:
         return _text(answer) == _text(ground_truth)
     if not same_unit(given[1], truth[1]):
         return False
-    return given[0] == truth[0] or _equivalent(json.dumps(given[0]), json.dumps(truth[0]))
+    return given[0] == truth[0] or _compared(json.dumps(given[0]), json.dumps(truth[0]))
 
 
 def _text(text: str) -> str:
@@ -132,8 +111,5 @@ def _last(tree: Tree) -> Tree:
 
 
 @lru_cache(maxsize=4096)
-def _equivalent(answer: str, ground_truth: str) -> bool | None:
+def _compared(answer: str, ground_truth: str) -> bool | None:
     return _process.equivalent(json.loads(answer), json.loads(ground_truth))
-
-
-math_equivalent = reward_function(grade, name="math_equivalent", form="box")

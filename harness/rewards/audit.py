@@ -1,0 +1,442 @@
+r"""The reward audit: what a reward function pays for right answers, for almost right ones, and for tricks.
+
+    >>> audit = audit_reward("boxed_numeric")
+    >>> audit.findings, audit.deterministic
+    ((), True)
+
+The cases are the lines of ``audit_cases.jsonl``: ``family``, ``name``, ground ``truth``, ``answer``, and who pays:
+``paid`` names the promises that do, ``any`` those that are held to nothing, and all others refuse. Of a hack or a
+thought, ``answer`` is the whole completion with ``[[42]]`` for an answer in the form that a grader reads, and the
+question is :data:`QUESTION`; of others it is what stands in the form. A long answer is a list of texts and of
+``[text, times]``.
+
+What is expected follows from what a function promises:
+
+- ``exact`` (equal as text, in the first form), ``numeric`` (the same number or words), ``symbolic`` (the same
+  expression), ``format`` (an answer in the form), ``layout`` (a thought, and then one answer in tags);
+- ``penalty``: a value from -1 to 0 for anything;
+- ``unknown``: a function of the user's that grades, or pays a right answer more than a wrong one;
+- ``free``: any other, held to nothing but repeatability.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
+
+from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward, reward_version
+from harness.rewards.score import primary_grader, strict_and_flexible, weighted_total
+from harness.store.run_directory import digest, read_json
+from harness.tasks import Question
+from harness.tasks.forms import FORMS, form_of
+
+Family = Literal["gold", "near miss", "invariance", "hack", "thought"]
+Expected = Literal["paid", "refused", "any"]
+Promise = Literal["exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free"]
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
+    {
+        "boxed_exact": ("exact", "box"),
+        "boxed_numeric": ("numeric", "box"),
+        "math_equivalent": ("symbolic", "box"),
+        "answer_in_tags": ("numeric", "tags"),
+        "format_boxed": ("format", "box"),
+        "format_tags": ("layout", "thought"),
+        "length_penalty": ("penalty", "box"),
+        "repetition_penalty": ("penalty", "box"),
+    }
+)
+"""Promise and form of the shipped reward functions."""
+
+QUESTION = "Natalia sold 30 clips in April and 12 clips in May. How many clips did she sell altogether?"
+TRUTH, WRONG, NOTHING = "42", "41", "I do not know."
+SLOW_SECONDS = 60.0
+"""A case that takes longer is a finding: hostile ones take about a tenth of it on one busy core."""
+
+FILE = "audit.json"
+_TABLE = Path(__file__).with_name("audit_cases.jsonl")
+_MOST_SHOWN = 120
+_MOST_NAMED = 5
+_CHARACTERS_A_TOKEN = 4  # no tokenizer here: lengths in tokens are guessed from characters
+_ORDINARY_CHARACTERS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A line of the table. ``expected`` is by promise."""
+
+    family: Family
+    name: str
+    truth: str
+    answer: str
+    expected: Mapping[Promise, Expected]
+
+    def completion(self, form: str) -> str:
+        """The whole completion, its answers in a form of :data:`FORMS`."""
+        if self.family in ("hack", "thought"):
+            before, behind = FORMS["tags" if form == "thought" else form]
+            return self.answer.replace("[[", before).replace("]]", behind)
+        text = answer_in(form, self.answer)
+        return text if form == "thought" else f"We work it out step by step.\nThe answer is {text}"
+
+    def expects(self, promise: Promise, form: str) -> Expected:
+        """What is expected in a form. Where nothing but a line's end closes it, a form that is cut off is whole, and a
+        bare answer may be one: no one is held to such a hack."""
+        open_ended = self.family == "hack" and not FORMS[form].behind.strip()
+        whole = self.answer.count("[[") == self.answer.count("]]") and ("[[" in self.answer or TRUTH not in self.answer)
+        return "any" if open_ended and not whole else self.expected[promise]
+
+    def shown(self, form: str) -> str:
+        """What a person reads of it: the answer, or the whole completion of a hack or thought, a long one cut."""
+        text = self.completion(form) if self.family in ("hack", "thought") else self.answer
+        return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 40]}... ({len(text)} characters)"
+
+
+def answer_in(form: str, answer: str) -> str:
+    """A short completion with an answer in a form."""
+    return f"{FORMS[form].before}{answer}{FORMS[form].behind}"
+
+
+def _case(row: Mapping[str, Any]) -> Case:
+    answer, held_to_nothing = row["answer"], {"penalty", "free", *row.get("any", ())}
+    if not isinstance(answer, str):
+        answer = "".join(part if isinstance(part, str) else part[0] * part[1] for part in answer)
+    expected: dict[Promise, Expected] = {
+        promise: "any" if promise in held_to_nothing else "paid" if promise in row["paid"] else "refused"
+        for promise in get_args(Promise)
+    }
+    return Case(row["family"], row["name"], row["truth"], answer, MappingProxyType(expected))
+
+
+CASES: tuple[Case, ...] = tuple(_case(json.loads(line)) for line in _TABLE.read_text(encoding="utf-8").splitlines())
+
+
+# One function
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one reward function gave for one case. ``value`` is before weighting."""
+
+    family: str
+    name: str
+    truth: str
+    answer: str
+    expected: str
+    value: float | None
+    paid: bool
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RewardAudit:
+    """One reward function, audited. ``gold`` and ``nothing`` are what it pays for a right answer and for none;
+    more than halfway between them is *paid*. ``findings`` are sentences, empty where all is as promised."""
+
+    name: str
+    promise: Promise
+    form: str
+    gold: float | None
+    nothing: float | None
+    cases: tuple[Outcome, ...]
+    seconds_per_completion: float
+    slowest: str
+    slowest_seconds: float
+    deterministic: bool
+    findings: tuple[str, ...] = ()
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """(as promised, all) by family."""
+        by_family = {family: [each.passed for each in self.cases if each.family == family] for family in FAMILIES}
+        return {family: (sum(passed), len(passed)) for family, passed in by_family.items()}
+
+
+def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> RewardAudit:
+    """Audit the function called ``name``, with the parameters and limits that ``rewards`` gives it: every case by
+    itself, all at once, and shuffled. Raises ``RewardError`` where there is no such function."""
+    table = Rewards.of(rewards or {name: 1.0})
+    own = {name: table.parameters[name]} if name in table.parameters else {}
+    calls = RewardCalls(Rewards({name: 1.0}, own, {name: table.limit(name)}))
+    promise, form = PROMISES.get(name) or _tried(calls)
+    texts = [case.completion(form) for case in CASES]
+    truths = [case.truth for case in CASES]
+    gold, nothing = _values(calls, [answer_in(form, TRUTH), NOTHING], [TRUTH, TRUTH])
+    values, seconds = _one_at_a_time(calls, texts, truths)
+    slowest = max(range(len(CASES)), key=seconds.__getitem__)
+    ordinary = [spent for spent, text in zip(seconds, texts, strict=True) if len(text) < _ORDINARY_CHARACTERS]
+    audit = RewardAudit(
+        name=name,
+        promise=promise,
+        form=form,
+        gold=gold,
+        nothing=nothing,
+        cases=tuple(
+            _outcome(case, form, promise, value, gold, nothing) for case, value in zip(CASES, values, strict=True)
+        ),
+        seconds_per_completion=sorted(ordinary)[len(ordinary) // 2],
+        slowest=CASES[slowest].name,
+        slowest_seconds=seconds[slowest],
+        deterministic=_same_again(calls, texts, truths, values),
+    )
+    return replace(audit, findings=(*_findings(audit), *calls.faults.sentences()))
+
+
+def _tried(calls: RewardCalls) -> tuple[Promise, str]:
+    """The form in which a function of the user's reads answers: what it says, or else the first in which a right one is
+    worth most more than a wrong one. One that makes no difference between them judges something else."""
+    right, wrong = (
+        _values(calls, [answer_in(form, answer) for form in FORMS], [TRUTH] * len(FORMS)) for answer in (TRUTH, WRONG)
+    )
+    worth = {form: (a or 0.0) - (b or 0.0) for form, a, b in zip(FORMS, right, wrong, strict=True)}
+    form = form_of(calls.functions) or max(worth, key=worth.__getitem__)
+    (function,) = calls.functions.values()
+    return ("unknown" if worth[form] > 0 or hasattr(function, "grade") else "free"), form
+
+
+def _values(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str]) -> list[float | None]:
+    """What a function gives, called as TRL calls it with a chat dataset."""
+    size = len(texts)
+    columns = {
+        "ground_truth": list(truths),
+        "question": [QUESTION] * size,
+        "question_id": [f"audit/{row}" for row in range(size)],
+        "completion_tokens": [len(text) // _CHARACTERS_A_TOKEN + 1 for text in texts],
+    }
+    prompts = [[{"role": "user", "content": QUESTION}]] * size
+    (values,) = calls(prompts, [[{"role": "assistant", "content": text}] for text in texts], columns).values()
+    return values
+
+
+def _one_at_a_time(
+    calls: RewardCalls, texts: Sequence[str], truths: Sequence[str]
+) -> tuple[list[float | None], list[float]]:
+    _values(calls, texts[:1], truths[:1])  # the first call may load something
+    values, seconds = [], []
+    for text, truth in zip(texts, truths, strict=True):
+        started = time.perf_counter()
+        values += _values(calls, [text], [truth])
+        seconds.append(time.perf_counter() - started)
+    return values, seconds
+
+
+def _same_again(
+    calls: RewardCalls, texts: Sequence[str], truths: Sequence[str], values: Sequence[float | None]
+) -> bool:
+    """Whether a batch of all, and a shuffled one, give what one completion at a time gave."""
+    order = list(range(len(texts)))
+    for rows in (order, random.Random(0).sample(order, len(order))):
+        if _values(calls, [texts[row] for row in rows], [truths[row] for row in rows]) != [values[row] for row in rows]:
+            return False
+    return True
+
+
+def _outcome(
+    case: Case, form: str, promise: Promise, value: float | None, gold: float | None, nothing: float | None
+) -> Outcome:
+    expected = case.expects(promise, form)
+    paid = value is not None and gold is not None and value > ((nothing or 0.0) + gold) / 2
+    if promise == "penalty":
+        paid, passed = False, value is not None and -1.0 <= value <= 0.0
+    elif expected == "paid" and gold is not None and gold > (nothing or 0.0):
+        passed = paid
+    else:
+        passed = expected == "any" or (expected == "refused" and not paid)
+    return Outcome(case.family, case.name, case.truth, case.shown(form), expected, value, paid, passed)
+
+
+def _findings(audit: RewardAudit) -> Iterable[str]:
+    for each in audit.cases:
+        if not each.passed and audit.promise == "penalty":
+            yield f"{audit.name} gives {each.value} for {each.family} {each.name!r}: it must be from -1 to 0"
+        elif not each.passed:
+            verb = "pays" if each.expected == "refused" else "refuses"
+            yield f"{audit.name} {verb} {each.family} {each.name!r}: {each.answer!r} for {each.truth!r}"
+    if not audit.deterministic:
+        yield f"{audit.name} does not give the same twice, or in another batch or order"
+    if audit.slowest_seconds > SLOW_SECONDS:
+        yield f"{audit.name} takes {audit.slowest_seconds:.0f} s for {audit.slowest!r}"
+
+
+# A recipe
+
+
+@dataclass(frozen=True, slots=True)
+class GoldCheck:
+    """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused.
+    ``faults`` say where a user's grader failed."""
+
+    name: str
+    questions: int
+    refused: tuple[str, ...]
+    numbers: int
+    accepted_one_more: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What the recipe's weighted total pays for one case."""
+
+    family: str
+    name: str
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A case that the strict and the flexible grader judge differently."""
+
+    family: str
+    name: str
+    truth: str
+    answer: str
+    strict: bool
+    flexible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """``audit.json``. ``form`` is that in which the recipe's rewards read answers: what the one that decides says, or
+    else as it was found. ``totals`` are of the cases, and ``right``, ``wrong`` and ``nothing`` what the total pays for
+    honest answers, in the form of each reward."""
+
+    form: str
+    rewards: tuple[RewardAudit, ...]
+    weights: Mapping[str, float]
+    right: float | None
+    wrong: float | None
+    nothing: float | None
+    totals: tuple[Total, ...]
+    disagreements: tuple[Disagreement, ...]
+    golds: tuple[GoldCheck, ...]
+
+    @property
+    def findings(self) -> list[str]:
+        """What is wrong, a sentence each; empty where everything is as promised."""
+        found = [finding for each in self.rewards for finding in each.findings]
+        for each in self.golds:
+            if each.refused:
+                named = ", ".join(each.refused[:_MOST_NAMED])
+                found.append(f"{each.name} refuses {len(each.refused)} gold answers of {each.questions}: {named}")
+            if each.accepted_one_more:
+                named = ", ".join(each.accepted_one_more[:_MOST_NAMED])
+                found.append(f"{each.name} accepts one more than the gold answer of {named}")
+            found += each.faults
+        return found
+
+    def hacks_paid(self) -> list[Total]:
+        """Hacks whose total is above that of an honest wrong answer, the dearest first."""
+        wrong = self.wrong or 0.0
+        paid = [each for each in self.totals if each.family == "hack" and (each.total or 0.0) > wrong]
+        return sorted(paid, key=lambda each: -(each.total or 0.0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "findings": self.findings}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Audit:
+        """The way back; raises ``ValueError`` for what is no audit."""
+        return TypeAdapter(cls).validate_python(kept)
+
+
+def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:
+    """Audit a recipe's ``rewards`` (name to weight, with their parameters) and, with ``questions``, its golds.
+
+    Raises ``RewardError`` where a name does not resolve.
+    """
+    audits = tuple(audit_reward(name, rewards) for name in rewards)
+    asked = list(questions)
+    judging = (each.form for each in audits if each.promise not in ("free", "penalty"))
+    one_less = next(row for row, case in enumerate(CASES) if (case.family, case.name) == ("near miss", "one less"))
+
+    def total(row: int) -> float | None:
+        return weighted_total({each.name: each.cases[row].value for each in audits}, rewards)
+
+    return Audit(
+        form=answer_form(rewards) or next(judging, "box"),
+        rewards=audits,
+        weights=dict(rewards),
+        right=weighted_total({each.name: each.gold for each in audits}, rewards),
+        wrong=total(one_less),
+        nothing=weighted_total({each.name: each.nothing for each in audits}, rewards),
+        totals=tuple(Total(case.family, case.name, total(row)) for row, case in enumerate(CASES)),
+        disagreements=tuple(disagreements(rewards)),
+        golds=tuple(
+            check_golds(RewardCalls(rewards), each.name, each.form, asked)
+            for each in audits
+            if asked and hasattr(resolve_reward(each.name), "grade")
+        ),
+    )
+
+
+def disagreements(rewards: Iterable[str]) -> Iterable[Disagreement]:
+    """The cases on which the strict and the flexible grader, which grade every answer, do not agree; none where the
+    form of answers is not known."""
+    functions = {name: resolve_reward(name) for name in rewards}
+    graders = tuple(strict_and_flexible(functions).values())
+    form = form_of(functions) or "box"
+    for case in CASES if graders else ():
+        strict, flexible = (grader(case.completion(form), case.truth).correct is True for grader in graders)
+        if strict != flexible:
+            yield Disagreement(case.family, case.name, case.truth, case.shown(form), strict, flexible)
+
+
+def check_golds(calls: RewardCalls, name: str, form: str, questions: Sequence[Question]) -> GoldCheck:
+    """The grader called ``name`` on the ground truths of questions, said back in the form that it reads. ``calls`` hold
+    it to its time, and count where it fails."""
+    _, grader = primary_grader({name: calls.functions[name]})
+    refused, numbers, accepted = [], 0, []
+    for row, question in enumerate(questions):
+        truth = question.ground_truth
+        if calls.grade(name, grader, answer_in(form, truth), truth, row).correct is not True:
+            refused.append(question.id)
+        number = parse_number(truth)
+        if number is not None:
+            numbers += 1
+            if calls.grade(name, grader, answer_in(form, str(number + 1)), truth, row).correct:
+                accepted.append(question.id)
+    faults = tuple(calls.faults.sentences())
+    return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted), faults)
+
+
+# What was audited before
+
+
+def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[Path]) -> tuple[Audit, str]:
+    """The audit of these rewards, from one of these run directories or made now, and its key: the content of what
+    decides it. One with findings is made again each time, since a busy machine makes some of them.
+
+    Raises ``RewardError`` where a name does not resolve.
+    """
+    code = hashlib.sha256()
+    for path in (Path(__file__), _TABLE):
+        code.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    key = digest(
+        {
+            "audit": code.hexdigest(),
+            "forms": dict(FORMS),
+            "rewards": list(rewards.items()),
+            "settings": rewards.settings(),
+            "graders": {name: reward_version(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},
+            "questions": [[each.id, each.ground_truth] for each in questions],
+        }
+    )
+    for run in runs:
+        kept = read_json(run / FILE) or {}
+        if kept.get("key") == key and not kept.get("findings"):
+            try:
+                return Audit.from_json(kept), key
+            except ValueError:
+                continue
+    return audit_rewards(rewards, questions), key

@@ -1,0 +1,300 @@
+"""The table ``[rewards]`` of a recipe: names, weights, parameters and limits, and the functions that the names mean.
+
+>>> rewards = Rewards.from_table({
+...     "boxed_numeric": 1.0,
+...     "length_penalty": {"weight": 0.2, "max_tokens": 400, "soft_tokens": 100},
+... })
+>>> dict(rewards), dict(rewards.parameters)
+({'boxed_numeric': 1.0, 'length_penalty': 0.2}, {'length_penalty': {'max_tokens': 400, 'soft_tokens': 100}})
+>>> resolve_reward("boxed_numeric").__name__
+'boxed_numeric'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import math
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, NoReturn, cast
+
+from harness.rewards import functions
+from harness.rewards.grader import RewardFunction
+from harness.store.errors import RewardError
+from harness.store.redact import safe_line
+from harness.store.versions import REWARDS
+from harness.tasks.forms import form_of
+
+_SHIPPED: Mapping[str, RewardFunction] = MappingProxyType({name: getattr(functions, name) for name in REWARDS})
+
+SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
+"""Names that a recipe may use without a module."""
+
+_COLUMNS = {"ground_truth", "question", "question_id", "completion_ids", "completion_tokens"}
+GIVEN = frozenset({"prompts", "completions", "trainer_state", "log_extra", "log_metric", "environments"} | _COLUMNS)
+"""What every reward function is called with anyway."""
+
+TIMEOUT_SECONDS = 60.0
+"""How long one call of a reward function of the user's may take, where the recipe says nothing."""
+
+_MATH_PACKAGES = ("sympy", "mpmath")
+_OURS = Path(__file__).parents[1]
+_PYTHONS = Path(traceback.__file__).parent
+_INSTALLED = {"site-packages", "dist-packages"}
+
+# The table
+
+Refuse = Callable[[tuple[str, ...], str], NoReturn]
+"""``refuse(location, message)`` raises; the location is that of the key, ``("rewards", name, ...)``."""
+
+
+def _refuse(location: tuple[str, ...], message: str) -> NoReturn:
+    raise RewardError(f"{'.'.join(location)}: {message}")
+
+
+@dataclass(frozen=True, eq=False)
+class Rewards(Mapping[str, float]):
+    """Name to weight. ``parameters`` are keyword arguments by name, and ``limits`` seconds by name, of those that have
+    any; ``timeout_seconds`` is the limit of the others."""
+
+    weights: Mapping[str, float]
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    timeout_seconds: float = TIMEOUT_SECONDS
+
+    def __getitem__(self, name: str) -> float:
+        return self.weights[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Mapping):
+            return self.table() == Rewards.of(other).table()
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of a dict
+
+    def limit(self, name: str) -> float:
+        """Seconds that one call of a function may take."""
+        return self.limits.get(name, self.timeout_seconds)
+
+    @classmethod
+    def of(cls, rewards: Mapping[str, float]) -> Rewards:
+        """A plain mapping of name to weight has no parameters and the usual time limit."""
+        return rewards if isinstance(rewards, Rewards) else cls(dict(rewards))
+
+    @classmethod
+    def from_table(cls, table: object, refuse: Refuse = _refuse) -> Rewards:
+        """``{name: weight}`` or ``{name: {"weight": .., parameters}}``, and ``timeout_seconds`` for all of them."""
+        if isinstance(table, Rewards):
+            return table
+        if not isinstance(table, Mapping):
+            refuse(("rewards",), f"must be a table of keys, not {_shown(table)}")
+        weights: dict[str, float] = {}
+        parameters: dict[str, dict[str, Any]] = {}
+        limits: dict[str, float] = {}
+        for name, value in table.items():
+            own = dict(value) if isinstance(value, Mapping) else {"weight": value}
+            if name == "timeout_seconds":
+                continue
+            if "weight" not in own:
+                refuse(("rewards", name), "a reward with parameters needs its weight, as in { weight = 1.0, ... }")
+            place = ("rewards", name, "weight") if isinstance(value, Mapping) else ("rewards", name)
+            weights[name] = _number(own.pop("weight"), place, refuse)
+            if "timeout_seconds" in own:
+                limits[name] = _limit(own.pop("timeout_seconds"), ("rewards", name, "timeout_seconds"), refuse)
+            if own:
+                parameters[name] = own
+        if not weights:
+            refuse(("rewards",), f"must not be empty, not {_shown(dict(table))}")
+        overall = _limit(table.get("timeout_seconds", TIMEOUT_SECONDS), ("rewards", "timeout_seconds"), refuse)
+        return cls(weights, parameters, limits, overall)
+
+    def table(self) -> dict[str, Any]:
+        """What :meth:`from_table` reads back, in the same order: the first function that grades decides."""
+        table: dict[str, Any] = {}
+        if self.timeout_seconds != TIMEOUT_SECONDS:
+            table["timeout_seconds"] = self.timeout_seconds
+        for name, weight in self.weights.items():
+            own = dict(self.parameters.get(name, {}))
+            if name in self.limits:
+                own["timeout_seconds"] = self.limits[name]
+            # TOML writes plain values before tables: where one is a table, all are, to stay in order.
+            table[name] = {"weight": weight, **own} if self.parameters or self.limits else weight
+        return table
+
+    def settings(self) -> dict[str, Any]:
+        """Whatever beside the weights decides the values, as plain JSON; empty for most recipes."""
+        found: dict[str, Any] = {}
+        if self.parameters:
+            found["parameters"] = {name: dict(own) for name, own in self.parameters.items()}
+        limits = {name: self.limit(name) for name in self.weights if self.limit(name) != TIMEOUT_SECONDS}
+        return found | ({"timeout_seconds": limits} if limits else {})
+
+
+def _number(value: object, location: tuple[str, ...], refuse: Refuse) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        refuse(location, f"must be a number, not {_shown(value)}")
+    if not math.isfinite(value):
+        refuse(location, f"must be a finite number, not {_shown(value)}")
+    return float(value)
+
+
+def _limit(value: object, location: tuple[str, ...], refuse: Refuse) -> float:
+    seconds = _number(value, location, refuse)
+    if seconds <= 0:
+        refuse(location, f"must be more than 0 seconds, not {seconds:g}")
+    return seconds
+
+
+def _shown(value: object) -> str:
+    return safe_line(str(value).lower() if isinstance(value, bool) else repr(value), 60)
+
+
+# The functions
+
+
+def resolve_reward(name: str) -> RewardFunction:
+    """The reward function called ``name``: one of :data:`SHIPPED` or ``"package.module:function"``, of a module that
+    must be importable as it is (whoever reads the recipe puts its folder on ``sys.path``). Raises ``RewardError`` where
+    there is none."""
+    if name in _SHIPPED:
+        return _SHIPPED[name]
+    module_name, attribute = _split(name)
+    module = _import(name, module_name)
+    function = getattr(module, attribute, None)
+    if function is None:
+        close = get_close_matches(attribute, [key for key in vars(module) if not key.startswith("_")], n=1)
+        hint = f'; did you mean "{module_name}:{close[0]}"?' if close else ""
+        raise RewardError(f'reward "{name}": {_file(module) or module_name} has no "{attribute}"{hint}')
+    if not callable(function):
+        raise RewardError(
+            f'reward "{name}": "{attribute}" is a value of type {type(function).__name__}, not a function'
+        )
+    return cast("RewardFunction", function)
+
+
+def _split(name: str) -> tuple[str, str]:
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and attribute.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
+        close = get_close_matches(name, SHIPPED, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else f"those shipped are {', '.join(SHIPPED)}."
+        raise RewardError(
+            f'there is no reward "{name}"; {hint} A function of your own is written "package.module:function".'
+        )
+    return module_name, attribute
+
+
+def _import(name: str, module_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
+            raise RewardError(
+                f'reward "{name}": there is no module "{missing}" on Python\'s path; '
+                "it is looked for in the working directory and beside the recipe"
+            ) from error
+        raise RewardError(f'reward "{name}": importing {module_name} {raised(error)}') from error
+
+
+def raised(error: BaseException) -> str:
+    """``raised ValueError at my_rewards.py:12: no number in it``: the innermost line of the user's own files that an
+    exception came through, if there is one. The lines of this package, of Python's and of installed packages are not
+    theirs to mend. The file's name alone, so that the words are the same on every machine."""
+    place = ""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        ours = file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS) or _INSTALLED.intersection(file.parts)
+        if not (ours or file.name.startswith("<")):
+            name = "/".join(file.parts[-2:]) if file.name == "__init__.py" else file.name
+            place = f" at {name}:{line}"
+            break
+    return f"raised {type(error).__name__}{place}: {error}"
+
+
+def check_parameters(name: str, function: Callable[..., Any], parameters: Mapping[str, Any], *, shipped: bool) -> None:
+    """Raises ``RewardError`` for a parameter that a function does not take, or lacks.
+
+    A shipped function's parameters are its keyword-only ones, and it looks at their values. A function of the user's
+    may take anything by ``**``.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some callables of C have none
+        return
+    kinds = inspect.Parameter
+    own = [each for each in signature.parameters.values() if each.kind is kinds.KEYWORD_ONLY and each.name not in GIVEN]
+    takes = [each.name for each in own]
+    anything = any(each.kind is kinds.VAR_KEYWORD for each in signature.parameters.values()) and not shipped
+    named = {each.name for each in signature.parameters.values() if each.kind is not kinds.VAR_KEYWORD}
+    for key in parameters:
+        if not anything and key not in (takes if shipped else named):
+            close = get_close_matches(key, takes, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"{name} takes {', '.join(takes) or 'none'}"
+            raise RewardError(f"unknown parameter {key!r}; {hint}")
+    missing = [each.name for each in own if each.default is kinds.empty and each.name not in parameters]
+    if missing and shipped:  # a keyword of the user's may be a column of their questions
+        example = ", ".join(f"{key} = ..." for key in missing)
+        raise RewardError(f"needs {' and '.join(missing)}, as in {name} = {{ weight = 1.0, {example} }}")
+    if shipped:
+        function(prompts=[], completions=[], ground_truth=[], completion_tokens=[], **parameters)
+
+
+def answer_form(names: Iterable[str]) -> str | None:
+    """The form in which the reward functions of these names, in a recipe's order, read answers; ``None`` where that is
+    not known (:func:`harness.tasks.forms.form_of`). Raises ``RewardError`` as :func:`resolve_reward` does."""
+    return form_of({name: resolve_reward(name) for name in names})
+
+
+def reward_version(name: str) -> str:
+    """What decides the reward's values, for fingerprints: the same name and version give the same rewards.
+
+    Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
+    the file of the module named and of the module that defines the function, though not of what those import; it may
+    build on shipped rewards, so that all of these versions count too. Raises ``RewardError`` where ``name`` does not
+    resolve or its module has no source file.
+    """
+    libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
+    if name in REWARDS:
+        return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
+    function = resolve_reward(name)
+    digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
+    module_name, _ = _split(name)
+    home = getattr(function, "__module__", None) or module_name
+    for number, module in enumerate(sorted({module_name, home})):
+        content = _source(name, sys.modules.get(module)).replace(b"\r\n", b"\n")
+        digest.update(f"{number}\0{len(content)}\0".encode() + content)
+    return f"source {digest.hexdigest()[:16]}"
+
+
+def _source(name: str, module: ModuleType | None) -> bytes:
+    path = _file(module)
+    if path is None or path.suffix != ".py" or not path.is_file():
+        raise RewardError(f'reward "{name}" has no Python source file, so kept results cannot be matched to it')
+    return path.read_bytes()
+
+
+def _file(module: ModuleType | None) -> Path | None:
+    file = getattr(module, "__file__", None)
+    return Path(file) if file else None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
