@@ -8,7 +8,6 @@ Left out of ``pytest suites/``. Every round does the whole of its work: nothing 
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import subprocess
 import sys
@@ -130,12 +129,12 @@ def test_grading(clock, answers, questions, recipe):
 def test_training_step(clock, small_run, tmp_path):
     """Steps of the recipe's training job, in this process; loading the model and building the trainer are not timed."""
     from harness.recipe.launching import require_this_process
-    from harness.training.spec import Job
+    from harness.training.job import Job
+    from harness.training.trainers import build
 
     require_this_process(small_run.recipe.launch, small_run.device)
     kept = Job.read(small_run.directory / "train")
-    job = replace(kept, signal=None, during=None, arguments={**kept.arguments, "save_strategy": "no"})
-    build = importlib.import_module(f"harness.training.{job.method}").build
+    job = replace(kept, held_out=None, arguments={**kept.arguments, "save_strategy": "no"})
     folders = (tmp_path / str(number) for number in itertools.count())
 
     def build_trainer():

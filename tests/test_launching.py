@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from contextlib import nullcontext
 
 import pytest
 
 from harness.models.processes import environment, gpus_for
 from harness.pipeline.plan import plan_lines
-from harness.recipe import load_recipe
+from harness.recipe import LaunchSection, load_recipe
 from harness.recipe.catalog import find_recipe
-from harness.recipe.launching import launch_identity, located_arguments, require_processes, shares_weights
+from harness.recipe.launching import (
+    launch_identity,
+    local_processes,
+    located_arguments,
+    require_processes,
+    shares_weights,
+)
 from harness.recipe.trl_arguments import (
     argument_defaults,
     completions_per_batch,
@@ -22,8 +29,8 @@ from harness.recipe.trl_arguments import (
     supervised_steps,
 )
 from harness.store.errors import RecipeError, TrainingError
-from harness.training.nodes import Launch, blame, failure_of, keep_failure
-from harness.training.spec import Job
+from harness.training.job import Job
+from harness.training.launcher import command_of, first_failure
 
 ZERO = {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}}
 
@@ -97,8 +104,8 @@ def test_the_plan_counts_all_processes():
 def test_the_number_of_processes_is_part_of_a_run_and_where_they_run_is_not(tmp_path):
     assert launch_identity(made(tmp_path)) == {}
     assert launch_identity(made(tmp_path, launch__nproc_per_node=2)) == {"processes": 2}
-    spread = {"launch__nnodes": 2, "launch__prefix": ["srun"], "launch__max_restarts": 9, "launch__rdzv_id": "x"}
-    assert launch_identity(made(tmp_path, **spread)) == {"processes": 2}
+    elsewhere = {"launch__nproc_per_node": 2, "launch__command": ["srun"], "launch__max_restarts": 9}
+    assert launch_identity(made(tmp_path, **elsewhere)) == {"processes": 2}
 
 
 def test_a_recipe_of_one_process_is_written_as_before(tmp_path):
@@ -195,7 +202,7 @@ def test_what_a_machine_cannot_launch(tmp_path, monkeypatch, line, processes, de
     ],
 )
 def test_what_this_process_cannot_train(tmp_path, monkeypatch, processes, device, gpus, message):
-    monkeypatch.setattr("harness.models.device.visible_gpus", lambda: gpus)
+    monkeypatch.setattr("harness.recipe.launching.visible_gpus", lambda: gpus)
     recipe = made(tmp_path, launch__nproc_per_node=processes)
     with pytest.raises(TrainingError, match=message) if message else nullcontext():
         require_processes(recipe, device, in_process=True)
@@ -206,25 +213,34 @@ def test_gpus_are_taken_in_their_order(monkeypatch):
     assert gpus_for(2) == ["GPU-a", "GPU-b"]
 
 
-def job(**launch):
-    section = find_recipe("tiny-arithmetic").override({f"launch.{key}": value for key, value in launch.items()}).launch
-    return Job("grpo", "tiny", "cpu", "float32", 0, {}, {}, [], launch=section.model_dump())
+@pytest.mark.parametrize(
+    ("processes", "gpus", "command", "here"),
+    [(16, 8, ["srun"], 8), (2, 8, ["srun"], 2), (16, 0, ["srun"], 1), (2, 3, [], 2), (1, 0, [], 1)],
+)
+def test_an_evaluation_uses_this_machine_alone(monkeypatch, processes, gpus, command, here):
+    for module in ("harness.models.processes", "harness.recipe.launching"):
+        monkeypatch.setattr(f"{module}.visible_gpus", lambda: ["GPU"] * gpus)
+    launch = LaunchSection(nproc_per_node=processes, command=command)
+    assert local_processes(launch, "cuda") == here
+    assert local_processes(launch, "cpu") == processes
 
 
-def test_what_the_agent_is_told(tmp_path):
-    alone = Launch.of(job(nproc_per_node=2, max_restarts=3))
-    told = alone.arguments(tmp_path)
-    assert {"--nnodes=1", "--nproc-per-node=2", "--max-restarts=3", "--rdzv-endpoint=localhost:0"} <= set(told)
-    assert told[-3:] == ["--module", "harness.training.worker", str(tmp_path)]
-    assert Launch.of(job(nproc_per_node=2)).rdzv_id != alone.rdzv_id, "two jobs would meet each other"
-
-    several = Launch.of(job(nnodes=2, rdzv_endpoint="head:29400", rdzv_id="mine"))
-    several.write(tmp_path)
-    assert Launch.read(tmp_path) == several
-    assert {"--nnodes=2", "--rdzv-endpoint=head:29400", "--rdzv-id=mine"} <= set(several.arguments(tmp_path))
-    host, port = Launch.of(job(nnodes=2)).rdzv_endpoint.rsplit(":", 1)
-    assert host
-    assert int(port) > 0, "other machines have to know the port"
+@pytest.mark.parametrize(
+    ("launch", "begins"),
+    [
+        ({}, []),
+        ({"command": ["srun", "--ntasks=1"]}, ["srun", "--ntasks=1", sys.executable]),
+        ({"nproc_per_node": 2, "command": ["torchrun", "--no-python"]}, ["torchrun", "--no-python", sys.executable]),
+        ({"nproc_per_node": 2, "max_restarts": 3}, [sys.executable, "-m", "torch.distributed.run"]),
+    ],
+)
+def test_what_starts_a_job(tmp_path, launch, begins):
+    job = Job("grpo", "tiny", "cpu", "float32", 0, {}, {}, [], launch=LaunchSection(**launch).model_dump())
+    command = command_of(job, tmp_path)
+    assert command[: len(begins)] == begins
+    assert command[-2:] == ["harness.training.worker", str(tmp_path)]
+    if "max_restarts" in launch:
+        assert {"--nproc-per-node=2", "--max-restarts=3"} <= set(command)
 
 
 def test_an_outer_launcher_says_nothing_to_our_processes(monkeypatch):
@@ -241,13 +257,24 @@ def test_a_user_that_sets_threads_is_heard(monkeypatch):
     assert environment([], "cpu", 2)["OMP_NUM_THREADS"] == "3"
 
 
-def test_the_failure_that_the_others_came_from(tmp_path):
-    lost = {"rank": 0, "exitcode": 1, "time": 10}
-    killed = {"rank": 1, "exitcode": -9, "time": 11}
-    ended = {"rank": 2, "exitcode": -15, "time": 9}
-    assert sorted([ended, lost, killed], key=blame) == [killed, lost, ended]
-    assert failure_of(tmp_path) is None
-    keep_failure(tmp_path, killed)
-    found = failure_of(tmp_path)
+@pytest.mark.parametrize(
+    ("codes", "blamed"),  # of each rank, in the order of time
+    [({1: -9}, 1), ({0: 1, 1: -9, 2: -15}, 1), ({1: 1, 0: 1, 2: -15}, 1), ({2: -15, 0: 1}, 0)],
+)
+def test_the_failure_that_the_others_came_from(codes, blamed):
+    """By what torch itself prints."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+    failures = {}
+    for time, (rank, code) in enumerate(codes.items()):
+        failures[rank] = ProcessFailure(rank, 100 + rank, code, error_file="")
+        failures[rank].timestamp = time
+        if code > 0:
+            stack = f"Traceback (most recent call last):\n  File ...\nValueError: of rank {rank}"
+            failures[rank].message = {"message": "", "extraInfo": {"py_callstack": stack}}
+    found = first_failure(f"one line\n{ChildFailedError('harness.training.worker', failures)}\nthe last\n")
     assert found is not None
-    assert (found["rank"], found["exitcode"]) == (1, -9)
+    assert (int(found["rank"]), int(found["code"])) == (blamed, codes[blamed])
+    if codes[blamed] > 0:
+        assert found["text"].splitlines()[-1].strip() == f"ValueError: of rank {blamed}"
+    assert first_failure("a log without such a report") is None

@@ -73,11 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--stop-early", action="store_true", help="end generation as soon as every gate has its verdict")
     _add_folder(run, "--report-dir", "rl-report")
 
-    join = command("join", "be another machine of the jobs that start in a shared runs directory")
-    join.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
-    join.add_argument("--idle", type=float, metavar="SECONDS", help="leave after so long without a job")
-    join.add_argument("--jobs", type=int, metavar="N", help="leave after N jobs")
-
     compare = command("compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
     for name in ("a", "b"):
         compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")

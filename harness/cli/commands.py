@@ -102,17 +102,6 @@ def run(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def join(options: argparse.Namespace) -> int:
-    """Work on the jobs of several machines that sessions elsewhere start in a shared runs directory."""
-    from harness.training.join import join as work
-
-    jobs = work(
-        options.runs_dir, say=lambda text: print(text, flush=True), idle_seconds=options.idle, most=options.jobs
-    )
-    print(f"joined {jobs} job{'' if jobs == 1 else 's'}")
-    return 0
-
-
 def chosen_recipe(options: argparse.Namespace) -> Recipe:
     """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied, and what it needs
     looked for."""

@@ -29,7 +29,7 @@ class Check:
     """``key`` is the TRL metric that it reads (``status`` is our own grader's, in ``completions.jsonl``); where the
     default ``limit`` comes from stands with the function.
 
-    ``stall`` has no function: a hung process cannot look at itself, so :mod:`harness.training.watch` does. Nor has
+    ``stall`` has no function: a hung process cannot look at itself, so :mod:`harness.training.launcher` does. Nor has
     ``restart``: it counts how often a job of several processes was started again, and speaks when one is.
     """
 

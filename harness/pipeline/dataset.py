@@ -14,8 +14,7 @@ from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
 from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
-from harness.training.given import read_examples
-from harness.training.made import correct_examples, preference_pairs
+from harness.training.examples import correct_examples, preference_pairs, read_examples
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe

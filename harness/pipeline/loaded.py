@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.models.device import choose_dtype, release_memory
 from harness.models.engines.address import server_url
 from harness.models.threads import settle_threads
-from harness.recipe.launching import require_devices
+from harness.recipe.launching import local_processes
 from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Loaded:
         recipe = self._recipe
         if source.kind == "endpoint":
             return open_endpoint(recipe)
-        dtype, processes = choose_dtype(recipe.model.dtype, device), recipe.launch.nproc_per_node
+        dtype, processes = choose_dtype(recipe.model.dtype, device), local_processes(recipe.launch, device)
         how = (recipe.engine.name, recipe.engine.arguments)
         where: dict[str, Any] = {
             "device": device,
@@ -131,6 +131,5 @@ class Loaded:
             "chat_template_kwargs": recipe.model.chat_template_kwargs,
         }
         if processes > 1:
-            require_devices(recipe.launch, device)
             return Shards(source, *how, **where, processes=processes, say=self._say).open()
         return open_engine(*how, partial(self.policy, source, device), source, **where)

@@ -48,6 +48,7 @@ from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json, write_lines
 from harness.store.stages import SHARED
 from harness.tasks import Question, Questions
+from harness.training.worker import try_rewards
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -262,6 +263,7 @@ class Run:
         """``signal.json``, before a GRPO training begins; :class:`NoSignal` where there is next to nothing to learn."""
         if self.recipe.health.signal is None or self.recipe.train.method != "grpo":
             return
+        try_rewards(self.recipe.rewards, self.questions.train[0])  # where one raises, there is no signal either
         found = find_signal(
             self.recipe,
             self.questions.train,

@@ -21,13 +21,13 @@ from harness.pipeline.fingerprint import training_dtype
 from harness.recipe.launching import located_arguments, shares_weights
 from harness.store.faults import FILE as FAULTS
 from harness.store.run_directory import read_json, read_lines, write_json
-from harness.training.files import COMPLETIONS, EVALUATIONS, HEALTH, METRICS
+from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS
 
 if TYPE_CHECKING:
     from harness.models.source import ModelSource
     from harness.recipe import Recipe
     from harness.tasks import Question
-    from harness.training.spec import Job
+    from harness.training.job import Job
 
 
 def job_of(
@@ -43,10 +43,10 @@ def job_of(
 ) -> Job:
     """What the training process is told. ``weights`` is the fingerprint of ``base``, and ``key`` the content hash by
     which other recipes find what is trained."""
-    from harness.training.spec import Job
+    from harness.training.job import Job
 
     evaluate, lora = recipe.evaluate, recipe.lora
-    during = {
+    asked = {
         "every_steps": evaluate.every_steps,
         "keep_best": evaluate.keep_best,
         "decoding": asdict(evaluate.sampling),
@@ -65,7 +65,7 @@ def job_of(
         base=None if lora is None else base_json(base, dict(weights)),
         sampled=dict(dataset.sampled),
         health=recipe.health.model_dump(),
-        during=None if evaluate.every_steps is None else during,
+        held_out=None if evaluate.every_steps is None else asked,
         key=key,
         sampling=recipe.engine.sampling,
         launch=recipe.launch.model_dump(),
@@ -83,7 +83,7 @@ def train(
     Raises:
         TrainingError: the job failed.
     """
-    from harness.training.job import run_job
+    from harness.training.launcher import run_job
 
     def progress(state: Mapping[str, Any]) -> None:
         if state.get("activity"):
@@ -131,7 +131,7 @@ class Trained:
     data = _lines("data.jsonl", "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
     completions = _lines(COMPLETIONS, "Every sampled completion with its group, rewards and advantage, in order.")
     health = _lines(HEALTH, "What the health checks found, in order; see :class:`harness.gate.health.Finding`.")
-    evaluations = _lines(EVALUATIONS, "The evaluations during training, in order; see :mod:`harness.training.during`.")
+    evaluations = _lines(EVALUATIONS, "The evaluations during training, in order; see ``training/held_out.py``.")
 
 
 SUMMARY = "summary.json"

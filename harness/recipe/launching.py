@@ -3,7 +3,7 @@
 How many processes train belongs to a run's identity. It decides the result: each process draws its completions from a
 random stream of its own, and the global batch is ``per_device_train_batch_size`` x ``gradient_accumulation_steps`` x
 processes. At an equal global batch the prompts of a step are the same but the completions are not, so it is another
-random run, as with another seed. What only says where the processes run (prefix, rendezvous, restarts) has no say.
+random run, as with another seed. Who starts the processes, where and how often has no say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.models.device import visible_gpus
+from harness.models.processes import gpus_for
 from harness.recipe.schema import located
 from harness.recipe.trl_arguments import deciding
 from harness.store.errors import TrainingError
@@ -36,13 +38,24 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
     """
     arguments = recipe.train.arguments
     for key in FILES:
-        if (given := _path(arguments.get(key))) and _content(recipe, given) is None:
-            refuse(("train", key), f"{given!r} is no JSON file, neither beside the recipe nor in the working directory")
+        path, content = _given(recipe, key)
+        if path is not None and content is None:
+            why = "is no JSON file, neither beside the recipe nor in the working directory"
+            refuse(("train", key), f"{arguments[key]!r} {why}")
     if arguments.get("fsdp") and arguments.get("deepspeed"):
         refuse(("train", "fsdp"), "deepspeed shares out the weights too; give one of the two")
+    fsdp, zero = _table(recipe, "fsdp_config"), _zero(recipe)
     if arguments.get("fsdp_config") and not arguments.get("fsdp"):
         refuse(("train", "fsdp_config"), "has no say without fsdp; write fsdp = true beside it")
-    _check_saving(recipe, refuse)
+    # Each checkpoint and the trained policy have to hold whole weights: that is what the next stage loads.
+    if str(fsdp.get("state_dict_type", "FULL_STATE_DICT")) != "FULL_STATE_DICT":
+        refuse(("train", "fsdp_config"), "the trained policy is saved whole; drop state_dict_type")
+    if zero.get("stage") == _WHOLE_WEIGHTS and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        refuse(
+            ("train", "deepspeed"),
+            "the trained policy is saved whole; set stage3_gather_16bit_weights_on_model_save = true under "
+            "zero_optimization",
+        )
     if recipe.evaluate.every_steps is not None and (sharing := shares_weights(recipe)):
         refuse(
             ("evaluate", "every_steps"),
@@ -51,27 +64,11 @@ def check_launch(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None])
         )
 
 
-def _check_saving(recipe: Recipe, refuse: Callable[[tuple[str, ...], str], None]) -> None:
-    """The trained policy, and each checkpoint, has to hold whole weights: that is what the next stage loads."""
-    fsdp, deepspeed = (_settings(recipe, key) for key in ("fsdp_config", "deepspeed"))
-    if str(fsdp.get("state_dict_type", "FULL_STATE_DICT")) != "FULL_STATE_DICT":
-        refuse(("train", "fsdp_config"), "the trained policy is saved whole; drop state_dict_type")
-    zero = deepspeed.get("zero_optimization") or {}
-    if zero.get("stage") == _WHOLE_WEIGHTS and not zero.get("stage3_gather_16bit_weights_on_model_save"):
-        refuse(
-            ("train", "deepspeed"),
-            "the trained policy is saved whole; set stage3_gather_16bit_weights_on_model_save = true under "
-            "zero_optimization",
-        )
-
-
 def shares_weights(recipe: Recipe) -> str | None:
     """The TRL key by which no process holds all weights during training, or ``None``."""
-    arguments = recipe.train.arguments
-    if arguments.get("fsdp"):
+    if recipe.train.arguments.get("fsdp"):
         return "fsdp"
-    stage = (_settings(recipe, "deepspeed").get("zero_optimization") or {}).get("stage", 0)
-    return "deepspeed" if stage == _WHOLE_WEIGHTS else None
+    return "deepspeed" if _zero(recipe).get("stage") == _WHOLE_WEIGHTS else None
 
 
 def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
@@ -89,15 +86,13 @@ def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
         raise TrainingError("[train] deepspeed takes the deepspeed package: pip install deepspeed")
     if in_process:
         require_this_process(launch, device)
-    elif launch.processes > 1:
-        require_devices(launch, device)
+    else:
+        local_processes(launch, device)
 
 
 def require_this_process(launch: LaunchSection, device: str) -> None:
     """Raise ``TrainingError`` where this very process cannot train: it is one, and takes one GPU. With several in sight
     transformers would spread each batch over them (``DataParallel``), which TRL refuses."""
-    from harness.models.device import visible_gpus
-
     if launch.processes > 1:
         raise TrainingError(f"one process cannot be {launch.processes}; train in this process without --rl-nproc")
     if device == "cuda" and len(gpus := visible_gpus()) > 1:
@@ -106,15 +101,19 @@ def require_this_process(launch: LaunchSection, device: str) -> None:
         )
 
 
-def require_devices(launch: LaunchSection, device: str) -> None:
-    """Raise ``TrainingError`` where this machine has fewer GPUs than processes are asked for."""
-    from harness.models.processes import gpus_for
+def local_processes(launch: LaunchSection, device: str) -> int:
+    """How many processes work on this machine: those of ``[launch]``, or as many as there are GPUs where its command
+    may start others elsewhere.
 
-    count = launch.nproc_per_node
+    Raises:
+        TrainingError: this machine has fewer GPUs than processes are asked for.
+    """
+    count = launch.processes
     if device == "mps" and count > 1:
         raise TrainingError(f"{count} processes cannot share the one GPU of a Mac; drop --rl-nproc, or use the CPU")
-    if device == "cuda" and not launch.prefix:  # which may lead to another machine
-        gpus_for(count)
+    if device != "cuda" or count == 1:
+        return count
+    return max(1, min(count, len(visible_gpus()))) if launch.command else len(gpus_for(count))
 
 
 def launch_identity(recipe: Recipe) -> dict[str, Any]:
@@ -125,54 +124,41 @@ def launch_identity(recipe: Recipe) -> dict[str, Any]:
     identity: dict[str, Any] = {}
     if recipe.launch.processes > 1:
         identity["processes"] = recipe.launch.processes
-    read = {
-        key: {"content": digest(_content(recipe, path))}
-        for key in FILES
-        if (path := _path(recipe.train.arguments.get(key)))
-    }
-    if read:
+    given = {key: _given(recipe, key) for key in FILES}
+    if read := {key: {"content": digest(content)} for key, (path, content) in given.items() if path is not None}:
         identity["arguments"] = deciding(recipe.train.arguments, stops=bool(recipe.health.stop_on)) | read
     return identity
 
 
 def located_arguments(recipe: Recipe) -> dict[str, Any]:
-    """TRL's keys, with the paths of files made whole: the job may run on another machine's working directory."""
+    """TRL's keys, with the paths of files made whole: the job may run in another working directory."""
     arguments = dict(recipe.train.arguments)
-    return arguments | {
-        key: str(found)
-        for key in FILES
-        if (path := _path(arguments.get(key))) and (found := _found(recipe, path)) is not None
-    }
+    for key in FILES:
+        path, _ = _given(recipe, key)
+        if path is not None and path.is_file():
+            arguments[key] = str(path)
+    return arguments
 
 
-def _path(value: object) -> str | None:
-    """The value of one of :data:`FILES`, if it is a path; TRL takes tables and JSON text as well."""
-    return value if isinstance(value, str) and value and not value.lstrip().startswith("{") else None
-
-
-def _settings(recipe: Recipe, key: str) -> Mapping[str, Any]:
-    """One of :data:`FILES` as the table that TRL will see."""
-    given: Any = recipe.train.arguments.get(key)
-    if path := _path(given):
-        given = _content(recipe, path)
-    elif isinstance(given, str) and given:
-        try:
-            given = json.loads(given)
-        except ValueError:
-            given = None
-    return given if isinstance(given, Mapping) else {}
-
-
-def _found(recipe: Recipe, name: str) -> Path | None:
-    path = Path(located(recipe, name)).expanduser()
-    return path.resolve() if path.is_file() else None
-
-
-def _content(recipe: Recipe, name: str) -> Any:
-    path = _found(recipe, name)
-    if path is None:
-        return None
+def _given(recipe: Recipe, key: str) -> tuple[Path | None, Any]:
+    """The path that one of :data:`FILES` names, if it is one, and what TRL will read there or from the value itself;
+    ``None`` where that is no JSON."""
+    value, path = recipe.train.arguments.get(key), None
+    if not isinstance(value, str):
+        return None, value
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        if value and not value.lstrip().startswith("{"):
+            path = Path(located(recipe, value)).expanduser().resolve()
+            value = path.read_text(encoding="utf-8-sig")
+        return path, json.loads(value)
     except (OSError, ValueError):
-        return None
+        return path, None
+
+
+def _table(recipe: Recipe, key: str) -> Mapping[str, Any]:
+    _, content = _given(recipe, key)
+    return content if isinstance(content, Mapping) else {}
+
+
+def _zero(recipe: Recipe) -> Mapping[str, Any]:
+    return _table(recipe, "deepspeed").get("zero_optimization") or {}

@@ -81,7 +81,7 @@ class DataSection(Table):
     """``[data]``: what SFT and DPO learn from.
 
     ``source`` is ``"completions"`` (the policy's own graded answers to the training questions), ``"solutions"`` (the
-    task's worked ones, SFT only) or the path of a ``.jsonl`` file; see :mod:`harness.training.given`. All other keys
+    task's worked ones, SFT only) or the path of a ``.jsonl`` file; see :mod:`harness.training.examples`. All other keys
     are about completions: the answers sampled a question, at most ``per_question`` examples (SFT: different correct
     answers; DPO: pairs of a correct and a wrong one) made of them, and how they are sampled. ``max_new_tokens`` is
     that of ``[evaluate]`` unless given.
@@ -122,7 +122,7 @@ class EvaluateSection(Table):
     samples_per_question: Positive = 1
     seed: int = 0
     batch_size: Annotated[int | str, BeforeValidator(_batch_size)] = "auto"
-    # During training: see harness.training.during.
+    # During training: see harness.training.held_out.
     every_steps: Positive | None = None
     during_questions: Positive = 64
     keep_best: bool = False
@@ -137,7 +137,7 @@ class EngineSection(_OpenTable):
     """``[engine]``: what answers questions; see :mod:`harness.models.engines`. Every other key goes to that engine.
 
     ``sampling`` is who samples in GRPO: ``"shared"`` computes a group's prompt once, as the default engine does
-    (:mod:`harness.training.sampling`); ``"trl"`` leaves it to the trainer.
+    (:mod:`harness.training.rollout`); ``"trl"`` leaves it to the trainer.
     """
 
     name: Literal["transformers", "continuous", "vllm"] = "transformers"
@@ -168,28 +168,23 @@ class HealthSection(_OpenTable):
 
 
 class LaunchSection(Table):
-    """``[launch]``: the processes that train and answer together, in the words of ``torch.distributed.run``.
+    """``[launch]``: the processes that train and answer together.
 
-    ``nproc_per_node`` processes on each of ``nnodes`` machines train; an evaluation is shared out among those of the
-    machine that it runs on. ``prefix`` is put before the command that starts a machine's processes and has to start it
-    on every machine, as ``["srun", "--nodes=2", "--ntasks-per-node=1"]`` does; without one, ``rl-harness join`` does so
-    on the others. ``rdzv_endpoint`` (``host:port``) is where machines find each other: this machine and a free port
-    unless given. When a process dies, all are started again from the last checkpoint, at most ``max_restarts`` times:
-    once unless said otherwise, since a crash that comes back is no accident.
+    ``nproc_per_node`` processes of this machine, which ``torch.distributed.run`` starts. When one dies, all are started
+    again from the last checkpoint, at most ``max_restarts`` times: once unless said otherwise, since a crash that comes
+    back is no accident. ``command`` starts the training's processes instead, here or on other machines: the words that
+    are put before a process's own command, as ``["accelerate", "launch", "--no_python", ...]``. Then
+    ``nproc_per_node`` counts all that it starts, and starting again is its affair.
     """
 
     nproc_per_node: Positive = 1
-    nnodes: Positive = 1
-    rdzv_backend: Literal["c10d", "etcd-v2"] = "c10d"
-    rdzv_endpoint: str | None = None
-    rdzv_id: str | None = None
-    prefix: list[str] = Field(default=[])
     max_restarts: Annotated[int, Field(ge=0)] = 1
+    command: list[str] = Field(default=[])
 
     @property
     def processes(self) -> int:
         """All processes that train together."""
-        return self.nproc_per_node * self.nnodes
+        return self.nproc_per_node
 
 
 class GateSection(Table):

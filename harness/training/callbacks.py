@@ -1,22 +1,264 @@
-"""What a trainer of any method is watched by."""
+"""What a training job keeps and looks at while it works: every sampled completion, every logged metric, its health.
+
+TRL's own completions log keeps only the last generation batch between two logs, and evaluation overwrites it. The
+reward functions see every completion, so they are wrapped; what they return is joined with the group's advantages as
+soon as TRL has computed them. In a job of several processes the main one writes.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.training.capture import MetricsLog
-from harness.training.during import EvaluationDuring
-from harness.training.monitor import HealthMonitor
+from harness.gate.health import CHECKS, Finding, Group, History, groups_of, limits, look
+from harness.rewards import RewardCalls, completion_text, resolve_reward, weighted_total
+from harness.rewards.score import primary_grader
+from harness.store.faults import FILE as FAULTS
+from harness.store.faults import Faults
+from harness.store.run_directory import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
+from harness.training import ranks
+from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS, Job
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.training.spec import Job
+    from harness.store.records import Status
 
 
-def callbacks(job: Job, policy: Policy, directory: Path) -> list[TrainerCallback]:
-    """In the order in which they act: a step's line is logged, its evaluation made, its health looked at."""
-    during = [EvaluationDuring(job, policy, directory)] if job.during is not None else []
-    return [MetricsLog(directory), *during, HealthMonitor(job, directory)]
+class CompletionLog:
+    """Collects one generation batch while TRL scores it, then appends it to ``completions.jsonl``.
+
+    ``step`` is the 1-based optimizer step that the batch feeds first; a ``group`` is the completions to one question
+    within it. Each process of a job collects its share, and the main one writes all of them in their order.
+    """
+
+    def __init__(self, directory: Path, policy: Policy, rewards: Mapping[str, float]) -> None:
+        self._writer = LineWriter(directory / COMPLETIONS) if ranks.is_main() else None
+        self._faults = directory / FAULTS
+        self._calls = RewardCalls(rewards, kept=read_json(self._faults) if ranks.is_main() else None)
+        if ranks.is_main() and (before := count_lines(directory / COMPLETIONS)):  # of a job that goes on
+            self._calls.faults.asked |= dict.fromkeys(self._calls.functions, before)
+        self._policy = policy
+        self._rewards: dict[str, list[float | None]] = {}
+        self._seen: dict[str, Any] = {}
+
+    def wrap(self, name: str) -> Callable[..., list[float | None]]:
+        """A reward function for TRL, under the recipe's name. The first that is called for a batch calls them all, the
+        async ones at the same time; the others find their values there."""
+
+        def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
+            if self._seen.get("given") is not completions:
+                tokens = [len(ids) for ids in columns["completion_ids"]]
+                columns = {**columns, "completion_tokens": tokens}  # as in an evaluation, which has no ids
+                turns = [self._turn(*each) for each in zip(prompts, completions, strict=True)]
+                self._rewards = self._calls(prompts, turns, columns)
+                self._seen = {"given": completions, "prompts": prompts, "completions": turns, **columns}
+            return self._rewards[name]
+
+        noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
+        return noted
+
+    def _turn(self, prompt: Any, completion: Any) -> Any:
+        """A completion as it is in an evaluation: with the thought that the prompt opened."""
+        opened = self._policy.opened_thought(prompt)
+        if not (opened and completion):
+            return completion
+        first, *others = completion
+        return [{**first, "content": opened + completion_text([first])}, *others]
+
+    def write(self, step: int, advantages: Sequence[float], weights: Mapping[str, float]) -> None:
+        """Append the batch that was just scored; ``advantages`` in the order of its completions. Every process of a
+        job has to call it."""
+        rows = [self._row(step, index, advantage, weights) for index, advantage in enumerate(advantages)]
+        self._seen, self._rewards = {}, {}
+        shares = ranks.gathered((rows, self._calls.faults))
+        if shares is None or self._writer is None:
+            return
+        for each, _ in shares:
+            for row in each:
+                self._writer.append(row)
+        if faults := _together([each for _, each in shares]):
+            write_json(self._faults, faults.to_json())
+
+    def _row(self, step: int, index: int, advantage: float, weights: Mapping[str, float]) -> dict[str, Any]:
+        seen = self._seen
+        values = {name: self._rewards[name][index] for name in self._rewards}
+        ids, text = seen["completion_ids"][index], completion_text(seen["completions"][index])
+        return {
+            "step": step,
+            "group": f"{step}/{seen['question_id'][index]}",
+            "question_id": seen["question_id"][index],
+            "prompt": seen["prompts"][index],
+            "completion": text,
+            "ground_truth": seen["ground_truth"][index],
+            "status": self._status(text, seen["ground_truth"][index], values, index),
+            "rewards": values,
+            "reward": weighted_total(values, weights),
+            "advantage": advantage,
+            "completion_tokens": len(ids),
+            "finish_reason": "stop" if len(ids) and ids[-1] in self._policy.eos_token_ids else "length",
+        }
+
+    def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:
+        """As in a record. What the grader's own reward says already is not judged a second time."""
+        name, grader = primary_grader(self._calls.functions)
+        if name in values and values[name] in (None, 1.0):
+            return "unscored" if values[name] is None else "correct"
+        return self._calls.grade(name, grader, completion, str(truth), row).status
+
+
+def _together(several: Sequence[Faults]) -> Faults:
+    """The counts of several processes as one."""
+    total = Faults()
+    for each in several:
+        for name, asked in each.asked.items():
+            total.ask(name, asked)
+        for name, reasons in each.reasons.items():
+            for reason, (count, first) in reasons.items():
+                total.add(name, reason, count, first)
+        for name, (count, reason) in each.retried.items():
+            known, first_reason = total.retried.get(name, (0, reason))
+            total.retried[name] = known + count, first_reason
+    return total
+
+
+class MetricsLog(TrainerCallback):  # type: ignore[misc]
+    """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches."""
+
+    def __init__(self, directory: Path) -> None:
+        self._writer = LineWriter(directory / METRICS) if ranks.is_main() else None
+        self._progress = directory / PROGRESS
+        self._started = time.time()
+        self._first_step: int | None = None
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._first_step is None:
+            self._first_step, self._started = state.global_step, time.time()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing
+        if self._writer is None:
+            return
+        write_json(
+            self._progress,
+            {
+                "step": state.global_step,
+                "first_step": self._first_step,
+                "total": state.max_steps,
+                "seconds": time.time() - self._started,
+                "reward": next((row["reward"] for row in reversed(state.log_history) if "reward" in row), None),
+            },
+            durable=False,
+        )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A checkpoint says what had failed until then: a job that goes on from it does the later steps again."""
+        faults = Path(args.output_dir) / FAULTS
+        if self._writer is not None and faults.exists():
+            shutil.copyfile(faults, Path(args.output_dir) / f"checkpoint-{state.global_step}" / FAULTS)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        if self._writer is not None:
+            self._writer.append({"step": state.global_step, "time": time.time(), **logs})
+
+
+class HealthMonitor(TrainerCallback):  # type: ignore[misc]
+    """Looks at the job's own files, so that a resumed job sees what came before. It says each finding once.
+
+    A finding of a check in ``stop_on`` ends the training after its step. The main process of a job looks; the others
+    are told whether to stop.
+    """
+
+    def __init__(self, job: Job, directory: Path) -> None:
+        self._directory = directory
+        self._limits = limits(job.health.get("limits", {}))
+        self._stop_on = frozenset(job.health.get("stop_on", ()))
+        self._formats = tuple(name for name in job.rewards if not hasattr(resolve_reward(name), "grade"))
+        signal = read_json(directory.parent / "signal.json") or {}
+        self._concentration = signal.get("concentration")
+        self._rows = [row for row in read_lines(directory / METRICS) if "loss" in row]
+        self._told = {row["check"] for row in read_lines(directory / HEALTH)}
+        self._writer = LineWriter(directory / HEALTH) if ranks.is_main() else None
+        self._completions = _Tail(directory / COMPLETIONS)
+        self._groups: list[Group] = []
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
+    ) -> None:
+        if "loss" not in logs:  # the summary after the last step
+            return
+        found = self._look(state.global_step, logs)
+        if self._stop_on:  # all processes have to stop after the same step
+            control.should_training_stop |= ranks.from_main(lambda: bool(found & self._stop_on))
+
+    def _look(self, step: int, logs: dict[str, Any]) -> set[str]:
+        """Note what the checks find after a step; returns the checks that found something."""
+        if self._writer is None:
+            return set()
+        self._rows.append({"step": step, **logs})
+        self._groups += groups_of(self._completions.read())
+        history = History(
+            rows=self._rows,
+            groups=self._groups,
+            evaluations=list(read_lines(self._directory / EVALUATIONS)),
+            formats=self._formats,
+            concentration=float("inf") if self._concentration is None else float(self._concentration),
+        )
+        findings = list(look(history, self._limits, told=self._told, stop_on=self._stop_on))
+        for finding in findings:
+            self._writer.append(asdict(finding))
+        found = {finding.check for finding in findings}
+        self._told |= found
+        return found
+
+
+class _Tail:
+    """The lines that were added to a JSONL file since the last look; whole lines only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at = path, 0
+
+    def read(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except OSError:
+            return []
+        self._at += len(whole) + len(newline)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def forget_after(directory: Path, step: int) -> None:
+    """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
+    (directory / FAULTS).unlink(missing_ok=True)
+    if (faults := directory / f"checkpoint-{step}" / FAULTS).exists():
+        shutil.copyfile(faults, directory / FAULTS)
+    for name in (METRICS, COMPLETIONS, HEALTH, EVALUATIONS):
+        path = directory / name
+        if path.exists():
+            write_lines(path, [row for row in read_lines(path) if row["step"] <= step])
+
+
+def note_restart(job: Job, directory: Path, step: int, restarts: int) -> None:
+    """Say in ``health.jsonl`` that a process died and all of them go on from a checkpoint's step."""
+    check, limit = CHECKS["restart"], limits(job.health.get("limits", {})).get("restart")
+    if limit is None or restarts < limit:
+        return
+    sentence = f"a process of the job died; all {job.processes} go on from step {step} (restart {restarts})"
+    with LineWriter(directory / HEALTH) as writer:
+        writer.append(asdict(Finding("restart", check.key, step, check.level, restarts, limit, sentence)))
+
+
+def stopped_by(job: Job, directory: Path) -> Mapping[str, Any] | None:
+    """The finding that ended a job early, if one did."""
+    stop_on = job.health.get("stop_on", ())
+    return next((row for row in read_lines(directory / HEALTH) if row["check"] in stop_on), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import io
 import re
@@ -34,22 +33,15 @@ class Log:
         self._thread.join(seconds)
 
     def _follow(self) -> None:
-        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
-        rest, skipping = "", False
-        with self._output, self._file:
-            while chunk := self._output.read1(1 << 16):  # type: ignore[attr-defined]
-                *lines, rest = (rest + decoder.decode(chunk)).split("\n")
-                for line in lines:
-                    if not skipping:
-                        self._line(line)
-                    skipping = False
-                if len(rest) > _LONGEST:  # a secret that the end cuts is not known as one
-                    if not skipping:
-                        self._write(f"{safe_text(rest)[:-_SECRET]}...")
-                    rest, skipping = "", True
-            rest += decoder.decode(b"", final=True)
-            if rest and not skipping:
-                self._line(rest)
+        lines, cut = io.TextIOWrapper(self._output, "utf-8", "replace"), False
+        with lines, self._file:
+            while line := lines.readline(_LONGEST):
+                whole = line.endswith("\n")
+                if not cut and (whole or len(line) < _LONGEST):
+                    self._line(line.removesuffix("\n"))
+                elif not cut:  # a secret that the end cuts is not known as one
+                    self._write(f"{safe_text(line)[:-_SECRET]}...")
+                cut = not whole
             self._release()
 
     def _line(self, line: str) -> None:

@@ -5,20 +5,20 @@
 
 In a job of one process all of this is a plain call. The processes meet over gloo beside the trainer's own group: what
 the main one does alone (saving, a held-out evaluation) may take far longer than a training step is given. A process
-that dies does not leave the others waiting, since the agent that started them ends them too.
+that dies does not leave the others waiting, since whoever started them ends them too.
 """
 
 from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.store.errors import TrainingError
 
 if TYPE_CHECKING:
-    from harness.training.spec import Job
+    from harness.training.job import Job
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ _WAIT = datetime.timedelta(days=7)
 _STEP_SECONDS = 1800  # transformers' ddp_timeout
 
 _group: Any = None
+_rank, _count = 0, 1
 
 
 def start(job: Job) -> None:
@@ -34,10 +35,12 @@ def start(job: Job) -> None:
     Raises:
         TrainingError: the job was started with another number of processes than it was written for.
     """
-    global _group
-    found = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    if found != job.processes:
-        raise TrainingError(f"the job is one of {job.processes} processes and was started with {found}")
+    global _group, _rank, _count
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != job.processes:
+        raise TrainingError(
+            f"[launch] nproc_per_node: the job is one of {job.processes} processes and was started with {started}"
+        )
     if job.processes == 1:
         return
     import torch
@@ -45,35 +48,22 @@ def start(job: Job) -> None:
 
     if job.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    if not distributed.is_initialized():  # accelerate joins the group that it finds
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if job.device == "cuda" else "gloo",
-            timeout=datetime.timedelta(seconds=int(job.arguments.get("ddp_timeout", _STEP_SECONDS))),
-        )
+    distributed.init_process_group(  # accelerate joins the group that it finds
+        "cpu:gloo,cuda:nccl" if job.device == "cuda" else "gloo",
+        timeout=datetime.timedelta(seconds=int(job.arguments.get("ddp_timeout", _STEP_SECONDS))),
+    )
     _group = distributed.new_group(backend="gloo", timeout=_WAIT)
-
-
-def rank() -> int:
-    """This process's number, from 0 on."""
-    if _group is None:
-        return 0
-    from torch import distributed
-
-    return int(distributed.get_rank())
-
-
-def count() -> int:
-    """How many processes train together."""
-    if _group is None:
-        return 1
-    from torch import distributed
-
-    return int(distributed.get_world_size())
+    _rank, _count = distributed.get_rank(), distributed.get_world_size()
 
 
 def is_main() -> bool:
     """Whether this process is the one that writes."""
-    return rank() == 0
+    return _rank == 0
+
+
+def share(items: Sequence[T]) -> Sequence[T]:
+    """This process's part of what all of them do together."""
+    return items[_rank::_count]
 
 
 def gathered(value: T) -> list[T] | None:
@@ -82,7 +72,7 @@ def gathered(value: T) -> list[T] | None:
         return [value]
     from torch import distributed
 
-    values: list[Any] | None = [None] * count() if is_main() else None
+    values: list[Any] | None = [None] * _count if is_main() else None
     distributed.gather_object(value, values, dst=0, group=_group)
     return values
 
@@ -97,9 +87,3 @@ def from_main(make: Callable[[], T]) -> T:
     distributed.broadcast_object_list(values, src=0, group=_group)
     found: T = values[0]
     return found
-
-
-def wait() -> None:
-    """Go on when every process is here."""
-    from_main(lambda: None)
-    gathered(None)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 if TYPE_CHECKING:
     from comparison import Table
 
-    from harness.training.spec import Job
+    from harness.training.job import Job
 
 # Before anything here has set a variable: a peer starts as its own users would start it.
 ENVIRONMENT = dict(os.environ)
@@ -76,7 +76,7 @@ def job(rl_run, policy, weights) -> Job:
     """The recipe's training job on the plain weights, without what comes before the first step."""
     from harness.pipeline.dataset import rows_of
     from harness.pipeline.fingerprint import training_dtype
-    from harness.training.spec import Job
+    from harness.training.job import Job
 
     recipe = rl_run.recipe
     if recipe.lora is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.training.job import run_job
-from harness.training.spec import Job
+from harness.training.job import Job
+from harness.training.launcher import run_job
 
 if __name__ == "__main__":
     run_job(Job.read(Path(sys.argv[1])), Path(sys.argv[1]))

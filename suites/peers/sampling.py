@@ -24,8 +24,8 @@ def trl(folder: Path) -> Any:
 
 
 def rl_harness(folder: Path) -> Any:
-    from harness.training.grpo import build
-    from harness.training.spec import Job
+    from harness.training.job import Job
+    from harness.training.trainers import build
 
     job = Job.read(folder)
     return build(job, job.load(), folder)
@@ -33,9 +33,9 @@ def rl_harness(folder: Path) -> Any:
 
 def note_log_probabilities(noted: dict[int, list[float]]) -> None:
     """From now on this project's sampler leaves each drawn token's log-probability in ``noted``, by completion."""
-    from harness.training import sampling
+    from harness.training import rollout
 
-    class Noted(sampling.Drawn):
+    class Noted(rollout.Drawn):
         def __call__(self, scores: Any, rows: Sequence[int]) -> Any:
             tokens = super().__call__(scores, rows)
             drawn = scores.float().log_softmax(dim=-1).gather(1, tokens[:, None]).squeeze(1)
@@ -43,7 +43,7 @@ def note_log_probabilities(noted: dict[int, list[float]]) -> None:
                 noted.setdefault(row, []).append(value)
             return tokens
 
-    sampling.Drawn = Noted
+    rollout.Drawn = Noted
 
 
 def main() -> None:

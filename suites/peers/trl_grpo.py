@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, s
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.rewards import resolve_reward
-from harness.training.config import arguments
-from harness.training.spec import Job
+from harness.training.job import Job
+from harness.training.trainers import arguments
 
 
 class Log(TrainerCallback):

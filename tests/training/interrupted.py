@@ -55,7 +55,7 @@ def start_training(recipe: str, changes: dict[str, Any], runs_dir: Path) -> subp
 def training_until(file: str, recipe: str, changes: dict[str, Any], runs_dir: Path) -> Training:
     """Start to train and wait until ``file`` is in the run's folder ``train``."""
     asker = start_training(recipe, changes, runs_dir)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600  # a busy machine takes minutes to import torch
     while not (found := list(runs_dir.glob(f"*/train/{file}"))):
         assert asker.poll() is None, told(runs_dir)
         assert time.monotonic() < deadline

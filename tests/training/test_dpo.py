@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.store.errors import TrainingError
-from harness.training.spec import Job
+from harness.training.job import Job
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ def test_pairs_are_kept_and_preferred_more_and_more(finished):
 
 
 def test_tokens_are_those_of_generation(finished, tiny, tmp_path):
-    from harness.training import dpo
+    from harness.training.trainers import build
 
     job = Job.read(finished.directory / "train")
     job.rows[0]["rejected_finish_reason"] = "length"
-    trainer = dpo.build(job, tiny, tmp_path)
+    trainer = build(job, tiny, tmp_path)
     for row, tokens in zip(job.rows, trainer.train_dataset, strict=True):
         cut = row["rejected_finish_reason"] == "length"
         assert tokens["prompt_ids"] == tiny.encode(row["prompt"])

@@ -9,7 +9,6 @@ import pytest
 
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.store.errors import TrainingError
 from harness.store.run_directory import read_lines
 from tests.training.advantages import advantages_of, by_group
 from tests.training.interrupted import CHECKPOINT_2, told, training_until
@@ -92,7 +91,7 @@ def test_a_killed_process_is_no_end(finished, tmp_path):
     """SIGKILL to the second process: all are started again from the last checkpoint, and the result is the same."""
     training = training_until(CHECKPOINT_2, "tiny-arithmetic", TWO | DURING, tmp_path)
     training.ranks()[1].send_signal(signal.SIGKILL)
-    assert training.asker.wait(240) == 0, told(tmp_path)
+    assert training.asker.wait(600) == 0, told(tmp_path)
     trained = Run(two().override(DURING), 0, Settings(runs_dir=tmp_path)).trained()
     assert trained.summary["restarts"] == 1
     assert trained.summary["resumed_from"] in (2, 4)
@@ -123,11 +122,6 @@ def test_supervised_jobs_take_the_steps_that_are_planned(method, tmp_path):
     arguments = {**argument_defaults(method), **made.train.arguments}
     assert trained.summary["steps"] == supervised_steps(arguments, len(trained.data), 2)
     assert trained.summary["steps"] != supervised_steps(arguments, len(trained.data), 1)
-
-
-def test_one_process_cannot_be_two(tmp_path):
-    with pytest.raises(TrainingError, match="one process cannot be 2"):
-        Run(two(), 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
 
 
 def test_evaluations_of_a_run_are_whole(finished):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import sys
 import time
 
 import psutil
@@ -74,7 +76,7 @@ def test_faults_of_rewards_are_those_of_all_processes(tmp_path, monkeypatch):
     run.trained()
     (faults,) = (read_json(run.directory / "train" / "rewards.json") or {})["functions"].values()
     assert faults["retried"] == 1
-    assert faults["retried_for"] == "raised ValueError: no reply"
+    assert faults["retried_for"] == "raised ValueError at flaky_reward.py:10: no reply"
     assert faults["completions"] == 4 * 24
 
 
@@ -113,3 +115,40 @@ def test_a_hung_process_is_named_and_not_those_that_wait_for_it(tmp_path, monkey
         Run(made, 0, Settings(runs_dir=tmp_path / "runs")).trained()
     assert "torch/distributed" not in str(failure.value)
     assert "it hung in" in str(failure.value)
+
+
+def test_a_command_that_is_not_there(tmp_path):
+    made = two(launch__command=["srun-of-another-machine"], health__signal=False)
+    with pytest.raises(TrainingError, match=r"\[launch\] command: 'srun-of-another-machine' cannot be run"):
+        Run(made, 0, Settings(runs_dir=tmp_path)).trained()
+
+
+def test_a_command_that_starts_another_number_of_processes(tmp_path):
+    made = two(launch__command=["env"], health__signal=False)
+    with pytest.raises(TrainingError) as failure:
+        Run(made, 0, Settings(runs_dir=tmp_path)).trained()
+    said = "[launch] nproc_per_node: the job is one of 2 processes and was started with 1"
+    assert str(failure.value) == said
+
+
+SRUN = """
+import subprocess, sys
+
+tasks = [subprocess.Popen(sys.argv[1:]) for _ in range(2)]
+sys.exit(max(task.wait() for task in tasks))
+"""
+
+
+@pytest.mark.slow
+def test_a_command_starts_the_processes_of_two_machines(tmp_path):
+    """What srun does: the same command once on each of two "machines"; there torchrun starts one process."""
+    (tmp_path / "srun.py").write_text(SRUN)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        endpoint = f"localhost:{probe.getsockname()[1]}"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--nnodes=2", "--nproc-per-node=1"]
+    command = [sys.executable, str(tmp_path / "srun.py"), *torchrun, "--rdzv-backend=c10d"]
+    made = two(launch__command=[*command, f"--rdzv-endpoint={endpoint}"])
+    trained = Run(made, 0, Settings(runs_dir=tmp_path / "runs")).trained()
+    assert trained.summary["processes"] == 2
+    assert [row["step"] for row in trained.completions] == STEPS

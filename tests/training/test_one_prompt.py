@@ -30,7 +30,7 @@ from harness.recipe.catalog import find_recipe
 from harness.rewards import Grade
 from harness.store.records import SamplingParams
 from harness.tasks import Question
-from harness.training import sampling
+from harness.training import rollout
 
 SYSTEM = "Reason step by step, then put the final answer in \\boxed{}."
 TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -83,8 +83,8 @@ STAGES = {
 }
 CALLERS = {  # the innermost of these that is on the stack
     ("signal.py", "find_signal"): "signal check",
-    ("during.py", "_evaluate"): "held-out evaluation",
-    ("grpo.py", "_generate_single_turn"): "sampling",
+    ("held_out.py", "_evaluate"): "held-out evaluation",
+    ("trainers.py", "_generate_single_turn"): "sampling",
     ("trainer.py", "training_step"): "learning",
     **{("run.py", name): name for name in ("before", "samples", "after")},
 }
@@ -136,7 +136,7 @@ def given(monkeypatch):
         if isinstance(module, torch.nn.Embedding) and not _inside("decode.py"):
             note(inputs[0].reshape(-1, inputs[0].shape[-1]).tolist())
 
-    for place in (local, sampling):
+    for place in (local, rollout):
         shared = place.decode
 
         def decode(loaded: Any, prompts: Any, *others: Any, shared: Any = shared, **more: Any) -> Any:

@@ -16,8 +16,8 @@ from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade
 from harness.store.records import SamplingParams
 from harness.tasks import Question
-from harness.training.capture import CompletionLog
-from harness.training.tokens import answer_tokens
+from harness.training.callbacks import CompletionLog
+from harness.training.trainers import answer_tokens
 from tests.small_recipes import GRPO, SUPERVISED
 
 CHAT = [{"role": "user", "content": "What is 6 * 7?"}]

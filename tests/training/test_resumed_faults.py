@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from harness.store.run_directory import read_json, write_json, write_lines
-from harness.training.capture import CompletionLog, MetricsLog, forget_after
+from harness.training.callbacks import CompletionLog, MetricsLog, forget_after
 
 REWARDS = {"boxed_numeric": 1.0, "format_boxed": 0.5}
 

@@ -10,7 +10,7 @@ from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import TaskError, TrainingError
 from harness.store.run_directory import read_json
-from harness.training.spec import Job
+from harness.training.job import Job
 from tests.small_recipes import SUPERVISED
 from tests.training.interrupted import kill_after_checkpoint_2
 
@@ -41,9 +41,9 @@ def test_samples_are_kept_and_what_was_learnt_from_them(finished):
 
 def built(run, tiny, tmp_path):
     """The job's trainer, as the training process would make it."""
-    from harness.training import sft
+    from harness.training.trainers import build
 
-    return sft.build(Job.read(run.directory / "train"), tiny, tmp_path)
+    return build(Job.read(run.directory / "train"), tiny, tmp_path)
 
 
 def test_only_the_answers_tokens_have_labels(finished, tiny, tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.recipe.trl_arguments import argument_defaults, supervised_steps
-from harness.training.config import arguments
-from harness.training.spec import Job
+from harness.training.job import Job
+from harness.training.trainers import arguments, build
 
 CASES = [  # TRL's keys, rows, steps
     ({"per_device_train_batch_size": 4}, 16, 12),
@@ -23,13 +23,11 @@ CASES = [  # TRL's keys, rows, steps
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 @pytest.mark.parametrize(("keys", "rows", "steps"), CASES)
 def test_steps_are_the_trainers(method, keys, rows, steps, tiny, tmp_path):
-    import importlib
-
     answers = {"sft": ["completion"], "dpo": ["chosen", "rejected"]}[method]
     row = {"prompt": [{"role": "user", "content": "a"}]}
     row |= {key: [{"role": "assistant", "content": key}] for key in answers}
     job = Job(method, "tiny", "cpu", "float32", 0, {}, keys, [row] * rows)
-    trainer = importlib.import_module(f"harness.training.{method}").build(job, tiny, tmp_path)
+    trainer = build(job, tiny, tmp_path)
     *_, counted = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
     assert counted == steps
     assert supervised_steps({**argument_defaults(method), **keys}, rows) == steps

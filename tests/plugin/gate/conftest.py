@@ -31,7 +31,7 @@ from types import SimpleNamespace
 import harness.models
 import harness.models.engines.opening
 import harness.report.render
-import harness.training.job
+import harness.training.launcher
 from harness.store.records import Generation
 
 HERE = pathlib.Path(__file__).parent
@@ -93,7 +93,7 @@ def open_engine(engine, arguments, policy, source, **settings):
 harness.models.load_policy = load_policy
 harness.models.engines.opening.open_engine = open_engine
 harness.report.render.render_session = render_session
-harness.training.job.run_job = run_job
+harness.training.launcher.run_job = run_job
 '''
 RECIPE = """\
 description = "A made-up policy."

@@ -6,7 +6,7 @@ import sysconfig
 
 import pytest
 
-from harness.training.watch import where_it_hangs
+from harness.training.launcher import where_it_hangs
 
 LIBRARY = sysconfig.get_paths()["stdlib"]
 WORKER = '  File "/x/harness/training/worker.py", line 120 in main\n'
@@ -31,4 +31,13 @@ STACKS = [
 
 @pytest.mark.parametrize(("stack", "said"), STACKS)
 def test_the_innermost_frame_and_the_users(stack, said):
-    assert where_it_hangs(stack) == said
+    assert where_it_hangs([stack]) == said
+
+
+def test_it_is_not_the_process_that_waits_for_the_one_that_hangs():
+    waiting, hung = (
+        f'Current thread 0x02 (most recent call first):\n  File "{file}", line 7 in slow\n{WORKER}'
+        for file in ("/v/site-packages/torch/distributed/c10d.py", "/mine/reward.py")
+    )
+    for stacks in ([waiting, hung], [hung, waiting]):
+        assert where_it_hangs(stacks) == "; it hung in /mine/reward.py:7 in slow"

@@ -7,7 +7,6 @@ Asking draws no random number that training would miss (:mod:`harness.models.eng
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,15 +19,13 @@ from harness.rewards.grading import grade
 from harness.store.records import Record, SamplingParams, question_means
 from harness.store.run_directory import LineWriter, read_lines
 from harness.training import ranks
-from harness.training.files import EVALUATIONS, report_activity
-from harness.training.spec import as_question
+from harness.training.job import EVALUATIONS, Job, as_question, report_activity
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.training.spec import Job
 
 
-class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
+class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
     """Appends a line to ``evaluations.jsonl`` before the first step, every ``every_steps``, and after the last one.
 
     With ``keep_best`` the policy of the best line lies in ``best-<step>``. The base policy (step 0) is never chosen,
@@ -37,11 +34,11 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self, job: Job, policy: Policy, directory: Path) -> None:
-        assert job.during is not None
+        assert job.held_out is not None
         self._job, self._policy, self._directory = job, policy, directory
-        self._every, self._keep_best = int(job.during["every_steps"]), bool(job.during["keep_best"])
-        self._decoding = SamplingParams(**job.during["decoding"])
-        self._questions = {row["question_id"]: as_question(row) for row in job.during["rows"]}
+        self._every, self._keep_best = int(job.held_out["every_steps"]), bool(job.held_out["keep_best"])
+        self._decoding = SamplingParams(**job.held_out["decoding"])
+        self._questions = {row["question_id"]: as_question(row) for row in job.held_out["rows"]}
         lines = list(read_lines(directory / EVALUATIONS))
         self._done = {int(line["step"]) for line in lines}
         self._best = max((float(line["accuracy"]) for line in lines if line["step"] > 0), default=-1.0)
@@ -64,12 +61,10 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint makes the evaluations before it final: weights of an overtaken one are not needed any more."""
-        if self._writer is None:
-            return
-        chosen = selected_step(self._directory)
-        for folder in best_folders(self._directory):
-            if folder != chosen:
-                shutil.rmtree(self._directory / f"best-{folder}")
+        chosen = _chosen(list(read_lines(self._directory / EVALUATIONS)))
+        for folder in self._directory.glob("best-*") if self._writer is not None else ():
+            if chosen is None or folder.name != f"best-{chosen['step']}":
+                shutil.rmtree(folder)
 
     def _evaluate(self, step: int) -> None:
         if step in self._done:
@@ -104,42 +99,31 @@ class EvaluationDuring(TrainerCallback):  # type: ignore[misc]
         """The graded answers to this process's share of the questions."""
         from harness.models import generate
 
-        processes = ranks.count()
-        mine = list(self._questions.values())[ranks.rank() :: processes]
-        total, records = len(self._questions) * self._decoding.samples_per_question, list[Record]()
-        self._report(0, total)
+        mine, records = ranks.share(list(self._questions.values())), list[Record]()
+        total = len(self._questions) * self._decoding.samples_per_question
+
+        def report() -> None:
+            if self._writer is not None:  # the main process's progress is that of all
+                answers = len(records) * len(self._questions) // max(1, len(mine))
+                report_activity(self._directory, f"evaluation, {answers}/{total} answers")
+
+        report()
         for batch in generate(self._policy, mine, self._decoding) if mine else ():
             records += grade(batch, self._questions, self._job.rewards)
-            self._report(min(total, len(records) * processes), total)
+            report()
         return records
-
-    def _report(self, answers: int, total: int) -> None:
-        if self._writer is not None:
-            report_activity(self._directory, f"evaluation, {answers}/{total} answers")
-
-
-def best_folders(directory: Path) -> list[int]:
-    """Steps whose policies are kept in ``best-<step>``."""
-    return [int(found[1]) for each in directory.glob("best-*") if (found := re.fullmatch(r"best-(\d+)", each.name))]
-
-
-def selected_step(directory: Path) -> int | None:
-    """The step of the best evaluation so far; the base policy's is none."""
-    chosen = _chosen(list(read_lines(directory / EVALUATIONS)))
-    return None if chosen is None else int(chosen["step"])
 
 
 def _chosen(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The best evaluation so far; the base policy's is none."""
     return next((line for line in reversed(lines) if line["best"]), None)
 
 
 def selection(job: Job, directory: Path, steps: int) -> dict[str, Any] | None:
     """What ``summary.json`` says of a checkpoint that was chosen by held-out accuracy; ``None`` where none was."""
-    if job.during is None or not job.during["keep_best"]:
-        return None
     lines = list(read_lines(directory / EVALUATIONS))
     chosen = _chosen(lines)
-    if chosen is None:
+    if chosen is None or job.held_out is None or not job.held_out["keep_best"]:
         return None
     tried = sum(line["step"] > 0 for line in lines)
     return {

@@ -15,7 +15,7 @@ from harness.models.engines.decode import plain
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.run_directory import read_lines
-from harness.training.sampling import can_sample, sample, why_slow
+from harness.training.rollout import can_sample, sample, why_slow
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]
 
@@ -60,11 +60,11 @@ def test_shares_of_first_tokens_are_those_that_the_trainer_draws_with(trainer, a
 
 def test_log_probabilities_of_sampled_tokens_agree(trainer, monkeypatch):
     """What the loop drew from is what the trainer will compute for the same tokens, padded as it pads them."""
-    from harness.training import sampling
+    from harness.training import rollout
 
     made, seen = trainer(), {}
 
-    class Noting(sampling.Drawn):
+    class Noting(rollout.Drawn):
         def __call__(self, scores, rows):
             tokens = super().__call__(scores, rows)
             chosen = scores.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
@@ -72,7 +72,7 @@ def test_log_probabilities_of_sampled_tokens_agree(trainer, monkeypatch):
                 seen.setdefault(row, []).append(value)
             return tokens
 
-    monkeypatch.setattr(sampling, "Drawn", Noting)
+    monkeypatch.setattr(rollout, "Drawn", Noting)
     ids = prompt_ids(made)
     for index, new in enumerate(sample(made, [ids] * 8)):
         with torch.no_grad():
@@ -103,7 +103,7 @@ def test_what_is_left_to_the_trainer(trainer, asked, possible):
 
 def test_prompts_that_a_window_cuts_are_left_to_the_trainer(trainer, monkeypatch):
     """The window holds a completion, but not a prompt with one."""
-    from harness.training import grpo
+    from harness.training import trainers
 
     made = trainer(max_completion_length=8)
     ids = prompt_ids(made)
@@ -112,8 +112,8 @@ def test_prompts_that_a_window_cuts_are_left_to_the_trainer(trainer, monkeypatch
     made.model.model.has_sliding_layers = True
     assert why_slow(made, []) is None
     assert why_slow(made, [ids[:4]]) is None
-    monkeypatch.setattr(grpo, "sample", lambda *_: pytest.fail("the loop was asked"))
-    made.__class__, made.shares_prompts = grpo._Trainer, True
+    monkeypatch.setattr(trainers, "sample", lambda *_: pytest.fail("the loop was asked"))
+    made.__class__, made.shares_prompts = trainers.GRPO, True
     completions, _ = made._generate_single_turn([ids], None, {}, 1)
     assert 0 < len(completions[0]) <= 8
     assert made.slow == why_slow(made, [ids[:4], ids])
@@ -130,10 +130,10 @@ def test_a_peft_wrapper_is_looked_through(trainer):
 
 @pytest.mark.parametrize("sampling", ["shared", "trl"])
 def test_the_recipe_says_who_samples(tmp_path, monkeypatch, sampling):
-    from harness.training import grpo
+    from harness.training import trainers
 
     calls = []
-    monkeypatch.setattr(grpo, "sample", lambda *given: calls.append(1) or sample(*given))
+    monkeypatch.setattr(trainers, "sample", lambda *given: calls.append(1) or sample(*given))
     changes = {
         "task.train_questions": 16,
         "train.max_steps": 2,

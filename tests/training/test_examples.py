@@ -1,15 +1,19 @@
-"""Chats and preferences from a file: what is read, and what a wrong line is told."""
+"""Examples and pairs: from a file, with what a wrong line is told, and made of graded completions."""
 
 # ruff: noqa: E501 (one row a line)
 
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.store.errors import TaskError
-from harness.training.given import read_examples
+from harness.store.records import Record
+from harness.training.examples import correct_examples, preference_pairs, read_examples
 
 USER, ASSISTANT = {"role": "user", "content": "2 + 3?"}, {"role": "assistant", "content": "5"}
 SYSTEM = {"role": "system", "content": "Add."}
@@ -90,3 +94,120 @@ def test_a_file_that_cannot_be_read(tmp_path, content, message):
     with pytest.raises(TaskError) as caught:
         read_examples(path, "sft")
     assert str(caught.value) == f"{path}{message}"
+
+
+def record(question, text, status, finish="stop", sample=0):
+    return Record(
+        question_id=question,
+        sample=sample,
+        seed=0,
+        prompt=({"role": "user", "content": f"Question {question}?"},),
+        completion=text,
+        finish_reason=finish,
+        prompt_tokens=3,
+        completion_tokens=len(text),
+        ground_truth="1",
+        extracted=None,
+        status=status,
+        reward=None,
+        rewards={},
+        grades={},
+    )
+
+
+def answers(*rows):
+    return [record("q", *row, sample=number) for number, row in enumerate(rows)]
+
+
+def said(rows, key="completion"):
+    return [row[key][0]["content"] for row in rows]
+
+
+EXAMPLES = [  # answers to one question, what SFT may learn, in any order
+    ([("a", "correct")], {"a"}),
+    ([("a", "correct"), ("a", "correct")], {"a"}),
+    ([("a", "correct"), ("b", "correct")], {"a", "b"}),
+    ([("a", "wrong"), ("b", "no_answer"), ("c", "unscored")], set()),
+    ([("a", "correct", "length")], set()),
+    ([("a", "correct", "length"), ("a", "correct")], {"a"}),
+    ([], set()),
+]
+
+
+@pytest.mark.parametrize(("rows", "learnt"), EXAMPLES)
+def test_correct_and_ended_answers_are_learnt_once(rows, learnt):
+    found = said(correct_examples(answers(*rows), 4, seed=0))
+    assert len(found) == len(learnt)
+    assert set(found) == learnt
+
+
+PAIRS = [  # answers to one question, the pairs that DPO may learn
+    ([("a", "correct"), ("x", "wrong")], {("a", "x", "stop")}),
+    ([("a", "correct"), ("x", "no_answer", "length")], {("a", "x", "length")}),
+    ([("a", "correct"), ("x", "wrong"), ("x", "wrong")], {("a", "x", "stop")}),
+    ([("a", "correct"), ("x", "unscored")], set()),
+    ([("a", "correct", "length"), ("x", "wrong")], set()),
+    ([("a", "correct"), ("b", "correct")], set()),
+    ([("x", "wrong"), ("y", "wrong")], set()),
+    (
+        [("a", "correct"), ("b", "correct"), ("x", "wrong"), ("y", "wrong")],
+        {(a, x, "stop") for a in "ab" for x in "xy"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "pairs"), PAIRS)
+def test_pairs_are_of_a_correct_and_a_wrong_answer(rows, pairs):
+    made = preference_pairs(answers(*rows), 4, seed=0)
+    found = [
+        (row["chosen"][0]["content"], row["rejected"][0]["content"], row["rejected_finish_reason"]) for row in made
+    ]
+    assert len(found) == len(pairs)
+    assert set(found) == pairs
+
+
+def test_every_answer_is_paired_before_one_is_paired_twice():
+    rows = [(f"right {n}", "correct") for n in range(3)] + [(f"wrong {n}", "wrong") for n in range(3)]
+    for seed in range(20):
+        made = preference_pairs(answers(*rows), 3, seed)
+        assert len(set(said(made, "chosen"))) == len(set(said(made, "rejected"))) == 3
+
+
+RECORDS = st.lists(
+    st.builds(
+        record,
+        st.sampled_from(["q1", "q2", "q3"]),
+        st.sampled_from(["a", "b", "c", "d"]),
+        st.sampled_from(["correct", "wrong", "no_answer", "unscored"]),
+        st.sampled_from(["stop", "length"]),
+    ),
+    max_size=40,
+).map(lambda found: sorted(found, key=lambda each: each.question_id))
+
+
+@given(RECORDS, st.integers(1, 5), st.integers(0, 10))
+def test_what_is_made_of_any_completions(records, most, seed):
+    status = {}
+    for each in records:
+        status.setdefault((each.question_id, each.completion), set()).add((each.status, each.finish_reason))
+    examples, pairs = correct_examples(records, most, seed), preference_pairs(records, most, seed)
+    for rows in (examples, pairs):
+        counts = [len(list(group)) for _, group in groupby(rows, key=lambda row: row["question_id"])]
+        assert all(count <= most for count in counts)
+        assert len({str(row) for row in rows}) == len(rows), "one of them twice"
+    for row in examples:
+        assert ("correct", "stop") in status[row["question_id"], row["completion"][0]["content"]]
+    for row in pairs:
+        assert ("correct", "stop") in status[row["question_id"], row["chosen"][0]["content"]]
+        found = status[row["question_id"], row["rejected"][0]["content"]]
+        assert {word for word, _ in found} & {"wrong", "no_answer"}
+    assert examples == correct_examples(records, most, seed)
+    assert pairs == preference_pairs(records, most, seed)
+
+
+def test_the_seed_decides_which_are_taken_and_other_questions_do_not():
+    rows = [record("q1", f"answer {n}", "correct") for n in range(20)]
+    alone = correct_examples(rows, 2, seed=0)
+    more = correct_examples([*rows, record("q2", "x", "correct")], 2, seed=0)
+    assert more[:2] == alone
+    assert any(correct_examples(rows, 2, seed) != alone for seed in range(1, 5))
