@@ -1,7 +1,8 @@
-"""Which accelerator to use, found without torch and without touching it.
+"""What this process may use of its machine: an accelerator, CPU cores, memory.
 
 GPUs are asked for through NVML, which creates no CUDA context: a pytest controller may look and leave every GPU to its
-workers. What the caller hides by ``CUDA_VISIBLE_DEVICES`` stays hidden.
+workers. What the caller hides by ``CUDA_VISIBLE_DEVICES`` stays hidden. In a container its control group has a say, see
+cgroups(7). Nothing here imports torch but where a model is there already.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.metadata
+import math
 import os
 import platform
 import sys
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 Device = Literal["cuda", "mps", "cpu"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 
+_CGROUPS = Path("/sys/fs/cgroup")
+# The files of both versions: limit, use, and the part of the use that is given back when it is needed.
+_MEMORY = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
 _SELF_STATUS, _SELF_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -89,6 +97,47 @@ def choose_dtype(dtype: str, device: str) -> Dtype:
     return cast("Dtype", dtype)
 
 
+def cores() -> int:
+    """The cores that this process may keep busy: those it may run on, and no more than a container's quota pays for."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, _cpu_quota() or allowed))
+
+
+def share_cores() -> None:
+    """Take this process's share of the cores: torch starts a thread for each core that it sees, also under xdist,
+    where every worker does, and in a container, whose share of the machine's time is no matter of cores."""
+    import torch
+
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1)
+    wanted = max(1, cores() // workers)
+    if wanted < torch.get_num_threads():
+        torch.set_num_threads(wanted)
+
+
+def settle_threads() -> None:
+    """Have torch's idle CPU threads sleep, unless the user says otherwise. Call before torch loads.
+
+    OpenMP's own spin for 3 ms first: where a second process wants the cores, either then takes many times as long.
+    """
+    if "GOMP_SPINCOUNT" not in os.environ:  # https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be taken: what the machine has left, or the control group's limit, if that is less."""
+    import psutil  # type: ignore[import-untyped]
+
+    left = int(psutil.virtual_memory().available)
+    for limit, use, stat, cached in _MEMORY:
+        try:
+            most, used = (int((_CGROUPS / name).read_text()) for name in (limit, use))  # "max" is no number
+            counts = dict(line.split() for line in (_CGROUPS / stat).read_text().splitlines())
+            return max(0, min(left, most - used + int(counts.get(cached, 0))))
+        except (OSError, ValueError):
+            continue
+    return left
+
+
 def peak_memory(device: str) -> int:
     """The most memory this process has held, in bytes, since :func:`reset_peak_memory`.
 
@@ -104,7 +153,7 @@ def peak_memory(device: str) -> int:
         for line in _SELF_STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     memory = psutil.Process().memory_info()
     return int(getattr(memory, "peak_wset", memory.rss))
@@ -129,6 +178,23 @@ def release_memory() -> None:
             torch.cuda.empty_cache()
         if _has_mps():
             torch.mps.empty_cache()
+
+
+def _cpu_quota() -> int | None:
+    """The control group's processor time in whole cores, rounded up; ``None`` without a limit."""
+    try:
+        return _whole(*(_CGROUPS / "cpu.max").read_text().split())
+    except (OSError, ValueError, TypeError):
+        pass
+    try:
+        names = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+        return _whole(*((_CGROUPS / name).read_text().strip() for name in names))
+    except (OSError, ValueError):
+        return None
+
+
+def _whole(quota: str, period: str) -> int | None:
+    return math.ceil(int(quota) / int(period)) if quota not in ("max", "-1") else None
 
 
 def _why_no_cuda() -> str | None:

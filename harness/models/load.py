@@ -19,11 +19,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from harness.models.adapter import put_on
-from harness.models.device import choose_device, choose_dtype
+from harness.models.device import choose_device, choose_dtype, share_cores
 from harness.models.policy import Policy, require_chat_template
 from harness.models.source import ModelSource, resolve_model
-from harness.models.threads import share_cores
 from harness.store.errors import ModelError
 from harness.store.redact import safe_line
 
@@ -71,6 +69,21 @@ def _adapted(source: ModelSource, base: Policy, chat_template_kwargs: Mapping[st
         tokenizer = _load_tokenizer(source) if own else base.tokenizer
         model = put_on(base, source.path)
     return Policy.of(model, tokenizer, source, chat_template_kwargs)
+
+
+def put_on(base: Policy, folder: Path) -> Any:
+    """The base policy's model with an adapter on it, for inference.
+
+    Raises:
+        ModelError: peft is not installed.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise ModelError(f"{folder}: reading an adapter takes the peft package: pip install 'rl-harness[lora]'")
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(base.model, folder)
+    model.eval()
+    return model
 
 
 def _load_tokenizer(source: ModelSource) -> Any:

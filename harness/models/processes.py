@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.models.device import visible_gpus
-from harness.models.threads import cores, sleeping
+from harness.models.device import cores, visible_gpus
 from harness.store.errors import TrainingError
 
 # What torch.distributed.run, or the platform around us, tells the processes of a job: not those of ours.
@@ -40,7 +39,6 @@ def environment(path: Sequence[str], device: str, processes: int) -> dict[str, s
     if processes > 1:
         workers = int(found.pop("PYTEST_XDIST_WORKER_COUNT", None) or 1)
         found.setdefault("OMP_NUM_THREADS", str(max(1, cores() // (processes * workers))))
-        found = sleeping(found)
     if device == "cpu":
         found["ACCELERATE_USE_CPU"] = "true"
     return found

@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.models.adapter import WEIGHTS, adapter_fingerprint, base_of, is_adapter
 from harness.store.errors import ModelError
+from harness.store.run_directory import digest, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,16 +39,20 @@ TOKENIZER_FILES = (
     "tokenizer.model",
 )
 CONFIG_FILES = ("config.json", "generation_config.json")
+ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE = "adapter_config.json", "adapter_model.safetensors", "base.json"
 
 # Written by save_pretrained, but true of the writer rather than of the model. A trainer leaves use_cache = false.
 _PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only", "use_cache")
+_ADAPTER_PROVENANCE = ("base_model_name_or_path", "revision", "peft_version")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
     """Where a model lies. ``path`` is a folder, or the file of a ``"gguf"``; ``revision`` is the commit that a Hub
     revision stands for, and ``None`` for everything that is not from the Hub. ``base`` is what an ``"adapter"`` (a
-    folder) was trained on. An ``"endpoint"`` is served elsewhere; its ``path`` is the address and no file."""
+    folder of peft's) was trained on: a folder that the harness writes says so in ``base.json`` (name, revision,
+    fingerprint), and another model found under that name is refused. An ``"endpoint"`` is served elsewhere; its
+    ``path`` is the address and no file."""
 
     name: str
     kind: Literal["embedded", "folder", "gguf", "hub", "adapter", "endpoint"]
@@ -79,14 +83,14 @@ def resolve_model(name: str, revision: str = "main") -> ModelSource:
             raise ModelError(f"{name}: is a file, but not a .gguf; name the model's folder instead")
         return ModelSource(name, "gguf", path.resolve())
     if path.is_dir():
-        if is_adapter(path):
-            return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*base_of(name, path)))
+        if _is_adapter(path):
+            return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*_base_of(name, path)))
         return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
     if looks_like_path(name):
         raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
     folder = _snapshot(name, revision)
-    if is_adapter(folder):
-        return ModelSource(name, "adapter", folder, folder.name, resolve_model(*base_of(name, folder)))
+    if _is_adapter(folder):
+        return ModelSource(name, "adapter", folder, folder.name, resolve_model(*_base_of(name, folder)))
     return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
 
 
@@ -108,8 +112,8 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
             if (source.path / "tokenizer_config.json").is_file():
                 own["tokenizer"] = _digest_files(source.path, TOKENIZER_FILES)
                 own["chat_template"] = _digest(_chat_template(source.path))
-            weights = remembered.digest(source.path / WEIGHTS)
-            return adapter_fingerprint(source, fingerprint(source.base, cache), weights, own)
+            weights = remembered.digest(source.path / ADAPTER_WEIGHTS)
+            return _adapter_fingerprint(source, fingerprint(source.base, cache), weights, own)
         if source.kind == "gguf":
             return dict.fromkeys(("weights", "tokenizer", "chat_template", "config"), remembered.digest(source.path))
         files = [remembered.digest(path) for path in _weight_files(_checked_folder(source.name, source.path))]
@@ -134,6 +138,63 @@ def looks_like_path(name: str) -> bool:
         or name.endswith("/")
         or "\\" in name
     )
+
+
+def _is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter alone."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def _base_of(name: str, folder: Path) -> tuple[str, str]:
+    """Name and revision of the model that an adapter folder belongs to."""
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ModelError(f"{name}: has no {ADAPTER_WEIGHTS} in {folder}, and no other format is loaded")
+    config, base = read_json(folder / ADAPTER_CONFIG) or {}, read_json(folder / BASE) or {}
+    beside = folder / str(base.get("beside") or "")
+    if base.get("beside") and beside.exists():
+        return str(beside.resolve()), "main"
+    found = base.get("name") or config.get("base_model_name_or_path")
+    if not found:
+        place = folder / ADAPTER_CONFIG
+        raise ModelError(f"{name}: an adapter that names no model; write it as base_model_name_or_path in {place}")
+    return str(found), str(base.get("revision") or config.get("revision") or "main")
+
+
+def _adapter_fingerprint(
+    source: ModelSource, base: dict[str, str], weights: str, own: dict[str, str]
+) -> dict[str, str]:
+    """The fingerprint of an adapter with ``weights`` on the model of fingerprint ``base``; ``own`` has the digests of
+    the tokenizer and chat template in the adapter's folder, where it has them."""
+    recorded = (read_json(source.path / BASE) or {}).get("fingerprint")
+    if recorded and recorded.get("weights") != base["weights"]:
+        found = source.base.path if source.base else "its base"
+        raise ModelError(f"{source.name}: was trained on other weights than those in {found}; put the old ones back")
+    config = read_json(source.path / ADAPTER_CONFIG) or {}
+    config = {key: value for key, value in config.items() if key not in _ADAPTER_PROVENANCE}
+    return {
+        "weights": digest([base["weights"], weights]),
+        "tokenizer": own.get("tokenizer", base["tokenizer"]),
+        "chat_template": own.get("chat_template", base["chat_template"]),
+        "config": digest([base["config"], config]),
+    }
+
+
+def base_json(source: ModelSource, fingerprint: dict[str, str]) -> dict[str, Any]:
+    """What an adapter's folder says of its base: a name that is found from anywhere, and what was found there."""
+    name = source.name if source.kind in ("embedded", "hub") else str(source.path.resolve())
+    return {"name": name, "revision": source.revision, "fingerprint": fingerprint}
+
+
+def write_base(folder: Path, base: dict[str, Any]) -> None:
+    """Put ``base.json`` into an adapter's folder, and the same name into peft's own configuration.
+
+    A base that another run trained is also named as it lies from here: both are found where their folder was copied to.
+    """
+    folder = folder.resolve()
+    beside = Path(base["name"]).is_relative_to(folder.parents[2])
+    write_json(folder / BASE, {**base, **({"beside": os.path.relpath(base["name"], folder)} if beside else {})})
+    config, named = folder / ADAPTER_CONFIG, {"base_model_name_or_path": base["name"], "revision": base["revision"]}
+    write_json(config, {**json.loads(config.read_text(encoding="utf-8")), **named})
 
 
 def _checked_folder(name: str, folder: Path) -> Path:
@@ -169,7 +230,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _snapshot(name: str, revision: str) -> Path:
     """The folder of a Hub model's snapshot, named by its commit."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -179,14 +240,16 @@ def _snapshot(name: str, revision: str) -> Path:
         RevisionNotFoundError,
     )
 
+    wanted: dict[str, Any] = {"allow_patterns": list(HUB_FILES), "ignore_patterns": list(HUB_SKIPPED)}
     try:
         try:
-            return _downloaded(name, revision, local_files_only=constants.HF_HUB_OFFLINE)
+            offline = constants.HF_HUB_OFFLINE
+            return Path(snapshot_download(name, revision=revision, local_files_only=offline, **wanted))
         except Exception as error:
             # Before huggingface-hub 2 the files of a commit are listed by the Hub although they are all here.
             if not type(error).__module__.startswith("httpx"):
                 raise
-            return _downloaded(name, revision, local_files_only=True)
+            return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
     except HFValidationError:
         raise ModelError(f"{name!r}: no such folder, and not a Hub id; one looks like 'organisation/model'") from None
     except GatedRepoError:
@@ -205,25 +268,8 @@ def _snapshot(name: str, revision: str) -> Path:
             f"cannot be reached; go online once (without HF_HUB_OFFLINE), or give a local folder"
         ) from None
     except (HfHubHTTPError, OSError) as error:
-        raise ModelError(f"{name}: cannot be fetched from the Hub: {_first_line(error)}") from None
-
-
-def _downloaded(name: str, revision: str, *, local_files_only: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    return Path(
-        snapshot_download(
-            name,
-            revision=revision,
-            local_files_only=local_files_only,
-            allow_patterns=list(HUB_FILES),
-            ignore_patterns=list(HUB_SKIPPED),
-        )
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(f"{name}: cannot be fetched from the Hub: {said}") from None
 
 
 def _digest(text: str | bytes) -> str:
@@ -267,9 +313,8 @@ class _DigestCache:
     """sha256 of files, kept between processes as ``{path: [size, mtime_ns, inode, sha256]}`` in a JSON file."""
 
     def __init__(self, file: Path | None) -> None:
-        self.file = file
+        self.file, self.added = file, dict[str, list[Any]]()
         self.known = self._read()
-        self.added: dict[str, list[Any]] = {}
 
     def digest(self, path: Path) -> str:
         path = path.resolve()
@@ -288,19 +333,9 @@ class _DigestCache:
 
     def write(self) -> None:
         """Merge what was added into the file. Two writers at once may lose an entry, never damage the file."""
-        if self.file is None or not self.added:
-            return
-        with contextlib.suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.file.parent, prefix=self.file.name, suffix=".tmp", delete=False, encoding="utf-8"
-            ) as draft:
-                json.dump({**self._read(), **self.added}, draft, indent=1, sort_keys=True)
-            Path(draft.name).replace(self.file)
+        if self.file is not None and self.added:
+            with contextlib.suppress(OSError):
+                write_json(self.file, {**self._read(), **self.added})
 
     def _read(self) -> dict[str, Any]:
-        try:
-            table = json.loads(self.file.read_bytes()) if self.file else {}
-        except (OSError, ValueError):
-            return {}
-        return table if isinstance(table, dict) else {}
+        return (read_json(self.file) if self.file else None) or {}

@@ -33,7 +33,7 @@ from harness.tasks import Question
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.models.engines import Engine
+    from harness.models.engines.base import Engine
     from harness.store.records import SamplingParams
 
 Progress = Callable[[int, int], None]

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.models.device import choose_dtype, release_memory
-from harness.models.engines.address import server_url
-from harness.models.threads import settle_threads
+from harness.models.device import choose_dtype, release_memory, settle_threads
+from harness.models.engines.base import server_url
 from harness.recipe.launching import local_processes
 from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.models.engines import Engine
+    from harness.models.engines.base import Engine
     from harness.models.engines.endpoint import EndpointEngine
     from harness.models.source import ModelSource
     from harness.recipe import Recipe
@@ -46,7 +45,7 @@ def open_endpoint(recipe: Recipe) -> EndpointEngine:
 
 
 class Loaded:
-    """Opens what it is asked for and lets go of what it held before. ``say`` hears of processes that died."""
+    """Opens what it is asked for and lets go of what it held before. ``say`` hears of template keys without use."""
 
     def __init__(self, recipe: Recipe, say: Callable[[str], None]) -> None:
         self._recipe, self._say = recipe, say
@@ -117,7 +116,7 @@ class Loaded:
             release_memory()
 
     def _opened(self, source: ModelSource, device: str) -> Engine:
-        from harness.models.engines.opening import open_engine
+        from harness.models.engines import open_engine
         from harness.models.engines.shards import Shards
 
         recipe = self._recipe
@@ -131,5 +130,5 @@ class Loaded:
             "chat_template_kwargs": recipe.model.chat_template_kwargs,
         }
         if processes > 1:
-            return Shards(source, *how, **where, processes=processes, say=self._say).open()
+            return Shards(source, *how, **where, processes=processes).open()
         return open_engine(*how, partial(self.policy, source, device), source, **where)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.gate.wording import counted, duration
-from harness.models.engines.address import server_url
+from harness.models.engines.base import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name

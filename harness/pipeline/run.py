@@ -52,7 +52,7 @@ from harness.training.worker import try_rewards
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.models.engines import Engine
+    from harness.models.engines.base import Engine
     from harness.models.engines.chat_server import Served
     from harness.recipe import Recipe
     from harness.rewards.audit import Audit

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.models.adapter import base_json
+from harness.models.source import base_json
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
 from harness.recipe.launching import located_arguments, shares_weights

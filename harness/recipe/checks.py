@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from harness.gate.health import CHECKS
-from harness.models.engines.address import OMITTABLE, server_url
+from harness.models.engines.base import OMITTABLE, server_url
 from harness.recipe.launching import check_launch
 from harness.recipe.messages import Refuse, refuser
 from harness.recipe.schema import EngineSection, HealthSection, RecipeTables

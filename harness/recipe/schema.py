@@ -140,7 +140,7 @@ class EngineSection(_OpenTable):
     (:mod:`harness.training.rollout`); ``"trl"`` leaves it to the trainer.
     """
 
-    name: Literal["transformers", "continuous", "vllm"] = "transformers"
+    name: Literal["transformers", "vllm"] = "transformers"
     sampling: Literal["shared", "trl"] = "shared"
     arguments: Mapping[str, Any] = Field(default_factory=dict)
 

@@ -30,7 +30,7 @@ TASKS = {"arithmetic": 1, "gsm8k": 1, "jsonl": 1}
 PROMPT = 1
 
 # How an engine answers, by rounding or by how it draws; the libraries that it computes with are named beside it.
-ENGINES = {"transformers": 3, "continuous": 2, "vllm": 2, "endpoint": 1}
+ENGINES = {"transformers": 3, "vllm": 2, "endpoint": 1}
 
 # How completions are drawn in GRPO; "trl" is the trainer's affair.
 DRAWS = {"shared": 2}

@@ -28,7 +28,7 @@ class Job:
     ``completion``, in DPO with ``chosen`` and ``rejected``. ``sampled`` says what they cost before training:
     completions, tokens and seconds of sampling. ``lora``, ``health``, ``launch`` and ``chat_template_kwargs`` are the
     recipe's, ``sampling`` its ``[engine] sampling``, and ``base`` what an adapter's folder says of its model
-    (:func:`harness.models.adapter.base_json`). ``held_out`` is the work of the evaluation during training
+    (:func:`harness.models.source.base_json`). ``held_out`` is the work of the evaluation during training
     (:mod:`harness.training.held_out`), if it is wanted. ``key`` is the content hash by which other recipes find what
     is trained. ``shares_weights``: no process holds all weights (FSDP, ZeRO 3).
     """

@@ -21,8 +21,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from harness.gate.health import CHECKS, Finding, limits
+from harness.models.device import settle_threads
 from harness.models.processes import environment, gpus_for, python_path
-from harness.models.threads import settle_threads
 from harness.store.errors import TrainingError
 from harness.store.run_directory import LineWriter, read_json, read_lines, write_text
 from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS, Job

@@ -13,9 +13,8 @@ import torch
 from accelerate.utils import DistributedType
 from trl.models import unwrap_model_for_generation
 
-from harness.models.engines.batch_size import BatchSize
-from harness.models.engines.decode import decode, plain, why_not
-from harness.models.engines.layout import laid_out
+from harness.models.engines.decode import decode, why_not
+from harness.models.engines.machine import BatchSize
 from harness.models.engines.sampling import Drawn, warpers
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def sample(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> list[list[int]
         trainer.accelerator,
         gradient_checkpointing_kwargs=asked.gradient_checkpointing_kwargs,
     )
-    with unwrapped as model, laid_out(plain(model)):
+    with unwrapped as model:
         batches = decode(
-            plain(model),
+            model,
             prompts,
             Drawn(warpers(asked.temperature, asked.top_p, int(asked.top_k or 0))),
             _ends(trainer),

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.models.adapter import put_on, write_base
 from harness.models.processes import end_with_parent
+from harness.models.source import write_base
 from harness.store.errors import HarnessError, TrainingError
 from harness.store.records import Generation
 from harness.store.run_directory import read_json, read_lines, write_json, write_text
@@ -59,6 +59,8 @@ def train(directory: Path) -> None:
         trainer.train(resume_from_checkpoint=start.checkpoint)
         policy.model, steps = trainer.model, trainer.state.global_step
     elif job.lora is not None:
+        from harness.models.load import put_on
+
         policy.model = put_on(policy, Path(str(start.checkpoint)))
     seconds = time.monotonic() - started
     if trainer is not None and job.shares_weights:
@@ -154,6 +156,8 @@ def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
     else:
         if saved is not None:
             policy = job.load()
+            from harness.models.load import put_on
+
             policy.model = put_on(policy, saved)
         alone = job.lora is not None and not job.lora["merge"]
         (policy if alone else policy.merged()).save(unfinished)

@@ -64,13 +64,12 @@ def lm_eval(job: dict[str, Any]) -> Answer:
 def rl_harness(job: dict[str, Any]) -> Answer:
     """This project's engine, as an evaluation calls it."""
     from harness.models import load_policy, resolve_model
-    from harness.models.engines.opening import open_engine
-    from harness.recipe import EngineSection
+    from harness.models.engines import open_engine
     from harness.store.records import SamplingParams
     from harness.tasks import Question
 
     source, place = resolve_model(job["model"]), {"device": job["device"], "dtype": job["dtype"]}
-    engine = open_engine(EngineSection(), lambda: load_policy(source, **place), source, **place)
+    engine = open_engine("transformers", {}, lambda: load_policy(source, **place), source, **place)
     decoding = SamplingParams(**job["decoding"])
     every = [Question(str(number), "", "", "test", prompt=tuple(chat)) for number, chat in enumerate(job["chats"])]
 

@@ -31,8 +31,7 @@ def environment() -> dict[str, str]:
     How idle threads wait is left to each: others keep the default, this project chooses (:func:`own`). Of several GPUs
     they see the first.
     """
-    from harness.models.device import visible_gpus
-    from harness.models.threads import cores
+    from harness.models.device import cores, visible_gpus
 
     threads = ENVIRONMENT.get("OMP_NUM_THREADS", str(cores()))
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[2]), ENVIRONMENT.get("PYTHONPATH")) if each)
@@ -45,10 +44,11 @@ def environment() -> dict[str, str]:
 def own(environment) -> dict[str, str]:
     """``environment`` with this project's word on how idle threads wait. Its contestants have it from the process that
     starts them and does nothing meanwhile, as a training job has."""
-    from harness.models.threads import WAITING, settle_threads
+    from harness.models.device import settle_threads
 
     settle_threads()
-    return {**environment, **{name: os.environ[name] for name in WAITING if name in os.environ}}
+    waits = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
+    return {**environment, **{name: os.environ[name] for name in waits}}
 
 
 @pytest.fixture(scope="module")

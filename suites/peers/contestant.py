@@ -94,7 +94,7 @@ def limit_memory() -> None:
         return
     import resource
 
-    from harness.models.container import available_memory
+    from harness.models.device import available_memory
 
     limit = int(MEMORY_SHARE * available_memory())
     resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))

@@ -225,14 +225,10 @@ _CHOICES: tuple[dict[str, Any], ...] = ({"temperature": 0.0}, {"temperature": 3.
 def engines() -> dict[str, Part]:
     """Answers of the embedded model, and how tokens are drawn in training; not of engines that are not installed."""
     from harness.models import load_policy
-    from harness.models.engines.continuous import ContinuousEngine
     from harness.models.engines.local import TransformersEngine
 
     policy = load_policy("tiny", device="cpu", dtype="float32")
-    found = {
-        "transformers": dict(_answers(TransformersEngine(policy))),
-        "continuous": dict(_answers(ContinuousEngine(policy))),
-    }
+    found = {"transformers": dict(_answers(TransformersEngine(policy)))}
     parts = {name: _part(ENGINES[name], results) for name, results in found.items()}
     return {**parts, "draws": _part(DRAWS["shared"], dict(_drawn()))}
 

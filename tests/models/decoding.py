@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from harness.models.engines.batch_size import BatchSize
 from harness.models.engines.decode import decode
+from harness.models.engines.machine import BatchSize
 from harness.models.engines.sampling import greedy
 
 SMALL = {
@@ -75,17 +75,10 @@ def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
 
 
 def ours(
-    model: Any,
-    prompts: list[list[int]],
-    new: int,
-    size: int | None = None,
-    sampler: Any = greedy,
-    drafts: bool | None = None,
+    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
 ) -> list[list[int]]:
-    """Drafted where it is greedy, as an evaluation is."""
     found: dict[int, list[int]] = {}
-    drafts = sampler is greedy if drafts is None else drafts
-    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu"), drafts=drafts):
+    for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
         for index, new_ids in batch:
             assert index not in found
             found[index] = new_ids

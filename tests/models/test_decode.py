@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import GenerationConfig
 
-from harness.models.engines.batch_size import BatchSize
 from harness.models.engines.decode import KNOWN, _common_beginning, why_not
+from harness.models.engines.machine import BatchSize
 from harness.models.engines.sampling import Drawn, warpers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,7 +89,7 @@ def test_finished_sequences_leave_and_others_enter(monkeypatch: pytest.MonkeyPat
     lengths = [len(theirs(model, prompt, 40)) for prompt in prompts]
     assert len(set(lengths)) > 3, "the model should not end all answers at once"
     shapes = count_tokens(model, monkeypatch)
-    ours(model, prompts, 40, 8, drafts=False)
+    ours(model, prompts, 40, 8)
     steps = [rows for rows, tokens in shapes if tokens == 1]
     assert sum(steps) == sum(lengths), "no row is computed that is not needed"
     assert max(steps) == 8
@@ -130,7 +130,7 @@ class TestBatchSize:
     def test_a_fixed_size_never_grows(self) -> None:
         size = BatchSize(8, "cpu")
         for _ in range(100):
-            size.observe(8, 8, 1.0, waiting=1000)
+            size.observe(8, 1.0, waiting=1000)
         assert size.limit == 8
 
     @pytest.mark.parametrize(
@@ -144,21 +144,21 @@ class TestBatchSize:
     def test_it_grows_as_long_as_that_pays(self, seconds_per_step: Any, expected: int) -> None:
         size = BatchSize(None, "cpu")
         for _ in range(500):
-            size.observe(size.limit, size.limit, seconds_per_step(size.limit), waiting=10_000)
+            size.observe(size.limit, seconds_per_step(size.limit), waiting=10_000)
         assert size.limit == expected
 
     def test_it_does_not_grow_for_nothing(self) -> None:
         size = BatchSize(None, "cpu")
         for _ in range(100):
-            size.observe(64, 64, 1.0, waiting=0)
-            size.observe(10, 10, 1.0, waiting=1000)
+            size.observe(64, 1.0, waiting=0)
+            size.observe(10, 1.0, waiting=1000)
         assert size.limit == 64
 
     def test_memory_sets_the_ceiling(self) -> None:
         size = BatchSize(None, "cpu")
         size.fit(100)
         for _ in range(500):
-            size.observe(size.limit, size.limit, 1.0, waiting=10_000)
+            size.observe(size.limit, 1.0, waiting=10_000)
         assert size.limit == 100
         assert size.shrink(100)
         assert size.limit == 50

@@ -6,8 +6,7 @@ from answering import GREEDY, SAMPLED, answers, with_
 from transformers import GenerationConfig
 
 from harness.models import generate
-from harness.models.engines import decode, local
-from harness.models.engines.requests import Request
+from harness.models.engines import local
 from harness.models.engines.sampling import Streams, warpers
 from harness.store.errors import ModelError, TaskError
 from harness.store.question import Question
@@ -22,16 +21,6 @@ def test_an_answer_is_the_same_in_every_batch(policy, questions, decoding, batch
     alone = answers(policy, questions, with_(decoding, batch_size=1))
     assert answers(policy, questions, with_(decoding, batch_size=batch_size)) == alone
     assert len({a.completion for a in alone.values()}) > 3, "the fixture's model should not always say the same"
-
-
-def test_greedy_answers_are_drafted_and_draws_are_not(policy, questions, monkeypatch):
-    asked = []
-    draft = decode.Lookup.draft
-    monkeypatch.setattr(decode.Lookup, "draft", lambda self, most: asked.append(most) or draft(self, most))
-    answers(policy, questions, SAMPLED)
-    assert not asked
-    answers(policy, questions, GREEDY)
-    assert asked
 
 
 def test_sampled_answers_follow_seed_question_and_sample(policy, questions):
@@ -55,7 +44,7 @@ def test_skipping_leaves_the_other_answers_as_they_are(policy, questions):
 
 def test_padded_batches_come_longest_first_and_as_they_are_done(policy, questions, monkeypatch):
     monkeypatch.setattr(local, "why_not", lambda model, longest: "not for this test")
-    monkeypatch.setattr(local, "_AT_ONCE", 1)
+    monkeypatch.setattr(local, "AT_ONCE", 1)
     batches = [[a.prompt_tokens for a in batch] for batch in generate(policy, questions, with_(GREEDY, batch_size=3))]
     assert [len(batch) for batch in batches] == [3, 3, 1]
     flat = [length for batch in batches for length in batch]
@@ -157,7 +146,7 @@ def test_training_mode_is_left_as_it_was(make_policy, questions):
 def test_the_draw_has_the_right_shares():
     """20,000 rows of one distribution: each token's share is within 4 standard errors of its probability."""
     rows, shares = 20_000, torch.tensor([0.5, 0.0, 0.3, 0.15, 0.05])
-    draw = Streams(warpers(1.0, 1.0, 0), 0, [Request(Question(f"q/{n}", "", "", "test"), 0, []) for n in range(rows)])
+    draw = Streams(warpers(1.0, 1.0, 0), 0, [(f"q/{n}", 0) for n in range(rows)])
     drawn = draw(shares.log().repeat(rows, 1), range(rows))
     found = torch.bincount(drawn, minlength=5) / rows
     assert torch.all((found - shares).abs() <= 4 * (shares * (1 - shares) / rows).sqrt())

@@ -7,7 +7,7 @@ import torch
 from answering import GREEDY, answers
 
 from harness.models import load_policy
-from harness.models.engines.layout import laid_out, lay_out
+from harness.models.engines.machine import laid_out, lay_out
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,7 +7,7 @@ import torch
 from answering import GREEDY, SAMPLED, answers, with_
 
 from harness.models import generate
-from harness.models.engines import decode, memory, padded, sampling
+from harness.models.engines import decode, local, sampling
 from harness.store.errors import ModelError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,7 +24,7 @@ ERRORS = [
 def fails(monkeypatch, error, *, above):
     """Both loops raise ``error`` in steps or batches of more than ``above`` rows; returns the sizes that were tried."""
     sizes: list[int] = []
-    step, whole = decode._Decoding._step, padded._generate
+    step, whole = decode._Decoding._step, local._generate
 
     def tried(size):
         sizes.append(size)
@@ -40,7 +40,7 @@ def fails(monkeypatch, error, *, above):
         return whole(model, batch, *settings)
 
     monkeypatch.setattr(decode._Decoding, "_step", failing_step)
-    monkeypatch.setattr(padded, "_generate", failing_batch)
+    monkeypatch.setattr(local, "_generate", failing_batch)
     return sizes
 
 
@@ -108,8 +108,8 @@ def test_no_more_rows_than_memory_holds_at_their_longest(policy, questions, monk
 
 
 def test_memory_that_nobody_knows():
-    assert memory.free_memory(torch.device("mps")) is None
-    assert memory.free_memory(torch.device("cpu")) > 0
+    assert decode.free_memory(torch.device("mps")) is None
+    assert decode.free_memory(torch.device("cpu")) > 0
 
 
 @pytest.mark.usefixtures("loop")

@@ -158,7 +158,7 @@ def small(served, engine: str) -> None:
     ("engine", "options", "most"),
     [
         ('name = "vllm"\ngpu_memory_utilization = 0.5\n', [], 16),
-        ('name = "continuous"\nmax_memory_percent = 0.5\n', ["--rl-set", "engine.concurrency=2"], 2),
+        ('name = "vllm"\nmax_model_len = 64\n', ["--rl-set", "engine.concurrency=2"], 2),
         ("concurrency = 2\n", [], 2),
         ('name = "vllm"\nmax_model_len = 64\nconcurrency = 3\n', [], 3),
     ],

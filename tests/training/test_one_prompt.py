@@ -20,7 +20,6 @@ from harness.cli.commands import _evaluation
 from harness.gate.baseline import differences
 from harness.models import load_policy
 from harness.models.engines import local
-from harness.models.engines.continuous import ContinuousEngine
 from harness.models.engines.vllm import asking
 from harness.models.source import resolve_model
 from harness.pipeline.baselines import as_baseline
@@ -28,7 +27,6 @@ from harness.pipeline.run import Run, Settings
 from harness.recipe import Recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import Grade
-from harness.store.records import SamplingParams
 from harness.tasks import Question
 from harness.training import rollout
 
@@ -225,8 +223,7 @@ def test_every_stage_is_given_the_same_prompt(case, how, model, given, tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_other_engines_are_given_the_same_prompt(case, model, given, monkeypatch, tmp_path):
-    """``vllm`` and ``continuous`` take token ids; several processes say how many a prompt had."""
+def test_vllm_is_given_the_same_prompt(case, model, tmp_path):
     template, told, expected = CASES[case]
     folder = model(template)
     recipe = recipe_of("grpo", folder, told)
@@ -235,14 +232,6 @@ def test_other_engines_are_given_the_same_prompt(case, model, given, monkeypatch
     prompts = [tokenizer(expected.replace("{question}", each.text))["input_ids"] for each in questions]
     vllm = asking(resolve_model(str(folder)), "cpu", "float32", told)
     assert [vllm.encode(each.prompt) for each in questions] == prompts
-    engine = ContinuousEngine(load_policy(str(folder), device="cpu", chat_template_kwargs=told))
-    monkeypatch.setattr(sys.modules[__name__], "_stage", lambda: "continuous")  # it works in a thread of its own
-    answers = [each for batch in engine.answer(questions, SamplingParams(max_new_tokens=4)) for each in batch]
-    engine.close()
-    assert len(answers) == len(questions)
-    assert {len(prompt) for prompt in prompts} == {each.prompt_tokens for each in answers}
-    flat = [id_ for row in given["continuous"] for id_ in row]
-    assert all(count(flat, prompt) for prompt in prompts)
 
 
 def test_processes_are_given_the_same_prompt(model, tmp_path):

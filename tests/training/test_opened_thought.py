@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.models import load_policy
-from harness.models.engines.requests import answer_of, requests
+from harness.models.engines.base import answer_of, requests
 from harness.models.tiny import FOLDER
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe

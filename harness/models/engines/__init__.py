@@ -1,12 +1,11 @@
 """Engines: what answers questions with a model. All give the same records; they differ in speed and in where they run.
 
-    engine = TransformersEngine(load_policy("tiny"))
+    engine = open_engine("transformers", {}, lambda: load_policy("tiny"), source, device="cpu", dtype="auto")
     for answers in engine.answer(questions.test, recipe.evaluate):
         print(answers[0].completion)
 
 ====================  ====================================================================================
 ``transformers``      the default: torch in this process, finished answers leave the batch and others enter
-``continuous``        transformers' own continuous batching, made for GPUs
 ``vllm``              vLLM in this process
 ``endpoint``          any OpenAI-compatible server; chosen by ``[model] endpoint`` or ``--rl-endpoint``
 ====================  ====================================================================================
@@ -16,37 +15,36 @@ Importing this package brings neither torch nor transformers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from harness.models.engines.base import Engine
+    from harness.models.policy import Policy
+    from harness.models.source import ModelSource
 
-    from harness.store.question import Question
-    from harness.store.records import Generation, SamplingParams
 
+def open_engine(
+    engine: str,
+    arguments: Mapping[str, Any],
+    policy: Callable[[], Policy],
+    source: ModelSource,
+    *,
+    device: str,
+    dtype: str,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> Engine:
+    """The engine of that name with its own arguments; ``policy`` loads the model ``source``, where the engine wants it
+    loaded by us, and else ``chat_template_kwargs`` says how its prompts are rendered.
 
-class Engine(Protocol):
-    """Answers questions with one model. ``model`` is what the user called it, ``device`` where it runs."""
+    Raises:
+        ModelError: the model cannot be loaded, or the engine is not installed.
+    """
+    if engine == "vllm":
+        from harness.models.engines.vllm import VllmEngine
 
-    name: str
-    model: str
-    device: str
+        told = chat_template_kwargs
+        return VllmEngine(source, device=device, dtype=dtype, arguments=arguments, chat_template_kwargs=told)
+    from harness.models.engines.local import TransformersEngine
 
-    def answer(
-        self,
-        questions: Sequence[Question],
-        decoding: SamplingParams,
-        skip: Collection[tuple[str, int]] = (),
-    ) -> Iterator[list[Generation]]:
-        """Answer every question ``decoding.samples_per_question`` times but for the ``(question id, sample)`` pairs in
-        ``skip``; finished answers are handed out, in lists, as soon as there are some.
-
-        Raises:
-            ModelError: the model cannot answer: a prompt is too long, memory is short, the server is gone.
-            TaskError: a question has no prompt.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the model and its memory. Closing twice does nothing."""
-        ...
+    return TransformersEngine(policy())

@@ -1,8 +1,11 @@
 """Continues many prompts at once: finished sequences leave, waiting ones enter, and a prompt is computed once.
 
 ``model.generate`` computes a batch until its longest answer ends, and each of a question's K completions computes the
-prompt again. On GSM8K, where answers of up to 400 tokens average 235, that is two fifths of the work. What a greedy
-answer repeats is drafted, see :mod:`harness.models.engines.drafts`.
+prompt again. On GSM8K, where answers of up to 400 tokens average 235, that is two fifths of the work.
+
+What it leans on in transformers, all in this file: a model's ``forward`` takes ``position_ids``, a mask of shape (rows,
+1, tokens, keys) and a cache; ``Cache`` hands on to ``CacheLayerMixin``, one a layer (:class:`Rows`); and
+``DynamicCache`` says by its layers which of them look back how far (:func:`rows_for`).
 """
 
 from __future__ import annotations
@@ -17,14 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
 from harness.models.device import release_memory
-from harness.models.engines.batch_size import BatchSize
-from harness.models.engines.cache import Rows, rows_for
-from harness.models.engines.drafts import Lookup, draft_length
-from harness.models.engines.memory import free_memory, out_of_memory
-from harness.models.engines.packed import Packing, attending_packed, can_pack
+from harness.models.engines.machine import BatchSize, free_memory, laid_out, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _PREFILL_TOKENS = {"cuda": 8192}  # prompts are computed together up to so many tokens, padding included
 _ELSEWHERE = 2048  # callers sort by length: small batches of them have little padding
 _SHARED_PREFIX = 16  # a beginning of so many tokens that all prompts share is computed once
+_COLUMNS_AT_ONCE = 128  # buffers grow by so many tokens: growing copies them
 
 
 class TooLargeError(Exception):
@@ -41,29 +42,6 @@ class TooLargeError(Exception):
 
     def __init__(self, index: int) -> None:
         self.index = index
-
-
-@dataclass(slots=True)
-class _Sequence:
-    index: int
-    prompt: list[int]
-    new: list[int] = field(default_factory=list)
-    lookup: Lookup | None = None
-
-    @property
-    def held(self) -> int:
-        """Tokens whose keys and values are computed before the next step, which computes the last one."""
-        return len(self.prompt) + len(self.new) - 1
-
-    def add(self, tokens: Sequence[int], ends: Collection[int], most: int) -> bool:
-        """Take new tokens; returns whether the sequence is finished."""
-        for token in tokens:
-            self.new.append(token)
-            if token in ends or len(self.new) == most:
-                return True
-        if self.lookup is not None:
-            self.lookup.extend(tokens)
-        return False
 
 
 # Architectures (``config.model_type``) in which every layer attends to all earlier tokens by the positions and the mask
@@ -113,20 +91,30 @@ def decode(
     ends: Collection[int],
     max_new_tokens: int,
     size: BatchSize,
-    *,
-    drafts: bool = False,
 ) -> Iterator[list[tuple[int, list[int]]]]:
     """Continue each prompt (a list of token ids) until one of ``ends`` or ``max_new_tokens``.
 
     Yields finished ones as ``(number of the prompt, new ids with the end)``, as they come. Equal prompts that follow
-    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair. With ``drafts`` a
-    sequence takes several tokens a step where it repeats itself, for models that :mod:`.packed` knows; ``sampler`` must
-    not mind scores that are not taken.
+    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
 
     Raises:
         TooLargeError: memory does not hold one sequence.
     """
-    yield from _Decoding(plain(model), prompts, sampler, frozenset(ends), max_new_tokens, size, drafts).run()
+    model = plain(model)
+    with laid_out(model):
+        yield from _Decoding(model, prompts, sampler, frozenset(ends), max_new_tokens, size).run()
+
+
+@dataclass(slots=True)
+class _Sequence:
+    index: int
+    prompt: list[int]
+    new: list[int] = field(default_factory=list)
+
+    @property
+    def held(self) -> int:
+        """Tokens whose keys and values are computed before the next step, which computes the last one."""
+        return len(self.prompt) + len(self.new) - 1
 
 
 class _Decoding:
@@ -138,7 +126,6 @@ class _Decoding:
         ends: frozenset[int],
         max_new_tokens: int,
         size: BatchSize,
-        drafts: bool,
     ) -> None:
         self.model, self.sampler, self.ends, self.max_new_tokens, self.size = model, sampler, ends, max_new_tokens, size
         self.waiting = deque(_Sequence(index, prompt) for index, prompt in enumerate(prompts))
@@ -148,9 +135,8 @@ class _Decoding:
         self.dtype, self.device = model.dtype, model.device
         self.adds_mask = model.config._attn_implementation == "eager"
         takes = inspect.signature(type(model).forward).parameters
-        self.keeps_logits = "logits_to_keep" in takes
+        self.keeps_logits = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self.cache_argument = _cache_argument(takes) or ""
-        self.drafts = drafts and can_pack(model.config)
         self.prefix_ids = _common_beginning(prompts)
         self._forget()
 
@@ -168,8 +154,7 @@ class _Decoding:
             if tokens is None:  # outside of the handler, whose traceback keeps the step's tensors alive
                 self._retreat()
                 continue
-            seconds, taken = time.perf_counter() - started, sum(map(len, tokens))
-            self.size.observe(len(self.active), taken, seconds, waiting=len(self.waiting))
+            self.size.observe(len(self.active), time.perf_counter() - started, waiting=len(self.waiting))
             if done := self._take(tokens):
                 yield done
 
@@ -241,9 +226,8 @@ class _Decoding:
         cache = DynamicCache()
         if shared:
             for number, layer in enumerate(self._beginning().layers):
-                cache.update(
-                    layer.keys.expand(len(contents), -1, -1, -1), layer.values.expand(len(contents), -1, -1, -1), number
-                )
+                keys, values = (each.expand(len(contents), -1, -1, -1) for each in (layer.keys, layer.values))
+                cache.update(keys, values, number)
         width = max(map(len, contents)) - shared
         rest = [ids[shared:] + [0] * (width + shared - len(ids)) for ids in contents]
         self._forward(rest, shared, cache)
@@ -258,73 +242,42 @@ class _Decoding:
     def _forward(self, ids: list[list[int]], first: int, cache: Any) -> None:
         tokens = torch.tensor(ids, device=self.device)
         positions = torch.arange(first, first + tokens.shape[1], device=self.device).expand(len(ids), -1)
-        self.model(
-            input_ids=tokens,
-            position_ids=positions,
-            use_cache=True,
-            **{self.cache_argument: cache},
-            **({"logits_to_keep": 1} if self.keeps_logits else {}),
-        )
+        more = {self.cache_argument: cache, **self.keeps_logits}
+        self.model(input_ids=tokens, position_ids=positions, use_cache=True, **more)
 
     @torch.no_grad()
-    def _step(self) -> list[list[int]]:
-        """The next token of every active sequence, or several, where drafts of them are what the model says."""
-        drafted = draft_length(len(self.active)) if self.drafts else 0
-        fed = [self._fed(sequence, drafted) for sequence in self.active]
-        new = Packing([sequence.held for sequence in self.active], [len(ids) for ids in fed], self.device)
-        self.rows.advance(new.owners, new.positions, new.rows, new.width)
-        tokens = torch.tensor([token for ids in fed for token in ids], device=self.device)
-        if new.most == 1:
-            scores = self._scores(tokens[:, None], new.positions[:, None], new.mask)
-        else:
-            with attending_packed(self.model):
-                scores = self._scores(tokens[None], new.positions[None], new.mask, packing=new)
-        owners = [sequence.index for sequence, ids in zip(self.active, fed, strict=True) for _ in ids]
-        said = iter(self.sampler(scores, owners).tolist())
-        return [_agreed(ids[1:], list(itertools.islice(said, len(ids)))) for ids in fed]
-
-    def _fed(self, sequence: _Sequence, drafted: int) -> list[int]:
-        """What a step computes of a sequence: its last token, and a draft of the next ones."""
-        last = (sequence.new or sequence.prompt)[-1:]
-        most = min(drafted, self.max_new_tokens - len(sequence.new) - 1)
-        if most <= 0:
-            return last
-        if sequence.lookup is None:
-            sequence.lookup = Lookup(sequence.prompt + sequence.new)
-        return last + sequence.lookup.draft(most)
-
-    def _scores(self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, **more: Any) -> torch.Tensor:
-        """Scores (new tokens, vocabulary) of what follows each token."""
+    def _step(self) -> list[int]:
+        """The next token of every active sequence."""
+        held = [sequence.held for sequence in self.active]
+        positions, width = torch.tensor(held, device=self.device), max(held) + 1
+        self.rows.advance(positions, width)
+        mask = torch.arange(width, device=self.device) <= positions.view(-1, 1, 1, 1)
         if self.adds_mask:
             mask = torch.zeros(mask.shape, device=self.device).masked_fill_(~mask, torch.finfo(self.dtype).min)
-        logits: torch.Tensor = self.model(
-            input_ids=tokens,
+        last = [(sequence.new or sequence.prompt)[-1] for sequence in self.active]
+        scores = self.model(
+            input_ids=torch.tensor(last, device=self.device)[:, None],
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=positions[:, None],
             use_cache=True,
             **{self.cache_argument: self.rows},
-            **more,
-        ).logits
-        return logits.flatten(0, 1)
+        ).logits[:, -1]
+        tokens: list[int] = self.sampler(scores, [sequence.index for sequence in self.active]).tolist()
+        return tokens
 
-    def _take(self, tokens: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
+    def _take(self, tokens: Sequence[int]) -> list[tuple[int, list[int]]]:
         """Append the new tokens; finished sequences leave, and the last row moves into the place of each."""
         done = []
         for row in reversed(range(len(self.active))):
             sequence = self.active[row]
-            if sequence.add(tokens[row], self.ends, self.max_new_tokens):
+            sequence.new.append(tokens[row])
+            if tokens[row] in self.ends or len(sequence.new) == self.max_new_tokens:
                 done.append((sequence.index, sequence.new))
                 last = self.active.pop()
                 if last is not sequence:
                     self.active[row] = last
                     self.rows.move(len(self.active), row, last.held)
         return done[::-1]
-
-
-def _agreed(draft: list[int], said: list[int]) -> list[int]:
-    """What the model said: after a token that it did not draft, the rest of the draft does not count."""
-    right = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(draft, said, strict=False)))
-    return said[: right + 1]
 
 
 def _common_beginning(prompts: Sequence[list[int]]) -> list[int]:
@@ -345,3 +298,119 @@ def evaluating(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+class Rows(Cache):  # type: ignore[misc]  # transformers is untyped here
+    """Keys and values, a row for each sequence, in buffers (rows, heads, tokens, head dimension) that are written in
+    place: transformers' dynamic cache copies all of them at each step to append one, and its static cache has one
+    length for all rows. Here each row has its own; a finished row's place is taken by the last row's, or by another
+    prompt. Before a step, :meth:`advance` says where each row's new token goes.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__(layers=[_Layer(self) for _ in range(layers)])
+        self.positions = self.owners = torch.empty(0, dtype=torch.long)
+        self.width = 0
+
+    def advance(self, positions: torch.Tensor, width: int) -> None:
+        """The new token of each row is its token number ``positions[row]``; the longest has ``width`` tokens then."""
+        self.positions, self.width = positions, width
+        self.owners = torch.arange(len(positions), device=positions.device)
+
+    def load(self, filled: DynamicCache, source: torch.Tensor, at: int) -> None:
+        """Put rows ``source`` of a prompt's cache at ``at`` and after; one prompt may be taken several times."""
+        for layer, prompt in zip(self.layers, filled.layers, strict=True):
+            layer.load(prompt.keys, prompt.values, source, at)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Put one row over another."""
+        for layer in self.layers:
+            layer.keys[target, :, :length] = layer.keys[source, :, :length]
+            layer.values[target, :, :length] = layer.values[source, :, :length]
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Memory of one token of one row, over all layers."""
+        return sum(each.shape[1] * each.shape[3] * each.element_size() for each in self._buffers)
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory of the buffers as they are."""
+        return sum(each.numel() * each.element_size() for each in self._buffers)
+
+    @property
+    def _buffers(self) -> list[torch.Tensor]:
+        return [buffer for layer in self.layers if layer.is_initialized for buffer in (layer.keys, layer.values)]
+
+
+class _Layer(CacheLayerMixin):  # type: ignore[misc]
+    is_sliding = False
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.keys, self.values = (
+            each.new_empty(0, each.shape[1], 0, each.shape[3]) for each in (key_states, value_states)
+        )
+        self.is_initialized = True
+
+    def load(self, keys: torch.Tensor, values: torch.Tensor, source: torch.Tensor, at: int) -> None:
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        rows, width = at + len(source), keys.shape[2]
+        self._hold(rows, width)
+        self.keys[at:rows, :, :width] = keys[source]
+        self.values[at:rows, :, :width] = values[source]
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:  # every prompt was a single token
+            self.lazy_initialization(key_states, value_states)
+        owners, positions, width = self._rows.owners, self._rows.positions, self._rows.width
+        rows = len(owners)
+        self._hold(rows, width)
+        self.keys[owners, :, positions] = key_states[:, :, 0]
+        self.values[owners, :, positions] = value_states[:, :, 0]
+        return self.keys[:rows, :, :width], self.values[:rows, :, :width]
+
+    def _hold(self, rows: int, width: int) -> None:
+        """Grow the buffers where they are too small."""
+        had_rows, _, had_width, _ = self.keys.shape
+        if rows <= had_rows and width <= had_width:
+            return
+        if width > had_width:
+            width = -(-width // _COLUMNS_AT_ONCE) * _COLUMNS_AT_ONCE
+        rows, width = max(rows, had_rows), max(width, had_width)
+        self.keys, self.values = (_grown(each, rows, width) for each in (self.keys, self.values))
+
+    def get_seq_length(self) -> int:
+        return self._rows.width - 1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self._rows.width, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+def _grown(buffer: torch.Tensor, rows: int, width: int) -> torch.Tensor:
+    # Zeros, since a masked column still takes part in a product, where 0 times nan is nan.
+    larger = buffer.new_zeros(rows, buffer.shape[1], width, buffer.shape[3])
+    larger[: buffer.shape[0], :, : buffer.shape[2]] = buffer
+    return larger
+
+
+def rows_for(config: Any, longest: int) -> Rows | None:
+    """An empty cache for a model whose sequences get at most ``longest`` tokens; ``None`` where its attention needs
+    more than keys and values of all earlier tokens (state-space layers, windows shorter than that)."""
+    layers = DynamicCache(config=config).layers
+    for layer in layers:
+        if type(layer) is DynamicSlidingWindowLayer and longest <= layer.sliding_window:
+            continue
+        if type(layer) is not DynamicLayer:
+            return None
+    return Rows(len(layers)) if layers else None

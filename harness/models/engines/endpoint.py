@@ -26,11 +26,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.models.engines.address import OMITTABLE
+from harness.models.engines.base import AT_ONCE, OMITTABLE, SECONDS, answer_seed, wanted
 from harness.models.engines.chat_server import ChatServer, Served, Unanswered
-from harness.models.engines.seeds import answer_seed
 from harness.models.policy import without_system
-from harness.store.errors import ModelError, TaskError
+from harness.store.errors import ModelError
 from harness.store.records import FinishReason, Generation
 from harness.store.redact import safe_line
 from harness.tasks.forms import CLOSING, OPENING
@@ -43,8 +42,6 @@ CONCURRENCY = 16
 # So many requests in a row that came to nothing, times those under way at once: the server is gone.
 _ROUNDS = 2
 _FEWEST_LOST = 8
-# Answers are handed out when so many are there, or so many seconds have passed: they are graded in batches.
-_AT_ONCE, _SECONDS = 16, 2.0
 # What chat templates that refuse a system turn say, as servers pass it on.
 _NO_SYSTEM = re.compile(r"system (role|message|turn|prompt)|roles must alternate|only user and assistant roles", re.I)
 # Where servers put a thought that they hand out apart from the answer; vLLM has said both.
@@ -116,16 +113,7 @@ class EndpointEngine:
         Raises:
             ModelError: no answer could be had, or none any more; the text names the address and the reason.
         """
-        skipped = set(skip)
-        asked = [
-            (question, sample)
-            for question in questions
-            for sample in range(decoding.samples_per_question)
-            if (question.id, sample) not in skipped
-        ]
-        for question, _ in asked:
-            if not question.prompt:
-                raise TaskError(f"question {question.id!r} has no prompt; questions get theirs from load_questions")
+        asked = wanted(questions, decoding, skip)
         size = decoding.batch_size
         workers = min(self._concurrency, len(asked), size if isinstance(size, int) else self._concurrency)
         lost: list[Generation] = []
@@ -139,15 +127,15 @@ class EndpointEngine:
             elif answer is not None:
                 lost.append(answer.generation)
                 # A server that refuses some requests is there; one that refused all so far may as well not be.
-                in_a_row += not answer.refused or not (had or skipped)
+                in_a_row += not answer.refused or not (had or skip)
                 if in_a_row >= max(_ROUNDS * workers, _FEWEST_LOST):
                     if finished:
                         yield finished
                     raise ModelError(self._gone(in_a_row, had, answer.generation.error))
-            if finished and (len(finished) >= _AT_ONCE or time.monotonic() - since > _SECONDS):
+            if finished and (len(finished) >= AT_ONCE or time.monotonic() - since > SECONDS):
                 yield finished
                 finished, since = [], time.monotonic()
-        if lost and not had and not skipped:
+        if lost and not had and not skip:
             raise ModelError(self._gone(len(lost), had, lost[0].error))
         if finished or lost:
             yield finished + lost
@@ -188,7 +176,7 @@ class EndpointEngine:
         try:
             while left:
                 try:
-                    found = done.get(timeout=_SECONDS)
+                    found = done.get(timeout=SECONDS)
                 except queue.Empty:
                     yield None
                     continue

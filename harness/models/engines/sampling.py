@@ -21,8 +21,6 @@ from harness.store.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.models.engines.requests import Request
-
 
 class Sampler(Protocol):
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
@@ -54,30 +52,32 @@ class Drawn:
         self._processors = processors
 
     def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        steps = _cumulated(self._processors(None, scores.float()))
-        return tokens_at(torch.rand(len(rows), 1, dtype=torch.float64), steps).to(scores.device)
+        steps = _cumulated(self._processors(None, scores.float()))  # memory may run out here, before a number is drawn
+        # The last step may be a rounding error short of 1; scaling keeps every height in [0, 1) below it.
+        heights = self._heights(rows).to(steps.device) * steps[:, -1:]
+        return torch.searchsorted(steps, heights, right=True).squeeze(1).to(scores.device)
+
+    def _heights(self, rows: Sequence[int]) -> torch.Tensor:
+        return torch.rand(len(rows), 1, dtype=torch.float64)
 
 
-class Streams:
-    """Draws each row from a stream of its own, a uniform number per row and step."""
+class Streams(Drawn):
+    """Draws each row from a stream of its own. ``answers`` names the rows by ``(question id, sample)``."""
 
-    def __init__(self, processors: LogitsProcessorList, seed: int, requests: Sequence[Request]) -> None:
-        self._processors, self._seed, self._requests = processors, seed, requests
-        self._streams = [self._stream(row) for row in range(len(requests))]
+    def __init__(self, processors: LogitsProcessorList, seed: int, answers: Sequence[tuple[str, int]]) -> None:
+        super().__init__(processors)
+        self._seed, self._answers = seed, answers
+        self._streams: dict[int, random.Random] = {}
+        self.restart(range(len(answers)))
 
     def restart(self, rows: Iterable[int]) -> None:
-        """Draw for these rows from the beginning again: their answers are given anew."""
+        """Draw for these rows from the beginning (again): their answers are given anew."""
         for row in rows:
-            self._streams[row] = self._stream(row)
+            key = json.dumps([self._seed, *self._answers[row]])
+            self._streams[row] = random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest()))
 
-    def _stream(self, row: int) -> random.Random:
-        request = self._requests[row]
-        return stream(self._seed, request.question.id, request.sample)
-
-    def __call__(self, scores: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        steps = _cumulated(self._processors(None, scores.float()))  # memory may run out here, before a number is drawn
-        heights = torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
-        return tokens_at(heights, steps).to(scores.device)
+    def _heights(self, rows: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([[self._streams[row].random()] for row in rows], dtype=torch.float64)
 
 
 def _cumulated(scores: torch.Tensor) -> torch.Tensor:
@@ -96,15 +96,3 @@ def _cumulated(scores: torch.Tensor) -> torch.Tensor:
             "too narrow"
         )
     return steps
-
-
-def tokens_at(heights: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """The tokens (rows,) at ``heights`` (rows, 1), in [0, 1)."""
-    # The last step may be a rounding error short of 1; scaling keeps every height below it.
-    return torch.searchsorted(steps, heights.to(steps.device) * steps[:, -1:], right=True).squeeze(1)
-
-
-def stream(seed: int, question_id: str, sample: int) -> random.Random:
-    """The stream of one answer."""
-    key = json.dumps([seed, question_id, sample])
-    return random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest()))

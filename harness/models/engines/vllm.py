@@ -18,8 +18,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from harness.models.device import release_memory
-from harness.models.engines.requests import Request, answer_of, requests
-from harness.models.engines.seeds import answer_seed
+from harness.models.engines.base import Request, answer_of, answer_seed, requests
 from harness.models.policy import Policy
 from harness.store.errors import ModelError
 from harness.store.redact import safe_line

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.models.engines.address import server_url
+from harness.models.engines.base import server_url
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from harness.models.engines.base import answer_seed
 from harness.models.engines.chat_server import ChatServer
 from harness.models.engines.endpoint import EndpointEngine
-from harness.models.engines.seeds import answer_seed
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade, summarise

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from harness.models.engines.base import answer_seed
 from harness.models.engines.local import TransformersEngine
-from harness.models.engines.seeds import answer_seed
 from harness.models.engines.vllm import VllmEngine
 from harness.models.source import ModelSource, resolve_model
 from harness.store.errors import ModelError

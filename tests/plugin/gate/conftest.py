@@ -29,7 +29,7 @@ import pathlib
 from types import SimpleNamespace
 
 import harness.models
-import harness.models.engines.opening
+import harness.models.engines
 import harness.report.render
 import harness.training.launcher
 from harness.store.records import Generation
@@ -91,7 +91,7 @@ def open_engine(engine, arguments, policy, source, **settings):
 
 
 harness.models.load_policy = load_policy
-harness.models.engines.opening.open_engine = open_engine
+harness.models.engines.open_engine = open_engine
 harness.report.render.render_session = render_session
 harness.training.launcher.run_job = run_job
 '''
