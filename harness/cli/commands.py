@@ -26,8 +26,8 @@ from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.judge import count_gates
 from harness.pipeline.manifest import read_questions
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
+from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
-from harness.pipeline.watched import doubts, watched_lines
 from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe, recipe_files
 from harness.recipe.messages import refuser
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
             failed = failed or verdict.passed is False
-        for line in watched_lines(made.directory):
+        for line in remarks(made.directory):
             print(f"{made.id}: {line}")
         refused = refused or not (made.directory / "train" / "summary.json").is_file()
     over = None if refused else over_seeds(runs)

@@ -251,7 +251,7 @@ class Summary:
 
 
 def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[dict[str, Any]]) -> None:
-    from harness.pipeline.watched import doubts, watched_lines
+    from harness.pipeline.remarks import doubts, remarks
     from harness.store.faults import stage_sentences
     from harness.store.run_directory import read_json
 
@@ -265,7 +265,7 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
     for sentence in [*stage_sentences(directory), *doubts(directory)]:
         terminal.write_line(f"  ! {sentence}", yellow=True)
-    for line in watched_lines(directory):
+    for line in remarks(directory):
         fatal, warning = line.startswith("health, fatal"), line.startswith("health, warning")
         terminal.write_line(f"  {line}", red=fatal, yellow=warning)
     if saved := _saved(directory / "after"):

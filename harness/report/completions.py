@@ -10,8 +10,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.report.loose import number, string, turns, whole
+from harness.report.loose import number, string, whole
 from harness.report.read import parsed
+from harness.report.views import turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

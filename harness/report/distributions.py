@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from harness.report.draw import bars
+from harness.report.draw import Panel, bars
 from harness.report.present import NONE, brief, count, percent
 from harness.store.stages import SIDES
 
@@ -32,33 +32,6 @@ class Bins:
     names: tuple[str, ...]
     ticks: tuple[str, ...]
     offset: float
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One evaluation's bars. ``shares`` of all its values in each bin, ``cut_shares`` of those the truncated ones;
-    ``top`` is the highest share of any panel beside it, ``series`` the place in the colours."""
-
-    name: str
-    summary: str
-    counts: tuple[int, ...]
-    cuts: tuple[int, ...]
-    top: float
-    series: int
-    ticks: tuple[str, ...]
-    tick_offset: float
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """Each bin's share of the panel's values."""
-        total = max(1, sum(self.counts))
-        return tuple(count / total for count in self.counts)
-
-    @property
-    def cut_shares(self) -> tuple[float, ...]:
-        """Each bin's truncated values as a share of all the panel's values."""
-        total = max(1, sum(self.counts))
-        return tuple(count / total for count in self.cuts)
 
 
 @dataclass(frozen=True, slots=True)

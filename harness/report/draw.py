@@ -10,6 +10,7 @@ import contextlib
 import io
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.report.charts import Chart, Line
-    from harness.report.distributions import Panel
 
 SERIES = 6
 """How many lines have a colour of their own; later ones begin again with another dash."""
@@ -58,6 +58,33 @@ def draw(chart: Chart) -> str:
         axes.yaxis.get_offset_text().set_color(INK)
         _mark(axes, chart)
     return clean_svg(out.getvalue(), 166)
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One evaluation's bars. ``shares`` of all its values in each bin, ``cut_shares`` of those the truncated ones;
+    ``top`` is the highest share of any panel beside it, ``series`` the place in the colours."""
+
+    name: str
+    summary: str
+    counts: tuple[int, ...]
+    cuts: tuple[int, ...]
+    top: float
+    series: int
+    ticks: tuple[str, ...]
+    tick_offset: float
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Each bin's share of the panel's values."""
+        total = max(1, sum(self.counts))
+        return tuple(count / total for count in self.counts)
+
+    @property
+    def cut_shares(self) -> tuple[float, ...]:
+        """Each bin's truncated values as a share of all the panel's values."""
+        total = max(1, sum(self.counts))
+        return tuple(count / total for count in self.cuts)
 
 
 def bars(panel: Panel) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.report.views import Turn
-
 
 def number(value: Any) -> float | None:
     """A finite number of sane size; ``None`` for everything else, NaN and booleans included."""
@@ -30,10 +28,3 @@ def string(value: Any) -> str:
 def dicts(value: Any) -> list[dict[str, Any]]:
     """The objects of a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def turns(prompt: Any) -> tuple[Turn, ...]:
-    """A prompt's chat turns; a bare string counts as one user turn."""
-    if isinstance(prompt, str):
-        return (Turn("user", prompt),)
-    return tuple(Turn(string(turn.get("role")) or "?", string(turn.get("content"))) for turn in dicts(prompt))

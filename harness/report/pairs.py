@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.report.loose import number, string, turns
+from harness.report.loose import number, string
 from harness.report.once import Once
-from harness.report.views import FLIPS, Answer, Evaluation, Flip, Question, Turn
+from harness.report.views import FLIPS, Answer, Evaluation, Flip, Question, Turn, turns
 
 Answers = Mapping[str, Sequence[Answer]]
 """The answers of one evaluation by question id."""

@@ -8,10 +8,10 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from harness.report.audit import audit_of
-from harness.report.loose import dicts, number, string, turns, whole
+from harness.report.loose import dicts, number, string, whole
 from harness.report.once import Once
 from harness.report.pairs import evaluation, pair
-from harness.report.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict
+from harness.report.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict, turns
 from harness.store.secrets import redact, redact_data, redact_tree, within_data
 from harness.store.stages import ASKED, STAGES
 

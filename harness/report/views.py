@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.report.loose import dicts, string
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -39,6 +41,13 @@ class Turn:
 
     role: str
     content: str
+
+
+def turns(prompt: Any) -> tuple[Turn, ...]:
+    """A prompt's chat turns; a bare string counts as one user turn."""
+    if isinstance(prompt, str):
+        return (Turn("user", prompt),)
+    return tuple(Turn(string(turn.get("role")) or "?", string(turn.get("content"))) for turn in dicts(prompt))
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ def main() -> None:
 
 
 def _work(directory: Path) -> None:
+    faulthandler.disable()  # record enables it; its stack of a crash would hide what was printed last
     try:
         ranks.start(Job.read(directory))
         train(directory)

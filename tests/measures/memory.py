@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "reports")]
+sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "report")]
 
 SIZES = (1_000, 20_000)
 WORDS = [

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.pipeline.watched import doubts
+from harness.pipeline.remarks import doubts
 from harness.report.read import read_run
 from harness.report.unchanged import stamp_of
 from harness.store.faults import stage_sentences
 from harness.store.stages import ASKED, STAGES
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def write(path: Path, **content: object) -> None:

@@ -20,7 +20,7 @@ from harness.pipeline import run as pipeline
 from harness.store.errors import HarnessError
 from tests.small_recipes import small_recipe
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 SMALL = small_recipe() + "\n[gate]\nmin_accuracy = 0.0\n"
 

@@ -27,7 +27,7 @@ def doubts(directory: Path) -> list[str]:
     return found
 
 
-def watched_lines(directory: Path) -> list[str]:
+def remarks(directory: Path) -> list[str]:
     """One line each, in the order in which they came to be; first what was found in other runs."""
     lines = []
     for stage in ASKED:

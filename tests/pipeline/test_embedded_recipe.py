@@ -12,7 +12,7 @@ import pytest
 
 from harness.store.run_directory import read_lines
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 

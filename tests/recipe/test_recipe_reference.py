@@ -14,7 +14,7 @@ from harness.gate.health import CHECKS
 from harness.recipe import HealthSection, Recipe
 from harness.recipe.schema import section_types
 
-TEXT = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 TOP = "Top of the file"
 GATHERED = {"arguments", "limits", "source"}  # keys of others, and the file itself
 

@@ -12,7 +12,7 @@ from harness.pipeline.judge import plans
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 
-BASELINES = Path(__file__).parents[1] / "suites" / "baselines"
+BASELINES = Path(__file__).parents[2] / "suites" / "baselines"
 
 
 def test_it_is_comparable(tmp_path):
