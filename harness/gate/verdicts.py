@@ -216,7 +216,7 @@ def judge_against_baseline(
         "gates": gates,
         "beta": beta,
         "planned_power": None,
-        "recorded": recorded,
+        "against_run": not recorded,
         "stale": False,
     }
     if not pairs:

@@ -43,7 +43,8 @@ def reused_line(reused: Mapping[str, int]) -> str | None:
     """``Reused 3,360 answers, 40 training steps.`` of counts by stage, or ``None``; in ``train`` they are steps."""
     steps = reused.get("train", 0)
     answers = sum(reused.values()) - steps
-    parts = [counted(count, noun) for count, noun in ((answers, "answer"), (steps, "training step")) if count]
+    counts = ((answers, "answer"), (steps, "training step"))
+    parts = [f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in counts if count]
     return f"Reused {', '.join(parts)}." if parts else None
 
 
@@ -176,7 +177,7 @@ def _baseline(code: str, n: Numbers) -> str:
     decided, total = n["certain_after"] or n["asked"], n["questions"]
     within = f"the first {decided} of {total} questions" if decided < total else counted(total, "question")
     yet = "" if so else f"; yet all {n['asked']} together say otherwise"
-    was, now = ("baseline ", "now ") if n["recorded"] else ("", "")
+    was, now = ("", "") if n["against_run"] else ("baseline ", "now ")
     return (
         f"{was}{percent(n['baseline'])} -> {now}{percent(n['now'])}, {n['lost']} lost and {n['gained']} gained in "
         f"{within}; {reason}{yet}"

@@ -116,7 +116,8 @@ def _cost(samples: Evaluation) -> dict[str, Any]:
     return {
         "completions": sum(summary["counts"].values()),
         "sampled_tokens": summary["completion_tokens"],
-        "sampling_seconds": None if summary["reused"] else summary["seconds"],  # else it is not known
+        # What all of them took, also where they were found in another run; there it may not be known.
+        "sampling_seconds": ((summary["seconds"] or 0.0) + summary["reused_seconds"]) or None,
     }
 
 

@@ -168,6 +168,7 @@ def evaluate(
             **({"session": session} if summary.unanswered else {}),
             **cost,
             "reused": dict(answers.reused),
+            "reused_seconds": answers.reused_seconds,
         },
     )
     return Evaluation(stage, order, answers.generated)
@@ -215,7 +216,8 @@ class _Answers:
 
     ``key.json`` is written before the first line, and takes back its word on the grades before they are given anew, so
     whatever is killed in between leaves nothing that says more than it holds. ``reused`` counts the answers that were
-    found in other runs, by run, and ``cost`` is that of what was generated, if anything was.
+    found in other runs, by run, and ``reused_seconds`` is what they took there; ``cost`` is that of what was generated,
+    if anything was.
     """
 
     def __init__(
@@ -232,6 +234,7 @@ class _Answers:
         known = self._claim()
         self.calls = self._grade_again(known, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
         self.reused: Counter[str] = Counter(known.get("reused"))
+        self.reused_seconds = float(known.get("reused_seconds") or 0.0)
         self._write_key()
         alike = (other for other in others if self._same_answers(read_json(other / "key.json")))
         self._others = (other for other in alike if other != stage)
@@ -278,7 +281,8 @@ class _Answers:
 
     def _write_key(self) -> None:
         own = {key: value for key, value in asdict(self.keys).items() if value}
-        write_json(self.stage / "key.json", own | ({"reused": dict(self.reused)} if self.reused else {}))
+        reused = {"reused": dict(self.reused), "reused_seconds": self.reused_seconds} if self.reused else {}
+        write_json(self.stage / "key.json", own | reused)
 
     def _missing(self, asked: Iterable[Question]) -> list[Wanted]:
         samples = [(sample, self._marks.get(sample, {})) for sample in range(self.sampling.samples_per_question)]
@@ -339,7 +343,9 @@ class _Answers:
             # Read again with the file open: another process may be grading it anew.
             graded = self._same("grading", key) or self._same("grader", key)
             graded = graded and read_json(stage / "key.json") == key
-            faulty = (stage / FAULTS).exists()
+            faulty, summary = (stage / FAULTS).exists(), read_json(stage / "summary.json") or {}
+            took = (summary.get("seconds") or 0.0) + (summary.get("reused_seconds") or 0.0)
+            seconds_a_token = took / max(1, summary.get("completion_tokens") or 0)
             for record in chain([first], records):
                 wanted = record.question_id, record.sample
                 if wanted not in missing or record.error is not None:
@@ -349,6 +355,7 @@ class _Answers:
                     continue
                 missing.discard(wanted)
                 self.reused[stage.parent.name] += 1
+                self.reused_seconds += seconds_a_token * record.completion_tokens
                 # What a failing grader left open is asked again: only the stage as a whole knows what failed.
                 scored = record.status != "unscored" and None not in (record.reward, *record.rewards.values())
                 known = graded and (scored or not faulty) and record.ground_truth == question.ground_truth

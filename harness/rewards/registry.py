@@ -34,7 +34,10 @@ from harness.store.redact import safe_line
 from harness.store.versions import REWARDS
 from harness.tasks.forms import form_of
 
-_SHIPPED: Mapping[str, RewardFunction] = MappingProxyType({name: getattr(functions, name) for name in REWARDS})
+# The strict grader of tags has a version, and is no reward of its own.
+_SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
+    {name: getattr(functions, name) for name in REWARDS if name != "tags_exact"}
+)
 
 SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 """Names that a recipe may use without a module."""

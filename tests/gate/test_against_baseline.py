@@ -116,6 +116,7 @@ def test_the_numbers() -> None:
         "gates": 2,
         "beta": 0.10,
         "planned_power": power(300, 0.10, 0.05, 0.05),
+        "against_run": False,
         "exact": True,
         "certain_after": 16,
         "lost": 16,

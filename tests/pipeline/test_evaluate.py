@@ -139,6 +139,7 @@ def test_summary_numbers(run: Evaluate) -> None:
         "model": "made-up",
         "slow": None,
         "reused": {},
+        "reused_seconds": 0.0,
     }
     assert evaluation.accuracy == 0.5
 

@@ -79,6 +79,7 @@ def test_only_the_questions_that_nobody_asked_are_asked(ask: Ask, model: Model) 
     assert sorted(model.asked) == sorted((question.id, 0) for question in QUESTIONS[20:50])
     assert large.records[:20] == small.records
     assert (large.generated, large.summary["reused"]) == (30, {"a": 20})
+    assert large.summary["reused_seconds"] == pytest.approx(small.summary["seconds"])
     third = ask("c", QUESTIONS[10:60], keys("third"))
     assert sorted(model.asked) == sorted((question.id, 0) for question in QUESTIONS[50:60])
     assert third.summary["reused"] == {"a": 10, "b": 30}

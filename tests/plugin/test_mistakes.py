@@ -198,7 +198,7 @@ def test_bystander():
 def test_a_crashing_job_fails_its_tests_and_is_tried_once(project):
     """Two workers ask for the same training; it crashes once, both say so, and pytest goes on to its end."""
     recipe = project.small
-    rewards = '\n[rewards]\n"crashing:reward" = 1.0\n'
+    rewards = '\n[rewards]\n"crashing:reward" = 1.0\n[health]\nsignal = false\n'
     project.write(**{"suites/recipes/small.toml": recipe + rewards, "crashing.py": CRASHING, "test_crash.py": TRAINS})
     result = project.pytest("-n2", "--junitxml=junit.xml")
     assert result.ret == 1

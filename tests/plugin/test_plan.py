@@ -129,8 +129,8 @@ def test_what_an_earlier_run_left_is_said(project):
     assert project.pytest().ret == 0
     [run] = (project.path / "rl-runs").glob("small-0-*")
     [line] = planned()
-    assert line.startswith(f"  kept: before, training, after in rl-runs/{run.name}, made in ")
+    assert line.startswith(f"  kept: before, signal, training, after in rl-runs/{run.name}, made in ")
     assert planned("--rl-fresh") == []
     assert planned("--rl-set=evaluate.max_new_tokens=9") == [], "another recipe"
     (run / "after/summary.json").unlink()
-    assert planned()[0].startswith("  kept: before, training in ")
+    assert planned()[0].startswith("  kept: before, signal, training in ")

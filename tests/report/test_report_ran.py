@@ -87,32 +87,30 @@ def test_cost_by_stage(tmp_path: Path) -> None:
 
 def test_no_rate_is_made_of_what_was_not_done_here(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp())
-    for name, more in (("before", {"source": "other-0-0"}), ("train", {"resumed_from": 5})):
+    for name, more in (("before", {"reused": {"other-0-0": 12}}), ("train", {"resumed_from": 5})):
         told = json.loads((run / name / "summary.json").read_text())
         (run / name / "summary.json").write_text(json.dumps(told | more))
     before, training, _ = ran(read_run(run)).stages
-    assert (before.rate, before.note) == (None, "answers kept from other-0-0")
+    assert (before.rate, before.note) == (None, "answers found in other-0-0")
     assert (training.rate, training.note) == (None, "time since step 5, where it was resumed")
 
 
 def test_what_other_runs_gave_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp())
-    kept = {"answers": 5, "tokens": 40, "seconds": 72.4, "runs": {"other-0-0": 3, "third-0-0": 2}}
-    for name, more in (("before", {"kept": kept}), ("train", {"source": "other-0-0"})):
+    reused = {"other-0-0": 3, "third-0-0": 2}
+    for name, more in (("before", {"reused": reused}), ("train", {"source": "other-0-0"})):
         told = json.loads((run / name / "summary.json").read_text())
         (run / name / "summary.json").write_text(json.dumps(told | more))
     before, training, after = ran(read_run(run)).stages
-    note = "5 of 12 answers kept from other-0-0 and 1 more run, which saved about 1\u00a0min 12\u00a0s"
-    assert (before.note, after.note) == (note, "")
-    told = json.loads((run / "before" / "summary.json").read_text())
-    assert before.rate == pytest.approx((told["completion_tokens"] - 40) / 7.25)
+    assert (before.note, after.note) == ("5 of 12 answers found in other-0-0 and 1 more run", "")
+    assert before.rate is None, "the seconds are those of the others alone"
     assert training.note == "trained in other-0-0, which trains the same"
     assert "trained in other-0-0" in words_of(page_of(run, output=tmp_path))
 
 
 HOSTILE = [
     {
-        "kept": {"runs": {"<img src=x onerror=alert(1)>": {}}, "answers": "x", "seconds": [], "tokens": None},
+        "reused": {"<img src=x onerror=alert(1)>": {}, "x": "y"},
         "source": 3,
     },
     {"path": 3, "accuracy": "x", "commit": ["a"], "recipe_toml": "torn = [", "versions": 7},

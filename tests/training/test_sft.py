@@ -196,8 +196,8 @@ def test_a_files_content_names_the_run(supervised, tmp_path):
 def test_the_same_samples_serve_dpo(finished, supervised):
     """Nothing is sampled twice: DPO finds the answers that SFT's run keeps, by their content."""
     run = supervised("dpo")
-    sources = [each.samples().summary["source"] for each in (run, finished)]
-    assert any(sources), "both asked the model"  # which was first depends on the order of the tests
+    reused = [each.samples().summary["reused"] for each in (run, finished)]
+    assert any(reused), "both asked the model"  # which was first depends on the order of the tests
     assert [each.completion for each in run.samples().records] == [
         each.completion for each in finished.samples().records
     ]

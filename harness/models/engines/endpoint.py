@@ -108,7 +108,7 @@ class EndpointEngine:
         decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
-        """As :meth:`harness.models.engines.Engine.answer`. ``batch_size`` below the concurrency lowers it.
+        """As :meth:`harness.models.engines.base.Engine.answer`. ``batch_size`` below the concurrency lowers it.
 
         Raises:
             ModelError: no answer could be had, or none any more; the text names the address and the reason.

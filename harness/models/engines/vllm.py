@@ -89,7 +89,7 @@ class VllmEngine:
         decoding: SamplingParams,
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
-        """As :meth:`harness.models.engines.Engine.answer`; an explicit ``batch_size`` is handed over at a time."""
+        """As :meth:`harness.models.engines.base.Engine.answer`; an explicit ``batch_size`` is handed over at a time."""
         asked = requests(self._asking, questions, decoding, set(skip))
         size = decoding.batch_size if isinstance(decoding.batch_size, int) else _AT_ONCE
         for start in range(0, len(asked), size):
