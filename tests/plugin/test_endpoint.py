@@ -167,7 +167,7 @@ def test_a_server_takes_the_place_of_a_recipes_engine(served, engine, options, m
     small(served, engine)
     with chat_double(chat=right) as double:
         served.pytest("--rl-endpoint", double.url, *options).assert_outcomes(passed=1, skipped=1)
-        assert len(double.bodies) == 16
+        assert len(double.bodies) == 8
         assert double.most_at_once <= most
 
 

@@ -200,7 +200,7 @@ def test_rewards_that_raise_and_a_job_that_dies(project):
     project.write(
         **{
             "suites/recipes/small.toml": f"{recipe}\n{rewards}",
-            "suites/recipes/crash.toml": f'{recipe}\n[rewards]\n"outside:crash" = 1.0\n',
+            "suites/recipes/crash.toml": f'{recipe}\n[rewards]\n"outside:crash" = 1.0\n[health]\nsignal = false\n',
             "suites/recipes/template.toml": recipe.replace('name = "tiny"', f'name = "{folder}"'),
             "test_trains": TRAINS,
         }
