@@ -48,12 +48,18 @@ def start(job: Job) -> None:
 
     if job.device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    else:  # accelerate calls the device cpu:0, and older transformers load checkpoints to that name
+        torch.serialization.register_package(0, lambda storage: None, _to_cpu)
     distributed.init_process_group(  # accelerate joins the group that it finds
         "cpu:gloo,cuda:nccl" if job.device == "cuda" else "gloo",
         timeout=datetime.timedelta(seconds=int(job.arguments.get("ddp_timeout", _STEP_SECONDS))),
     )
     _group = distributed.new_group(backend="gloo", timeout=_WAIT)
     _rank, _count = distributed.get_rank(), distributed.get_world_size()
+
+
+def _to_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith("cpu:") else None
 
 
 def is_main() -> bool:
