@@ -345,7 +345,7 @@ def test_what_a_server_refuses_can_be_left_out_and_the_error_says_so(keys):
         assert sorted(re.findall(r'"(\w+)"', str(no.value).partition("write ")[2])) == sorted(keys)
         assert re.search(r"HTTP 400: Unsupported parameter.*write omit = \[.*\] under \[engine\]", str(no.value))
         assert len(double.bodies) <= 4
-        del double.bodies[:]
+    with chat_double(chat=refusing(*keys)) as double:  # another one: a request of the first may come late
         assert not any(each.error for each in ask(double, some(3), SAMPLED, omit=keys).values())
         kept = {"model", "messages", "temperature", "top_p", "seed", "max_tokens"} - set(keys)
         assert {frozenset(body) for body in double.bodies} == {frozenset(kept)}, written
