@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         for verdict in verdicts:
             print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
             failed = failed or verdict.passed is False
-        for line in remarks(made.directory):
+        for _, line in remarks(made.directory):
             print(f"{made.id}: {line}")
         refused = refused or not (made.directory / "train" / "summary.json").is_file()
     over = None if refused else over_seeds(runs)

@@ -27,31 +27,32 @@ def doubts(directory: Path) -> list[str]:
     return found
 
 
-def remarks(directory: Path) -> list[str]:
-    """One line each, in the order in which they came to be; first what was found in other runs."""
-    lines = []
+def remarks(directory: Path) -> list[tuple[str | None, str]]:
+    """The level of a finding of the health checks (``None`` for what is none) and a line each, in the order in which
+    they came to be; first what was found in other runs."""
+    lines: list[tuple[str | None, str]] = []
     for stage in ASKED:
         summary = read_json(directory / stage / "summary.json") or {}
         if reused := summary.get("reused"):
             asked, most = sum(summary["counts"].values()), max(reused, key=reused.__getitem__)
             more = f" and {counted(len(reused) - 1, 'more run')}" if len(reused) > 1 else ""
-            lines.append(f"{stage}: {sum(reused.values()):,} of {asked:,} answers found in {most}{more}")
+            lines.append((None, f"{stage}: {sum(reused.values()):,} of {asked:,} answers found in {most}{more}"))
     if source := (read_json(directory / "train" / "summary.json") or {}).get("source"):
-        lines.append(f"training: the same was trained in {source}")
+        lines.append((None, f"training: the same was trained in {source}"))
     signal = read_json(directory / "signal.json")
     if signal is not None and not signal.get("refused"):  # a refusal is the training verdict
-        lines.append(f"signal: {signal['sentence']}")
+        lines.append((None, f"signal: {signal['sentence']}"))
     lines += [
-        f"health, {row['level']}: {row['check']} at step {row['step']}: {row['sentence']}"
+        (row["level"], f"health, {row['level']}: {row['check']} at step {row['step']}: {row['sentence']}")
         for row in read_lines(directory / "train" / "health.jsonl")
     ]
     during = list(read_lines(directory / "train" / "evaluations.jsonl"))
     if during:
         curve = " -> ".join(f"{percent(each['accuracy'])} (step {each['step']})" for each in _few(during))
-        lines.append(f"held out: {curve} of {counted(during[-1]['questions'], 'question')}")
+        lines.append((None, f"held out: {curve} of {counted(during[-1]['questions'], 'question')}"))
     for stage in SIDES:
         if (line := at_k_line((read_json(directory / stage / "summary.json") or {}).get("at_k"))) is not None:
-            lines.append(f"{stage}: {line}")
+            lines.append((None, f"{stage}: {line}"))
     return lines
 
 

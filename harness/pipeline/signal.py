@@ -58,6 +58,6 @@ def find_signal(
         )
 
     some = questions[: SECOND_LOOK * first]
-    stops = [count for count in (first,) if count < len(some)] + [len(some)]
-    ask(sampling, some, EarlyStop(stops, lambda means, count: not found(count)["refused"]))
-    return found(next((count for count in stops if not found(count)["refused"]), len(some)))
+    stops = [first, len(some)] if first < len(some) else [len(some)]
+    made = ask(sampling, some, EarlyStop(stops, lambda means, count: not found(count)["refused"]))
+    return found(int(made.summary["questions"]))

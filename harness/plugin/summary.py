@@ -265,9 +265,8 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
         terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
     for sentence in [*stage_sentences(directory), *doubts(directory)]:
         terminal.write_line(f"  ! {sentence}", yellow=True)
-    for line in remarks(directory):
-        fatal, warning = line.startswith("health, fatal"), line.startswith("health, warning")
-        terminal.write_line(f"  {line}", red=fatal, yellow=warning)
+    for level, line in remarks(directory):
+        terminal.write_line(f"  {line}", red=level == "fatal", yellow=level == "warning")
     if saved := _saved(directory / "after"):
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"
