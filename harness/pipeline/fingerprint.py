@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.gate.health import limits
-from harness.models.engines.chat_server import Served
 from harness.recipe import EngineSection, Recipe
 from harness.recipe.trl_arguments import deciding
 from harness.rewards.score import grader_versions
@@ -22,6 +21,9 @@ from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
 from harness.store.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
 from harness.tasks import Question, Questions, kind_of
+
+if TYPE_CHECKING:
+    from harness.models.engines.chat_server import Served  # which brings an HTTP client
 
 # Decoding settings that two evaluations must share to be compared; one may be asked more often, or with another seed.
 COMPARED = ("max_new_tokens", "temperature", "top_p", "top_k")

@@ -140,7 +140,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 _hand_over(item, LEFT_OUT, reasons[0])
             else:
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
-    session_of(config).warnings = _planned(session_of(config), heavy)
+    session_of(config).plan_gates(_gated(heavy))
     if uses_device and hasattr(config, "workerinput"):
         processes = max((recipe.launch.nproc_per_node for _, recipe, _ in heavy), default=1)
         take_gpus(config.workerinput["workerid"], processes)
@@ -164,18 +164,20 @@ def _without_recipe(item: pytest.Item) -> bool:
     return any(name in given and not isinstance(given[name], tuple) for name in ("rl_run", "rl_runs"))
 
 
-def _planned(session: Session, heavy: list[tuple[pytest.Item, Recipe, int]]) -> list[str]:
-    """What may go unseen with as many questions as the gates have."""
+def _gated(heavy: list[tuple[pytest.Item, Recipe, int]]) -> list[tuple[Recipe, int]]:
+    """The recipes and seeds of which some test asks for verdicts."""
     gated: list[tuple[Recipe, int]] = []
     for item, asked, seed in heavy:
         judged = {"verdicts", "rl_runs"} & set(getattr(item, "fixturenames", ()))
         if judged and (asked, seed) not in gated:
             gated.append((asked, seed))
-    return session.plan_gates(gated) if gated else []
+    return gated
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    return [] if get_option(config, "plan") else [f"rl-harness: {line}" for line in session_of(config).warnings]
+    """What may go unseen with as many questions as the gates have, where they are about to be asked."""
+    asked = not (get_option(config, "plan") or config.option.collectonly)
+    return [f"rl-harness: {line}" for line in session_of(config).warnings] if asked else []
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

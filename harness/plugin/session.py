@@ -38,8 +38,8 @@ class Session:
         self.config = config
         self.progress = Progress(config)
         self.runs: list[Run] = []
-        self.warnings: list[str] = []  # of the plan, known when tests are collected
-        self.gates = 1  # sequential gates that share alpha, known when tests are collected
+        self.gated: list[tuple[Recipe, int]] = []  # what gates judge, known when tests are collected
+        self.gates = 1  # how many of them share alpha
         self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
 
@@ -214,17 +214,24 @@ class Session:
             raise RecipeError(refusal(recipe))
         return refusal(recipe)
 
-    def plan_gates(self, gated: list[tuple[Recipe, int]]) -> list[str]:
-        """Count the gates of these (recipe, seed) pairs, which share alpha; a line for each that its questions may not
-        be enough for. It warns: the questions are asked all the same."""
+    def plan_gates(self, gated: list[tuple[Recipe, int]]) -> None:
+        """Count the gates of these (recipe, seed) pairs, which share alpha."""
+        from harness.pipeline.judge import count_gates
+
+        self.gated = gated
+        folder = get_path(self.config, "baselines-dir")
+        self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """A line for each gate that its questions may not be enough for. It warns: they are asked all the same."""
         from harness.pipeline.baselines import is_recorded
-        from harness.pipeline.judge import count_gates, plans
+        from harness.pipeline.judge import plans
 
         folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
-        self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
         return [
             f"{recipe.name}, seed {seed}, {gate} gate: {planned.sentence}"
-            for recipe, seed in gated
+            for recipe, seed in self.gated
             for gate, planned in plans(recipe, seed, folder, self.gates).items()
             if not planned.enough
             and not (gate == "baseline" and is_recorded(folder, recipe.name, seed, update))  # it says so itself
