@@ -5,7 +5,7 @@
     rl-harness report rl-runs/*
 
 Each subcommand is a function of the parsed options that returns the exit code: 0, 1 for a verdict that fails, 2 for a
-mistake of the user's.
+mistake of the user's. Nothing is decided here, and nothing here knows pytest.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Nothing here knows a recipe, a grade or a run: engines take ``SamplingParams`` and hand out ``Generation``.
 
     policy = load_policy("tiny")
-    for batch in generate(policy, questions.test, recipe.evaluate):
+    for batch in generate(policy, questions.test, SamplingParams()):
         print(batch[0].completion)
 
 Importing this package brings neither torch nor transformers; its names are looked up when they are first used.

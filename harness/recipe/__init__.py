@@ -4,7 +4,8 @@
     recipe.train.arguments["num_generations"]
 
 The same object can be built in Python (``Recipe(name=..., task=TaskSection(...), ...)``); every rule holds there too.
-All sections are frozen: a changed recipe is a new object (:meth:`Recipe.override`).
+All sections are frozen: a changed recipe is a new object (:meth:`Recipe.override`). Nothing here loads a model, or
+knows a run.
 """
 
 from harness.recipe.catalog import Recipe, load_recipe, parse_changes

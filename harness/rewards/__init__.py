@@ -25,7 +25,7 @@ holds the final answers:
 
 A reward of your own is any function with that signature, sync or async, named ``"package.module:function"`` in a
 recipe. Made from a grader with :func:`reward_function`, its grades decide accuracy and show in the report. Graders read
-what stands behind the last ``</think>`` (:func:`behind_thought`).
+what stands behind the last ``</think>`` (:func:`behind_thought`). Nothing here knows a model or a run.
 """
 
 from harness.rewards.functions import (

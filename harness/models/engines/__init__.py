@@ -1,7 +1,7 @@
 """Engines: what answers questions with a model. All give the same records; they differ in speed and in where they run.
 
     engine = open_engine("transformers", {}, lambda: load_policy("tiny"), source, device="cpu", dtype="auto")
-    for answers in engine.answer(questions.test, recipe.evaluate):
+    for answers in engine.answer(questions.test, SamplingParams()):
         print(answers[0].completion)
 
 ====================  ====================================================================================
