@@ -46,14 +46,13 @@ def test_rates_and_what_was_measured_are_kept(kept):
     assert machine["cpu"]
 
 
-@pytest.mark.parametrize(("factor", "passes"), [(100.0, True), (0.01, False)])
-def test_a_median_above_the_kept_one_fails(session, kept, factor, passes):
-    """Against a kept figure that is a hundred times ours, and a hundredth."""
+def test_a_median_above_the_kept_one_fails(session, kept):
+    """Against a kept figure that is a hundredth of ours."""
     found = json.loads(kept.read_text())
     other = kept.with_name("0002_other.json")
     for name in ("min", "max", "mean", "median", "q1", "q3"):
-        found["benchmarks"][0]["stats"][name] *= factor
+        found["benchmarks"][0]["stats"][name] /= 100
     other.write_text(json.dumps(found))
     done = session("--benchmark-compare=0002", "--benchmark-compare-fail=median:25%")
-    assert (done.returncode == 0) == passes, done.stdout
-    assert ("Performance has regressed" in done.stdout + done.stderr) != passes
+    assert done.returncode == 1, done.stdout
+    assert "Performance has regressed" in done.stdout + done.stderr
