@@ -1,16 +1,6 @@
 """What the gate says, with the numbers that led to it. Pure functions of question means; no model, no torch.
 
-| verdict | test | meaning |
-|---|---|---|
-| IMPROVED | passes | better beyond luck: than before, by ``min_improvement`` or more, or than the baseline |
-| OK | passes | a drop of ``margin`` is ruled out, the accuracy threshold is reached, or training was sound |
-| REGRESSED | fails | worse than before, or than the baseline, beyond luck |
-| NOT_IMPROVED | fails | a gain of ``min_improvement`` or more is ruled out |
-| TOO_LOW | fails | the accuracy's interval ends below ``min_accuracy`` |
-| UNSOUND | fails | training diverged, had nothing to learn from, or a reward failed on more than 2 % |
-| INCOMPARABLE | fails | the baseline was recorded with other questions, prompt, grader, engine or decoding |
-| INCONCLUSIVE | warns | the questions cannot tell; fails under ``--rl-strict``, as does the next |
-| NO_BASELINE | warns | nothing to hold the run against |
+README.md, "What the gate says", lists the words, what each means and what it does to a test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Fixtures: a stage of the flow each. All are made once a recipe and seed, however many tests and workers ask."""
+"""Fixtures, one a stage of the flow: all but ``policy`` and ``require`` are made once a recipe and seed, however many
+tests and workers ask."""
 
 from __future__ import annotations
 

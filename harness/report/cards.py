@@ -1,6 +1,6 @@
 """Questions as static HTML: what a reader without JavaScript meets, and what paper gets.
 
-The markup is in ``templates/cards.html``. ``open.js`` fills the same slots in a browser; a test holds the two together.
+The markup is in ``reports/cards.html``. ``open.js`` fills the same slots in a browser; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The markup of a question, written once in ``templates/cards.html`` for the page's script and for the static pages.
+"""The markup of a question, written once in ``reports/cards.html`` for the page's script and for the static pages.
 
 Each ``<template>`` of that file has slots: an empty element with ``data-slot="name"`` is filled with text or further
 markup, and ``{name}`` in an attribute with text. ``fill`` in ``open.js`` does in a browser what :func:`fill` does here.

@@ -12,16 +12,8 @@ holds the final answers:
 
     trainer = GRPOTrainer(model, reward_funcs=[boxed_numeric], train_dataset=dataset)
 
-| name | 1.0 for | grades |
-|---|---|---|
-| ``boxed_exact`` | the first box is the ground truth, character for character | yes, strict |
-| ``boxed_numeric`` | the last box is the same number | yes, flexible; the default |
-| ``math_equivalent`` | the last box is the same expression | yes |
-| ``answer_in_tags`` | the last ``<answer>`` is the same number | yes, flexible |
-| ``format_boxed`` | there is an answer in a box | no |
-| ``format_tags`` | it is one ``<think>`` and then one ``<answer>`` | no |
-| ``length_penalty`` | (0 to -1) it is not longer than asked for | no |
-| ``repetition_penalty`` | (0 to -1) it does not repeat itself | no |
+docs/rewards.md lists the shipped ones. The first of a recipe that carries ``.grade`` decides whether an answer is
+correct; where none does, ``boxed_numeric`` decides.
 
 A reward of your own is any function with that signature, sync or async, named ``"package.module:function"`` in a
 recipe. Made from a grader with :func:`reward_function`, its grades decide accuracy and show in the report. Graders read

@@ -6,8 +6,8 @@ r"""pass@k, majority@k and mean@k of K sampled answers a question.
 1.0
 
 Every question gives one value, and a metric is the mean over questions with the project's interval over question
-values (``accuracy_interval``: Student's t, or Wilson's where all values are 0 or 1): the
-questions are the sample, whatever was drawn from each.
+values (``accuracy_interval``: Student's t, or Wilson's where all values are 0 or 1): the questions are the sample,
+whatever was drawn from each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""The shipped reward functions, in the order in which recipes use them. Those that grade carry ``.grade``.
+r"""The shipped reward functions. Those that grade carry ``.grade``.
 
 >>> answers = [r"\boxed{\$1{,}200}", r"\boxed{\frac{2400}{2}}", r"\boxed{1200 or 1300}", "1200"]
 >>> boxed_numeric(prompts=["?"] * 4, completions=answers, ground_truth=["1200"] * 4)

@@ -2,8 +2,8 @@
 
 ``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is the
 path of a JSONL file or a folder with ``train.jsonl`` and ``test.jsonl``. Every task gives the same thing: two disjoint
-tuples of frozen ``Question`` in an order fixed by the task's seed, so that the first n
-questions are a random sample whatever n is.
+tuples of frozen ``Question`` in an order fixed by the task's seed, so that the first n questions are a random sample
+whatever n is. Nothing here calls a reward function, or knows a model or a run.
 """
 
 from harness.store.question import Message, Question, Questions

@@ -4,8 +4,8 @@
     model = server.served().model                                           # "Qwen/Qwen2.5-0.5B-Instruct"
     server.complete({"model": model, "messages": [...], "max_tokens": 64})  # {"choices": [...], "usage": {...}}
 
-429, 5xx, cut connections, timeouts and answers that are no JSON are tried again, later each time, or when the server
-says (Retry-After). What cannot get better (a wrong key, an unknown model) is a ``ModelError``.
+408, 409, 425, 429, 5xx, cut connections, timeouts and answers that are no chat completion are tried again, later each
+time, or when the server says (Retry-After). What cannot get better (a wrong key, an unknown model) is a ``ModelError``.
 Every reply is read up to a limit, counted after decompression, and within a deadline.
 """
 

@@ -1,18 +1,18 @@
 """Answers from any OpenAI-compatible server (vLLM, SGLang, llama.cpp, ``transformers serve``, a provider's).
 
     engine = EndpointEngine("http://localhost:8000/v1")
-    for answers in engine.answer(questions.test, recipe.evaluate):
+    for answers in engine.answer(questions.test, recipe.evaluate.sampling):
         print(answers[0].completion)
 
-The server applies its own chat template and counts its own tokens. What it was told: messages, the recipe's
-``chat_template_kwargs``, temperature, top-p, the most new tokens, and a seed of (seed, question id, sample).
-Everything else is the server's default, which may come from the model's generation config; docs/engines.md says how to
-switch that off.
+The server applies its own chat template and counts its own tokens. A request has messages, the recipe's
+``chat_template_kwargs``, temperature, top-p, top-k where it cuts, the most new tokens, and a seed of (seed, question
+id, sample). Everything else is the server's default, which may come from the model's generation config;
+docs/engines.md says how to switch that off.
 
 A thought that a server hands out apart from the answer stands before it as ``<think>...</think>``, as the model wrote
 it; one that was cut off is not closed.
 
-An answer that could not be had after all tries is handed out with ``error`` set: it is unscored, never wrong, and asked
+An answer that did not come after all tries is handed out with ``error`` set: it is unscored, never wrong, and asked
 again by the next run. A server that stops answering ends the evaluation; what it answered is kept.
 """
 
