@@ -1,4 +1,4 @@
-"""Evaluation during training: every N steps, greedy as the recipe's evaluation is, on questions that belong to no one.
+"""Evaluation during training: every N steps, with the sampling of the recipe's evaluation, on held-out questions.
 
 They come from the training split and are never trained on, so a checkpoint may be chosen by them: chosen by the test
 questions, it would be judged by the luck it was chosen for. The final accuracy is that of the test questions alone.

@@ -2,7 +2,7 @@
 
 The folder is an ordinary transformers checkpoint, made by :mod:`harness.models.tiny.make`. Its greedy answers end in a
 plain number, so a reward for boxed answers finds it at an accuracy near 0; sampled at temperature 1.0 it boxes often
-enough for GRPO to learn from, in seconds and without a GPU.
+enough for GRPO to learn from, without a GPU.
 """
 
 from pathlib import Path
