@@ -24,13 +24,13 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 REPOSITORY = Path(__file__).parents[1]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "reports")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests" / "report")]
 
 from made_up_runs import MadeUp, write_run  # noqa: E402
 from made_up_speech import sentences, speech  # noqa: E402
 from report_pages import run_page_of  # noqa: E402
 
-from harness.report import render_session  # noqa: E402
+from harness.report.render import render_session  # noqa: E402
 
 CHROMIUM = os.environ.get("RL_HARNESS_CHROMIUM", "/usr/bin/chromium")
 TESTS = """\

@@ -1,7 +1,7 @@
 """Makes the pictures of README.md and docs/report.md from a real session; needs the dev extra and Chromium.
 
 python docs/make_pictures.py                      # runs tiny-arithmetic first
-python docs/make_pictures.py --report rl-report   # of a report that is there: everything but the terminal
+python docs/make_pictures.py --report rl-report   # of a report that is there
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from rich.console import Console
-from rich.text import Text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,24 +38,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report"
-        command = [sys.executable, "-m", "pytest", "suites/", "--rl-recipe=tiny-arithmetic", "--color=yes"]
-        session = subprocess.run(
-            [*command, "-p", "no:cacheprovider", f"--rl-report-dir={report}"],
-            cwd=DOCS.parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        text = session.stdout.replace(str(report), "rl-report").replace(str(DOCS.parent), "~/rl-harness")
-        draw_terminal("$ pytest suites/ --rl-recipe tiny-arithmetic\n" + text)
+        command = [sys.executable, "-m", "pytest", "suites/", "--rl-recipe=tiny-arithmetic"]
+        subprocess.run([*command, "-p", "no:cacheprovider", f"--rl-report-dir={report}"], cwd=DOCS.parent, check=True)
         photograph(report)
-
-
-def draw_terminal(text: str) -> None:
-    """The session's output as an SVG with real text."""
-    console = Console(record=True, width=128, file=io.StringIO())
-    console.print(Text.from_ansi(text))
-    console.save_svg(str(PICTURES / "terminal.svg"), title="pytest suites/")
 
 
 def photograph(report: Path) -> None:
