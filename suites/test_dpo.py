@@ -31,5 +31,5 @@ def test_reaches_the_accuracy_threshold(verdicts):
 
 def test_what_was_learnt_from_is_kept(trained):
     """``train/data.jsonl`` holds every pair, each of two different answers to one prompt."""
-    assert len(trained.data) == trained.summary["examples"] > 0
+    assert len(trained.data) == trained.summary.examples > 0
     assert all(row["prompt"] and row["chosen"] != row["rejected"] for row in trained.data)

@@ -16,8 +16,8 @@ def test_every_question_is_answered_and_graded(before, questions):
     """One record a question and sample, none of them unscored."""
     records = before.records
     assert {record.question_id for record in records} == {question.id for question in questions.test}
-    unanswered = before.summary.get("unanswered")
-    assert not unanswered, unanswered["sentence"]
+    unanswered = before.summary.unanswered
+    assert not unanswered, unanswered.sentence
     unscored = [record.question_id for record in records if record.status == "unscored"]
     assert not unscored, f"{len(unscored)} answers could not be graded, first: {unscored[0]}"
 

@@ -32,5 +32,5 @@ def test_reaches_the_accuracy_threshold(verdicts):
 def test_every_completion_is_kept(trained):
     """The run directory holds every sampled completion with its reward and advantage."""
     completions = trained.completions
-    assert len(completions) == trained.summary["completions"] > 0
-    assert all(row["rewards"] and row["advantage"] is not None for row in completions)
+    assert len(completions) == trained.summary.completions > 0
+    assert all(row.rewards and row.advantage is not None for row in completions)

@@ -110,7 +110,7 @@ def test_evaluation(clock, engine, questions, recipe, tmp_path):
             open_engine=lambda: engine,
         )
 
-    evaluation = clock(ask, lambda found: {"questions": found.summary["questions"]})
+    evaluation = clock(ask, lambda found: {"questions": found.summary.questions})
     assert len(evaluation.records) == len(questions.test) * recipe.evaluate.samples_per_question
 
 

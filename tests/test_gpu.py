@@ -27,8 +27,8 @@ def test_policy_answers_in_bf16_on_the_gpu(run):
 
 def test_evaluation_records_peak_memory(run):
     before = run.before()
-    assert before.summary["device"] == "cuda"
-    assert before.summary["peak_memory_bytes"] > 0
+    assert before.summary.device == "cuda"
+    assert before.summary.peak_memory_bytes > 0
 
 
 def test_memory_is_given_back(run):
@@ -43,5 +43,5 @@ def test_memory_is_given_back(run):
 def test_trains_and_judges(run):
     trained = run.trained()
     assert [row["step"] for row in trained.metrics if "loss" in row] == [1, 2]
-    assert run.after().summary["questions"] == 32
+    assert run.after().summary.questions == 32
     assert {verdict.gate for verdict in run.verdicts()} == {"improvement", "accuracy", "training"}

@@ -17,14 +17,13 @@ from typing import Any
 
 from harness.cli.terminal import Progress
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
-from harness.gate.verdicts import Verdict, judge_against_baseline, with_ungraded
+from harness.gate.verdicts import judge_against_baseline, judged, with_ungraded
 from harness.gate.wording import percent, reused_line
 from harness.models.device import choose_device
 from harness.pipeline.baselines import SAMPLED, grader_fingerprint
 from harness.pipeline.evaluate import rewrite
 from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.judge import count_gates
-from harness.pipeline.manifest import read_questions
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
@@ -39,8 +38,10 @@ from harness.rewards.grading import grade_kept
 from harness.rewards.registry import check_parameters
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
-from harness.store.records import correct_counts, iter_records, read_records
-from harness.store.run_directory import plain, read_json, run_directories
+from harness.store.files import RecordError
+from harness.store.records import SUMMARY, Summary, correct_counts, iter_records, read_records
+from harness.store.run_directory import run_directories
+from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, VERDICTS, Verdict
 from harness.store.stages import SIDES
 
 OWN_RECIPES = Path("suites/recipes")
@@ -151,7 +152,7 @@ def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
     changed = differences(a, b)
     if changed:
         numbers = {"run": options.b.name, "against": options.a.name, "changed": changed}
-        return Verdict("baseline", "INCOMPARABLE", "changed", numbers)
+        return judged("baseline", "INCOMPARABLE", "changed", numbers)
     return judge_against_baseline(
         a.correct,
         {question: correct / b.samples for question, correct in b.correct.items()},
@@ -176,7 +177,7 @@ def _draw_comparison(options: argparse.Namespace, verdict: Verdict) -> None:
         return
     folder = options.report_dir
     try:
-        page = render_comparison(options.a, options.b, verdict.to_json(), folder)
+        page = render_comparison(options.a, options.b, verdict, folder)
     except OSError as error:
         raise HarnessError(f"{folder}: the page cannot be written ({error}); choose another --report-dir") from None
     print(f"page: {page}")
@@ -196,7 +197,7 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
+def _evaluation(path: Path) -> tuple[Baseline, Summary | None]:
     """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline; and the latter's summary."""
     if path.is_file():
         with path.open("rb") as file:
@@ -206,28 +207,28 @@ def _evaluation(path: Path) -> tuple[Baseline, dict[str, Any] | None]:
                 raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
         return read_baseline(path, recipe), None
     require_run(path)
-    stage = next((path / name for name in reversed(SIDES) if (path / name / "summary.json").is_file()), None)
-    identity, summary = read_json(path / "identity.json"), read_json(stage / "summary.json") if stage else None
-    if stage is None or identity is None or summary is None:
+    summaries = ((path / name, SUMMARY.read(path / name)) for name in reversed(SIDES))
+    stage, summary = next((each for each in summaries if each[1]), (path, None))
+    identity, environment, effective = IDENTITY.read(path), ENVIRONMENT.read(path), path / "recipe.toml"
+    if identity is None or environment is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
-    environment, effective = read_json(path / "environment.json") or {}, path / "recipe.toml"
     look_beside_recipe_of(path)
-    questions = read_questions(path)[: summary["questions"]]
+    questions = list(QUESTIONS.read(path))[: summary.questions]
     correct = correct_counts(iter_records(stage), (question.id for question in questions))
     decoding = identity["generation"]["decoding"]
     own = Baseline(
-        recipe=str(environment.get("recipe", path.name)),
-        seed=int(environment.get("seed", 0)),
-        samples=summary["samples_per_question"],
+        recipe=environment.recipe,
+        seed=environment.seed,
+        samples=summary.samples_per_question,
         prompt=prompt_fingerprint(questions),
         chat_template_kwargs=identity["generation"].get("chat_template_kwargs", {}),
         grader=grader_fingerprint(dict(identity["grading"]["rewards"]), identity["grading"]["graders"]),
         engine=identity["generation"]["engine"]["name"],
         decoding={key: value for key, value in decoding.items() if key in COMPARED},
         versions={},
-        commit=str((environment.get("git") or {}).get("commit", "no commit")),
-        date=str(environment.get("created", ""))[:10],
-        model=str(summary.get("model")),
+        commit=environment.git["commit"] if environment.git else "no commit",
+        date=environment.created[:10],
+        model=str(summary.model),
         correct=correct,
         content={question.id: question_content(question) for question in questions},
         recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
@@ -292,7 +293,7 @@ def regrade(options: argparse.Namespace) -> int:
     require_run(directory)
     rewards = _rewards_of(directory / "recipe.toml")
     look_beside_recipe_of(directory)
-    questions = {question.id: question for question in read_questions(directory)}
+    questions = {question.id: question for question in QUESTIONS.read(directory)}
     for stage in SIDES:
         records = read_records(directory / stage)
         if not records:
@@ -326,7 +327,7 @@ def audit(options: argparse.Namespace) -> int:
     """Audit a recipe's rewards or one reward function; 1 where something is wrongly paid or refused."""
     made = _audit(options)
     if options.json:
-        print(*json.dumps(plain(made.to_json()), indent=2).splitlines(), sep="\n")
+        print(*json.dumps({**made.to_json(), "findings": made.findings}, indent=2).splitlines(), sep="\n")
     else:
         print(*_audit_lines(made), sep="\n")
     return int(bool(made.findings))
@@ -393,15 +394,20 @@ def runs(options: argparse.Namespace) -> int:
         raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
     width = max(len(directory.name) for directory in found)
     for directory in found:
-        created = str((read_json(directory / "environment.json") or {}).get("created", ""))[:16].replace("T", " ")
-        accuracies = [
-            percent(summary["accuracy"]) if (summary := read_json(directory / stage / "summary.json")) else "-"
-            for stage in SIDES
-        ]
-        verdicts = (read_json(directory / "verdicts.json") or {}).get("verdicts", [])
-        words = ", ".join(f"{each['gate']} {each['verdict']}" for each in verdicts) or "no verdict"
-        print(f"{directory.name:<{width}}  {created}  {' -> '.join(accuracies):<18}  {words}")
+        try:
+            print(f"{directory.name:<{width}}  {_line_of(directory)}")
+        except RecordError as error:  # the others are still told
+            print(f"{directory.name:<{width}}  {error}")
     return 0
+
+
+def _line_of(directory: Path) -> str:
+    environment, said = ENVIRONMENT.read(directory), VERDICTS.read(directory)
+    created = environment.created[:16].replace("T", " ") if environment else ""
+    summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
+    accuracies = [percent(summary.accuracy) if summary else "-" for summary in summaries]
+    words = ", ".join(f"{each.gate} {each.verdict}" for each in (said.verdicts if said else ())) or "no verdict"
+    return f"{created}  {' -> '.join(accuracies):<18}  {words}"
 
 
 def report(options: argparse.Namespace) -> int:

@@ -5,7 +5,8 @@ Pure functions of numbers and records. Nothing here knows a recipe, a model or a
 
 from harness.gate.sequential import Walk, walk
 from harness.gate.statistics import accuracy_interval
-from harness.gate.verdicts import Verdict, judge_accuracy, judge_improvement, judge_training
+from harness.gate.verdicts import judge_accuracy, judge_improvement, judge_training
+from harness.store.run_files import Verdict
 
 __all__ = [
     "Verdict",

@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gate.history import WINDOW, Finding, Group, History, Seen, groups_of, share, standard_error
+from harness.gate.history import WINDOW, Group, History, Seen, groups_of, share, standard_error
+from harness.store.run_files import Finding
 
 __all__ = ["CHECKS", "Check", "Finding", "Group", "History", "Seen", "groups_of", "limits", "look"]
 
@@ -62,7 +63,7 @@ def look(
             continue
         seen = check.function(history, limit)
         if seen is not None:
-            level = "fatal" if name in stop_on else check.level
+            level: Level = "fatal" if name in stop_on else check.level
             yield Finding(name, check.key, history.step, level, seen.value, limit, f"{seen.sentence} (limit {limit:g})")
 
 
@@ -193,13 +194,13 @@ def reward_without_held_out(history: History, limit: float) -> Seen | None:
     first, latest = history.first("reward"), history.latest("reward")
     if len(history.evaluations) < 2 or len(history.rows) < 2 * WINDOW or first is None or latest is None:
         return None
-    was, is_now = (float(history.evaluations[at]["accuracy"]) for at in (0, -1))
+    was, is_now = (history.evaluations[at].accuracy for at in (0, -1))
     if rise(first, latest) < limit or is_now > was:
         return None
     return Seen(
         rise(first, latest),
         f"reward rose from {first:.3f} to {latest:.3f}, held-out accuracy went from {100 * was:.1f} % to "
-        f"{100 * is_now:.1f} % on {history.evaluations[-1]['questions']} questions",
+        f"{100 * is_now:.1f} % on {history.evaluations[-1].questions} questions",
     )
 
 

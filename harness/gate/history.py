@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby, takewhile
-from typing import Any
+
+from harness.store.run_files import Completion, HeldOut, Logged
 
 WINDOW = 5  # logged steps that one look averages over: a single step of a few completions is noise
 
@@ -39,15 +40,15 @@ class History:
     questions differ in difficulty (:func:`harness.gate.signal.concentration`); infinite where they are taken as equal.
     """
 
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Logged]
     groups: Sequence[Group] = ()
-    evaluations: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[HeldOut] = ()
     formats: tuple[str, ...] = ()
     concentration: float = math.inf
 
     @property
     def step(self) -> int:
-        return int(self.rows[-1]["step"]) if self.rows else 0
+        return self.rows[-1]["step"] if self.rows else 0
 
     def first(self, key: str) -> float | None:
         """Mean of a metric over its first :data:`WINDOW` logged steps; ``None`` before there are so many."""
@@ -61,14 +62,14 @@ class History:
         """The groups that the first :data:`WINDOW` logged steps learned from."""
         if len(self.rows) < WINDOW:
             return []
-        until = int(self.rows[WINDOW - 1]["step"])
+        until = self.rows[WINDOW - 1]["step"]
         return list(takewhile(lambda group: group.step <= until, self.groups))
 
     def latest_groups(self) -> list[Group]:
         """The groups that the latest :data:`WINDOW` logged steps learned from."""
         if len(self.rows) < WINDOW:
             return []
-        after = int(self.rows[-WINDOW - 1]["step"]) if len(self.rows) > WINDOW else 0
+        after = self.rows[-WINDOW - 1]["step"] if len(self.rows) > WINDOW else 0
         found: list[Group] = []
         for group in reversed(self.groups):
             if group.step <= after:
@@ -85,30 +86,17 @@ class Seen:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line of ``health.jsonl``. ``key`` is the TRL metric that the check reads."""
-
-    check: str
-    key: str
-    step: int
-    level: str
-    value: float
-    limit: float
-    sentence: str = field(compare=False)
-
-
-def groups_of(lines: Iterable[Mapping[str, Any]]) -> list[Group]:
+def groups_of(lines: Iterable[Completion]) -> list[Group]:
     """The groups in lines of ``completions.jsonl``, whose completions stand together."""
     made = []
-    for _, members in groupby(lines, key=lambda line: (line["step"], line["group"])):
+    for _, members in groupby(lines, key=lambda line: (line.step, line.group)):
         group = list(members)
         made.append(
             Group(
-                step=int(group[0]["step"]),
-                question_id=str(group[0]["question_id"]),
-                rewards=tuple(line["reward"] for line in group),
-                statuses=tuple(line.get("status") for line in group),
+                step=group[0].step,
+                question_id=group[0].question_id,
+                rewards=tuple(line.reward for line in group),
+                statuses=tuple(line.status for line in group),
             )
         )
     return made
@@ -126,8 +114,8 @@ def standard_error(share: float, n: int) -> float:
     return math.sqrt(softened * (1 - softened) / n) if n else math.inf
 
 
-def _values(rows: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    values = [row.get(key) for row in rows]
+def _values(rows: Sequence[Logged], key: str) -> list[float]:
+    values: list[object] = [row.get(key) for row in rows]
     return [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from harness.gate.statistics import accuracy_interval
 from harness.gate.verdicts import IN_VAIN
 from harness.gate.wording import signal_advice, signal_sentence
 from harness.store.records import Record, question_means
+from harness.store.run_files import Signal
 
 
 def signal_share(rewards: Sequence[float], generations: int) -> float | None:
@@ -57,7 +58,7 @@ def summarise_signal(
     steps: int,
     limit: float,
     form: str | None = "box",
-) -> dict[str, Any]:
+) -> Signal:
     """``signal.json``: what the sampled answers say of a training with groups of ``generations`` answers, which the
     rewards read in a ``form``.
 
@@ -71,28 +72,27 @@ def summarise_signal(
     known = [signal_share(each, generations) for each in by_question.values()]
     shares = [each for each in known if each is not None]
     signal = sum(shares) / len(shares) if shares else 0.0
-    low, high = accuracy_interval(shares)
     means = list(question_means(records).values())
     statuses = Counter(record.status for record in records)
     truncated = sum(record.finish_reason == "length" for record in records)
-    found: dict[str, Any] = {
-        "questions": len(by_question),
-        "samples_per_question": max(Counter(record.question_id for record in records).values()),
-        "num_generations": generations,
-        "accuracy": sum(means) / len(means) if means else 0.0,
-        "interval": accuracy_interval(means),
-        "signal_share": signal,
-        "signal_interval": (low, high),
-        "zero_std_share": 1 - signal,
-        "steps": steps,
-        "groups_per_step": groups_per_step,
-        "steps_without_signal": steps * (1 - signal) ** groups_per_step,
-        "counts": dict(statuses),
-        "truncated": truncated,
-        "concentration": concentration(list(by_question.values())),
-        "limit": limit,
-        "refused": signal < limit,
-    }
-    found["advice"] = signal_advice(found, form) if signal < max(limit, 1 - IN_VAIN) else []
-    found["sentence"] = signal_sentence(found)
-    return found
+    found = Signal(
+        questions=len(by_question),
+        samples_per_question=max(Counter(record.question_id for record in records).values()),
+        num_generations=generations,
+        accuracy=sum(means) / len(means) if means else 0.0,
+        interval=accuracy_interval(means),
+        signal_share=signal,
+        signal_interval=accuracy_interval(shares),
+        zero_std_share=1 - signal,
+        steps=steps,
+        groups_per_step=groups_per_step,
+        steps_without_signal=steps * (1 - signal) ** groups_per_step,
+        counts=dict(statuses),
+        truncated=truncated,
+        concentration=concentration(list(by_question.values())),
+        limit=limit,
+        refused=signal < limit,
+    )
+    advice = signal_advice(found, form) if signal < max(limit, 1 - IN_VAIN) else ()
+    found = replace(found, advice=tuple(advice))
+    return replace(found, sentence=signal_sentence(found))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, cast
 
 from harness.gate.power import POWER, Plan, afterwards, discordance, expected_discordance
 from harness.gate.power import power as power_of
@@ -17,54 +17,23 @@ from harness.gate.sequential import compare_pairs
 from harness.gate.statistics import accuracy_interval, anytime_interval
 from harness.gate.wording import Code, sentence
 from harness.store.faults import Faults
+from harness.store.records import RewardFaults, Summary
+from harness.store.run_files import Finding, Logged, Verdict, Word
 
-Word = Literal[
-    "IMPROVED",
-    "OK",
-    "REGRESSED",
-    "NOT_IMPROVED",
-    "TOO_LOW",
-    "UNSOUND",
-    "INCOMPARABLE",
-    "INCONCLUSIVE",
-    "NO_BASELINE",
-]
-PASSES = frozenset({"IMPROVED", "OK"})
-WARNS = frozenset({"INCONCLUSIVE", "NO_BASELINE"})
 BETA = 0.10  # chance of ruling out a gain that is there
 IN_VAIN = 0.75  # the share of groups without a gradient from which this and the signal check advise
 UNGRADED = 0.02  # the largest share of answers that no grader could decide
 FEWEST_SEEDS = 3  # the 95 % interval of two reaches 9 standard deviations either way
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """``gate`` names what was judged (``improvement``, ``baseline``, ``accuracy``, ``training`` or ``recipe``);
-    ``code`` and ``numbers`` say why, in words that :mod:`harness.gate.wording` makes of them."""
+def judged(gate: str, verdict: Word, code: Code, numbers: Mapping[str, Any] = MappingProxyType({})) -> Verdict:
+    """A verdict with its sentence."""
+    return Verdict(gate, verdict, code, sentence(gate, code, numbers), dict(numbers))
 
-    gate: str
-    verdict: Word
-    code: Code
-    numbers: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def sentence(self) -> str:
-        return sentence(self.gate, self.code, self.numbers)
-
-    @property
-    def passed(self) -> bool | None:
-        """True, False, or ``None`` where the data cannot tell."""
-        return None if self.verdict in WARNS else self.verdict in PASSES
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "gate": self.gate,
-            "verdict": self.verdict,
-            "code": self.code,
-            "sentence": self.sentence,
-            "numbers": dict(self.numbers),
-            "passed": self.passed,
-        }
+def with_numbers(verdict: Verdict, **more: Any) -> Verdict:
+    """The verdict with more to be known, which its sentence says."""
+    return judged(verdict.gate, verdict.verdict, cast(Code, verdict.code), {**verdict.numbers, **more})
 
 
 def judge_improvement(
@@ -110,7 +79,7 @@ def judge_improvement(
         "gates": gates,
     }
     if not pairs:
-        return Verdict("improvement", "INCONCLUSIVE", "no_pairs", numbers)
+        return judged("improvement", "INCONCLUSIVE", "no_pairs", numbers)
     effect = min_improvement or margin
     paired = dict(zip(pairs, differences, strict=True))
     found = compare_pairs(
@@ -129,7 +98,7 @@ def judge_improvement(
         least = min(gain, 2 * anytime_interval([(difference + 1) / 2 for difference in differences])[0] - 1)
 
     def verdict(word: Word, code: Code) -> Verdict:
-        return Verdict("improvement", word, code, numbers)
+        return judged("improvement", word, code, numbers)
 
     if found.outcome == "effect" and least > 0 and least >= (min_improvement or 0):
         return verdict("IMPROVED", "gain")
@@ -210,7 +179,7 @@ def judge_against_baseline(
         "stale": False,
     }
     if not pairs:
-        return Verdict("baseline", "INCONCLUSIVE", "no_pairs", numbers)
+        return judged("baseline", "INCONCLUSIVE", "no_pairs", numbers)
     expected = expected_discordance(discordance(list(correct.values()), samples), margin)
     losses: Sequence[float]
     if candidate_samples == 1:
@@ -245,7 +214,7 @@ def judge_against_baseline(
         "ruled_out": ("OK", "no_loss"),
         "neither": ("INCONCLUSIVE", "undecided"),
     }
-    return Verdict("baseline", *said[found.outcome], numbers)
+    return judged("baseline", *said[found.outcome], numbers)
 
 
 def _open(missed: Plan) -> dict[str, Any]:
@@ -293,13 +262,13 @@ def judge_accuracy(
     accuracy, (low, high) = _mean(means), interval or accuracy_interval(means)
     numbers = {"accuracy": accuracy, "low": low, "high": high, "min_accuracy": min_accuracy, "questions": len(means)}
     if low >= min_accuracy:
-        return Verdict("accuracy", "OK", "reached", numbers)
+        return judged("accuracy", "OK", "reached", numbers)
     if high < min_accuracy:
-        return Verdict("accuracy", "TOO_LOW", "below", numbers)
-    return Verdict("accuracy", "INCONCLUSIVE", "within", numbers)
+        return judged("accuracy", "TOO_LOW", "below", numbers)
+    return judged("accuracy", "INCONCLUSIVE", "within", numbers)
 
 
-def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str, Any] | None = None) -> Verdict:
+def judge_training(metrics: Sequence[Logged], *, stopped: Finding | None = None) -> Verdict:
     """Finite losses and gradients; in GRPO also at least one group of completions that differed in reward.
 
     A loss near 0 is normal in GRPO and says nothing; a run in which every group had the same reward had no gradient.
@@ -312,10 +281,10 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     steps = [row for row in metrics if "loss" in row]
     numbers: dict[str, Any] = {"logged_steps": len(steps)}
     if not steps:
-        return Verdict("training", "UNSOUND", "no_steps", numbers)
+        return judged("training", "UNSOUND", "no_steps", numbers)
     for key in ("loss", "grad_norm"):
         if broken := [row["step"] for row in steps if key in row and not _finite(row[key])]:
-            return Verdict("training", "UNSOUND", "not_finite", {**numbers, "not_finite": {key: broken}})
+            return judged("training", "UNSOUND", "not_finite", {**numbers, "not_finite": {key: broken}})
 
     def logged(key: str) -> list[float]:
         return [row[key] for row in steps if row.get(key) is not None]
@@ -324,7 +293,7 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     if shares:
         numbers["zero_std_share"] = _mean(shares)
         if min(shares) >= 1:
-            return Verdict("training", "UNSOUND", "no_signal", numbers)
+            return judged("training", "UNSOUND", "no_signal", numbers)
     numbers["steps"] = steps[-1]["step"]
     if rewards:
         numbers |= _ends("reward", rewards)
@@ -335,8 +304,8 @@ def judge_training(metrics: Sequence[Mapping[str, Any]], *, stopped: Mapping[str
     if shares and _mean(shares) >= IN_VAIN:
         numbers["finding"] = "most_groups_equal"
     if stopped is not None:
-        numbers["stopped"] = dict(stopped)
-    return Verdict("training", "OK", "sound", numbers)
+        numbers["stopped"] = stopped.to_json()
+    return judged("training", "OK", "sound", numbers)
 
 
 def _ends(name: str, values: Sequence[float]) -> dict[str, Any]:
@@ -376,38 +345,37 @@ def judge_recipe(
     numbers: dict[str, Any] = {"seeds": len(each), "differences": each, "margin": margin, "against": against}
     numbers |= {"alpha": alpha, "gates": gates, "beta": beta, "fewest": FEWEST_SEEDS}
     if len(each) < FEWEST_SEEDS:
-        return Verdict("recipe", "INCONCLUSIVE", "few_seeds", numbers)
+        return judged("recipe", "INCONCLUSIVE", "few_seeds", numbers)
     numbers["mean"] = math.fsum(each) / len(each)
     if max(each) - min(each) < 1e-9:
-        return Verdict("recipe", "INCONCLUSIVE", "equal_seeds", numbers)
+        return judged("recipe", "INCONCLUSIVE", "equal_seeds", numbers)
     from scipy.stats import ttest_1samp
 
     share = 1 - 2 * alpha  # the two-sided interval that agrees with one-sided tests at alpha
     low, high = (float(end) for end in ttest_1samp(each, 0.0).confidence_interval(share))
     numbers |= {"low": low, "high": high, "confidence": share}
     if ttest_1samp(each, 0.0, alternative="less").pvalue <= alpha:
-        return Verdict("recipe", "REGRESSED", "loss", numbers)
+        return judged("recipe", "REGRESSED", "loss", numbers)
     if ttest_1samp(each, 0.0, alternative="greater").pvalue <= alpha:
-        return Verdict("recipe", "IMPROVED", "gain", numbers)
+        return judged("recipe", "IMPROVED", "gain", numbers)
     if ttest_1samp(each, -margin, alternative="greater").pvalue <= beta:
-        return Verdict("recipe", "OK", "no_loss", numbers)
-    return Verdict("recipe", "INCONCLUSIVE", "undecided", numbers)
+        return judged("recipe", "OK", "no_loss", numbers)
+    return judged("recipe", "INCONCLUSIVE", "undecided", numbers)
 
 
-def with_ungraded(verdict: Verdict, summary: Mapping[str, Any], whose: str = "") -> Verdict:
-    """The verdict on an evaluation with this ``summary.json``: INCONCLUSIVE instead of a pass where more than 2 % of
+def with_ungraded(verdict: Verdict, summary: Summary, whose: str = "") -> Verdict:
+    """The verdict on an evaluation with this ``summary``: INCONCLUSIVE instead of a pass where more than 2 % of
     the answers (``whose``, where that is to be said) have no grade. A policy can learn answers that break a grader, and
     a server can lose the long ones: they must not help it pass."""
-    counts = summary["counts"]
-    ungraded, answers = counts["unscored"], sum(counts.values())
+    ungraded, answers = summary.counts["unscored"], sum(summary.counts.values())
     if not verdict.passed or ungraded <= UNGRADED * answers:
         return verdict
-    lost = (summary.get("unanswered") or {}).get("answers", 0)
+    lost = 0 if summary.unanswered is None else summary.unanswered.answers
     told = {"ungraded": ungraded, "answers": answers, "lost": lost, "whose": whose, "code": verdict.code}
-    return Verdict(verdict.gate, "INCONCLUSIVE", "ungraded", {**verdict.numbers, "ungraded": told})
+    return judged(verdict.gate, "INCONCLUSIVE", "ungraded", {**verdict.numbers, "ungraded": told})
 
 
-def with_faults(verdict: Verdict, kept: Sequence[Mapping[str, Any] | None]) -> Verdict:
+def with_faults(verdict: Verdict, kept: Sequence[RewardFaults | None]) -> Verdict:
     """The verdict on a training whose reward functions failed: UNSOUND where one of them gave no value for more than
     2 % of the completions, since what was trained then is not what the recipe says; else a word about it.
 
@@ -422,8 +390,8 @@ def with_faults(verdict: Verdict, kept: Sequence[Mapping[str, Any] | None]) -> V
     numbers = {**verdict.numbers, "reward_faults": shares}
     numbers["faults"] = [each for faults in found for each in faults.sentences()]
     if verdict.passed and max(shares.values()) > UNGRADED:
-        return Verdict(verdict.gate, "UNSOUND", "reward_faults", numbers)
-    return Verdict(verdict.gate, verdict.verdict, verdict.code, numbers)
+        return judged(verdict.gate, "UNSOUND", "reward_faults", numbers)
+    return with_numbers(verdict, **numbers)
 
 
 def _finite(value: float | None) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from harness.store.run_files import Signal
 
 Numbers = Mapping[str, Any]
 Effect = Literal["drop", "gain"]
@@ -304,39 +307,39 @@ def unseen(
     return f"{counted(questions, 'question')}: {could} (that needs {rough})"
 
 
-def signal_advice(found: Numbers, form: str | None) -> list[str]:
+def signal_advice(found: Signal, form: str | None) -> list[str]:
     """What to change where hardly any group has a gradient, most telling first."""
-    counts, answers, tips = found["counts"], sum(found["counts"].values()), []
-    if found["truncated"] > answers / 2:
+    counts, answers, tips = found.counts, sum(found.counts.values()), []
+    if found.truncated > answers / 2:
         tips.append("raise max_completion_length: most answers were cut off")
     if counts.get("no_answer", 0) > answers / 2:
         tips.append("show worked examples ([task] few_shot = 2)")
         if form in FORMATS:
             tips.append(f"pay for the form too ([rewards] {FORMATS[form]} = 0.2)")
         tips.append("warm up by SFT on worked answers")
-    elif found["accuracy"] > 0.5:
+    elif found.accuracy > 0.5:
         tips.append("ask harder questions: these are answered right already")
     else:
         tips.append("ask easier questions or take a stronger base model")
         tips.append("warm up by SFT on worked answers")
-    if found["signal_share"] > 0:
-        tips.append(f"raise num_generations above {found['num_generations']}: larger groups differ more often")
+    if found.signal_share > 0:
+        tips.append(f"raise num_generations above {found.num_generations}: larger groups differ more often")
     return tips
 
 
-def signal_sentence(found: Numbers) -> str:
+def signal_sentence(found: Signal) -> str:
     """What ``signal.json`` says: of a training that is refused, why and what to change."""
-    counts, asked = found["counts"], found["questions"]
+    counts, asked = found.counts, found.questions
     answers = sum(counts.values())
     text = (
-        f"{100 * found['signal_share']:.0f} % of groups of {found['num_generations']} are expected to carry a gradient "
-        f"({answers} sampled answers to {asked} training questions, {100 * found['accuracy']:.0f} % right"
+        f"{100 * found.signal_share:.0f} % of groups of {found.num_generations} are expected to carry a gradient "
+        f"({answers} sampled answers to {asked} training questions, {100 * found.accuracy:.0f} % right"
     )
     if counts.get("no_answer"):
         text += f", {counts['no_answer']} without an answer to grade"
-    text += f"); about {found['steps_without_signal']:.0f} of {found['steps']} steps without any"
-    if found["refused"]:
-        text = f"not trained: only {text}, at least {100 * found['limit']:g} % of groups are asked for"
-    if found["advice"]:
-        text += f". What to change: {'; '.join(found['advice'])}"
-    return text + (" ([health] signal = false trains all the same)" if found["refused"] else "")
+    text += f"); about {found.steps_without_signal:.0f} of {found.steps} steps without any"
+    if found.refused:
+        text = f"not trained: only {text}, at least {100 * found.limit:g} % of groups are asked for"
+    if found.advice:
+        text += f". What to change: {'; '.join(found.advice)}"
+    return text + (" ([health] signal = false trains all the same)" if found.refused else "")

@@ -19,7 +19,7 @@ from harness.gate.baseline import (
     read_baseline,
     write_baseline,
 )
-from harness.gate.verdicts import UNGRADED, Verdict
+from harness.gate.verdicts import UNGRADED, judged
 from harness.pipeline.fingerprint import COMPARED, effective_decoding
 from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name
@@ -28,7 +28,7 @@ from harness.rewards.score import grader_versions, primary_grader
 from harness.store.errors import HarnessError
 from harness.store.manifest import git_state, versions
 from harness.store.records import correct_counts
-from harness.store.run_directory import write_json
+from harness.store.run_files import HELD_AGAINST, HeldAgainst, Verdict
 
 if TYPE_CHECKING:
     from harness.pipeline.evaluate import Evaluation
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from harness.store.records import SamplingParams
     from harness.tasks import Question
 
-HELD_AGAINST = "baseline.json"
 SAMPLED = 8  # answers a question where decoding is sampled; one is enough where it is greedy
 
 
@@ -120,10 +119,10 @@ def comparable(found: RecordedBaseline | None, folder: Path | None, now: Baselin
     """The baseline that a run which would be recorded as ``now`` can be held against, or the verdict that says why
     there is none."""
     if found is None:
-        return Verdict("baseline", "NO_BASELINE", "none", {"folder": str(folder or "")})
+        return judged("baseline", "NO_BASELINE", "none", {"folder": str(folder or "")})
     if changed := differences(found.baseline, now):
         numbers = {"run": "this run", "against": found.path.name, "changed": changed}
-        return Verdict("baseline", "INCOMPARABLE", "changed", numbers)
+        return judged("baseline", "INCOMPARABLE", "changed", numbers)
     return found
 
 
@@ -158,14 +157,14 @@ def record(
     Raises:
         HarnessError: more than 2 % of the answers have no grade.
     """
-    ungraded, answers = evaluation.summary["counts"]["unscored"], sum(evaluation.summary["counts"].values())
+    ungraded, answers = evaluation.summary.counts["unscored"], sum(evaluation.summary.counts.values())
     if ungraded > UNGRADED * answers:
         raise HarnessError(
             f"{recipe.name}-{seed}: {ungraded} of {answers} answers could not be graded, and a baseline of the others "
             "would be no bar for all; mend the grader and record again"
         )
     correct = correct_counts(evaluation.records, (question.id for question in questions))
-    samples = int(evaluation.summary["samples_per_question"])
+    samples = evaluation.summary.samples_per_question
     made = RecordedBaseline(
         own_path(folder, recipe.name, seed), as_baseline(recipe, seed, questions, commit, correct, samples)
     )
@@ -175,23 +174,21 @@ def record(
 
 def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
     """Put what a reader wants to know of the baseline into the run directory; ``None`` takes away what is there."""
-    path = directory / HELD_AGAINST
     if kept is None:
-        path.unlink(missing_ok=True)
+        HELD_AGAINST.path(directory).unlink(missing_ok=True)
         return
     baseline = kept.baseline
-    own = {
-        "format": 1,
-        "path": short(kept.path),
-        "recipe": baseline.recipe,
-        "seed": baseline.seed,
-        "commit": baseline.commit,
-        "date": baseline.date,
-        "model": baseline.model,
-        "accuracy": baseline.accuracy if baseline.correct else None,
-        "questions": len(baseline.correct),
-        "samples": baseline.samples,
-        "versions": dict(baseline.versions),
-        "recipe_toml": baseline.recipe_toml,
-    }
-    write_json(path, own)
+    held = HeldAgainst(
+        path=short(kept.path),
+        recipe=baseline.recipe,
+        seed=baseline.seed,
+        commit=baseline.commit,
+        date=baseline.date,
+        model=baseline.model,
+        accuracy=baseline.accuracy if baseline.correct else None,
+        questions=len(baseline.correct),
+        samples=baseline.samples,
+        versions=dict(baseline.versions),
+        recipe_toml=baseline.recipe_toml,
+    )
+    HELD_AGAINST.write(directory, held)

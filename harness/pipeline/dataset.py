@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
 from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
+from harness.store.run_files import Sampled
 from harness.training.examples import correct_examples, preference_pairs, read_examples
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Dataset:
     """The rows of a job's dataset, and what they cost to make: completions, tokens and seconds of sampling."""
 
     rows: list[dict[str, Any]]
-    sampled: Mapping[str, Any] = field(default_factory=lambda: {"completions": 0, "sampled_tokens": 0})
+    sampled: Sampled = field(default_factory=Sampled)
 
 
 def dataset_of(recipe: Recipe, seed: int, questions: Questions, samples: Callable[[], Evaluation]) -> Dataset:
@@ -111,14 +112,11 @@ def dataset_identity(recipe: Recipe, seed: int, questions: Questions) -> dict[st
     return {"data": identity}
 
 
-def _cost(samples: Evaluation) -> dict[str, Any]:
+def _cost(samples: Evaluation) -> Sampled:
     summary = samples.summary
-    return {
-        "completions": sum(summary["counts"].values()),
-        "sampled_tokens": summary["completion_tokens"],
-        # What all of them took, also where they were found in another run; there it may not be known.
-        "sampling_seconds": ((summary["seconds"] or 0.0) + summary["reused_seconds"]) or None,
-    }
+    # What all of them took, also where they were found in another run; there it may not be known.
+    seconds = ((summary.seconds or 0.0) + summary.reused_seconds) or None
+    return Sampled(sum(summary.counts.values()), summary.completion_tokens, seconds)
 
 
 def _nothing(recipe: Recipe, samples: Evaluation) -> str:

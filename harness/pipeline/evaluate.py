@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -20,14 +21,25 @@ from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.fingerprint import Keys
 from harness.rewards import RewardCalls
-from harness.rewards.at_k import at_k
 from harness.rewards.grading import GRADED_AT_ONCE, grade, grade_kept, summarise
 from harness.store.errors import TaskError
-from harness.store.faults import FILE as FAULTS
 from harness.store.faults import Faults
-from harness.store.records import Record, iter_records, question_means, read_records
+from harness.store.files import RecordError
+from harness.store.records import (
+    FAULTS,
+    KEY,
+    RECORDS,
+    SUMMARY,
+    AtK,
+    Key,
+    Record,
+    Summary,
+    iter_records,
+    question_means,
+    read_records,
+)
 from harness.store.redact import clean_data
-from harness.store.run_directory import LineWriter, count_lines, read_json, write_json, write_lines
+from harness.store.run_directory import LineWriter, count_lines
 from harness.tasks import Question
 
 if TYPE_CHECKING:
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 Wanted = tuple[str, int]
 """Question id and sample."""
+# What a summary says beside its counts: what the answers took, and what else belongs to the stage.
+_COST = ("seconds", "device", "model", "peak_memory_bytes", "slow")
+_OF_STAGE = ("planned_questions", "generation_key", "session", *_COST, "reused", "reused_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +84,27 @@ class Evaluation:
         return sorted(read_records(self.directory), key=lambda record: (place[record.question_id], record.sample))
 
     @cached_property
-    def summary(self) -> Mapping[str, Any]:
-        """``summary.json``: the fields of ``Summary``, the keys, seconds, peak memory, and
-        under ``slow`` why ``model.generate`` had to answer, where it had to."""
-        return read_json(self.directory / "summary.json") or {}
+    def summary(self) -> Summary:
+        """``summary.json``."""
+        summary = SUMMARY.read(self.directory)
+        if summary is None:
+            raise TaskError(f"{SUMMARY.path(self.directory)}: is gone; run the recipe again")
+        return summary
 
     @property
     def accuracy(self) -> float:
         """Mean over questions of the share of correct answers."""
-        return float(self.summary["accuracy"])
+        return self.summary.accuracy
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of :attr:`accuracy`."""
-        low, high = self.summary["interval"]
-        return float(low), float(high)
+        return self.summary.interval
 
-    @cached_property
-    def at_k(self) -> Mapping[str, Any] | None:
+    @property
+    def at_k(self) -> AtK | None:
         """pass@k, majority@k and mean@k (:mod:`harness.rewards.at_k`); ``None`` for one answer a question."""
-        kept: Mapping[str, Any] | None = self.summary.get("at_k")
-        in_looks = self.summary.get("interval_kind") == "anytime"
-        samples = int(self.summary["samples_per_question"])
-        return kept or at_k(iter_records(self.directory), samples, in_looks=in_looks, order=self.order)
+        return self.summary.at_k
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -154,22 +167,22 @@ def evaluate(
     summary = summarise(records, order[:asked], sampling.samples_per_question, in_looks=early is not None)
     if summary.counts["unscored"] == sum(summary.counts.values()):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
-    known = read_json(stage / "summary.json") or {}
-    cost = {key: known.get(key) for key in ("seconds", "device", "model", "peak_memory_bytes", "slow")}
+    known = SUMMARY.read(stage)
+    cost: dict[str, Any] = {key: getattr(known, key, None) for key in _COST}
     if answers.cost:
         cost |= {**answers.cost, "seconds": answers.cost["seconds"] + (cost["seconds"] or 0.0)}
-    write_json(
-        stage / "summary.json",
-        {
-            **summary.to_json(),
-            "planned_questions": len(questions),
-            "generation_key": keys.generation,
-            "grading_key": keys.grading,
-            **({"session": session} if summary.unanswered else {}),
+    SUMMARY.write(
+        stage,
+        replace(
+            summary,
+            planned_questions=len(questions),
+            generation_key=keys.generation,
+            grading_key=keys.grading,
+            session=session if summary.unanswered else None,
             **cost,
-            "reused": dict(answers.reused),
-            "reused_seconds": answers.reused_seconds,
-        },
+            reused=dict(answers.reused),
+            reused_seconds=answers.reused_seconds,
+        ),
     )
     return Evaluation(stage, order, answers.generated)
 
@@ -179,36 +192,40 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str], faults
 
     The stage's grading key is taken away: whoever asks for this evaluation again grades by their own graders.
     """
-    known = read_json(stage / "summary.json")
-    if kept := read_json(stage / "key.json"):
-        write_json(stage / "key.json", {**kept, "grading": None, "grader": None})
-    write_lines(stage / "records.jsonl", (record.to_json() for record in records))
+    known = SUMMARY.read(stage)
+    if kept := KEY.read(stage):
+        KEY.write(stage, replace(kept, grading=None, grader=""))
+    RECORDS.write(stage, records)
     if faults:
-        write_json(stage / FAULTS, faults.to_json())
+        FAULTS.write(stage, faults.file)
     else:
-        (stage / FAULTS).unlink(missing_ok=True)
+        FAULTS.path(stage).unlink(missing_ok=True)
     if known is not None:
-        asked = order[: known["questions"]]
+        asked = order[: known.questions]
         place = {question: index for index, question in enumerate(order)}
         ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
-        in_looks = known.get("interval_kind") == "anytime"
-        summary = summarise(ordered, asked, known["samples_per_question"], in_looks=in_looks)
-        write_json(stage / "summary.json", {**known, **summary.to_json(), "grading_key": None})
+        summary = summarise(ordered, asked, known.samples_per_question, in_looks=known.interval_kind == "anytime")
+        SUMMARY.write(stage, replace(summary, **{name: getattr(known, name) for name in _OF_STAGE}))
 
 
 def _is_complete(stage: Path, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
-    summary = read_json(stage / "summary.json") or {}
-    if summary.get("generation_key") != keys.generation or summary.get("grading_key") != keys.grading:
+    summary = SUMMARY.read(stage)
+    if summary is None or (summary.generation_key, summary.grading_key) != (keys.generation, keys.grading):
         return False
-    if summary.get("unanswered") and (session is None or summary.get("session") != session):
+    if summary.unanswered and (session is None or summary.session != session):
         return False
-    if count_lines(stage / "records.jsonl") < sum(summary["counts"].values()):
+    if count_lines(RECORDS.path(stage)) < sum(summary.counts.values()):
         return False  # a copy of the directory that was not finished
-    asked = int(summary["questions"])
-    everything: bool = asked == summary.get("planned_questions")
+    everything = summary.questions == summary.planned_questions
     if early is None:
-        return everything and bool(summary["interval_kind"] == "fixed")
-    return everything or early.decided(question_means(iter_records(stage)), asked)
+        return everything and summary.interval_kind == "fixed"
+    return everything or early.decided(question_means(iter_records(stage)), summary.questions)
+
+
+def _while_they_fit(records: Iterator[Record]) -> Iterator[Record]:
+    """Those of another run, whose own tests say what does not fit there."""
+    with suppress(RecordError):
+        yield from records
 
 
 class _Answers:
@@ -232,17 +249,16 @@ class _Answers:
         self.stage, self.sampling, self.keys = stage, sampling, keys
         self._questions = {question.id: question for question in questions}
         known = self._claim()
-        self.calls = self._grade_again(known, rewards) or RewardCalls(rewards, kept=read_json(stage / FAULTS))
-        self.reused: Counter[str] = Counter(known.get("reused"))
-        self.reused_seconds = float(known.get("reused_seconds") or 0.0)
+        self.calls = self._grade_again(known, rewards) or RewardCalls(rewards, kept=FAULTS.read(stage))
+        self.reused: Counter[str] = Counter(known.reused if known else {})
+        self.reused_seconds = known.reused_seconds if known else 0.0
         self._write_key()
-        alike = (other for other in others if self._same_answers(read_json(other / "key.json")))
+        alike = (other for other in others if self._same_answers(KEY.fit(other)))
         self._others = (other for other in alike if other != stage)
         self._found: list[Path] | None = None  # those of them, once they were looked for
         self._marks: dict[int, dict[str, bool | None]] = {}  # by sample, then by question
         if any(record.error is not None for record in iter_records(stage)):  # asked for again
-            kept = (record.to_json() for record in iter_records(stage) if record.error is None)
-            write_lines(stage / "records.jsonl", kept)
+            RECORDS.write(stage, (record for record in iter_records(stage) if record.error is None))
         for record in iter_records(stage):
             self._mark(record)
         self.generated = 0
@@ -270,19 +286,18 @@ class _Answers:
                     scored[question] += 1
         return {question: right[question] / count for question, count in scored.items()}
 
-    def _claim(self) -> dict[str, Any]:
+    def _claim(self) -> Key | None:
         """``key.json`` of a stage that holds these answers; answers of another policy are set aside, not deleted."""
-        known = read_json(self.stage / "key.json")
-        if known and known.get("generation") == self.keys.generation:
+        known = KEY.read(self.stage)
+        if known and known.generation == self.keys.generation:
             return known
         if self.stage.exists():
             self.stage.rename(self.stage.with_name(f".{self.stage.name}-{time.time_ns()}"))
-        return {}
+        return None
 
     def _write_key(self) -> None:
-        own = {key: value for key, value in asdict(self.keys).items() if value}
-        reused = {"reused": dict(self.reused), "reused_seconds": self.reused_seconds} if self.reused else {}
-        write_json(self.stage / "key.json", own | reused)
+        seconds = self.reused_seconds if self.reused else 0.0
+        KEY.write(self.stage, Key(**asdict(self.keys), reused=dict(self.reused), reused_seconds=seconds))
 
     def _missing(self, asked: Iterable[Question]) -> list[Wanted]:
         samples = [(sample, self._marks.get(sample, {})) for sample in range(self.sampling.samples_per_question)]
@@ -295,30 +310,29 @@ class _Answers:
 
     def _append(self, records: Iterable[Record], writer: LineWriter) -> None:
         for record in records:
-            writer.append(record.to_json())
+            writer.append(record)
             self._mark(record)
         if self.calls.faults:
-            write_json(self.stage / FAULTS, self.calls.faults.to_json())
+            FAULTS.write(self.stage, self.calls.faults.file)
 
-    def _grade_again(self, known: Mapping[str, Any], rewards: Mapping[str, float]) -> RewardCalls | None:
+    def _grade_again(self, known: Key | None, rewards: Mapping[str, float]) -> RewardCalls | None:
         """Grade what is there by other graders, if they are others; returns what was called for it."""
-        if not known or known.get("grading") == self.keys.grading or not any(iter_records(self.stage)):
+        if not known or known.grading == self.keys.grading or not any(iter_records(self.stage)):
             return None
         # Until this is done, nothing may take the records for those of the old grading.
-        write_json(self.stage / "key.json", {**known, "grading": None, "grader": None})
-        if summary := read_json(self.stage / "summary.json"):
-            write_json(self.stage / "summary.json", {**summary, "grading_key": None})
-        (self.stage / FAULTS).unlink(missing_ok=True)
+        KEY.write(self.stage, replace(known, grading=None, grader=""))
+        if summary := SUMMARY.read(self.stage):
+            SUMMARY.write(self.stage, replace(summary, grading_key=None))
+        FAULTS.path(self.stage).unlink(missing_ok=True)
         calls = RewardCalls(rewards)
-        again = grade_kept(iter_records(self.stage), self._questions, calls)
-        write_lines(self.stage / "records.jsonl", (record.to_json() for record in again))
+        RECORDS.write(self.stage, grade_kept(iter_records(self.stage), self._questions, calls))
         if calls.faults:
-            write_json(self.stage / FAULTS, calls.faults.to_json())
+            FAULTS.write(self.stage, calls.faults.file)
         return calls
 
     def _take(self, missing: Iterable[Wanted]) -> None:
         """Copy those of the missing answers that lie elsewhere, with the grades of now."""
-        with LineWriter(self.stage / "records.jsonl") as writer:
+        with RECORDS.writer(self.stage) as writer:
             waiting: list[Record] = []
             for record, graded in self._elsewhere(set(missing)):
                 if graded:
@@ -336,16 +350,16 @@ class _Answers:
     def _elsewhere(self, missing: set[Wanted]) -> Iterator[tuple[Record, bool]]:
         """Missing answers that other stages hold, and whether their grades are those that would be given now."""
         for stage in self._found or ():
-            key, records = read_json(stage / "key.json") or {}, iter_records(stage)
+            key, records = KEY.fit(stage), _while_they_fit(iter_records(stage))
             first = next(records, None)
             if first is None or not missing or not self._same_answers(key):
                 continue
             # Read again with the file open: another process may be grading it anew.
             graded = self._same("grading", key) or self._same("grader", key)
-            graded = graded and read_json(stage / "key.json") == key
-            faulty, summary = (stage / FAULTS).exists(), read_json(stage / "summary.json") or {}
-            took = (summary.get("seconds") or 0.0) + (summary.get("reused_seconds") or 0.0)
-            seconds_a_token = took / max(1, summary.get("completion_tokens") or 0)
+            graded = graded and KEY.fit(stage) == key
+            faulty, summary = FAULTS.path(stage).exists(), SUMMARY.fit(stage)
+            took = 0.0 if summary is None else (summary.seconds or 0.0) + summary.reused_seconds
+            seconds_a_token = took / max(1, summary.completion_tokens if summary else 0)
             for record in chain([first], records):
                 wanted = record.question_id, record.sample
                 if wanted not in missing or record.error is not None:
@@ -361,12 +375,12 @@ class _Answers:
                 known = graded and (scored or not faulty) and record.ground_truth == question.ground_truth
                 yield replace(record, seed=self.sampling.seed), known
 
-    def _same_answers(self, key: Mapping[str, Any] | None) -> bool:
-        return key is not None and (self._same("generation", key) or self._same("answer", key))
+    def _same_answers(self, key: Key | None) -> bool:
+        return self._same("generation", key) or self._same("answer", key)
 
-    def _same(self, name: str, key: Mapping[str, Any]) -> bool:
+    def _same(self, name: str, key: Key | None) -> bool:
         own = getattr(self.keys, name)
-        return bool(own) and key.get(name) == own
+        return bool(own) and getattr(key, name, None) == own
 
     def _generate(
         self, asked: Sequence[Question], missing: int, open_engine: Callable[[], Engine], progress: Progress
@@ -377,7 +391,7 @@ class _Answers:
         done, started = total - missing, time.monotonic()
         progress(done, total)
         there = {(question, sample) for sample, marks in self._marks.items() for question in marks}
-        with LineWriter(self.stage / "records.jsonl") as writer:
+        with RECORDS.writer(self.stage) as writer:
             for batch in engine.answer(asked, self.sampling, skip=there):
                 self._append(grade(batch, self._questions, self.calls.rewards, self.calls), writer)
                 self.generated += len(batch)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.gate.health import limits
 from harness.recipe import EngineSection, Recipe
@@ -19,6 +19,7 @@ from harness.rewards.score import grader_versions
 from harness.store.manifest import versions
 from harness.store.records import SamplingParams
 from harness.store.run_directory import digest
+from harness.store.run_files import Identity
 from harness.store.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
 from harness.tasks import Question, Questions, kind_of
 
@@ -53,9 +54,9 @@ class Keys:
         return cls(digest(generation), digest(grading), digest(answer), digest(grader))
 
 
-def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
-    """Everything that decides the result of a run; ``identity.json``."""
-    return {"format": 1, "generation": generation, "grading": grading, "training": training}
+def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> Identity:
+    """Everything that decides the result of a run."""
+    return cast(Identity, {"format": 1, "generation": generation, "grading": grading, "training": training})
 
 
 def generation_identity(

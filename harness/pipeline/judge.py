@@ -18,18 +18,18 @@ from harness.gate.sequential import stops
 from harness.gate.statistics import anytime_interval
 from harness.gate.verdicts import (
     FEWEST_SEEDS,
-    Verdict,
     judge_accuracy,
     judge_against_baseline,
     judge_improvement,
     judge_recipe,
     judge_training,
     with_faults,
+    with_numbers,
 )
 from harness.pipeline.baselines import RecordedBaseline, find
 from harness.pipeline.evaluate import EarlyStop, Evaluation
-from harness.store.faults import FILE as FAULTS
-from harness.store.run_directory import read_json, write_json
+from harness.store.records import FAULTS
+from harness.store.run_files import VERDICTS, TrainingSummary, Verdict, Verdicts
 
 if TYPE_CHECKING:
     from harness.pipeline.train import Trained
@@ -55,9 +55,9 @@ class Judge:
 
     def training(self, trained: Trained) -> Verdict:
         """Whether the job was sound, its reward functions included."""
-        verdict = judge_training(trained.metrics, stopped=trained.summary.get("stopped"))
+        verdict = judge_training(trained.metrics, stopped=trained.summary.stopped)
         stages = (trained.directory.with_name("samples"), trained.directory)
-        return with_faults(verdict, [read_json(stage / FAULTS) for stage in stages])
+        return with_faults(verdict, [FAULTS.read(stage) for stage in stages])
 
     def accuracy(self, after: Evaluation) -> Verdict | None:
         least = self.recipe.gate.min_accuracy
@@ -92,7 +92,7 @@ class Judge:
         )
         if baseline.seed == self.seed:
             return verdict
-        return replace(verdict, numbers={**verdict.numbers, "held_against_seed": baseline.seed})
+        return with_numbers(verdict, held_against_seed=baseline.seed)
 
     def over_seeds(self, by_seed: Sequence[float], against: str) -> Verdict:
         """``by_seed`` is each seed's difference to what it is held against."""
@@ -128,13 +128,10 @@ class Judge:
         return {"margin": gate.margin, "alpha": alpha, "gates": self.gates, "power": gate.power}
 
 
-def selected(verdict: Verdict, training: Mapping[str, Any] | None) -> Verdict:
-    """A checkpoint that was chosen among several is a selection, and every claim about it says so. ``training`` is
-    ``train/summary.json``."""
-    chosen = (training or {}).get("selected")
-    if chosen is None:
-        return verdict
-    return replace(verdict, numbers={**verdict.numbers, "selected": chosen})
+def selected(verdict: Verdict, training: TrainingSummary | None) -> Verdict:
+    """A checkpoint that was chosen among several is a selection, and every claim about it says so."""
+    chosen = training and training.selected
+    return with_numbers(verdict, selected=chosen.to_json()) if chosen else verdict
 
 
 def write_verdicts(directory: Path, recipe: Recipe, seed: int, session: str, judged: Mapping[str, Verdict]) -> None:
@@ -142,16 +139,14 @@ def write_verdicts(directory: Path, recipe: Recipe, seed: int, session: str, jud
 
     A verdict that is not of :data:`GATES` is a test's own, and stays as long as sessions run that test.
     """
-    path = directory / "verdicts.json"
-    asked, known = recipe.gate.model_dump(), read_json(path) or {}
+    asked, known, shared = recipe.gate.model_dump(mode="json"), VERDICTS.read(directory), (*GATES, RECIPE)
     # What was said when the gate asked for something else no longer holds.
-    kept = {each["gate"]: each for each in known.get("verdicts", []) if known.get("asked") == asked}
-    shared = (*GATES, RECIPE)
-    kept = {gate: each for gate, each in kept.items() if gate in shared or each.get("session") == session}
+    earlier = known.verdicts if known and known.asked == asked else ()
+    kept = {each.gate: each for each in earlier if each.gate in shared or each.session == session}
     for gate, verdict in judged.items():
-        kept[gate] = verdict.to_json() | ({} if gate in shared else {"session": session})
+        kept[gate] = verdict if gate in shared else replace(verdict, session=session)
     ordered = [kept[gate] for gate in (*shared, *sorted(kept.keys() - {*shared})) if gate in kept]
-    write_json(path, {"format": 1, "recipe": recipe.name, "seed": seed, "asked": asked, "verdicts": ordered})
+    VERDICTS.write(directory, Verdicts(recipe.name, seed, asked, tuple(ordered)))
 
 
 def count_gates(recipe: Recipe, seed: int, baselines_dir: Path | None) -> int:

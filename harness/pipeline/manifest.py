@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +15,34 @@ from harness.recipe import load_recipe
 from harness.store.errors import RecipeError
 from harness.store.manifest import describe
 from harness.store.redact import clean_tree
-from harness.store.run_directory import read_json, read_lines, write_json, write_lines, write_toml
-from harness.tasks import Question
+from harness.store.run_directory import write_toml
+from harness.store.run_files import (
+    ENVIRONMENT,
+    IDENTITY,
+    OVERRIDES,
+    QUESTIONS,
+    Changed,
+    Environment,
+    Identity,
+    Overrides,
+)
 
 if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served
     from harness.recipe import Recipe
-
-QUESTIONS = "questions.jsonl"
-OVERRIDES = "overrides.json"
+    from harness.tasks import Question
 
 
 def held_by_another(directory: Path, session: str) -> bool:
     """Whether a run directory was opened by another session than this one."""
-    environment = read_json(directory / "environment.json") or {}
-    return bool(environment) and environment.get("session") != session
+    environment = ENVIRONMENT.read(directory)
+    return environment is not None and environment.session != session
 
 
 def opened_by(directory: Path, session: str) -> bool:
     """Whether a run directory was made by this session."""
-    return (read_json(directory / "environment.json") or {}).get("session") == session
+    environment = ENVIRONMENT.fit(directory)
+    return environment is not None and environment.session == session
 
 
 def write_manifest(
@@ -41,36 +50,22 @@ def write_manifest(
     recipe: Recipe,
     seed: int,
     *,
-    identity: Mapping[str, Any],
+    identity: Identity,
     questions: Sequence[Question],
     device: str,
     served: Served | None,
     session: str,
 ) -> None:
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
-    if not read_json(directory / "environment.json"):
-        write_lines(
-            directory / QUESTIONS,
-            (
-                {"id": each.id, "text": each.text, "ground_truth": each.ground_truth, "prompt": each.prompt}
-                for each in questions
-            ),
-        )
-        write_json(directory / "identity.json", identity)
+    if ENVIRONMENT.read(directory) is None:
+        QUESTIONS.write(directory, (replace(each, solution=None) for each in questions))
+        IDENTITY.write(directory, identity)
         server = {} if served is None else served_environment(served)
-        environment = {**describe(device), **server, "recipe": recipe.name, "seed": seed, "session": session}
-        write_json(directory / "environment.json", environment)
+        told = {**describe(device), **server}
+        ENVIRONMENT.write(directory, Environment(**told, recipe=recipe.name, seed=seed, session=session))
     write_toml(directory / "recipe.toml", recipe_text(recipe))
     if (changed := overrides(recipe)) is not None:
-        write_json(directory / OVERRIDES, changed)
-
-
-def read_questions(directory: Path) -> list[Question]:
-    """The test questions of a run, in their order."""
-    return [
-        Question(row["id"], row["text"], row["ground_truth"], "test", None, tuple(row["prompt"]))
-        for row in read_lines(directory / QUESTIONS)
-    ]
+        OVERRIDES.write(directory, changed)
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -81,10 +76,9 @@ def recipe_text(recipe: Recipe) -> str:
     return text if shown == tables else tomli_w.dumps(shown)
 
 
-def overrides(recipe: Recipe) -> dict[str, Any] | None:
-    """What differs from the recipe's file: ``{"file", "folder", "changed": [{"key", "file", "run"}]}``; ``None`` where
-    the recipe came from no file, or that file can no longer be read. ``file`` is relative to ``folder`` if it lies
-    there. A value that is not set is missing."""
+def overrides(recipe: Recipe) -> Overrides | None:
+    """What differs from the recipe's file; ``None`` where the recipe came from no file, or that file can no longer be
+    read."""
     if recipe.source is None:
         return None
     try:
@@ -92,13 +86,12 @@ def overrides(recipe: Recipe) -> dict[str, Any] | None:
     except RecipeError:
         return None
     effective = leaves(tomllib.loads(recipe.to_toml()))
-    changed = []
-    for key in dict.fromkeys((*written, *effective)):
-        if written.get(key) != effective.get(key):
-            values = {side: table[key] for side, table in (("file", written), ("run", effective)) if key in table}
-            changed.append({"key": key, **values})
-    where = {"file": short(recipe.source), "folder": str(Path.cwd())}
-    return {"format": 1, **where, "changed": changed}
+    changed = [
+        Changed(key, written.get(key), effective.get(key))
+        for key in dict.fromkeys((*written, *effective))
+        if written.get(key) != effective.get(key)
+    ]
+    return Overrides(short(recipe.source), str(Path.cwd()), tuple(changed))
 
 
 def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:

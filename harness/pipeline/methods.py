@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from harness.gate.power import share_alpha
 from harness.gate.statistics import accuracy_interval, t_interval
-from harness.gate.verdicts import FEWEST_SEEDS, Verdict, judge_improvement, judge_recipe
+from harness.gate.verdicts import FEWEST_SEEDS, judge_improvement, judge_recipe
 from harness.gate.wording import percent
 from harness.store.errors import HarnessError
-from harness.store.records import iter_records, question_means
-from harness.store.run_directory import read_json, read_lines, write_json
+from harness.store.files import JsonFile, Stored
+from harness.store.records import SUMMARY, Interval, iter_records, question_means
+from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, TRAINED, Verdict
+from harness.store.stages import SIDES
 
-METHODS = "methods.json"
+T = TypeVar("T")
 Unit = Literal["questions", "seeds"]
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,29 @@ def read_finished(directory: Path) -> Finished:
     Raises:
         HarnessError: a stage is missing.
     """
-    names = ("environment.json", "identity.json", "train/summary.json", "before/summary.json", "after/summary.json")
-    files = {name: read_json(directory / name) for name in names}
-    for name, content in files.items():
-        if content is None:
+
+    def there(file: JsonFile[T], stage: str = "") -> T:
+        if (found := file.read(directory / stage)) is None:
+            name = Path(stage, file.name)
             raise HarnessError(f"{directory}: not a finished run, {name} is missing; run its recipe to the end")
-    environment, identity, trained, *_ = (content or {} for content in files.values())
+        return found
+
+    environment, identity, trained = there(ENVIRONMENT), there(IDENTITY), there(TRAINED, "train")
+    for stage in SIDES:
+        there(SUMMARY, stage)
     generation, training = identity["generation"], identity["training"]
-    seconds = trained["seconds_per_step"] * trained["steps"]  # of all steps, also where the job was resumed
-    sampling = trained.get("sampling_seconds", 0.0)
+    seconds = trained.seconds_per_step * trained.steps  # of all steps, also where the job was resumed
+    sampling = trained.sampling_seconds
     return Finished(
         directory=directory,
-        recipe=str(environment["recipe"]),
-        method=str(training["method"]),
-        seed=int(environment["seed"]),
-        order=tuple(row["id"] for row in read_lines(directory / "questions.jsonl")),
+        recipe=environment.recipe,
+        method=training["method"],
+        seed=environment.seed,
+        order=tuple(question.id for question in QUESTIONS.read(directory)),
         before=question_means(iter_records(directory / "before")),
         after=question_means(iter_records(directory / "after")),
-        completions=int(trained["completions"]),
-        sampled_tokens=int(trained["sampled_tokens"]),
+        completions=trained.completions,
+        sampled_tokens=trained.sampled_tokens,
         seconds=None if sampling is None else seconds + sampling,
         sameness={
             "base model": generation["model"],
@@ -95,15 +100,15 @@ def read_finished(directory: Path) -> Finished:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Stored):
     """One recipe. Shares, not percent; ``gain`` is after less before, ``per_thousand_tokens`` and ``per_second`` are
     that gain by what was spent on sampling and training. Intervals are 95 %; ``None`` where nothing was sampled or no
     time is known."""
 
     recipe: str
     method: str
-    seeds: list[int]
-    runs: list[str]
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
     unit: Unit
     before: float
     accuracy: float
@@ -120,7 +125,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(Stored):
     """Two recipes on the same questions: ``difference`` is b's accuracy less a's. ``alpha`` is this pair's share, and
     the interval's confidence is 1 - alpha. ``better`` names the recipe that is, beyond chance.
 
@@ -138,21 +143,27 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """``differing`` names what the runs do not share though they should; ``rows`` and ``pairs`` are in the order in
-    which the runs were given."""
+class Comparison(Stored):
+    """``methods.json``. ``differing`` names what the runs do not share though they should; ``rows`` and ``pairs`` are
+    in the order in which the runs were given."""
 
-    rows: list[Row]
-    pairs: list[Pair]
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
     alpha: float
-    differing: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"format": 1, **asdict(self)}
+    differing: tuple[str, ...]
 
     def lines(self) -> list[str]:
         """The table as text, one line a row and a pair."""
-        return table(self.to_json())
+        costs = ("completions", "tokens", "seconds", "points per 1,000 tokens", "points per second")
+        header = ("method", "recipe", "seeds", "accuracy", "gain", *costs)
+        rows = [header, *map(_cells, self.rows)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += [f"{pair.a} and {pair.b}: {pair.sentence}" for pair in self.pairs]
+        return lines + [f"not the same in all runs: {name}" for name in self.differing]
+
+
+METHODS = JsonFile[Comparison]("methods.json", Comparison)
 
 
 def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, margin: float = 0.05) -> Comparison:
@@ -182,32 +193,20 @@ def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, m
                 f"{each.directory.name} and {kept[0].directory.name} differ in {' and '.join(other)}: "
                 "methods are compared from one base on the same questions"
             )
-    differing = ["number of sampled completions"] if len({each.completions for each in kept}) > 1 else []
+    differing = ("number of sampled completions",) if len({each.completions for each in kept}) > 1 else ()
     names = list(combinations(recipes, 2))
     shared = share_alpha(alpha, len(names))
-    pairs = [_pair(recipes[a], recipes[b], shared, margin) for a, b in names]
-    return Comparison([_row(runs) for runs in recipes.values()], pairs, alpha, differing)
+    pairs = tuple(_pair(recipes[a], recipes[b], shared, margin) for a, b in names)
+    return Comparison(tuple(_row(runs) for runs in recipes.values()), pairs, alpha, differing)
 
 
 def write_methods(comparison: Comparison, directories: Sequence[Path]) -> None:
     """``methods.json`` in every run directory that took part."""
     for directory in directories:
-        write_json(directory / METHODS, comparison.to_json())
+        METHODS.write(directory, comparison)
 
 
-def table(comparison: Mapping[str, Any]) -> list[str]:
-    """``methods.json`` as lines of text."""
-    costs = ("completions", "tokens", "seconds", "points per 1,000 tokens", "points per second")
-    header = ("method", "recipe", "seeds", "accuracy", "gain", *costs)
-    rows = [header, *(_cells(row) for row in comparison["rows"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"{pair['a']} and {pair['b']}: {pair['sentence']}" for pair in comparison["pairs"]]
-    lines += [f"not the same in all runs: {name}" for name in comparison["differing"]]
-    return lines
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     def points(value: float | None, interval: Interval | None, digits: int) -> str:
         if value is None or interval is None:
             return "-"
@@ -215,16 +214,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         return f"{100 * value:.{digits}f} ({100 * low:.{digits}f} to {100 * high:.{digits}f})"
 
     return (
-        row["method"],
-        row["recipe"],
-        str(len(row["seeds"])),
-        f"{points(row['accuracy'], row['accuracy_interval'], 1)} %",
-        points(row["gain"], row["gain_interval"], 1),
-        f"{row['completions']:,.0f}",
-        f"{row['sampled_tokens']:,.0f}",
-        "-" if row["seconds"] is None else f"{row['seconds']:.1f}",
-        points(row["per_thousand_tokens"], row["per_thousand_tokens_interval"], 2),
-        points(row["per_second"], row["per_second_interval"], 2),
+        row.method,
+        row.recipe,
+        str(len(row.seeds)),
+        f"{points(row.accuracy, row.accuracy_interval, 1)} %",
+        points(row.gain, row.gain_interval, 1),
+        f"{row.completions:,.0f}",
+        f"{row.sampled_tokens:,.0f}",
+        "-" if row.seconds is None else f"{row.seconds:.1f}",
+        points(row.per_thousand_tokens, row.per_thousand_tokens_interval, 2),
+        points(row.per_second, row.per_second_interval, 2),
     )
 
 
@@ -247,8 +246,8 @@ def _row(runs: Sequence[Finished]) -> Row:
     return Row(
         recipe=runs[0].recipe,
         method=runs[0].method,
-        seeds=[run.seed for run in runs],
-        runs=[run.directory.name for run in runs],
+        seeds=tuple(run.seed for run in runs),
+        runs=tuple(run.directory.name for run in runs),
         unit="seeds" if several else "questions",
         before=_mean([_mean([run.before[question] for question in run.asked]) for run in runs]),
         accuracy=_mean(accuracies),

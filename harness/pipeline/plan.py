@@ -12,7 +12,9 @@ from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name
 from harness.recipe.schema import questions_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
-from harness.store.run_directory import read_json, run_directories
+from harness.store.records import SUMMARY
+from harness.store.run_directory import run_directories
+from harness.store.run_files import TRAINED
 from harness.store.stages import STAGES
 
 if TYPE_CHECKING:
@@ -96,10 +98,10 @@ def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
     for directory in reversed(run_directories(runs_dir)):
         if directory.name.rpartition("-")[0] != f"{recipe.name}-{seed}" or _text(directory / "recipe.toml") != text:
             continue
-        found = {name: read_json(directory / name / "summary.json") for name in stages}
+        found = {name: (TRAINED if name == "train" else SUMMARY).fit(directory / name) for name in stages}
         kept = {stages[name]: summary for name, summary in found.items() if summary is not None}
         if kept:
-            took = sum(each.get("seconds") or 0 for each in kept.values())
+            took = sum(each.seconds or 0 for each in kept.values())
             return [
                 f"kept: {', '.join(kept)} in {short(directory)}, made in {duration(took)}; "
                 "used again where model, questions and code are the same"

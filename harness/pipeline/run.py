@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.gate.baseline import BaselineError
-from harness.gate.verdicts import Verdict, with_ungraded
+from harness.gate.verdicts import judged, with_ungraded
 from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
 from harness.pipeline import baselines, judge
@@ -45,7 +45,8 @@ from harness.recipe.needs import check_needs, check_rewards
 from harness.recipe.schema import located, questions_of
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
-from harness.store.run_directory import digest, locked, read_json, run_directories, set_aside, write_json, write_lines
+from harness.store.run_directory import digest, locked, run_directories, set_aside
+from harness.store.run_files import DATA, FAILED, SIGNAL, TRAINED, Example, Failed, TrainingSummary, Verdict
 from harness.store.stages import SHARED
 from harness.tasks import Question, Questions
 from harness.training.worker import try_rewards
@@ -215,21 +216,21 @@ class Run:
             raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
         with locked(directory, self._waiting("train")):
-            summary = read_json(directory / "summary.json")
+            summary = TRAINED.read(directory)
             if summary is None:
-                failed = read_json(directory / "failed.json") or {}
-                if failed.get("session") == self.settings.session:
-                    raise (NoSignal if failed.get("no_signal") else TrainingError)(*failed["error"].split("\n"))
+                failed = FAILED.read(directory)
+                if failed and failed.session == self.settings.session:
+                    raise (NoSignal if failed.no_signal else TrainingError)(*failed.error.split("\n"))
                 same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
                 with locked(same, self._waiting("train")):
                     summary = adopt_training(directory, self.training_key, self.others())
                     if summary is None:
                         summary = self._train(directory)
-                        self.reused["train"] = summary.get("resumed_from") or 0
-        self.reused.setdefault("train", summary["steps"])
+                        self.reused["train"] = summary.resumed_from or 0
+        self.reused.setdefault("train", summary.steps)
         return Trained(directory, summary)
 
-    def _train(self, directory: Path) -> dict[str, Any]:
+    def _train(self, directory: Path) -> TrainingSummary:
         recipe, settings = self.recipe, self.settings
         check_needs(recipe, data=settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
         require_processes(recipe, self.device, in_process=settings.in_process)
@@ -238,7 +239,7 @@ class Run:
                 self._find_signal()
             dataset = dataset_of(recipe, self.seed, self.questions, self.samples)
             if recipe.data is not None:
-                write_lines(directory / "data.jsonl", dataset.rows)
+                DATA.write(directory, cast(list[Example], dataset.rows))
             self.release()
             job = job_of(
                 recipe,
@@ -254,9 +255,9 @@ class Run:
             return train(job, directory, in_process=settings.in_process, announce=announce, say=say)
         except TrainingError as error:
             refused, said = isinstance(error, NoSignal), str(error)
-            write_json(directory / "failed.json", {"session": settings.session, "error": said, "no_signal": refused})
+            FAILED.write(directory, Failed(settings.session, said, refused))
             if refused:
-                self.keep(Verdict("training", "UNSOUND", "refused", {"reason": said}))
+                self.keep(judged("training", "UNSOUND", "refused", {"reason": said}))
             raise
 
     def _find_signal(self) -> None:
@@ -272,10 +273,10 @@ class Run:
                 "signal", self.base, how=sampling, questions=questions, early=early
             ),
         )
-        write_json(self.directory / "signal.json", found)
-        self.settings.say(f"{self.id} signal", found["sentence"])
-        if found["refused"]:
-            raise NoSignal(found["sentence"])
+        SIGNAL.write(self.directory, found)
+        self.settings.say(f"{self.id} signal", found.sentence)
+        if found.refused:
+            raise NoSignal(found.sentence)
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""
@@ -311,7 +312,7 @@ class Run:
         if verdict is None:
             return None
         if self.recipe.evaluate.keep_best:
-            verdict = judge.selected(verdict, read_json(self.directory / "train" / "summary.json"))
+            verdict = judge.selected(verdict, TRAINED.read(self.directory / "train"))
         if verdict.passed and gate == "improvement":
             verdict = with_ungraded(verdict, self.before().summary, " of the base model")
         if verdict.passed and gate != "training":
@@ -329,13 +330,13 @@ class Run:
             try:
                 return self._judge.training(self.trained())
             except NoSignal as refusal:
-                return Verdict("training", "UNSOUND", "refused", {"reason": str(refusal)})
+                return judged("training", "UNSOUND", "refused", {"reason": str(refusal)})
         if gate == "accuracy":
             return None if self.recipe.gate.min_accuracy is None else self._judge.accuracy(self.after())
         if gate == "improvement":
             self.trained()
             before, after = self.before(), self.after()
-            return self._judge.improvement(before.means, after.means, int(after.summary["questions"]))
+            return self._judge.improvement(before.means, after.means, after.summary.questions)
         if self.recorded is not None:  # what was written just now is no bar for the run that it was written of
             return self.recorded
         recipe, settings = self.recipe, self.settings
@@ -345,7 +346,7 @@ class Run:
         if isinstance(kept, Verdict):
             return kept
         after = self.after()
-        return self._judge.baseline(kept, after.means, int(after.summary["questions"]))
+        return self._judge.baseline(kept, after.means, after.summary.questions)
 
     def _baseline_or_why(self, *, write: bool = False) -> RecordedBaseline | Verdict:
         """The baseline that this run can be held against, or the verdict that says why there is none.
@@ -356,7 +357,7 @@ class Run:
         try:
             found = baselines.find(folder, self.recipe.name, self.seed)
         except BaselineError as error:
-            return Verdict("baseline", "INCOMPARABLE", "unusable", {"reason": str(error)})
+            return judged("baseline", "INCOMPARABLE", "unusable", {"reason": str(error)})
         if write:
             baselines.keep_held_against(self.directory, found)
         now = baselines.as_baseline(self.recipe, self.seed, self.questions.test, self.commit)
@@ -371,7 +372,7 @@ class Run:
         except HarnessError as error:
             # What an earlier session said is not why this one recorded none.
             why = (str(error).splitlines() or [type(error).__name__])[0]
-            refused = Verdict("baseline", "NO_BASELINE", "not_recorded", {"reason": why})
+            refused = judged("baseline", "NO_BASELINE", "not_recorded", {"reason": why})
             if self.opened:
                 self.keep(refused)
             else:  # nor is it worth fetching or training a model; the next verdict takes it along
@@ -383,20 +384,21 @@ class Run:
         planned = judge.plans(recipe, self.seed, folder, gates)["baseline"]
         numbers = {"accuracy": baseline.accuracy, "questions": len(baseline.correct), "path": str(made.path)}
         numbers |= {"recorded": True, "plan": planned.numbers()}
-        self.recorded = Verdict("baseline", "NO_BASELINE", "recorded", numbers)
+        self.recorded = judged("baseline", "NO_BASELINE", "recorded", numbers)
         return self.recorded
 
     def audit(self) -> Audit:
         """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
         fetch or train a model for it."""
-        made, key = self._audit
+        from harness.rewards.audit import AUDIT
+
         name = self._model_name  # "" where another recipe trains the model
         if self.opened or (name and (name == "tiny" or Path(name).exists())):
-            write_json(self.directory / "audit.json", {**made.to_json(), "key": key})
-        return made
+            AUDIT.write(self.directory, self._audit)
+        return self._audit
 
     @cached_property
-    def _audit(self) -> tuple[Audit, str]:
+    def _audit(self) -> Audit:
         from harness.rewards.audit import audit_once
 
         questions = (*self.questions.train, *self.questions.test)
@@ -475,7 +477,7 @@ class Run:
                 early=early,
                 session=self.settings.session,
             )
-        self.reused.setdefault(stage, sum(made.summary["counts"].values()) - made.generated)
+        self.reused.setdefault(stage, sum(made.summary.counts.values()) - made.generated)
         return made
 
 
@@ -496,4 +498,4 @@ def over_seeds(runs: Sequence[Run]) -> Verdict | None:
                     verdict = with_ungraded(verdict, run.before().summary, f" of the base model with seed {run.seed}")
                 verdict = with_ungraded(verdict, run.after().summary, f" of seed {run.seed}")
             return verdict
-    return Verdict(RECIPE, "INCONCLUSIVE", "unjudged_seeds", {"seeds": len(runs)})
+    return judged(RECIPE, "INCONCLUSIVE", "unjudged_seeds", {"seeds": len(runs)})

@@ -7,7 +7,7 @@ in them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.gate.signal import summarise_signal
 from harness.pipeline.evaluate import EarlyStop, Evaluation
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.recipe import Recipe
     from harness.store.question import Question
+    from harness.store.run_files import Signal
 
 SECOND_LOOK = 4  # times as many questions before a job is refused: a false refusal costs a whole training
 
@@ -29,7 +30,7 @@ def find_signal(
     questions: Sequence[Question],
     stage: Path,
     ask: Callable[[SamplingParams, Sequence[Question], EarlyStop], Evaluation],
-) -> dict[str, Any]:
+) -> Signal:
     """``signal.json`` of a GRPO recipe that trains on these questions.
 
     ``ask`` has some of them answered in ``stage``: first as many as ``[health] signal_questions`` says, and where they
@@ -46,7 +47,7 @@ def find_signal(
         batch_size=recipe.evaluate.batch_size,
     )
 
-    def found(count: int) -> dict[str, Any]:
+    def found(count: int) -> Signal:
         counted = {question.id for question in questions[:count]}
         return summarise_signal(
             [record for record in iter_records(stage) if record.question_id in counted],
@@ -59,5 +60,5 @@ def find_signal(
 
     some = questions[: SECOND_LOOK * first]
     stops = [first, len(some)] if first < len(some) else [len(some)]
-    made = ask(sampling, some, EarlyStop(stops, lambda means, count: not found(count)["refused"]))
-    return found(int(made.summary["questions"]))
+    made = ask(sampling, some, EarlyStop(stops, lambda means, count: not found(count).refused))
+    return found(made.summary.questions)

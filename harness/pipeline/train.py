@@ -10,24 +10,38 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.models.source import base_json
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
 from harness.recipe.launching import located_arguments, shares_weights
-from harness.store.faults import FILE as FAULTS
-from harness.store.run_directory import read_json, read_lines, write_json
-from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS
+from harness.store.files import JsonLines
+from harness.store.records import FAULTS
+from harness.store.run_files import (
+    COMPLETIONS,
+    DATA,
+    EVALUATIONS,
+    HEALTH,
+    METRICS,
+    SIGNAL,
+    TRAINED,
+    Finding,
+    Progress,
+    TrainingSummary,
+)
 
 if TYPE_CHECKING:
     from harness.models.source import ModelSource
     from harness.recipe import Recipe
     from harness.tasks import Question
     from harness.training.job import Job
+
+
+T = TypeVar("T")
 
 
 def job_of(
@@ -63,7 +77,7 @@ def job_of(
         rows=dataset.rows,
         lora=None if lora is None else lora.model_dump(),
         base=None if lora is None else base_json(base, dict(weights)),
-        sampled=dict(dataset.sampled),
+        sampled=dataset.sampled,
         health=recipe.health.model_dump(),
         held_out=None if evaluate.every_steps is None else asked,
         key=key,
@@ -76,7 +90,7 @@ def job_of(
 
 def train(
     job: Job, directory: Path, *, in_process: bool, announce: Callable[[str], None], say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> TrainingSummary:
     """Run a job to its end in ``directory``; returns ``train/summary.json``. ``announce`` hears how far it is, ``say``
     each finding of the health checks.
 
@@ -85,27 +99,24 @@ def train(
     """
     from harness.training.launcher import run_job
 
-    def progress(state: Mapping[str, Any]) -> None:
-        if state.get("activity"):
-            announce(state["activity"])
-        elif state["total"] is not None:
-            done = state["step"] - (state["first_step"] or 0)
-            left = state["seconds"] / max(1, done) * (state["total"] - state["step"])
-            reward = "" if state["reward"] is None else f", reward {state['reward']:.3f}"
-            announce(f"step {state['step']}/{state['total']}{reward}, {left:.0f} s left")
+    def progress(state: Progress) -> None:
+        if state.activity:
+            announce(state.activity)
+        elif state.total is not None:
+            left = state.seconds / max(1, state.done) * (state.total - state.step)
+            reward = "" if state.reward is None else f", reward {state.reward:.3f}"
+            announce(f"step {state.step}/{state.total}{reward}, {left:.0f} s left")
 
-    def finding(found: Mapping[str, Any]) -> None:
-        say(f"{found['level']}: step {found['step']}, {found['sentence']}")
+    def finding(found: Finding) -> None:
+        say(f"{found.level}: step {found.step}, {found.sentence}")
 
     announce("starting")
     return run_job(job, directory, in_process=in_process, progress=progress, finding=finding)
 
 
-def _lines(name: str, text: str) -> cached_property[list[dict[str, Any]]]:
-    """A property: the objects of one of the job's files, read when first asked for."""
-    found: cached_property[list[dict[str, Any]]] = cached_property(
-        lambda trained: list(read_lines(trained.directory / name))
-    )
+def _lines(file: JsonLines[T], text: str) -> cached_property[list[T]]:
+    """A property: the lines of one of the job's files, read when first asked for."""
+    found: cached_property[list[T]] = cached_property(lambda trained: list(file.read(trained.directory)))
     found.__doc__ = text
     return found
 
@@ -115,7 +126,7 @@ class Trained:
     """A finished training job, read from ``train/``; ``model`` is the folder of the final policy (safetensors)."""
 
     directory: Path
-    summary: Mapping[str, Any]
+    summary: TrainingSummary
 
     @property
     def model(self) -> Path:
@@ -124,23 +135,21 @@ class Trained:
     @property
     def fatal(self) -> list[str]:
         """What health checks found fatal, a sentence each."""
-        found = [each for each in self.health if each["level"] == "fatal"]
-        return [f"{each['check']} at step {each['step']}: {each['sentence']}" for each in found]
+        found = [each for each in self.health if each.level == "fatal"]
+        return [f"{each.check} at step {each.step}: {each.sentence}" for each in found]
 
     metrics = _lines(METRICS, "Every logged step, in order; what was not finite is ``None``.")
-    data = _lines("data.jsonl", "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
+    data = _lines(DATA, "What SFT or DPO learnt from, an example or a pair each; empty for GRPO.")
     completions = _lines(COMPLETIONS, "Every sampled completion with its group, rewards and advantage, in order.")
-    health = _lines(HEALTH, "What the health checks found, in order; see :class:`harness.gate.health.Finding`.")
+    health = _lines(HEALTH, "What the health checks found, in order; see :class:`harness.store.run_files.Finding`.")
     evaluations = _lines(EVALUATIONS, "The evaluations during training, in order; see ``training/held_out.py``.")
 
 
-SUMMARY = "summary.json"
-
 # Of the process that trained, of a failure before it, and what is only needed to go on.
-_LEFT_OUT = {".lock", SUMMARY, "job.json", "progress.json", "failed.json", "error.txt"}
+_LEFT_OUT = {".lock", TRAINED.name, "job.json", "progress.json", "failed.json", "error.txt"}
 
 
-def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> dict[str, Any] | None:
+def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> TrainingSummary | None:
     """Copy a finished training with this key into ``directory`` (``train/`` of a run) from one of ``runs``.
 
     The summary is written last: without it, nothing of what a kill left here counts.
@@ -150,18 +159,17 @@ def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> dict[str,
     """
     for run in runs:
         other = run / "train"
-        summary = read_json(other / SUMMARY)
-        if other == directory or summary is None or summary.get("training_key") != key:
+        if other == directory or (summary := TRAINED.fit(other)) is None or summary.training_key != key:
             continue
         if not (other / "final").is_dir():  # deleted to save space
             continue
         _copy(other, directory)
-        for name in (Path("signal.json"), Path("samples") / FAULTS):  # what was found before it began
+        for name in (SIGNAL.name, f"samples/{FAULTS.name}"):  # what was found before it began
             if (run / name).is_file():
                 (directory.parent / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(run / name, directory.parent / name)
-        adopted = {**summary, "source": summary.get("source") or run.name}
-        write_json(directory / SUMMARY, adopted)
+        adopted = replace(summary, source=summary.source or run.name)
+        TRAINED.write(directory, adopted)
         return adopted
     return None
 

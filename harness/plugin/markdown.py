@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from pathlib import Path
-from typing import Any
 
 from harness.gate.wording import percent
+from harness.plugin.summary import name_of
+from harness.store.files import RecordError
+from harness.store.records import SUMMARY
 from harness.store.redact import safe_line
-from harness.store.run_directory import read_json
+from harness.store.run_files import Verdict
 from harness.store.stages import SIDES
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
@@ -23,7 +25,7 @@ BREAK = "\u200b"
 NEVER_JUDGED = "a test failed before there was a verdict"
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
-Judged = tuple[Sequence[Mapping[str, Any]], bool]  # a run's verdicts, and whether a test of it failed
+Judged = tuple[Sequence[Verdict], bool]  # a run's verdicts, and whether a test of it failed
 
 
 def write_markdown(
@@ -55,21 +57,20 @@ def write_markdown(
 
 def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
     """The rows of a run, made one by one: a file takes no more than it holds."""
-    environment = read_json(directory / "environment.json") or {}
-    name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
-    accuracies = [
-        percent(summary["accuracy"]) for stage in SIDES if (summary := read_json(directory / stage / "summary.json"))
-    ]
-    run = f"{_plain(name)} | {_plain(' → '.join(accuracies))}"
+    try:
+        summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
+        accuracies = " → ".join(percent(summary.accuracy) for summary in summaries if summary)
+    except RecordError as unfit:
+        accuracies = str(unfit)
+    run = f"{_plain(name_of(directory))} | {_plain(accuracies)}"
     verdicts, failed = judged
     for each in verdicts:
-        found = each["passed"] and (each.get("numbers") or {}).get("finding")  # a pass that is not a plain one
-        mark = MARKS[None if found else each["passed"]]
-        yield _row(mark, run, each["gate"], f"{each['verdict']}: {each['sentence']}")
+        mark = MARKS[None if each.finding else each.passed]
+        yield _row(mark, run, each.gate, f"{each.verdict}: {each.sentence}")
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
-        if not any(each.get("code") == "refused" for each in verdicts):  # by the signal check, and said so above
+        if not any(each.code == "refused" for each in verdicts):  # by the signal check, and said so above
             yield _row(MARKS[False], run, "", f"training failed: {first.partition(' Last lines of ')[0]}")
     elif not verdicts:
         yield _row(MARKS[False], run, "", NEVER_JUDGED) if failed else _row("", run, "", "no verdict was asked for")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -18,10 +18,13 @@ from harness.plugin.terminal import Terminal
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from harness.store.run_files import Environment, Verdict
+
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, PLANNED = "rl_harness", "run directory", "peak memory", "planned"
 METHODS, REUSED, LEFT_OUT, VERDICTS = "methods", "reused", "left out", "verdicts"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
+T = TypeVar("T")
 NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
 
 
@@ -33,7 +36,7 @@ class Summary:
         self.directories: set[Path] = set()
         self.memory: dict[str, int] = {}
         self.planned: dict[str, None] = {}
-        self.judged: dict[Path, dict[str, dict[str, Any]]] = {}  # by run directory and gate, what this session said
+        self.judged: dict[Path, dict[str, Verdict]] = {}  # by run directory and gate, what this session said
         self.failed: set[Path] = set()  # run directories of tests that failed
         self.left_out: dict[str, None] = {}
         self.compared: set[Path] = set()
@@ -50,8 +53,11 @@ class Summary:
             elif name == PLANNED:
                 self.planned[str(value)] = None
             elif name == VERDICTS:
-                directory, verdicts = json.loads(str(value))
-                self.judged.setdefault(Path(directory), {}).update({each["gate"]: each for each in verdicts})
+                from harness.store.run_files import Verdict
+
+                directory, rows = json.loads(str(value))
+                verdicts = [Verdict(**row) for row in rows]
+                self.judged.setdefault(Path(directory), {}).update({each.gate: each for each in verdicts})
             elif name == LEFT_OUT:
                 self.left_out[str(value)] = None
             elif name == REUSED:
@@ -98,17 +104,17 @@ class Summary:
         if undecided:
             terminal.write_line(undecided, yellow=True, bold=True)
 
-    def _verdicts(self, directory: Path) -> list[dict[str, Any]]:
+    def _verdicts(self, directory: Path) -> list[Verdict]:
         """What this session said of a run: a verdict of an earlier one was about what lay there then."""
-        from harness.gate.verdicts import Verdict
+        from harness.gate.verdicts import judged
         from harness.pipeline.judge import GATES, RECIPE
 
-        judged = dict(self.judged.get(directory, {}))
-        if self._recorded_none(directory, judged):
+        said = dict(self.judged.get(directory, {}))
+        if self._recorded_none(directory, said):
             why = {"reason": "no test of this session asks for the baseline gate"}
-            judged["baseline"] = Verdict("baseline", "NO_BASELINE", "not_recorded", why).to_json()
+            said["baseline"] = judged("baseline", "NO_BASELINE", "not_recorded", why)
         order = {gate: place for place, gate in enumerate((*GATES, RECIPE))}
-        return sorted(judged.values(), key=lambda each: (order.get(each["gate"], len(order)), each["gate"]))
+        return sorted(said.values(), key=lambda each: (order.get(each.gate, len(order)), each.gate))
 
     def _recorded_none(self, directory: Path, judged: Collection[str]) -> bool:
         """Whether the session was to record this run's baseline, and none of its tests asked for that gate."""
@@ -116,11 +122,9 @@ class Summary:
         if not update or "baseline" in judged:
             return False
         from harness.pipeline.baselines import is_recorded
-        from harness.store.run_directory import read_json
 
-        run = read_json(directory / "environment.json") or {}
-        folder = get_path(self.config, "baselines-dir")
-        return "recipe" in run and is_recorded(folder, run["recipe"], run["seed"], update)
+        run = _environment(directory)
+        return run is not None and is_recorded(get_path(self.config, "baselines-dir"), run.recipe, run.seed, update)
 
     def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
         # The one place where the harness draws: it hands over directories and nothing else.
@@ -138,14 +142,11 @@ class Summary:
 
     def _of_single_models(self) -> bool:
         """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
-        from harness.store.run_directory import read_json
-
-        runs = [read_json(directory / "environment.json") or {} for directory in self.directories]
-        seeds = {(run.get("recipe"), run.get("seed")) for run in runs}
+        seeds = {(run.recipe, run.seed) for each in self.directories if (run := _environment(each))}
         single = len({recipe for recipe, _ in seeds}) == len(seeds)
         verdicts = [verdict for judged in self.judged.values() for verdict in judged.values()]
-        claims = {verdict["gate"] for verdict in verdicts if verdict["passed"] is not None}
-        about_recipe = any(verdict["gate"] == "recipe" for verdict in verdicts)
+        claims = {verdict.gate for verdict in verdicts if verdict.passed is not None}
+        about_recipe = any(verdict.gate == "recipe" for verdict in verdicts)
         return bool(claims & {"improvement", "baseline"}) and single and not about_recipe
 
     def _undecided(self) -> str | None:
@@ -157,12 +158,12 @@ class Summary:
             (directory, each)
             for directory, judged in sorted(self.judged.items())
             for gate, each in judged.items()
-            if gate != "training" and not each["numbers"].get("recorded")
+            if gate != "training" and not each.numbers.get("recorded")
         ]
-        if not gates or any(each["passed"] is not None for _, each in gates):
+        if not gates or any(each.passed is not None for _, each in gates):
             return None
         which = ", ".join(
-            f"{directory.name.rpartition('-')[0]} {each['gate']} {each['verdict']}" for directory, each in gates[:3]
+            f"{directory.name.rpartition('-')[0]} {each.gate} {each.verdict}" for directory, each in gates[:3]
         )
         more = f" and {len(gates) - 3} more" if len(gates) > 3 else ""
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
@@ -172,16 +173,15 @@ class Summary:
         """Each comparison of methods once; all of its run directories keep it."""
         if not self.compared:
             return
-        from harness.pipeline.methods import METHODS, table
-        from harness.store.run_directory import read_json
+        from harness.pipeline.methods import METHODS
 
-        found = [read_json(directory / METHODS) for directory in sorted(self.compared)]
-        seen: list[dict[str, Any]] = []
-        for comparison in found:
+        seen = []
+        for directory in sorted(self.compared):
+            comparison = METHODS.fit(directory)
             if comparison and comparison not in seen:
                 seen.append(comparison)
                 terminal.write_line("methods compared (95 % intervals in brackets):", bold=True)
-                for line in table(comparison):
+                for line in comparison.lines():
                     terminal.write_line(f"  {line}")
 
     def _reused(self) -> str | None:
@@ -209,14 +209,12 @@ class Summary:
             return []
         from harness.pipeline.baselines import unused
         from harness.store.errors import HarnessError
-        from harness.store.run_directory import read_json
 
         try:
             known = session_of(self.config).known()
         except HarnessError:  # a recipe that cannot be read may be the one that uses them
             return []
-        made = [read_json(directory / "environment.json") or {} for directory in self.directories]
-        known |= {(each["recipe"], each["seed"]) for each in made if "recipe" in each}
+        known |= {(made.recipe, made.seed) for each in self.directories if (made := _environment(each))}
         return unused(get_path(self.config, "baselines-dir"), known)
 
     @pytest.hookimpl(tryfirst=True)
@@ -235,8 +233,7 @@ class Summary:
         for directory in sorted(self.directories):
             add(f"rl.{directory.name}", str(directory))
             for verdict in self._verdicts(directory):
-                name = f"rl.{directory.name}.{verdict['gate']}"
-                add(name, f"{verdict['verdict']}: {verdict['sentence']}")
+                add(f"rl.{directory.name}.{verdict.gate}", f"{verdict.verdict}: {verdict.sentence}")
         for module, peak in self.memory.items():
             add(f"rl.peak_memory_bytes.{module}", str(peak))
         if self.directories:  # then what tests added may be of recipes too
@@ -250,29 +247,53 @@ class Summary:
         return path.relative_to(start) if path.is_relative_to(start) else path
 
 
-def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[dict[str, Any]]) -> None:
+def _environment(directory: Path) -> Environment | None:
+    """``environment.json``, where it fits: where it does not, the run's page says so."""
+    from harness.store.run_files import ENVIRONMENT
+
+    return ENVIRONMENT.fit(directory)
+
+
+def name_of(directory: Path) -> str:
+    """Recipe and seed of a run."""
+    environment = _environment(directory)
+    return directory.name if environment is None else f"{environment.recipe}, seed {environment.seed}"
+
+
+def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[Verdict]) -> None:
     from harness.pipeline.remarks import doubts, remarks
     from harness.store.faults import stage_sentences
-    from harness.store.run_directory import read_json
+    from harness.store.files import RecordError
 
-    environment = read_json(directory / "environment.json") or {}
-    name = f"{environment.get('recipe', directory.name)}, seed {environment.get('seed', '?')}"
-    terminal.write_line(f"{name}: {_accuracies(directory)}", bold=True)
+    unfit: dict[str, None] = {}  # sentences about files that do not fit; what the others hold is told all the same
+
+    def tried(read: Callable[[Path], T], otherwise: T) -> T:
+        try:
+            return read(directory)
+        except RecordError as error:
+            unfit[str(error)] = None
+            return otherwise
+
+    accuracies = tried(_accuracies, "not known")
+    warned = [sentence for read in (stage_sentences, doubts) for sentence in tried(read, list[str]())]
+    told, saved = tried(remarks, list[tuple[str | None, str]]()), tried(_saved, None)
+    terminal.write_line(f"{name_of(directory)}: {accuracies}", bold=True)
+    for sentence in unfit:
+        terminal.write_line(f"  {sentence}", red=True)
     for verdict in verdicts:
-        found = verdict["passed"] and (verdict.get("numbers") or {}).get("finding")  # a pass that is not a plain one
-        colour = "yellow" if found else {True: "green", False: "red", None: "yellow"}[verdict["passed"]]
-        terminal.write(f"  {verdict['verdict']:<13} ", **{colour: True})
-        terminal.write_line(f"{verdict['gate']}: {verdict['sentence']}")
-    for sentence in [*stage_sentences(directory), *doubts(directory)]:
+        colour = "yellow" if verdict.finding else {True: "green", False: "red", None: "yellow"}[verdict.passed]
+        terminal.write(f"  {verdict.verdict:<13} ", **{colour: True})
+        terminal.write_line(f"{verdict.gate}: {verdict.sentence}")
+    for sentence in warned:
         terminal.write_line(f"  ! {sentence}", yellow=True)
-    for level, line in remarks(directory):
+    for level, line in told:
         terminal.write_line(f"  {line}", red=level == "fatal", yellow=level == "warning")
-    if saved := _saved(directory / "after"):
+    if saved:
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"
     if error.is_file():
         first = error.read_text(encoding="utf-8").partition("\n")[0]
-        if not any(verdict.get("code") == "refused" for verdict in verdicts):  # by the signal check, and said so above
+        if not any(verdict.code == "refused" for verdict in verdicts):  # by the signal check, and said so above
             terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     terminal.write_line(f"  {shown}")
 
@@ -281,31 +302,29 @@ def _accuracies(directory: Path) -> str:
     """``before 12.5 % (95 %: 9.6 to 16.1), after 94.0 % (95 %: 91.2 to 95.9) of 400 questions``, each with its own
     number of questions where generation stopped early."""
     from harness.gate.wording import counted, percent
-    from harness.store.run_directory import read_json
+    from harness.store.records import SUMMARY
     from harness.store.stages import SIDES
 
     parts: list[tuple[str, str]] = []
     for stage in SIDES:
-        summary: dict[str, Any] | None = read_json(directory / stage / "summary.json")
-        if summary is not None:
-            low, high = summary["interval"]
-            kind = ", anytime-valid" if summary.get("interval_kind") == "anytime" else ""
-            asked, planned = summary["questions"], summary.get("planned_questions", summary["questions"])
+        if summary := SUMMARY.read(directory / stage):
+            low, high = summary.interval
+            kind = ", anytime-valid" if summary.interval_kind == "anytime" else ""
+            asked, planned = summary.questions, summary.planned_questions
             questions = f" of {'' if asked == planned else f'{asked} of '}{counted(planned, 'question')}"
             interval = f"(95 %{kind}: {100 * low:.1f} to {100 * high:.1f})"
-            parts.append((f"{stage} {percent(summary['accuracy'])} {interval}", questions))
+            parts.append((f"{stage} {percent(summary.accuracy)} {interval}", questions))
     if len({questions for _, questions in parts}) == 1:
         return ", ".join(text for text, _ in parts) + parts[0][1]
     return ", ".join(text + questions for text, questions in parts) or "not evaluated"
 
 
-def _saved(stage: Path) -> str | None:
+def _saved(directory: Path) -> str | None:
     """What stopping early saved, taking the questions that were not asked to be answered at the same length."""
-    from harness.store.run_directory import read_json
+    from harness.store.records import SUMMARY
 
-    summary = read_json(stage / "summary.json") or {}
-    asked, planned = summary.get("questions", 0), summary.get("planned_questions", 0)
-    if not 0 < asked < planned:
+    summary = SUMMARY.read(directory / "after")
+    if summary is None or not 0 < (asked := summary.questions) < (planned := summary.planned_questions):
         return None
-    tokens = summary["completion_tokens"] / asked * (planned - asked)
+    tokens = summary.completion_tokens / asked * (planned - asked)
     return f"stopped early: asked {asked} of {planned} questions, about {tokens:,.0f} tokens saved"

@@ -17,7 +17,7 @@ from harness.recipe.schema import given_file, located
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.registry import check_parameters
 from harness.store.errors import RecipeError, RewardError, nearest
-from harness.store.run_directory import read_json
+from harness.store.run_files import OVERRIDES
 from harness.tasks import reads_data
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
@@ -47,8 +47,8 @@ def look_beside(source: Path | None) -> None:
 
 def look_beside_recipe_of(directory: Path) -> None:
     """The same for the recipe that a run directory is of: it holds a copy, and says where the file was."""
-    changed = read_json(directory / "overrides.json") or {}
-    look_beside(Path(changed.get("folder", ""), changed["file"]) if "file" in changed else None)
+    changed = OVERRIDES.read(directory)
+    look_beside(Path(changed.folder, changed.file) if changed else None)
 
 
 def check_needs(

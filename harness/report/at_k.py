@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.report.loose import number
 from harness.report.present import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.report.views import Evaluation
+    from harness.store.records import AtKEntry
 
 METRICS: Mapping[str, str] = {
     "pass": "a question counts where at least one of k answers is right",
@@ -31,25 +31,20 @@ class AtK:
 
 def at_k_of(evaluations: Sequence[Evaluation]) -> AtK | None:
     """The table of some evaluations; ``None`` where each question was answered once."""
-    kept = {side.name: found for side in evaluations if isinstance(found := side.summary.get("at_k"), dict)}
-    tables = [found[metric] for found in kept.values() for metric in METRICS if isinstance(found.get(metric), dict)]
-    ks = sorted({int(k) for table in tables for k in table if str(k).isdecimal()})
-    if not ks:
+    kept = {side.name: side.summary.at_k for side in evaluations if side.summary and side.summary.at_k}
+    if not kept:
         return None
-    samples = max((int(number(found.get("samples")) or 0) for found in kept.values()), default=0)
+    ks = sorted({int(k) for found in kept.values() for k in found["pass"]})
     rows = [
-        (metric, name, tuple(_cell(found[metric].get(str(k))) for k in ks))
+        (metric, name, tuple(_cell(found[metric].get(str(k))) for k in ks))  # type: ignore[literal-required]
         for metric in METRICS
         for name, found in kept.items()
-        if isinstance(found.get(metric), dict)
     ]
-    return AtK(samples, tuple(ks), tuple(rows))
+    return AtK(max(found["samples"] for found in kept.values()), tuple(ks), tuple(rows))
 
 
-def _cell(entry: Any) -> tuple[str, str]:
-    entry = entry if isinstance(entry, dict) else {}
-    interval = entry.get("interval")
-    low, high = map(number, interval) if isinstance(interval, list) and len(interval) == 2 else (None, None)
-    words = "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
-    value = number(entry.get("value"))
-    return percent(value), words if value is not None else ""
+def _cell(entry: AtKEntry | None) -> tuple[str, str]:
+    if entry is None or entry["value"] is None:
+        return percent(None), ""
+    low, high = entry["interval"]
+    return percent(entry["value"]), f"{100 * low:.1f} to {100 * high:.1f}"

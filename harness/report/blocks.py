@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.report.page import Page
-    from harness.report.views import Answer, Question, Turn
+    from harness.report.views import Prompt, Question
+    from harness.store.records import Record
+
+    Turn = tuple[str, str]  # role and content
 
 BLOCK_CHARACTERS = 300_000
 """About how much text a block holds: small enough to unpack in a blink, large enough for deflate."""
@@ -63,13 +66,13 @@ def _block_size(questions: Sequence[Question]) -> int:
 
 def _shared_turns(questions: Sequence[Question]) -> list[Turn]:
     """Turns that more than one question has, in order of appearance."""
-    counts = Counter(turn for question in questions for turn in dict.fromkeys(question.prompt))
+    counts = Counter(turn for question in questions for turn in dict.fromkeys(_pairs(question.prompt)))
     return [turn for turn, count in counts.items() if count > 1]
 
 
 def _text(question: Question, places: Mapping[Turn, int]) -> list[Any]:
     """``[text, truth, prompt, before, after]``; a text that is the prompt's last turn is null."""
-    last = question.prompt[-1].content if question.prompt else None
+    last = question.prompt[-1]["content"] if question.prompt else None
     return [
         None if question.text == last else question.text,
         question.ground_truth,
@@ -78,12 +81,16 @@ def _text(question: Question, places: Mapping[Turn, int]) -> list[Any]:
     ]
 
 
-def _turns(prompt: Sequence[Turn], places: Mapping[Turn, int]) -> list[int | list[str]]:
+def _pairs(prompt: Prompt) -> list[Turn]:
+    return [(turn["role"], turn["content"]) for turn in prompt]
+
+
+def _turns(prompt: Prompt, places: Mapping[Turn, int]) -> list[int | list[str]]:
     """A prompt's turns: the place of a shared one in the index, or ``[role, content]``."""
-    return [places.get(turn, [turn.role, turn.content]) for turn in prompt]
+    return [places.get(turn, [*turn]) for turn in _pairs(prompt)]
 
 
-def _completion(answer: Answer, question: Question, places: Mapping[Turn, int]) -> list[Any]:
+def _completion(answer: Record, question: Question, places: Mapping[Turn, int]) -> list[Any]:
     """``[completion, spots, prompt]``, the last two only where there are any."""
     marked = [[*_units(answer.completion, start, end), spot_title(grader)] for start, end, grader in spots(answer)]
     row: list[Any] = [answer.completion]
@@ -109,7 +116,7 @@ def _index(page: Page, shared: Sequence[Turn]) -> dict[str, Any]:
         "names": {name: page.words[name] if page.two_sided else "answer" for name in page.sides},
         "weights": page.weights,
         "common": len(page.common),
-        "turns": [[turn.role, turn.content] for turn in shared],
+        "turns": [[*turn] for turn in shared],
         "flips": [[flip, present.flip_words(flip, page.two_sided)] for flip in FLIPS],
         "statuses": _words(page.statuses, present.STATUS_WORDS, present.MARKS, present.KINDS),
         "finishes": _words(page.finishes, present.FINISH_WORDS),
@@ -137,14 +144,14 @@ def _words(pairs: Sequence[tuple[str, str]], *tables: Mapping[str, str]) -> list
     ]
 
 
-def _side(answers: Sequence[Sequence[Answer]], page: Page) -> dict[str, Any]:
+def _side(answers: Sequence[Sequence[Record]], page: Page) -> dict[str, Any]:
     """One side's answers, column by column, in the questions' order. ``count`` is the answers of each question."""
     every = [answer for samples in answers for answer in samples]
     statuses = _places(status for _, status in page.statuses)
     finishes = _places(finish for _, finish in page.finishes)
     functions = dict.fromkeys(function for answer in every for function in answer.rewards)
-    graders = dict.fromkeys(grade.grader for answer in every for grade in answer.grades)
-    grades = [{grade.grader: grade for grade in answer.grades} for answer in every]
+    graders = dict.fromkeys(grader for answer in every for grader in answer.grades)
+    grades = [answer.grades for answer in every]
     return {
         "count": [len(samples) for samples in answers],
         "sample": [answer.sample for answer in every],

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from harness.report.page import Page
-    from harness.report.views import Answer, Grade, Question, Turn
+    from harness.report.views import Question
+    from harness.store.question import Message
+    from harness.store.records import Grade, Record
 
 ARROW = Markup(' <span class="soft" aria-hidden="true">→</span> ')
 NOTHING = Markup("")
@@ -74,24 +76,24 @@ def card(question: Question, page: Page) -> Markup:
     )
 
 
-def earlier_words(prompt: Sequence[Turn]) -> str:
+def earlier_words(prompt: Sequence[Message]) -> str:
     """What stands before a question in a few words."""
-    if [turn.role for turn in prompt] == ["system"]:
+    if [turn["role"] for turn in prompt] == ["system"]:
         return "system prompt"
     return f"{present.plural(len(prompt), 'earlier turn')} of the prompt"
 
 
-def earlier(prompt: Sequence[Turn], summary: str) -> Markup:
+def earlier(prompt: Sequence[Message], summary: str) -> Markup:
     """Turns behind a line that opens."""
     return fill("earlier", summary=summary, turns=turns(prompt))
 
 
-def turns(prompt: Sequence[Turn]) -> Markup:
+def turns(prompt: Sequence[Message]) -> Markup:
     """Chat turns as they were sent."""
-    return joined(fill("turn", role=shown(turn.role), content=folded(turn.content)) for turn in prompt)
+    return joined(fill("turn", role=shown(turn["role"]), content=folded(turn["content"])) for turn in prompt)
 
 
-def sides_of(question: Question, page: Page) -> list[tuple[str, tuple[Answer, ...]]]:
+def sides_of(question: Question, page: Page) -> list[tuple[str, tuple[Record, ...]]]:
     """What is shown beside each other: ``(name, answers)``."""
     both = [(page.words["before"], question.before), (page.words["after"], question.after)]
     return both if page.two_sided else [("answer", question.after or question.before)]
@@ -118,14 +120,14 @@ def answers_of(question: Question, page: Page) -> Markup:
     )
 
 
-def _beside(pair: Sequence[tuple[str, Answer | None]], page: Page, asked: Sequence[Turn]) -> Markup:
+def _beside(pair: Sequence[tuple[str, Record | None]], page: Page, asked: Sequence[Message]) -> Markup:
     return joined(
         fill("missing", words=f"{name}: not asked") if answer is None else answer_card(answer, name, page, asked)
         for name, answer in pair
     )
 
 
-def answer_card(answer: Answer, name: str, page: Page, asked: Sequence[Turn]) -> Markup:
+def answer_card(answer: Record, name: str, page: Page, asked: Sequence[Message]) -> Markup:
     """One completion with everything that is known of it."""
     another = bool(answer.prompt) and tuple(answer.prompt) != tuple(asked)
     terms = [_term(function, value, page.weights.get(function)) for function, value in answer.rewards.items()]
@@ -145,7 +147,7 @@ def answer_card(answer: Answer, name: str, page: Page, asked: Sequence[Turn]) ->
         extracted=extracted_of(answer.extracted, page.form.why(answer.completion)),
         reward=present.plain(answer.reward),
         terms=joined([" = ", joined(terms, " + ")]) if terms else NOTHING,
-        graders=joined(map(grader_card, answer.grades)),
+        graders=joined(grader_card(name, grade) for name, grade in answer.grades.items()),
         finish=fill("bold", words=finish) if cut else shown(finish),
         tokens=present.count(answer.completion_tokens),
         prompt_tokens=present.count(answer.prompt_tokens),
@@ -176,14 +178,14 @@ def extracted_of(extracted: str | None, nothing: str) -> Markup:
 
 
 @_FEW
-def grader_card(grade: Grade) -> Markup:
+def grader_card(grader: str, grade: Grade) -> Markup:
     """What one grader made of the completion."""
     kind, verdict = present.graded(grade)
     words = NOTHING if grade.extracted is None else fill("code", words=shown(present.clip(grade.extracted)))
-    name = present.GRADER_WORDS.get(grade.grader, grade.grader)
+    name = present.GRADER_WORDS.get(grader, grader)
     return fill(
         "grader",
-        grader=RULES.get(grade.grader, grade.grader),
+        grader=RULES.get(grader, grader),
         name=shown(name),
         kind=kind,
         verdict=verdict,

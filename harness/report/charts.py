@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.report.loose import number
+from harness.report.present import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from harness.report.views import Finding, HeldOut
+    from harness.store.run_files import Finding, HeldOut, Logged
 
 EXPECTED = "expected by chance"
 Values = tuple[float | None, ...]
@@ -129,7 +129,7 @@ _LATER = (
 
 
 def charts_of(
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[Logged],
     expected: Mapping[int, float] | None = None,
     held_out: Sequence[HeldOut] = (),
     findings: Sequence[Finding] = (),
@@ -181,7 +181,7 @@ def _finished(chart: Chart, findings: Sequence[Finding]) -> Chart:
     return replace(chart, lines=lines, marks=tuple(marks), gaps=tuple(sorted(gaps)))
 
 
-def _rewards(steps: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
+def _rewards(steps: Sequence[Logged]) -> tuple[Line, ...]:
     functions = sorted({m[1] for step in steps for key in step if (m := re.fullmatch(r"rewards/(.+)/mean", key))})
     lines = [_line(steps, "reward", "total reward")]
     lines += [_line(steps, f"rewards/{function}/mean", function) for function in functions]
@@ -196,8 +196,8 @@ def _held_out(held_out: Sequence[HeldOut]) -> Line:
         tuple(one.step for one in held_out),
         tuple(one.accuracy for one in held_out),
         "accuracy",
-        tuple(one.interval[0] if one.interval else None for one in held_out),
-        tuple(one.interval[1] if one.interval else None for one in held_out),
+        tuple(one.interval[0] for one in held_out),
+        tuple(one.interval[1] for one in held_out),
         held_out=True,
         best=next((one.step for one in reversed(held_out) if one.best), None),
     )
@@ -207,7 +207,7 @@ def _accuracy_chart(line: Line) -> Chart:
     return Chart("Held-out accuracy", "of the questions asked during training", (line,), share=True)
 
 
-def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float]) -> Chart:
+def _zero_std(steps: Sequence[Logged], expected: Mapping[int, float]) -> Chart:
     note = "share of groups whose completions all got the same reward: no signal, nothing is learnt from them"
     observed = _line(steps, "frac_reward_zero_std", "groups without signal")
     if not observed.known:
@@ -225,7 +225,7 @@ def _zero_std(steps: Sequence[Mapping[str, Any]], expected: Mapping[int, float])
     return Chart("Groups without signal", note, (observed, chance), share=True, smooth=False)
 
 
-def _length(steps: Sequence[Mapping[str, Any]]) -> Chart:
+def _length(steps: Sequence[Logged]) -> Chart:
     line = _line(steps, "completions/mean_length", "mean length")
     logged = [step for step in steps if line.key in step]  # a step may have a second row without these keys
     edges = [tuple(_drawable(step.get(f"completions/{end}_length")) for step in logged) for end in ("min", "max")]
@@ -235,15 +235,15 @@ def _length(steps: Sequence[Mapping[str, Any]]) -> Chart:
     return Chart("Completion length", note, (replace(line, low=edges[0], high=edges[1]),))
 
 
-def _planned(steps: Sequence[Mapping[str, Any]], plan: _Plan) -> Chart:
+def _planned(steps: Sequence[Logged], plan: _Plan) -> Chart:
     lines = tuple(_line(steps, key, name) for key, name in plan.keys)
     return Chart(plan.title, plan.note, lines, plan.share, smooth=plan.title != "Learning rate")
 
 
-def _line(steps: Sequence[Mapping[str, Any]], key: str, name: str) -> Line:
+def _line(steps: Sequence[Logged], key: str, name: str) -> Line:
     there = [step for step in steps if key in step]
     values = tuple(_drawable(step[key]) for step in there)
-    return Line(name, tuple(number(step.get("step")) or 0.0 for step in there), values, key)
+    return Line(name, tuple(step["step"] for step in there), values, key)
 
 
 def _drawable(value: Any) -> float | None:

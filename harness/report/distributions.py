@@ -16,7 +16,8 @@ from harness.store.stages import SIDES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.report.views import Answer, Run
+    from harness.report.views import Run
+    from harness.store.records import Record
 
 BARS = 12
 """Up to so many values have a bar each; more are put in bins."""
@@ -62,7 +63,7 @@ def distributions_page(run: Run, words: Mapping[str, str]) -> DistributionsPage:
 
 def distributions_of(run: Run, words: Mapping[str, str]) -> list[Distribution]:
     """Rewards, lengths and, where questions were asked more than once, success over the samples of a question."""
-    sides: dict[str, list[Sequence[Answer]]] = {}
+    sides: dict[str, list[Sequence[Record]]] = {}
     for name in SIDES:
         answered = [answers for question in run.questions if (answers := getattr(question, name))]
         if answered:
@@ -73,7 +74,7 @@ def distributions_of(run: Run, words: Mapping[str, str]) -> list[Distribution]:
     return [one for one in found if one is not None]
 
 
-Sides = dict[str, list["Sequence[Answer]"]]
+Sides = dict[str, list["Sequence[Record]"]]
 
 
 def _rewards(sides: Sides, words: Mapping[str, str]) -> Distribution | None:
@@ -91,7 +92,6 @@ def _lengths(sides: Sides, words: Mapping[str, str]) -> Distribution | None:
             (float(answer.completion_tokens), answer.finish_reason == "length")
             for answers in side
             for answer in answers
-            if answer.completion_tokens is not None
         ]
         for name, side in sides.items()
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from harness.report import TEMPLATES, present, ran, text
+from harness.report import TEMPLATES, audit, present, ran, text
 from harness.report.at_k import METRICS, at_k_of
 from harness.report.methods import COLUMNS
 from harness.report.views import FLIPS
@@ -91,6 +91,9 @@ def environment() -> Environment:
         "METHOD_COLUMNS": COLUMNS,
         "METRICS": METRICS,
         "at_k_of": at_k_of,
+        "cells_of": audit.cells_of,
+        "hacks_of": audit.hacks_of,
+        "kind_of": audit.kind_of,
         "kinds": present.KINDS,
         "marks": present.MARKS,
         "status_words": present.STATUS_WORDS,

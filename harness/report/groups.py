@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from markupsafe import Markup
 
-from harness.report.completions import Asked, Row, Sample, Sampled, groups_of, samples_of
+from harness.report.completions import Asked, Row, Sampled, groups_of, samples_of
 from harness.report.pack import pack
 from harness.report.present import KINDS, MARKS, STATUS_WORDS
 from harness.report.text import fold
@@ -16,6 +16,8 @@ from harness.store.redact import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from harness.store.run_files import Completion
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ class Group:
     """The completions to one question in one step. ``std`` has Bessel's correction, as TRL computes it."""
 
     asked: Asked
-    samples: tuple[Sample, ...]
+    samples: tuple[Completion, ...]
     mean: float | None
     std: float | None
     signal: bool
@@ -79,7 +81,6 @@ class GroupsPage:
     functions: tuple[str, ...]
     questions: int
     packed_steps: int
-    torn: int
     reach: float
     index: Markup
     blocks: tuple[Markup, ...]
@@ -103,7 +104,6 @@ def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
         functions=sampled.functions,
         questions=len(sampled.questions),
         packed_steps=len(chosen),
-        torn=sampled.torn,
         reach=reach,
         index=Markup(
             pack({"functions": functions, "questions": questions, "steps": places, "marks": _marks(), "reach": reach})
@@ -126,7 +126,7 @@ def step_facts(step: int, rows: Sequence[Row]) -> Step:
     )
 
 
-def group_of(asked: Asked, samples: Sequence[Sample]) -> Group:
+def group_of(asked: Asked, samples: Sequence[Completion]) -> Group:
     """A group with its mean and standard deviation."""
     rewards = [sample.reward for sample in samples if sample.reward is not None]
     return Group(
@@ -161,7 +161,7 @@ def thinned(items: Sequence[T], most: int) -> list[T]:
 def _affordable(sampled: Sampled, numbers: Sequence[int], budget: int) -> int:
     """How many steps the budget allows, measured on a few of them."""
     probe = thinned(numbers, 8)
-    size = sum(len(pack([_packed(samples_of(sampled, step))])) for step in probe)
+    size = sum(len(pack([_packed(samples_of(sampled, step), sampled.functions)])) for step in probe)
     return len(probe) * budget // max(1, size)
 
 
@@ -184,7 +184,7 @@ def _gathered(sampled: Sampled, numbers: Sequence[int]) -> Iterator[list[tuple[i
     block: list[tuple[int, list[dict[str, Any]]]] = []
     size = 0
     for step in numbers:
-        groups = _packed(samples_of(sampled, step))
+        groups = _packed(samples_of(sampled, step), sampled.functions)
         size += sum(len(str(text)) for group in groups for text in group["texts"])
         block.append((step, groups))
         if size >= BLOCK:
@@ -194,15 +194,15 @@ def _gathered(sampled: Sampled, numbers: Sequence[int]) -> Iterator[list[tuple[i
         yield block
 
 
-def _packed(groups: Sequence[tuple[int, list[Sample]]]) -> list[dict[str, Any]]:
+def _packed(groups: Sequence[tuple[int, list[Completion]]], functions: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "question": question,
             "texts": [_text(sample.completion) for sample in samples],
-            "rewards": [list(sample.rewards) for sample in samples],
+            "rewards": [[sample.rewards.get(name) for name in functions] for sample in samples],
             "totals": [sample.reward for sample in samples],
             "advantages": [None if sample.advantage is None else round(sample.advantage, 4) for sample in samples],
-            "tokens": [sample.tokens for sample in samples],
+            "tokens": [sample.completion_tokens for sample in samples],
             "statuses": [visible(sample.status) for sample in samples],
             "cut": [sample.finish_reason == "length" for sample in samples],
         }

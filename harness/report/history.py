@@ -6,40 +6,21 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.report.loose import dicts, number, string, whole
+from harness.report.read import Reader, name_parts, text_of
+from harness.store.records import SUMMARY, Summary
+from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED, VERDICTS, Identity, Verdict
 from harness.store.secrets import redact
-from harness.store.stages import SIDES, STAGES
-
-LARGEST = 4_000_000
-"""Bytes of a file that is read here; a larger one is no file of ours."""
+from harness.store.stages import ASKED, SIDES
 
 PRINTS = ("questions", "prompts", "ground truths", "graders", "decoding")
 """What two runs must share for their accuracies to be comparable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """An accuracy with its 95 % interval."""
-
-    accuracy: float
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One verdict in words."""
-
-    gate: str
-    word: str
-    passed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +35,23 @@ class Entry:
     dirty: bool
     model: str
     method: str
-    before: Score | None
-    after: Score | None
-    verdicts: tuple[Said, ...]
+    before: Summary | None
+    after: Summary | None
+    verdicts: tuple[Verdict, ...]
     failed: bool
     tokens: int
     seconds: float | None
     prints: Mapping[str, str]
 
     @property
-    def score(self) -> Score | None:
+    def score(self) -> Summary | None:
         """What the chart shows: the accuracy after training, or of a run that only asked."""
         return self.after or self.before
 
     @property
     def outcome(self) -> bool | None:
         """As :attr:`harness.report.views.Run.outcome`: that there is no baseline yet leaves nothing open."""
-        judged = [verdict for verdict in self.verdicts if verdict.word != "NO BASELINE"] or self.verdicts
+        judged = [verdict for verdict in self.verdicts if verdict.verdict != "NO_BASELINE"] or self.verdicts
         passed = [verdict.passed for verdict in judged]
         if self.failed or False in passed:
             return False
@@ -156,102 +137,63 @@ def what_changed(first: Mapping[str, str], second: Mapping[str, str]) -> str:
 
 
 def read_entry(folder: Path) -> Entry:
-    """One run from its small files. What is missing, torn or of another shape is left out."""
-    environment, judged = _object(folder / "environment.json"), _object(folder / "verdicts.json")
-    summaries = {stage: _object(folder / stage / "summary.json") for stage in STAGES}
-    match = re.fullmatch(r"(.+)-(\d{1,18})-[0-9a-f]{12}", folder.name)
-    recipe, identity = _recipe(_text(folder / "recipe.toml")), _object(folder / "identity.json")
-    git, training = _table(environment, "git"), _table(identity, "training")
-    times = [seconds for each in summaries.values() if (seconds := number(each.get("seconds"))) is not None]
-    tokens = [number(summaries[side].get(key)) or 0 for side in SIDES for key in ("prompt_tokens", "completion_tokens")]
+    """One run from its small files. What is missing, or does not fit, is left out: the run's own page says so."""
+    reader = Reader(folder, hide=False)
+    environment, judged, identity = reader.file(ENVIRONMENT), reader.file(VERDICTS), reader.file(IDENTITY)
+    summaries, training = {stage: reader.file(SUMMARY, stage) for stage in ASKED}, reader.file(TRAINED, "train")
+    told = judged or environment
+    name, seed, _ = name_parts(folder.name)
+    model, train = (_table(_recipe(text_of(folder / "recipe.toml", [])), key) for key in ("model", "train"))
+    times = [each.seconds for each in (*summaries.values(), training) if each and each.seconds is not None]
+    sides = [each for side in SIDES if (each := summaries[side])]
+    git = environment.git if environment else None
     return Entry(
         path=folder,
-        recipe=_short(judged.get("recipe") or environment.get("recipe") or (match[1] if match else folder.name)),
-        seed=whole(judged.get("seed"), environment.get("seed"), int(match[2]) if match else None),
-        time=_time(environment.get("created")),
-        commit=_short(git.get("commit"))[:10],
-        dirty=git.get("dirty") is True,
-        model=_short(_table(recipe, "model").get("name")),
-        method=_short(training.get("method") or _table(recipe, "train").get("method")),
-        before=_score(summaries["before"]),
-        after=_score(summaries["after"]),
-        verdicts=tuple(_said(row) for row in dicts(judged.get("verdicts"))[:20]),
+        recipe=_short(told.recipe if told else name),
+        seed=told.seed if told else seed,
+        time=_time(environment.created) if environment else None,
+        commit=_short(git["commit"])[:10] if git else "",
+        dirty=bool(git and git["dirty"]),
+        model=_short(str(model.get("name", ""))),
+        method=_short(str(identity["training"]["method"] if identity else train.get("method", ""))),
+        before=summaries["before"],
+        after=summaries["after"],
+        verdicts=tuple(replace(each, gate=_short(each.gate)) for each in (judged.verdicts[:20] if judged else ())),
         failed=(folder / "train" / "error.txt").exists(),
-        tokens=int(sum(tokens)),
+        tokens=sum(each.prompt_tokens + each.completion_tokens for each in sides),
         seconds=sum(times) if times else None,
-        prints=_prints(identity),
+        prints={} if identity is None else _prints(identity),
     )
 
 
-def _prints(identity: Mapping[str, Any]) -> dict[str, str]:
-    generation, grading = _table(identity, "generation"), _table(identity, "grading")
-    if not generation and not grading:
-        return {}
-    rewards = grading.get("rewards")
-    names = [row[0] if isinstance(row, list) and row else row for row in rewards] if isinstance(rewards, list) else []
-    decoding = {key: value for key, value in _table(generation, "decoding").items() if key != "samples_per_question"}
+def _prints(identity: Identity) -> dict[str, str]:
+    generation, grading = identity["generation"], identity["grading"]
+    left_out = ("samples_per_question", "seed")
     values = (
-        generation.get("questions"),
-        generation.get("prompts"),
-        grading.get("ground_truths"),
-        [names, grading.get("graders")],  # a reward's weight trains and does not judge
-        {key: value for key, value in decoding.items() if key != "seed"},
+        generation["questions"],
+        generation["prompts"],
+        grading["ground_truths"],
+        [[name for name, _ in grading["rewards"]], grading["graders"]],  # a reward's weight trains and does not judge
+        {key: value for key, value in generation["decoding"].items() if key not in left_out},
     )
     return {name: json.dumps(value, sort_keys=True) for name, value in zip(PRINTS, values, strict=True)}
 
 
-def _score(summary: Mapping[str, Any]) -> Score | None:
-    accuracy = number(summary.get("accuracy"))
-    if accuracy is None or not 0 <= accuracy <= 1:
-        return None
-    given = summary.get("interval")
-    ends = [number(end) for end in given] if isinstance(given, list) and len(given) == 2 else [None, None]
-    if ends[0] is None or ends[1] is None or not 0 <= ends[0] <= ends[1] <= 1:
-        return Score(accuracy, None)
-    return Score(accuracy, (ends[0], ends[1]))
-
-
-def _said(row: Mapping[str, Any]) -> Said:
-    passed = row.get("passed")
-    return Said(
-        _short(row.get("gate")) or "gate",
-        (_short(row.get("verdict")) or "NO VERDICT").replace("_", " "),
-        passed if isinstance(passed, bool) else None,
-    )
-
-
-def _time(value: Any) -> datetime | None:
+def _time(value: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(value)
         time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         return None
     return time if 1971 <= time.year <= 9000 else None  # what a chart's axis can hold, with room to either side
 
 
-def _short(value: Any) -> str:
-    return redact(string(value))[:200] if not isinstance(value, (dict, list)) else ""
+def _short(text: str) -> str:
+    return redact(text)[:200]
 
 
 def _table(tree: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = tree.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST:
-            return ""
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(_text(path) or "{}")
-    except (ValueError, RecursionError):
-        return {}
     return value if isinstance(value, dict) else {}
 
 

@@ -11,7 +11,8 @@ from harness.report.draw import BAD, GRID, INK, LINES, PAPER, SERIES, WARN, add_
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from harness.report.history import Entry, Recipe, Score
+    from harness.report.history import Entry, Recipe
+    from harness.store.records import Summary
 
 _CROSS: tuple[tuple[float, float], ...] = ((0, 1.5), (2.5, 4), (4, 2.5), (1.5, 0), (4, -2.5), (2.5, -4))
 _CROSS += ((0, -1.5), (-2.5, -4), (-4, -2.5), (-1.5, 0), (-4, 2.5), (-2.5, 4))
@@ -62,7 +63,7 @@ def draw_history(recipe: Recipe, *, width: int) -> str:
 def _range(entries: Sequence[Entry]) -> tuple[float, float]:
     """The accuracies with their intervals, at least 20 points, so that noise looks as small as it is."""
     scores = [score for entry in entries for score in (entry.before, entry.after) if score is not None]
-    ends = [end for score in scores for end in (score.interval or ()) + (score.accuracy,)]
+    ends = [end for score in scores for end in (*score.interval, score.accuracy)]
     low, high = min(ends), max(ends)
     short = max(0.0, 0.2 - (high - low)) / 2
     low, high = low - short, high + short
@@ -105,14 +106,14 @@ def _series(axes: Any, xs: Sequence[float], entries: Sequence[Entry], colour: st
         _stamp(axes, places, shape, closed=True, **style)
 
 
-def _before(axes: Any, xs: Sequence[float], scores: Sequence[Score], thin: bool) -> None:
+def _before(axes: Any, xs: Sequence[float], scores: Sequence[Summary], thin: bool) -> None:
     _intervals(axes, xs, scores, color=GRID, linewidth=1 if thin else 2)
     half = 2.0 if thin else 3.5
     places = [(x, score.accuracy) for x, score in zip(xs, scores, strict=True)]
     _stamp(axes, places, [(-half, 0), (half, 0)], closed=False, edgecolor=INK, linewidth=1.2, fill=False)
 
 
-def _intervals(axes: Any, xs: Sequence[float], scores: Sequence[Score], **style: Any) -> None:
+def _intervals(axes: Any, xs: Sequence[float], scores: Sequence[Summary], **style: Any) -> None:
     """All intervals as one line with gaps: a thousand lines would take seconds to draw."""
     there = [(x, score.interval) for x, score in zip(xs, scores, strict=True) if score.interval]
     across = [place for x, _ in there for place in (x, x, math.nan)]

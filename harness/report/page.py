@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from harness.report import completions, present
 from harness.report.distributions import DistributionsPage, distributions_page
 from harness.report.groups import GroupsPage, groups_page
-from harness.report.loose import number
 from harness.report.pairs import share_common
+from harness.report.read import Reader
 from harness.report.reasons import Form, form_of, rules_of
 from harness.report.training import TrainingPage, training_page
 from harness.store.stages import SIDES
@@ -18,7 +18,8 @@ from harness.store.stages import SIDES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.report.views import Answer, Evaluation, Flip, Question, Run, Turn
+    from harness.report.views import Evaluation, Flip, Prompt, Question, Run
+    from harness.store.records import Record
 
 WORDS: Mapping[str, str] = {"before": "before", "after": "after"}
 
@@ -54,7 +55,7 @@ class Page:
     weights: Mapping[str, str]
     form: Form
     rules: str
-    common: tuple[Turn, ...]
+    common: Prompt
     statuses: list[tuple[str, str]]
     finishes: list[tuple[str, str]]
     training: TrainingPage | None
@@ -83,9 +84,11 @@ def page_of(
 
     ``words`` are other names for the two evaluations.
     """
-    sampled = completions.scan(run.path / "train" / "completions.jsonl") if drawn else None
+    reader = Reader(run.path)
+    sampled = reader.tried(lambda: completions.scan(run.path / "train"), None) if drawn else None
+    run = replace(run, notes=(*run.notes, *reader.notes))
     trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
-    answers: list[tuple[str, Answer]] = []
+    answers: list[tuple[str, Record]] = []
     for question in run.questions:
         answers += [("before", answer) for answer in question.before] + [("after", answer) for answer in question.after]
     if words is None:
@@ -115,14 +118,14 @@ def page_of(
         two_sided=run.compares,
         weights={function: present.plain(weight) for function, weight in run.weights.items()},
         form=form_of(run.weights),
-        rules=rules_of(grade.grader for _, answer in answers for grade in answer.grades),
+        rules=rules_of(grader for _, answer in answers for grader in answer.grades),
         common=_common_turns(run.questions),
         statuses=sorted({(side, answer.status) for side, answer in answers}, key=_before_first),
         finishes=sorted({(side, answer.finish_reason) for side, answer in answers}, key=_before_first),
         training=training_page(run, run.training, sampled) if drawn and run.training is not None else None,
         groups=None if sampled is None else groups_page(sampled),
         distributions=distributions_page(run, words) if drawn else [],
-        threshold=number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
+        threshold=present.number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
         records=records or {},
     )
 
@@ -133,7 +136,7 @@ def _sides(run: Run) -> tuple[str, ...]:
     return ("after",) if any(question.after for question in run.questions) else ("before",)
 
 
-def _common_turns(questions: Sequence[Question]) -> tuple[Turn, ...]:
+def _common_turns(questions: Sequence[Question]) -> Prompt:
     """The turns that begin every prompt, its last turn left out; nothing where there is but one question."""
     prompts = [question.prompt[:-1] for question in questions]
     return share_common(prompts) if len(prompts) > 1 else ()

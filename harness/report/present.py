@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from harness.report.loose import number
 from harness.report.pairs import share_correct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.report.views import Answer, Evaluation, Flip, Grade, Run
+    from harness.report.views import Evaluation, Flip, Run
+    from harness.store.records import Grade, Record
 
 NONE = "\N{EN DASH}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
@@ -39,6 +39,12 @@ NO_ANSWER = ("bad", "∅ no answer")
 CLIP_AT = 400
 """Characters of an extracted answer that a report holds: one that is longer is not an answer."""
 STATUSES = ("correct", "wrong", "no_answer", "unscored")
+
+
+def number(value: Any) -> float | None:
+    """A finite number of sane size; ``None`` for everything else, booleans included."""
+    given = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    return float(value) if given else None
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -127,9 +133,8 @@ def moment(value: str) -> str:
     return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
 
 
-def seconds(value: Any) -> str:
+def seconds(value: float | None) -> str:
     """A duration: ``0.5 s``, ``21 s``, ``2 min 5 s``, ``1 h 3 min``."""
-    value = number(value)
     if value is None:
         return NONE
     if value < 10:
@@ -142,9 +147,8 @@ def seconds(value: Any) -> str:
     return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
 
 
-def size(value: Any) -> str:
+def size(value: float | None) -> str:
     """Bytes in binary units."""
-    value = number(value)
     if value is None:
         return NONE
     for unit in ("B", "KiB", "MiB"):
@@ -157,7 +161,7 @@ def size(value: Any) -> str:
 def interval(evaluation: Evaluation) -> str:
     """``95 % interval 9.6 to 16.1 %``, or why there is none."""
     if evaluation.interval is None:
-        return "no interval: the evaluation did not finish" if not evaluation.finished else "no interval"
+        return "no interval: the evaluation did not finish" if evaluation.summary is None else "no interval"
     low, high = evaluation.interval
     return f"95\u00a0% interval {100 * low:.1f} to {percent(high)}"
 
@@ -188,7 +192,7 @@ def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
         return worst[0], f"{len(runs)} runs: " + ", ".join(f"{n} {word}" for n, word in counts), worst[2]
     verdicts = runs[0].judged
     if runs[0].versus is not None and verdicts:
-        return worst[0], f"{verdicts[0].gate}: {verdicts[0].word.replace('_', ' ')}", worst[2]
+        return worst[0], f"{verdicts[0].gate}: {verdicts[0].verdict.replace('_', ' ')}", worst[2]
     if not verdicts or worst[1] == "training failed":
         return worst[0], worst[1].capitalize(), worst[2]
     passed = sum(verdict.passed is True for verdict in verdicts)
@@ -220,7 +224,7 @@ class Side:
     cut: bool
 
 
-def side(answers: Sequence[Answer]) -> Side:
+def side(answers: Sequence[Record]) -> Side:
     """The side's mark, or how many of several answers are right."""
     cut = any(answer.finish_reason == "length" for answer in answers)
     if not answers:
@@ -243,7 +247,7 @@ Cost = tuple[str, str]
 
 def cost(evaluation: Evaluation) -> list[Cost]:
     """What an evaluation cost: tokens, time and memory, those that are known."""
-    time, memory = (number(evaluation.summary.get(key)) for key in ("seconds", "peak_memory_bytes"))
+    time, memory = (getattr(evaluation.summary, key, None) for key in ("seconds", "peak_memory_bytes"))
     rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
     rows += [("time, without loading", seconds(time))] if time is not None else []
     rows += [("peak memory", size(memory))] if memory else []
@@ -259,12 +263,12 @@ def comparison(run: Run) -> tuple[list[Row], list[Row]]:
     sides = [evaluation for evaluation in (run.before, run.after) if evaluation is not None]
     good: list[tuple[str, list[float | None], Any, Any]] = [("accuracy", [s.accuracy for s in sides], percent, points)]
     for key, name in (("strict_accuracy", "by the strict grader"), ("flexible_accuracy", "by the flexible grader")):
-        good.append((name, [number(s.summary.get(key)) for s in sides], percent, points))
+        good.append((name, [getattr(s.summary, key, None) for s in sides], percent, points))
     good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
     good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("time, without loading", [number(s.summary.get("seconds")) for s in sides], seconds, None)]
-    good += [("peak memory", [number(s.summary.get("peak_memory_bytes")) for s in sides], size, None)]
+    good += [("time, without loading", [getattr(s.summary, "seconds", None) for s in sides], seconds, None)]
+    good += [("peak memory", [getattr(s.summary, "peak_memory_bytes", None) for s in sides], size, None)]
     counts: list[tuple[str, list[float | None], Any, Any]] = [
         ("questions", [s.questions for s in sides], count, None),
         ("completions", [s.answers for s in sides], count, None),

@@ -6,14 +6,14 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.report.loose import dicts, number, string
-from harness.report.present import count, leaves, percent, plain, plural
+from harness.report.present import count, leaves, number, percent, plain, plural
 from harness.report.views import Change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.report.views import Evaluation, Run
+    from harness.report.views import Evaluation, Run, Training
+    from harness.store.run_files import Changed, HeldAgainst
 
 NOT_SET = "not set"
 """A value that a side has none of."""
@@ -45,35 +45,27 @@ class Ran:
 
 
 def ran(run: Run) -> Ran:
-    """All of it. Never raises for what a file holds."""
-    held, text = run.baseline, run.baseline.get("recipe_toml")
-    recipe = _toml(text) if isinstance(text, str) else None
-    overrides = run.overrides.get("changed")
+    """All of it."""
+    held, overrides = run.baseline, run.overrides
+    recipe = _toml(held.recipe_toml) if held and held.recipe_toml else None
+    here = run.environment.packages if run.environment else {}
     return Ran(
         baseline=held_against(held),
         changes=None if recipe is None else differences(recipe, run.recipe),
-        file=string(run.overrides.get("file")),
-        overrides=None if overrides is None else tuple(_override(row) for row in dicts(overrides)),
+        file=overrides.file if overrides else "",
+        overrides=None if overrides is None else tuple(map(_override, overrides.changed)),
         stages=_stages(run),
-        versions=versions_apart(held.get("versions"), run.environment.get("packages")),
+        versions=versions_apart(held.versions if held else {}, here),
     )
 
 
-def held_against(held: Mapping[str, Any]) -> str:
+def held_against(held: HeldAgainst | None) -> str:
     """The baseline in one line: file, accuracy, commit, date; ``""`` where there is none."""
-    if not held:
+    if held is None:
         return ""
-    words = [string(held.get("path")) or "a baseline"]
-    accuracy, questions = number(held.get("accuracy")), number(held.get("questions"))
-    if accuracy is not None:
-        words.append(percent(accuracy) + (f" of {questions:.0f} questions" if questions is not None else " right"))
-    if commit := string(held.get("commit")):
-        words.append(f"commit {commit[:10]}" if commit != "no commit" else commit)
-    if date := string(held.get("date")):
-        words.append(date)
-    if model := string(held.get("model")):
-        words.append(f"model {model}")
-    return ", ".join(words)
+    right = [] if held.accuracy is None else [f"{percent(held.accuracy)} of {held.questions} questions"]
+    commit = held.commit if held.commit == "no commit" else f"commit {held.commit[:10]}"
+    return ", ".join([held.path, *right, commit, held.date, f"model {held.model}"])
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -88,9 +80,9 @@ def _flat(recipe: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in leaves(recipe) if value != ""}
 
 
-def _override(row: Mapping[str, Any]) -> Change:
-    values = [plain(row[side]) if side in row else NOT_SET for side in ("file", "run")]
-    return Change(string(row.get("key")), *values)
+def _override(changed: Changed) -> Change:
+    first, second = (NOT_SET if value is None else plain(value) for value in (changed.file, changed.run))
+    return Change(changed.key, first, second)
 
 
 def _toml(text: str) -> dict[str, Any] | None:
@@ -100,75 +92,65 @@ def _toml(text: str) -> dict[str, Any] | None:
         return None
 
 
-def versions_apart(baseline: Any, here: Any) -> tuple[Change, ...]:
+def versions_apart(there: Mapping[str, str | None], here: Mapping[str, str | None]) -> tuple[Change, ...]:
     """Packages whose version is another here than there."""
-    if not isinstance(baseline, dict) or not isinstance(here, dict):
-        return ()
-    both = [name for name in baseline if name in here and baseline[name] != here[name]]
-    return tuple(Change(string(name), plain(baseline[name]), plain(here[name])) for name in both)
+    both = [name for name in there if name in here and there[name] != here[name]]
+    return tuple(Change(name, plain(there[name]), plain(here[name])) for name in both)
 
 
 def _stages(run: Run) -> tuple[Stage, ...]:
     stages = [_asked("before", run.before)] if run.before is not None else []
     if run.training is not None and (run.training.summary or run.training.steps):
-        stages.append(_trained(run))
+        stages.append(_trained(run.training))
     if run.after is not None:
         stages.append(_asked("after", run.after))
     return tuple(stages)
 
 
 def _asked(name: str, side: Evaluation) -> Stage:
-    seconds, summary = number(side.summary.get("seconds")), side.summary
-    reused = summary.get("reused")
+    summary = side.summary
+    seconds = summary.seconds if summary else None
+    reused = summary.reused if summary else {}
     return Stage(
         name,
         tokens_in=side.prompt_tokens,
         tokens_out=side.completion_tokens,
         seconds=seconds,
         rate=None if reused else _rate(side.completion_tokens, seconds),
-        memory=number(summary.get("peak_memory_bytes")),
-        note="; ".join(filter(None, (_reused(reused, side.answers), _slow(summary.get("slow"))))),
+        memory=summary.peak_memory_bytes if summary else None,
+        note="; ".join(filter(None, (_reused(reused, side.answers), _slow(summary.slow if summary else None)))),
     )
 
 
-def _slow(why: Any) -> str:
-    return f"by model.generate, which is slower: {string(why)}" if why else ""
+def _slow(why: str | None) -> str:
+    return f"by model.generate, which is slower: {why}" if why else ""
 
 
-def _reused(runs: Any, answers: int) -> str:
+def _reused(runs: Mapping[str, int], answers: int) -> str:
     """What was found in other runs instead of being asked for."""
-    if not isinstance(runs, dict) or not runs:
+    if not runs:
         return ""
-    first, *others = map(string, runs)
+    first, *others = runs
     where = first + (f" and {plural(len(others), 'more run')}" if others else "")
-    found = sum(number(each) or 0 for each in runs.values())
+    found = sum(runs.values())
     some = "answers" if found >= answers else f"{count(found)} of {plural(answers, 'answer')}"
     return f"{some} found in {where}"
 
 
-def _trained(run: Run) -> Stage:
-    assert run.training is not None
-    summary, steps = run.training.summary, run.training.steps
-    seconds = number(summary.get("seconds"))
+def _trained(training: Training) -> Stage:
+    summary, steps = training.summary, training.steps
     tokens = next((found for step in reversed(steps) if (found := number(step.get("num_tokens"))) is not None), None)
-    resumed = number(summary.get("resumed_from"))
-    return Stage(
-        "training",
-        tokens_in=tokens,
-        tokens_out=None,
-        seconds=seconds,
-        rate=None if resumed else _rate(tokens, seconds),
-        memory=number(summary.get("peak_memory_bytes")),
-        note="; ".join(
-            note
-            for note in (
-                f"trained in {string(summary.get('source'))}, which trains the same" if summary.get("source") else "",
-                f"time since step {resumed:.0f}, where it was resumed" if resumed else "",
-                _slow(summary.get("slow")),
-            )
-            if note
-        ),
+    if summary is None:
+        return Stage("training", tokens, None, None, None, None, "")
+    source, resumed = summary.source, summary.resumed_from
+    notes = (
+        f"trained in {source}, which trains the same" if source else "",
+        f"time since step {resumed}, where it was resumed" if resumed else "",
+        _slow(summary.slow),
     )
+    rate = None if resumed else _rate(tokens, summary.seconds)
+    memory = summary.peak_memory_bytes
+    return Stage("training", tokens, None, summary.seconds, rate, memory, "; ".join(filter(None, notes)))
 
 
 def _rate(tokens: float | None, seconds: float | None) -> float | None:

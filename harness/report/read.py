@@ -1,215 +1,155 @@
-"""A run directory as a ``views.Run``. What is missing or torn is left out and, where it matters, noted."""
+"""A run directory as a ``views.Run``. What is missing is left out; so is a file that does not fit its type, with a note
+that says why."""
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.report.audit import audit_of
-from harness.report.loose import dicts, number, string, whole
-from harness.report.once import Once
+from harness.pipeline.methods import METHODS
 from harness.report.pairs import evaluation, pair
-from harness.report.views import Answer, Finding, Grade, HeldOut, Run, Training, Verdict, turns
-from harness.store.secrets import redact, redact_data, redact_tree, within_data
+from harness.report.views import Run, Training
+from harness.rewards.audit import AUDIT
+from harness.store.files import RecordError
+from harness.store.records import FAULTS, SUMMARY, read_records
+from harness.store.run_files import (
+    ENVIRONMENT,
+    EVALUATIONS,
+    HEALTH,
+    HELD_AGAINST,
+    IDENTITY,
+    METRICS,
+    OVERRIDES,
+    QUESTIONS,
+    SIGNAL,
+    TRAINED,
+    VERDICTS,
+)
+from harness.store.secrets import redact, redact_tree
 from harness.store.stages import ASKED, STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from harness.store.files import JsonFile, JsonLines
+    from harness.store.records import Record
+    from harness.store.run_files import Identity
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads the files of a run directory, without secrets unless ``hide`` is false; ``notes`` say why some do not
+    fit."""
+
+    def __init__(self, run: Path, *, hide: bool = True) -> None:
+        self.run, self.hide = run, hide
+        self.notes: list[str] = []
+
+    def tried(self, read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except RecordError as error:
+            self.notes.append(f"{str(error).replace(f'{self.run}/', '')}.")
+            return otherwise
+
+    def file(self, file: JsonFile[T], stage: str = "") -> T | None:
+        return self.tried(lambda: file.read(self.run / stage, hide=self.hide), None)
+
+    def lines(self, file: JsonLines[T], stage: str = "") -> tuple[T, ...]:
+        return self.tried(lambda: tuple(file.read(self.run / stage, hide=self.hide)), ())
+
+    def answers(self, stage: str) -> dict[str, list[Record]]:
+        """One evaluation's answers by question id, in order of sample."""
+        found: dict[str, list[Record]] = {}
+        nothing: list[Record] = []
+        for record in self.tried(lambda: read_records(self.run / stage, hide=self.hide), nothing):
+            found.setdefault(record.question_id, []).append(record)
+        for records in found.values():
+            records.sort(key=lambda record: record.sample)
+        return found
 
 
 def read_run(path: Path) -> Run:
     """Read one run directory. Never raises for what lies in it: a run may have stopped anywhere."""
-    notes: list[str] = []
+    reader = Reader(path)
+    notes = reader.notes
     if not path.is_dir():
         notes.append("There is no such run directory.")
-    recipe_text = _text(path / "recipe.toml", notes)
-    environment = _json(path / "environment.json", notes)
-    judged = _json(path / "verdicts.json", notes)
-    name, seed, key = _name_parts(path.name)
-    audit = audit_of(_json(path / "audit.json", notes))
+    recipe_text = text_of(path / "recipe.toml", notes)
+    environment, judged = reader.file(ENVIRONMENT), reader.file(VERDICTS)
+    name, seed, key = name_parts(path.name)
+    told = judged or environment
     for stage, where in STAGES.items():
-        notes += _reward_notes(where, _json(path / stage / "rewards.json", notes))
-        if stage in ASKED:
-            notes += _answer_notes(where, _json(path / stage / "summary.json", []))
-    once = Once()
-    before = _answers(path / "before" / "records.jsonl", notes, once)
-    after = _answers(path / "after" / "records.jsonl", notes, once)
+        if faults := reader.file(FAULTS, stage):
+            notes += [f"{each.sentence}, {where}." for each in faults.functions.values()]
+    summaries = {stage: reader.file(SUMMARY, stage) for stage in ASKED}
+    for stage, summary in summaries.items():
+        start = f"{STAGES[stage][:1].upper()}{STAGES[stage][1:]}"
+        notes += [f"{start} {doubt}." for doubt in (summary.doubts if summary else ())]
+    before, after = reader.answers("before"), reader.answers("after")
     return Run(
         path=path,
-        name=str(judged.get("recipe") or environment.get("recipe") or name),
-        seed=whole(judged.get("seed"), environment.get("seed"), seed),
+        name=told.recipe if told else name,
+        seed=told.seed if told else seed,
         key=key,
         recipe_text=redact(recipe_text),
         recipe=redact_tree(_toml(recipe_text, notes)),
         environment=environment,
-        identity=_json(path / "identity.json", notes),
-        verdicts=tuple(_verdict(row) for row in dicts(judged.get("verdicts"))),
-        before=evaluation("before", before, _json(path / "before" / "summary.json", notes)),
-        after=evaluation("after", after, _json(path / "after" / "summary.json", notes)),
-        training=_training(path / "train", notes),
-        questions=pair(_rows(path / "questions.jsonl", notes), before, after, once),
-        baseline=_json(path / "baseline.json", notes),
-        overrides=_json(path / "overrides.json", notes),
+        identity=reader.file(IDENTITY),
+        verdicts=judged.verdicts if judged else (),
+        before=evaluation("before", before, summaries["before"]),
+        after=evaluation("after", after, summaries["after"]),
+        training=_training(reader, path / "train"),
+        questions=pair(reader.lines(QUESTIONS), before, after),
+        baseline=reader.file(HELD_AGAINST),
+        overrides=reader.file(OVERRIDES),
         notes=tuple(notes),
-        audit=audit,
-        methods=_json(path / "methods.json", notes),
+        audit=reader.file(AUDIT),
+        methods=reader.file(METHODS),
     )
 
 
-def read_head(path: Path) -> tuple[tuple[str, int | None], dict[str, Any], dict[str, Any]]:
+def read_head(path: Path) -> tuple[tuple[str, int | None], Mapping[str, Any], Identity | None]:
     """``((recipe, seed), recipe, identity)`` of a run directory, without its records."""
-    notes: list[str] = []
-    environment, judged = _json(path / "environment.json", notes), _json(path / "verdicts.json", notes)
-    name, seed, _ = _name_parts(path.name)
-    return (
-        (
-            str(judged.get("recipe") or environment.get("recipe") or name),
-            whole(judged.get("seed"), environment.get("seed"), seed),
-        ),
-        redact_tree(_toml(_text(path / "recipe.toml", notes), notes)),
-        _json(path / "identity.json", notes),
-    )
+    reader = Reader(path)
+    name, seed, _ = name_parts(path.name)
+    told = reader.file(VERDICTS) or reader.file(ENVIRONMENT)
+    recipe = redact_tree(_toml(text_of(path / "recipe.toml", []), []))
+    return (told.recipe, told.seed) if told else (name, seed), recipe, reader.file(IDENTITY)
 
 
-def _reward_notes(where: str, kept: dict[str, Any]) -> list[str]:
-    """What went wrong in reward functions, a sentence each."""
-    functions = kept.get("functions")
-    rows = dicts(list(functions.values())) if isinstance(functions, dict) else []
-    return [f"{string(row.get('sentence'))}, {where}." for row in rows]
-
-
-def _answer_notes(where: str, summary: dict[str, Any]) -> list[str]:
-    """What speaks against the answers of an evaluation: some could not be had, were cut off before they began, or they
-    depend on the batch."""
-    doubts = (summary.get(key) for key in ("unanswered", "unfinished"))
-    start = f"{where[:1].upper()}{where[1:]}"
-    return [f"{start} {string(each.get('sentence'))}." for each in doubts if isinstance(each, dict)]
-
-
-def _training(folder: Path, notes: list[str]) -> Training | None:
+def _training(reader: Reader, folder: Path) -> Training | None:
     if not folder.is_dir():
         return None
-    error = redact(_text(folder / "error.txt", notes))
+    error = redact(text_of(folder / "error.txt", reader.notes))
     if not error and (folder / "error.txt").exists():
         error = "Training failed and left no message."
     return Training(
-        steps=tuple(row for row in _lines(folder / "metrics.jsonl", notes) if number(row.get("step")) is not None),
-        summary=_json(folder / "summary.json", notes),
+        steps=reader.lines(METRICS, "train"),
+        summary=reader.file(TRAINED, "train"),
         error=error,
-        health=_health(folder / "health.jsonl", notes),
-        evaluations=tuple(map(_held_out, _lines(folder / "evaluations.jsonl", notes))),
-        signal=_json(folder.parent / "signal.json", notes),
+        health=reader.lines(HEALTH, "train") if HEALTH.path(folder).exists() else None,
+        evaluations=reader.lines(EVALUATIONS, "train"),
+        signal=reader.file(SIGNAL),
     )
 
 
-def _health(path: Path, notes: list[str]) -> tuple[Finding, ...] | None:
-    if not path.exists():
-        return None
-    return tuple(
-        Finding(
-            check=string(row.get("check")),
-            key=string(row.get("key")),
-            step=whole(row.get("step")) or 0,
-            level="fatal" if row.get("level") == "fatal" else "warning",
-            sentence=redact(string(row.get("sentence"))) or f"{string(row.get('check'))}: no sentence",
-        )
-        for row in _lines(path, notes)
-    )
-
-
-def _held_out(row: dict[str, Any]) -> HeldOut:
-    interval = row.get("interval")
-    low, high = map(number, interval) if isinstance(interval, list) and len(interval) == 2 else (None, None)
-    return HeldOut(
-        step=whole(row.get("step")) or 0,
-        accuracy=number(row.get("accuracy")),
-        interval=None if low is None or high is None else (low, high),
-        questions=whole(row.get("questions")),
-        best=row.get("best") is True,
-    )
-
-
-def _answers(path: Path, notes: list[str], once: Once) -> dict[str, list[Answer]]:
-    """One evaluation's answers by question id, in order of sample. A sample met twice counts once, as last seen."""
-    found: dict[str, dict[int, Answer]] = {}
-    for row in _rows(path, notes):
-        answer = _answer(row, once)
-        found.setdefault(once(str(row.get("question_id", ""))), {})[answer.sample] = answer
-    return {question: [samples[index] for index in sorted(samples)] for question, samples in found.items()}
-
-
-def _answer(row: dict[str, Any], once: Once) -> Answer:
-    rewards = row.get("rewards")
-    grades = row.get("grades")
-    values = tuple((str(k), number(v)) for k, v in rewards.items()) if isinstance(rewards, dict) else ()
-    return Answer(
-        sample=whole(row.get("sample")) or 0,
-        seed=whole(row.get("seed")),
-        prompt=once.prompt(turns(row.get("prompt"))),
-        completion=string(row.get("completion")),
-        ground_truth=once(string(row.get("ground_truth"))),
-        finish_reason=once(string(row.get("finish_reason")) or "unknown"),
-        status=once(string(row.get("status")) or "unscored"),
-        extracted=None if row.get("extracted") is None else once(string(row.get("extracted"))),
-        reward=number(row.get("reward")),
-        rewards=once.rewards(values),
-        grades=once(tuple(_grade(str(k), v) for k, v in grades.items()) if isinstance(grades, dict) else ()),
-        prompt_tokens=whole(row.get("prompt_tokens")),
-        completion_tokens=whole(row.get("completion_tokens")),
-        error=once(redact(string(row.get("error")))) or None,
-    )
-
-
-def _grade(grader: str, value: Any) -> Grade:
-    value = value if isinstance(value, dict) else {}
-    extracted, correct = value.get("extracted"), value.get("correct")
-    return Grade(
-        grader, None if extracted is None else string(extracted), correct if isinstance(correct, bool) else None
-    )
-
-
-def _verdict(row: dict[str, Any]) -> Verdict:
-    passed, numbers = row.get("passed"), row.get("numbers")
-    return Verdict(
-        gate=string(row.get("gate")) or "gate",
-        word=string(row.get("verdict")) or "NO VERDICT",
-        passed=passed if isinstance(passed, bool) else None,
-        sentence=string(row.get("sentence")),
-        numbers=numbers if isinstance(numbers, dict) else {},
-    )
-
-
-def _name_parts(folder: str) -> tuple[str, int | None, str]:
+def name_parts(folder: str) -> tuple[str, int | None, str]:
     match = re.fullmatch(r"(.+)-(\d{1,18})-([0-9a-f]{12})", folder)
     return (match[1], int(match[2]), match[3]) if match else (folder, None, "")
 
 
-def _text(path: Path, notes: list[str]) -> str:
+def text_of(path: Path, notes: list[str]) -> str:
     try:
         return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
     except FileNotFoundError:
         return ""
     except OSError as error:
-        notes.append(f"{_where(path)} could not be read: {error.strerror or error}.")
+        notes.append(f"{path.name} could not be read: {error.strerror or error}.")
         return ""
-
-
-def _json(path: Path, notes: list[str]) -> dict[str, Any]:
-    text = _text(path, notes)
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict):
-        hidden: dict[str, Any] = redact_tree(value)
-        return hidden
-    notes.append(f"{_where(path)} is not a JSON object and was left out.")
-    return {}
 
 
 def _toml(text: str, notes: list[str]) -> dict[str, Any]:
@@ -218,45 +158,3 @@ def _toml(text: str, notes: list[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         notes.append(f"recipe.toml is shown as it stands but does not parse: {error}.")
         return {}
-
-
-def _lines(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """The objects of a JSONL file."""
-    return list(_rows(path, notes))
-
-
-def _rows(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file, one at a time. Lines that do not parse are dropped and counted in one note."""
-    dropped = 0
-    try:
-        # Only "\n" ends a line: JSON text may hold U+2028 and others that str.splitlines would split at.
-        with path.open("rb") as file:
-            for line in file:
-                if not line.strip():
-                    continue
-                row = parsed(line)
-                if isinstance(row, dict):
-                    yield row
-                else:
-                    dropped += 1
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        notes.append(f"{_where(path)} could not be read: {error.strerror or error}.")
-    if dropped:
-        lines = "1 torn line was" if dropped == 1 else f"{dropped} torn lines were"
-        notes.append(f"{_where(path)}: {lines} left out.")
-
-
-def parsed(line: bytes) -> Any:
-    """The value of a JSONL file's line, without secrets; ``None`` where it is torn."""
-    text = line.decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if redact_data(text) == text else within_data(value, redact_data)
-
-
-def _where(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.parent.name in STAGES else path.name

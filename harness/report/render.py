@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -19,10 +19,11 @@ from harness.report.titles import differences
 from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from harness.report.page import Page
     from harness.report.views import Question
+    from harness.store.run_files import Verdict
 
 SCRIPTS = (
     "unpack.js",
@@ -70,8 +71,8 @@ def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
     return target
 
 
-def render_comparison(a: Path, b: Path, verdict: Mapping[str, Any], output_dir: Path) -> Path:
-    """Write the page of two runs and return its path; ``verdict`` is one as in ``verdicts.json``."""
+def render_comparison(a: Path, b: Path, verdict: Verdict, output_dir: Path) -> Path:
+    """Write the page of two runs and return its path."""
     (stem,) = files.stems([f"compare-{a.resolve().name}-{b.resolve().name}"])
     return write_run_pages(page_of(1, compare_runs(a, b, verdict), stem), output_dir, home="")
 
@@ -95,7 +96,7 @@ def session_page(pages: Sequence[Page]) -> str:
     """The page of all runs as a string."""
     mark, sentence, kind = present.headline([page.run for page in pages])
     methods = methods_of(page.run.methods for page in pages)
-    created = max((str(page.run.environment.get("created") or "") for page in pages), default="")
+    created = max((page.run.environment.created for page in pages if page.run.environment), default="")
     return document(
         "session.html.j2", pages=pages, mark=mark, sentence=sentence, kind=kind, created=created, methods=methods
     )
@@ -165,7 +166,7 @@ def _pager(page: Page, number: int, page_count: int, here: str) -> list[tuple[st
 def _common(page: Page) -> Markup | None:
     if not page.common:
         return None
-    what = "this system prompt" if [turn.role for turn in page.common] == ["system"] else "these turns"
+    what = "this system prompt" if [turn["role"] for turn in page.common] == ["system"] else "these turns"
     return cards.earlier(page.common, f"every prompt begins with {what}")
 
 

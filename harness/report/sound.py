@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.report.loose import number
-from harness.report.present import NONE, percent, plural
+from harness.report.present import NONE, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.report.views import Run, Training
+    from harness.store.run_files import Logged
 
 CUT_HIGH = 0.1
 """A share of truncated completions above which a headline says so: cut-off answers get no reward for what they knew."""
@@ -79,9 +79,8 @@ def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str
         chance = sum(expected.values()) / len(expected) if expected else None
         beside = f" (by chance alone {percent(chance)})" if chance is not None else ""
         said.append(f"{percent(zero)} of the groups were without signal: equal rewards teach nothing{beside}")
-        foreseen = number(training.signal.get("zero_std_share"))
-        if foreseen is not None:
-            said.append(f"the signal check before training expected {percent(foreseen)}")
+        if training.signal is not None:
+            said.append(f"the signal check before training expected {percent(training.signal.zero_std_share)}")
         if zero > ZERO_HIGH or (chance is not None and zero - chance > ZERO_ABOVE_CHANCE):
             kind = "warn"
     cut = _mean(training.steps, "completions/clipped_ratio")
@@ -93,11 +92,11 @@ def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str
     return (f"{text[:1].upper()}{text[1:]}." if text else ""), kind
 
 
-def _broken(steps: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    return [number(step["step"]) or 0.0 for step in steps if key in step and number(step[key]) is None]
+def _broken(steps: Sequence[Logged], key: str) -> list[float]:
+    return [step["step"] for step in steps if key in step and number(step[key]) is None]
 
 
-def _mean(steps: Sequence[Mapping[str, Any]], key: str) -> float | None:
+def _mean(steps: Sequence[Logged], key: str) -> float | None:
     values = [value for step in steps if (value := number(step.get(key))) is not None]
     return sum(values) / len(values) if values else None
 

@@ -16,7 +16,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.report.views import Answer
+    from harness.store.records import Record
 
 STRICT = "boxed_exact"
 """The grader that reads the first box."""
@@ -29,12 +29,12 @@ LONGEST = 2_000
 """Characters of an extracted answer beyond which it is not looked for: it is the text."""
 
 
-def spots(answer: Answer) -> list[tuple[int, int, str]]:
+def spots(answer: Record) -> list[tuple[int, int, str]]:
     """``(start, end, grader)`` of every place that was extracted, in order, none over another; ``""`` is the answer
     that decided the status. Places of graders that agree are one."""
     if answer.extracted is None:
         return []
-    graded = {grade.grader: grade.extracted for grade in answer.grades}
+    graded = {grader: grade.extracted for grader, grade in answer.grades.items()}
     # Where the box is first and last at once the question does not arise; else the answer is the strict grader's only
     # where no other grader extracted the same.
     strict = graded.get(STRICT) == answer.extracted and answer.extracted not in [

@@ -27,7 +27,7 @@ def differences(runs: Sequence[Path]) -> list[tuple[tuple[str, str], ...]]:
     for name, recipe, identity in heads:
         alike = [head for head in heads if head[0] == name]
         told = _differing(recipe, [other for _, other, _ in alike])
-        found.append(tuple(told or _differing(identity, [other for _, _, other in alike])))
+        found.append(tuple(told or _differing(identity or {}, [other or {} for _, _, other in alike])))
     return found
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from harness.report.charts import EXPECTED, Chart, chart_of, charts_of
 from harness.report.draw import draw
 from harness.report.groups import thinned
-from harness.report.loose import number, string
+from harness.report.present import number
 from harness.report.signal import expected_by_step
 from harness.report.sound import Soundness, soundness
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.report.completions import Sampled
-    from harness.report.views import Finding, Run, Training
+    from harness.report.views import Run, Training
+    from harness.store.run_files import Finding, Logged
 
 TABLE = 500
 """Rows of the table of logged numbers; of more lines, evenly spaced ones are listed."""
@@ -39,7 +40,7 @@ class TrainingPage:
     sampling: str
     told: list[str]
     columns: list[str]
-    table: list[Mapping[str, Any]]
+    table: list[Logged]
 
 
 def training_page(run: Run, training: Training, sampled: Sampled | None) -> TrainingPage:
@@ -62,7 +63,7 @@ def training_page(run: Run, training: Training, sampled: Sampled | None) -> Trai
     )
 
 
-def sampling_note(recipe: Mapping[str, Any]) -> str:
+def sampling_note(recipe: Mapping[str, object]) -> str:
     """At which temperatures training samples and the evaluation asks, as far as the recipe says.
 
     >>> sampling_note({"train": {"temperature": 1.0}, "evaluate": {"temperature": 0}})
@@ -74,7 +75,7 @@ def sampling_note(recipe: Mapping[str, Any]) -> str:
     return f"{sampled}, while accuracy {asked}: the two need not be equal"
 
 
-def _temperature(recipe: Mapping[str, Any], stage: str) -> str:
+def _temperature(recipe: Mapping[str, object], stage: str) -> str:
     table = recipe.get(stage)
     value = number(table.get("temperature")) if isinstance(table, dict) else None
     return "" if value is None else f"{value:g}"
@@ -82,8 +83,10 @@ def _temperature(recipe: Mapping[str, Any], stage: str) -> str:
 
 def told_of(training: Training) -> list[str]:
     """What stopped the training early, which checkpoint was taken, and what the signal check foresaw."""
-    heads = {"stopped": "Stopped early", "selected": "Checkpoint"}
-    kept = [(head, training.summary.get(key)) for key, head in heads.items()]
-    kept.append(("Signal check before training", training.signal))
-    said = [(head, string(each.get("sentence"))) for head, each in kept if isinstance(each, dict)]
-    return [f"{head}: {sentence.rstrip('.')}." for head, sentence in said if sentence]
+    summary = training.summary
+    told = {
+        "Stopped early": summary and summary.stopped,
+        "Checkpoint": summary and summary.selected,
+        "Signal check before training": training.signal,
+    }
+    return [f"{head}: {each.sentence.rstrip('.')}." for head, each in told.items() if each]

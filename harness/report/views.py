@@ -1,7 +1,7 @@
 """What a report shows, as frozen data: a run, its evaluations, its questions, its training.
 
-Everything comes from files that may be missing, half written or from another version, so every field has a value that
-means "not there": ``None``, ``""`` or an empty collection.
+What lies in the directory has the store's types; a file that is missing, or does not fit its type, is ``None``, ``""``
+or an empty collection.
 """
 
 from __future__ import annotations
@@ -9,13 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.report.loose import dicts, string
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.report.audit import Audit
+    from harness.pipeline.methods import Comparison
+    from harness.rewards.audit import Audit
+    from harness.store.question import Message
+    from harness.store.records import Record, Summary
+    from harness.store.run_files import (
+        Environment,
+        Finding,
+        HeldAgainst,
+        HeldOut,
+        Identity,
+        Logged,
+        Overrides,
+        Signal,
+        TrainingSummary,
+        Verdict,
+    )
 
 Flip = Literal["lost", "gained", "wrong", "right", "unscored", "unasked"]
 """How one question fared: ``wrong`` and ``right`` are "both" where there are two evaluations."""
@@ -24,60 +37,7 @@ FLIPS: tuple[Flip, ...] = ("lost", "gained", "unscored", "wrong", "right", "unas
 """In the order in which a report lists them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One line of ``verdicts.json``; ``passed`` is ``None`` where the gate cannot tell."""
-
-    gate: str
-    word: str
-    passed: bool | None
-    sentence: str
-    numbers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One chat turn of a prompt."""
-
-    role: str
-    content: str
-
-
-def turns(prompt: Any) -> tuple[Turn, ...]:
-    """A prompt's chat turns; a bare string counts as one user turn."""
-    if isinstance(prompt, str):
-        return (Turn("user", prompt),)
-    return tuple(Turn(string(turn.get("role")) or "?", string(turn.get("content"))) for turn in dicts(prompt))
-
-
-@dataclass(frozen=True, slots=True)
-class Grade:
-    """What one grader made of a completion. ``correct`` is ``None`` where it could not say."""
-
-    grader: str
-    extracted: str | None
-    correct: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One completion with its grades: a line of ``records.jsonl``. ``error`` says why there is none, where an engine
-    could not have one."""
-
-    sample: int
-    seed: int | None
-    prompt: tuple[Turn, ...]
-    completion: str
-    ground_truth: str
-    finish_reason: str
-    status: str
-    extracted: str | None
-    reward: float | None
-    rewards: Mapping[str, float | None]
-    grades: tuple[Grade, ...]
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    error: str | None = None
+Prompt = tuple["Message", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +48,16 @@ class Question:
     id: str
     text: str
     ground_truth: str
-    prompt: tuple[Turn, ...]
-    before: tuple[Answer, ...]
-    after: tuple[Answer, ...]
+    prompt: Prompt
+    before: tuple[Record, ...]
+    after: tuple[Record, ...]
     flip: Flip
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One side of a run in numbers. ``summary`` is ``summary.json`` as it stands, empty where the evaluation did not
-    finish; ``accuracy`` then is the share of correct answers among the scored ones so far and ``interval`` is None."""
+    """One side of a run in numbers. ``summary`` is ``None`` where the evaluation did not finish; ``accuracy`` then is
+    the share of correct answers among the scored ones so far and ``interval`` is None."""
 
     name: str
     answers: int
@@ -110,47 +70,20 @@ class Evaluation:
     completion_tokens: int
     rewards: Mapping[str, float | None]
     mean_reward: float | None
-    summary: Mapping[str, Any]
-
-    @property
-    def finished(self) -> bool:
-        """Whether a summary was written, which happens once all questions are asked."""
-        return bool(self.summary)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a health check said during training: a line of ``train/health.jsonl``. ``key`` is the metric it read."""
-
-    check: str
-    key: str
-    step: int
-    level: str
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """An evaluation during training: a line of ``train/evaluations.jsonl``."""
-
-    step: int
-    accuracy: float | None
-    interval: tuple[float, float] | None
-    questions: int | None
-    best: bool
+    summary: Summary | None
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
     """The training job: logged steps in order, its summary, and what went wrong. ``health`` is ``None`` where no health
-    check was at work; ``signal`` is ``signal.json`` as it stands."""
+    check was at work."""
 
-    steps: tuple[Mapping[str, Any], ...]
-    summary: Mapping[str, Any]
+    steps: tuple[Logged, ...]
+    summary: TrainingSummary | None
     error: str
     health: tuple[Finding, ...] | None = None
     evaluations: tuple[HeldOut, ...] = ()
-    signal: Mapping[str, Any] = field(default_factory=dict)
+    signal: Signal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +111,8 @@ class Versus:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
-    was held against ``overrides`` what the command line changed in the recipe's file, and
-    ``methods`` the comparison it took part in, as their JSON stands.
+    was held against, ``overrides`` what the command line changed in the recipe's file, and ``methods`` the comparison
+    it took part in.
 
     With ``versus`` these are two runs: "before" is A and "after" is B.
     """
@@ -190,19 +123,19 @@ class Run:
     key: str
     recipe_text: str
     recipe: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    identity: Mapping[str, Any]
+    environment: Environment | None
+    identity: Identity | None
     verdicts: tuple[Verdict, ...]
     before: Evaluation | None
     after: Evaluation | None
     training: Training | None
     questions: tuple[Question, ...]
     notes: tuple[str, ...] = field(default=())
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    baseline: HeldAgainst | None = None
+    overrides: Overrides | None = None
     versus: Versus | None = None
     audit: Audit | None = None
-    methods: Mapping[str, Any] = field(default_factory=dict)
+    methods: Comparison | None = None
 
     @property
     def weights(self) -> Mapping[str, Any]:
@@ -221,7 +154,7 @@ class Run:
     @property
     def judged(self) -> tuple[Verdict, ...]:
         """The verdicts that the outcome depends on: where others are there, not that nobody recorded a baseline yet."""
-        return tuple(verdict for verdict in self.verdicts if verdict.word != "NO_BASELINE") or self.verdicts
+        return tuple(verdict for verdict in self.verdicts if verdict.verdict != "NO_BASELINE") or self.verdicts
 
     @property
     def outcome(self) -> bool | None:

@@ -15,13 +15,13 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.gate.statistics import accuracy_interval, anytime_interval
 from harness.gate.wording import percent
 from harness.rewards import parse_number
-from harness.store.records import Record
+from harness.store.records import AtK, Record
 
 SUBSETS = 200  # groups of k among n that a majority is taken over; all of them where there are no more
 
@@ -55,9 +55,7 @@ def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int
     return math.fsum(map(_elected, groups)) / len(groups)
 
 
-def at_k(
-    records: Iterable[Record], samples: int, *, in_looks: bool = False, order: Sequence[str] = ()
-) -> dict[str, Any] | None:
+def at_k(records: Iterable[Record], samples: int, *, in_looks: bool = False, order: Sequence[str] = ()) -> AtK | None:
     """``at_k`` of ``summary.json``: ``{"samples", "pass", "majority", "mean"}``; ``None`` for one answer a question.
 
     Each metric maps k (as text; powers of two and ``samples``) to ``value``, its 95 % ``interval`` and the number of
@@ -75,7 +73,7 @@ def at_k(
     for marks in by_question.values():
         marks.sort(key=lambda mark: mark[0])
     ks = sorted({1 << power for power in range(samples.bit_length()) if 1 << power <= samples} | {samples})
-    found: dict[str, Any] = {"samples": samples, "pass": {}, "majority": {}, "mean": {}}
+    found: AtK = {"samples": samples, "pass": {}, "majority": {}, "mean": {}}
     for k in ks:
         asked = [each for each in by_question.values() if len(each) >= k]
         right = [[correct for _, _, correct in each] for each in asked]
@@ -86,7 +84,7 @@ def at_k(
             "mean": [sum(each) / len(each) for each in right],
         }
         for name, each_value in values.items():
-            found[name][str(k)] = {
+            found[name][str(k)] = {  # type: ignore[literal-required]
                 "value": sum(each_value) / len(each_value) if each_value else None,
                 "interval": (anytime_interval if in_looks else accuracy_interval)(each_value),
                 "questions": len(each_value),
@@ -94,7 +92,7 @@ def at_k(
     return found
 
 
-def at_k_line(found: Mapping[str, Any] | None) -> str | None:
+def at_k_line(found: AtK | None) -> str | None:
     """``pass@8 71.2 % (95 %: 66.1 to 76.3), majority@8 ..., mean@8 ...`` for a terminal."""
     if not found:
         return None

@@ -26,16 +26,15 @@ import json
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter
-
 from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward, reward_version
 from harness.rewards.score import primary_grader, strict_and_flexible, weighted_total
-from harness.store.run_directory import digest, read_json
+from harness.store.files import JsonFile, Stored
+from harness.store.run_directory import digest
 from harness.tasks import Question
 from harness.tasks.forms import FORMS, form_of
 
@@ -64,7 +63,6 @@ TRUTH, WRONG, NOTHING = "42", "41", "I do not know."
 SLOW_SECONDS = 60.0
 """A case that takes longer is a finding: hostile ones take about a tenth of it on one busy core."""
 
-FILE = "audit.json"
 _TABLE = Path(__file__).with_name("audit_cases.jsonl")
 _MOST_SHOWN = 120
 _MOST_NAMED = 5
@@ -126,7 +124,7 @@ CASES: tuple[Case, ...] = tuple(_case(json.loads(line)) for line in _TABLE.read_
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Stored):
     """What one reward function gave for one case. ``value`` is before weighting."""
 
     family: str
@@ -140,7 +138,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardAudit:
+class RewardAudit(Stored):
     """One reward function, audited. ``gold`` and ``nothing`` are what it pays for a right answer and for none;
     more than halfway between them is *paid*. ``findings`` are sentences, empty where all is as promised."""
 
@@ -272,7 +270,7 @@ def _findings(audit: RewardAudit) -> Iterable[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class GoldCheck:
+class GoldCheck(Stored):
     """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused.
     ``faults`` say where a user's grader failed."""
 
@@ -285,7 +283,7 @@ class GoldCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class Total(Stored):
     """What the recipe's weighted total pays for one case."""
 
     family: str
@@ -294,7 +292,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
+class Disagreement(Stored):
     """A case that the strict and the flexible grader judge differently."""
 
     family: str
@@ -306,20 +304,21 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Stored):
     """``audit.json``. ``form`` is that in which the recipe's rewards read answers: what the one that decides says, or
     else as it was found. ``totals`` are of the cases, and ``right``, ``wrong`` and ``nothing`` what the total pays for
-    honest answers, in the form of each reward."""
+    honest answers, in the form of each reward. ``key`` is the content of what decides it."""
 
     form: str
     rewards: tuple[RewardAudit, ...]
-    weights: Mapping[str, float]
+    weights: dict[str, float]
     right: float | None
     wrong: float | None
     nothing: float | None
     totals: tuple[Total, ...]
     disagreements: tuple[Disagreement, ...]
     golds: tuple[GoldCheck, ...]
+    key: str = ""
 
     @property
     def findings(self) -> list[str]:
@@ -341,13 +340,8 @@ class Audit:
         paid = [each for each in self.totals if each.family == "hack" and (each.total or 0.0) > wrong]
         return sorted(paid, key=lambda each: -(each.total or 0.0))
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "findings": self.findings}
 
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Audit:
-        """The way back; raises ``ValueError`` for what is no audit."""
-        return TypeAdapter(cls).validate_python(kept)
+AUDIT = JsonFile[Audit]("audit.json", Audit)
 
 
 def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:
@@ -413,9 +407,9 @@ def check_golds(calls: RewardCalls, name: str, form: str, questions: Sequence[Qu
 # What was audited before
 
 
-def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[Path]) -> tuple[Audit, str]:
-    """The audit of these rewards, from one of these run directories or made now, and its key: the content of what
-    decides it. One with findings is made again each time, since a busy machine makes some of them.
+def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[Path]) -> Audit:
+    """The audit of these rewards, from one of these run directories or made now. One with findings is made again each
+    time, since a busy machine makes some of them.
 
     Raises ``RewardError`` where a name does not resolve.
     """
@@ -433,10 +427,7 @@ def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[P
         }
     )
     for run in runs:
-        kept = read_json(run / FILE) or {}
-        if kept.get("key") == key and not kept.get("findings"):
-            try:
-                return Audit.from_json(kept), key
-            except ValueError:
-                continue
-    return audit_rewards(rewards, questions), key
+        kept = AUDIT.fit(run)
+        if kept and kept.key == key and not kept.findings:
+            return kept
+    return replace(audit_rewards(rewards, questions), key=key)

@@ -15,7 +15,7 @@ from harness.rewards.at_k import at_k
 from harness.rewards.runner import UNDECIDED
 from harness.rewards.score import FLEXIBLE, STRICT, Scored, strict_and_flexible
 from harness.store.errors import TaskError
-from harness.store.records import Generation, Record, Summary
+from harness.store.records import Doubt, Generation, Grade, Record, Summary
 from harness.tasks import Question
 
 GRADED_AT_ONCE = 64  # kept answers are graded in batches, since a time limit holds for a batch
@@ -64,7 +64,7 @@ def _record(generation: Generation, question: Question, scored: Scored) -> Recor
         status=scored.status,
         reward=scored.reward,
         rewards=dict(scored.rewards),
-        grades={name: {"extracted": each.extracted, "correct": each.correct} for name, each in scored.grades.items()},
+        grades={name: Grade(each.extracted, each.correct) for name, each in scored.grades.items()},
     )
 
 
@@ -142,9 +142,8 @@ class _Tally:
         right, asked = self._scored.get(question, (0, 0))
         return right / asked if asked else None
 
-    def unanswered(self) -> dict[str, Any] | None:
-        """Answers that an engine could not have: ``{"answers", "of", "reasons": {reason: answers}, "sentence"}``;
-        ``None`` where it had them all."""
+    def unanswered(self) -> Doubt | None:
+        """Answers that an engine could not have; ``None`` where it had them all."""
         if not self._reasons:
             return None
         reasons, of = self._reasons, self.statuses.total()
@@ -153,11 +152,10 @@ class _Tally:
         rest = f", and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
         which = f"{missing} of {of} answers could not be had: {told}{rest}"
         sentence = f"{which}; they are unscored, and the next run asks for them again"
-        return {"answers": missing, "of": of, "reasons": dict(reasons.most_common(20)), "sentence": sentence}
+        return Doubt(missing, of, sentence, dict(reasons.most_common(20)))
 
-    def unfinished(self) -> dict[str, Any] | None:
-        """Answers that were cut off before anything stood there to grade: ``{"answers", "of", "sentence"}``; ``None``
-        where there are none."""
+    def unfinished(self) -> Doubt | None:
+        """Answers that were cut off before anything stood there to grade; ``None`` where there are none."""
         if not self._unfinished:
             return None
         of = self.statuses.total()
@@ -166,7 +164,7 @@ class _Tally:
             "count as no answer: raise [evaluate] max_new_tokens, or ask without thoughts where the chat template can "
             "([model] chat_template_kwargs)"
         )
-        return {"answers": self._unfinished, "of": of, "sentence": sentence}
+        return Doubt(self._unfinished, of, sentence)
 
     def _add(self, record: Record) -> None:
         self.statuses[record.status] += 1
@@ -186,8 +184,8 @@ class _Tally:
             if value is not None:
                 values.append(value)
         for name, grade in record.grades.items():
-            if grade["correct"] is not None and name in (*STRICT, *FLEXIBLE):
-                (self.strict if name in STRICT else self.flexible).append(grade["correct"])
+            if grade.correct is not None and name in (*STRICT, *FLEXIBLE):
+                (self.strict if name in STRICT else self.flexible).append(grade.correct)
 
 
 def _mean(values: Sequence[float]) -> float | None:

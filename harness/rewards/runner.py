@@ -26,6 +26,7 @@ from harness.rewards.limits import Loop, OutOfTimeError, limited
 from harness.rewards.registry import SHIPPED, Rewards, check_parameters, raised, resolve_reward
 from harness.store.errors import RewardError
 from harness.store.faults import Faults
+from harness.store.records import RewardFaults
 from harness.store.redact import safe_line
 
 Values = list[float | None]
@@ -47,7 +48,7 @@ class RewardCalls:
     Raises ``RewardError`` for a name that does not resolve and for parameters that a function does not take.
     """
 
-    def __init__(self, rewards: Mapping[str, float], kept: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, rewards: Mapping[str, float], kept: RewardFaults | None = None) -> None:
         self.rewards = Rewards.of(rewards)
         self.functions: dict[str, RewardFunction] = {name: resolve_reward(name) for name in self.rewards}
         for name, function in self.functions.items():

@@ -12,15 +12,11 @@ itself is no fault: it says that the reward does not apply.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from harness.store.records import FAULTS, FaultReason, FunctionFaults, RewardFaults
 from harness.store.redact import safe_line
 from harness.store.stages import STAGES
-
-FILE = "rewards.json"
 
 _MOST_REASONS = 10
 _OTHER = "other reasons"
@@ -28,19 +24,17 @@ _MOST_CHARACTERS = 200
 
 
 class Faults:
-    """Completions that were left without a value. ``kept`` is an earlier :meth:`to_json`, to count on from."""
+    """Completions that were left without a value. ``kept`` is an earlier :attr:`file`, to count on from."""
 
-    def __init__(self, kept: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, kept: RewardFaults | None = None) -> None:
         self.asked: dict[str, int] = {}
         self.reasons: dict[str, dict[str, tuple[int, str | None]]] = {}
         self.retried: dict[str, tuple[int, str]] = {}
-        for name, each in ((kept or {}).get("functions") or {}).items():
-            self.asked[name] = int(each["completions"])
-            self.reasons[name] = {
-                row["reason"]: (int(row["completions"]), row.get("question_id")) for row in each["reasons"]
-            }
-            if each["retried"]:
-                self.retried[name] = int(each["retried"]), each["retried_for"]
+        for name, each in kept.functions.items() if kept else ():
+            self.asked[name] = each.completions
+            self.reasons[name] = {row.reason: (row.completions, row.question_id) for row in each.reasons}
+            if each.retried:
+                self.retried[name] = each.retried, each.retried_for
 
     def __bool__(self) -> bool:
         return bool(self.reasons or self.retried)
@@ -87,23 +81,17 @@ class Faults:
         """One for each function that failed."""
         return [self.sentence(name) for name in self.names]
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def file(self) -> RewardFaults:
         """``rewards.json``; see the module."""
-        functions = {
-            name: {
-                "completions": self.asked.get(name, 0),
-                "unscored": self._unscored(name),
-                "sentence": self.sentence(name),
-                "reasons": [
-                    {"reason": reason, "completions": count, "question_id": first}
-                    for reason, (count, first) in self.reasons.get(name, {}).items()
-                ],
-                "retried": self.retried.get(name, (0, ""))[0],
-                "retried_for": self.retried.get(name, (0, ""))[1],
-            }
-            for name in self.names
-        }
-        return {"functions": functions}
+        functions = {}
+        for name in self.names:
+            reasons = [FaultReason(why, count, first) for why, (count, first) in self.reasons.get(name, {}).items()]
+            counts = self.asked.get(name, 0), self._unscored(name)
+            functions[name] = FunctionFaults(
+                *counts, self.sentence(name), tuple(reasons), *self.retried.get(name, (0, ""))
+            )
+        return RewardFaults(functions)
 
     def _unscored(self, name: str) -> int:
         return sum(count for count, _ in self.reasons.get(name, {}).values())
@@ -111,11 +99,7 @@ class Faults:
 
 def stage_sentences(directory: Path) -> list[str]:
     """What went wrong in the reward functions of a run, stage by stage."""
-    found = []
-    for stage in STAGES:
-        try:
-            kept = json.loads((directory / stage / FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found += [f"{stage}: {each['sentence']}" for each in kept["functions"].values()]
-    return found
+    kept = {stage: FAULTS.read(directory / stage) for stage in STAGES}
+    return [
+        f"{stage}: {each.sentence}" for stage, faults in kept.items() if faults for each in faults.functions.values()
+    ]

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-Message = Mapping[str, str]
-"""One chat turn: ``{"role": "system" | "user" | "assistant", "content": text}``."""
+from typing_extensions import TypedDict
+
+from harness.store.files import Stored
+
+if TYPE_CHECKING:
+    Message = Mapping[str, str]
+else:
+
+    class Message(TypedDict):
+        """One chat turn: ``{"role": "system" | "user" | "assistant", "content": text}``."""
+
+        role: str
+        content: str
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One question of a task.
+class Question(Stored):
+    """One question of a task; the test questions of a run are ``questions.jsonl``.
 
     ``ground_truth`` is the final answer alone, as written by the task but without dressing (``"1200"``, not
     ``"#### 1,200"``). ``solution`` is a worked answer, used for few-shot examples and for supervised data, or ``None``

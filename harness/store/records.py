@@ -1,4 +1,4 @@
-"""What one completion leaves behind, and how an evaluation of many is summed up.
+"""What one completion leaves behind, and how an evaluation of many is summed up: the files of a stage that asks.
 
 A record is one JSON line of ``records.jsonl``:
 
@@ -11,13 +11,20 @@ A record is one JSON line of ``records.jsonl``:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le, Lt
+from typing_extensions import TypedDict
+
+from harness.store.files import JsonFile, JsonLines, Stored
 from harness.store.question import Message
-from harness.store.run_directory import read_lines
+
+Count = Annotated[int, Ge(0), Lt(2**63)]
+Share = Annotated[float, Ge(0), Le(1)]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ FinishReason = Literal["stop", "length", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(Stored):
     """One sampled answer before anyone judged it. Token counts are of this answer alone, padding excluded.
 
     ``finish_reason`` is ``"stop"`` where the policy ended its answer itself and ``"length"`` where it was cut off at
@@ -52,106 +59,194 @@ class Generation:
     """
 
     question_id: str
-    sample: int
+    sample: Count
     seed: int
     prompt: tuple[Message, ...]
     completion: str
     finish_reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grade(Stored):
+    """What one grader made of a completion. ``correct`` is ``None`` where it could not say."""
+
+    extracted: str | None
+    correct: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Generation):
     """A generation with its grades. ``rewards`` maps each of the recipe's functions to its value before weighting,
-    ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` holds the
-    ``{"extracted": str | None, "correct": bool | None}`` of the strict and the flexible grader of the form that the
-    recipe's rewards read (:func:`harness.rewards.score.strict_and_flexible`), and is empty where that is not known."""
+    ``None`` where it gave none; ``reward`` is the weighted total. ``grades`` are those of the strict and the flexible
+    grader of the form that the recipe's rewards read (:func:`harness.rewards.score.strict_and_flexible`), and is empty
+    where that is not known."""
 
     ground_truth: str
     extracted: str | None
     status: Status
     reward: float | None
-    rewards: Mapping[str, float | None]
-    grades: Mapping[str, Mapping[str, Any]]
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Record:
-        """The record of one parsed line; raises ``TypeError`` for a line with missing or foreign keys."""
-        return cls(**{**row, "prompt": tuple(row["prompt"])})
-
-    def to_json(self) -> dict[str, Any]:
-        """A dict that ``json.dumps`` takes. ``error`` is left out where there is none."""
-        row = asdict(self)
-        if self.error is None:
-            del row["error"]
-        return row
+    rewards: dict[str, float | None]
+    grades: dict[str, Grade]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """One evaluation in numbers, over the questions that were asked. Shares are of 1. ``interval`` is 95 %: where
-    ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval over question means; where
-    it is ``"anytime"``, a betting confidence sequence, since the number of questions may depend on the outcome.
-    Unscored completions are counted, and belong to no accuracy; the strict and the flexible one are ``None`` where no
-    answer has such a grade. ``unanswered`` is about those of them that no answer could be had for, and ``unfinished``
-    about answers that were cut off before they began (:func:`harness.rewards.grading.summarise`). ``at_k`` is
-    :func:`harness.rewards.at_k.at_k`."""
+class Doubt(Stored):
+    """Answers that could not be had, by ``reasons``, or that were cut off before they began."""
 
-    questions: int
-    samples_per_question: int
-    accuracy: float
-    interval: tuple[float, float]
-    interval_kind: Literal["fixed", "anytime"]
+    answers: Count
+    of: Count
+    sentence: str
+    reasons: dict[str, Count] = field(default_factory=dict)
+
+
+class AtKEntry(TypedDict):
+    """A metric at one k, with its 95 % interval."""
+
+    value: float | None
+    interval: Interval
+    questions: Count
+
+
+AtK = TypedDict(
+    "AtK",
+    {
+        "samples": Count,
+        "pass": dict[str, AtKEntry],
+        "majority": dict[str, AtKEntry],
+        "mean": dict[str, AtKEntry],
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Stored):
+    """One evaluation in numbers, over the questions that were asked; ``summary.json`` of its stage. Shares are of 1.
+    ``interval`` is 95 %: where ``interval_kind`` is ``"fixed"``, Wilson for one sample a question and else a t interval
+    over question means; where it is ``"anytime"``, a betting confidence sequence, since the number of questions may
+    depend on the outcome. Unscored completions are counted, and belong to no accuracy; the strict and the flexible one
+    are ``None`` where no answer has such a grade. ``unanswered`` is about those of them that no answer could be had
+    for, and ``unfinished`` about answers that were cut off before they began. ``at_k`` is
+    :func:`harness.rewards.at_k.at_k`.
+
+    The stage adds the keys that its answers and grades lie under (``None`` where the grades are to be given anew), who
+    asked, what that took (``slow`` says why ``model.generate`` had to answer, where it had to), and how many answers
+    were found in other runs, by run, with what they took there.
+    """
+
+    questions: Count
+    samples_per_question: Count
+    accuracy: Share
+    interval: Interval
+    interval_kind: Literal["fixed", "anytime"] = "fixed"
     strict_accuracy: float | None
     flexible_accuracy: float | None
-    counts: Mapping[Status, int]
-    truncated: int
+    counts: dict[Status, Count]
+    truncated: Count
     mean_reward: float | None
-    rewards: Mapping[str, float | None]
-    prompt_tokens: int
-    completion_tokens: int
-    at_k: Mapping[str, Any] | None = None
-    unanswered: Mapping[str, Any] | None = None
-    unfinished: Mapping[str, Any] | None = None
+    rewards: dict[str, float | None]
+    prompt_tokens: Count
+    completion_tokens: Count
+    at_k: AtK | None = None
+    unanswered: Doubt | None = None
+    unfinished: Doubt | None = None
+    planned_questions: Count = 0
+    generation_key: str = ""
+    grading_key: str | None = None
+    session: str | None = None
+    seconds: float | None = None
+    device: str | None = None
+    model: str | None = None
+    peak_memory_bytes: Count | None = None
+    slow: str | None = None
+    reused: dict[str, Count] = field(default_factory=dict)
+    reused_seconds: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict that ``json.dumps`` takes. ``unanswered`` and ``unfinished`` are left out where there are none."""
-        table = asdict(self)
-        return {
-            key: value for key, value in table.items() if value is not None or key not in ("unanswered", "unfinished")
-        }
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the answers: some could not be had, or were cut off before they began."""
+        return [doubt.sentence for doubt in (self.unanswered, self.unfinished) if doubt is not None]
 
 
-def iter_records(stage: Path) -> Iterator[Record]:
-    """The records of a stage in the order they came, one at a time; a line of another shape is passed over, as a torn
-    one is, and so is a sample that was met before."""
+@dataclass(frozen=True, slots=True)
+class Key(Stored):
+    """``key.json``: what a stage's answers and grades lie under (:class:`harness.pipeline.fingerprint.Keys`), and what
+    was found in other runs. Without ``grading`` the grades are being given anew."""
+
+    generation: str
+    grading: str | None = None
+    answer: str = ""
+    grader: str = ""
+    reused: dict[str, Count] = field(default_factory=dict)
+    reused_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReason(Stored):
+    """Completions that a function gave no value for, for one reason; ``question_id`` is that of the first."""
+
+    reason: str
+    completions: Count
+    question_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFaults(Stored):
+    """What went wrong in one reward function; ``retried`` counts batches that were asked again one by one."""
+
+    completions: Count
+    unscored: Count
+    sentence: str
+    reasons: tuple[FaultReason, ...]
+    retried: Count = 0
+    retried_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFaults(Stored):
+    """``rewards.json``: the functions that failed; see :mod:`harness.store.faults`."""
+
+    functions: dict[str, FunctionFaults]
+
+
+# Of a stage that asks.
+KEY = JsonFile[Key]("key.json", Key, derived=True)
+RECORDS = JsonLines[Record]("records.jsonl", Record)
+SUMMARY = JsonFile[Summary]("summary.json", Summary, derived=True)
+FAULTS = JsonFile[RewardFaults]("rewards.json", RewardFaults)
+
+
+def iter_records(stage: Path, *, hide: bool = False) -> Iterator[Record]:
+    """The records of a stage in the order they came, one at a time; a sample that was met before is passed over."""
     seen: dict[int, set[str]] = {}  # questions by sample
-    for row in read_lines(stage / "records.jsonl"):
-        try:
-            record = Record.from_json(row)
-        except (KeyError, TypeError):
-            continue
+    for record in RECORDS.read(stage, hide=hide):
         questions = seen.setdefault(record.sample, set())
         if record.question_id not in questions:
             questions.add(record.question_id)
             yield record
 
 
-def read_records(stage: Path) -> list[Record]:
-    """All records of a stage in the order they came. Turns that many prompts share are held once."""
-    turns: dict[tuple[tuple[str, str], ...], Message] = {}
-    prompts: dict[tuple[int, ...], tuple[Message, ...]] = {}
+def read_records(stage: Path, *, hide: bool = False) -> list[Record]:
+    """All records of a stage in the order they came. What many of them share (turns of prompts, ground truths, rewards,
+    grades) is held once, and nobody may change it."""
+    met: dict[Hashable, Any] = {}
 
-    def shared(prompt: tuple[Message, ...]) -> tuple[Message, ...]:
-        try:
-            once = tuple(turns.setdefault(tuple(turn.items()), turn) for turn in prompt)
-        except (AttributeError, TypeError):  # no chat turns
-            return prompt
-        return prompts.setdefault(tuple(map(id, once)), once)
+    def once(value: Any, key: Hashable = None) -> Any:
+        return met.setdefault(repr(value) if key is None else key, value)
 
-    return [replace(record, prompt=shared(record.prompt)) for record in iter_records(stage)]
+    def shared(record: Record) -> Record:
+        turns = tuple(once(turn, (turn["role"], turn["content"])) for turn in record.prompt)
+        return replace(
+            record,
+            prompt=once(turns, tuple(map(id, turns))),
+            ground_truth=once(record.ground_truth, record.ground_truth),
+            rewards=once(record.rewards),
+            grades=once(record.grades),
+        )
+
+    return [shared(record) for record in iter_records(stage, hide=hide)]
 
 
 def correct_counts(records: Iterable[Record], order: Iterable[str]) -> dict[str, int]:

@@ -19,6 +19,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,12 @@ def digest(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value with what JSON cannot hold made plain: NaN and infinities are null, other objects their text."""
+    """A JSON value with what JSON cannot hold made plain: NaN and infinities are null, a dataclass is its fields that
+    have not their defaults, other objects their text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            name: plain(own) for name, default in _defaults(type(value)) if (own := getattr(value, name)) != default
+        }
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -44,6 +51,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+@cache
+def _defaults(of: type) -> list[tuple[str, Any]]:
+    """The fields of a dataclass with their defaults; one without any has ``MISSING``, which equals no value."""
+    return [
+        (each.name, each.default if each.default_factory is MISSING else each.default_factory()) for each in fields(of)
+    ]
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -93,23 +108,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; torn lines are passed over."""
-    try:
-        file = path.open(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    with file:
-        for line in file:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write a whole JSONL file at once; the rows may come one by one, from the file itself too."""
     _write(path, (_line(row) for row in rows))
 
@@ -126,17 +125,16 @@ def count_lines(path: Path) -> int:
 class LineWriter:
     """Appends JSON lines and flushes each, so that a kill loses at most the line being written.
 
-    Opening it drops torn lines that an earlier kill left, since an append after one would spoil both. Closing it puts
-    the lines on the disk itself: what is written next may say that they are there.
+    Opening it cuts off the line without an end that an earlier kill left, since an append after it would spoil both.
+    Closing it puts the lines on the disk itself: what is written next may say that they are there.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and _is_torn(path):
-            write_lines(path, read_lines(path))
+        _cut_torn(path)
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, row: Mapping[str, Any]) -> None:
+    def append(self, row: Any) -> None:
         self._file.write(_line(row))
         self._file.flush()
 
@@ -152,20 +150,25 @@ class LineWriter:
         self.close()
 
 
-def _is_torn(path: Path) -> bool:
-    """Whether some line of a file is no object, or has no end."""
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                whole = line.endswith(b"\n") and isinstance(json.loads(line), dict)
-            except ValueError:
-                whole = False
-            if not whole:
-                return True
-    return False
+def _cut_torn(path: Path) -> None:
+    """Cut a file off behind its last line end."""
+    try:
+        with path.open("r+b") as file:
+            end = size = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - (1 << 16))
+                file.seek(start)
+                if (last := file.read(end - start).rfind(b"\n")) >= 0:
+                    end = start + last + 1
+                    break
+                end = start
+            if end < size:
+                file.truncate(end)
+    except FileNotFoundError:
+        pass
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _line(row: Any) -> str:
     return clean_line(plain(row)) + "\n"
 
 

@@ -7,24 +7,34 @@ soon as TRL has computed them. In a job of several processes the main one writes
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.gate.health import CHECKS, Finding, Group, History, groups_of, limits, look
+from harness.gate.health import CHECKS, Group, History, groups_of, limits, look
 from harness.rewards import RewardCalls, completion_text, resolve_reward, weighted_total
 from harness.rewards.score import primary_grader
-from harness.store.faults import FILE as FAULTS
 from harness.store.faults import Faults
-from harness.store.run_directory import LineWriter, count_lines, read_json, read_lines, write_json, write_lines
+from harness.store.files import JsonLines
+from harness.store.records import FAULTS
+from harness.store.run_directory import count_lines
+from harness.store.run_files import (
+    COMPLETIONS,
+    EVALUATIONS,
+    HEALTH,
+    METRICS,
+    PROGRESS,
+    SIGNAL,
+    Completion,
+    Finding,
+    Progress,
+)
 from harness.training import ranks
-from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS, Job
+from harness.training.job import Job
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -39,10 +49,10 @@ class CompletionLog:
     """
 
     def __init__(self, directory: Path, policy: Policy, rewards: Mapping[str, float]) -> None:
-        self._writer = LineWriter(directory / COMPLETIONS) if ranks.is_main() else None
-        self._faults = directory / FAULTS
-        self._calls = RewardCalls(rewards, kept=read_json(self._faults) if ranks.is_main() else None)
-        if ranks.is_main() and (before := count_lines(directory / COMPLETIONS)):  # of a job that goes on
+        self._writer = COMPLETIONS.writer(directory) if ranks.is_main() else None
+        self._directory = directory
+        self._calls = RewardCalls(rewards, kept=FAULTS.read(directory) if ranks.is_main() else None)
+        if ranks.is_main() and (before := count_lines(COMPLETIONS.path(directory))):  # of a job that goes on
             self._calls.faults.asked |= dict.fromkeys(self._calls.functions, before)
         self._policy = policy
         self._rewards: dict[str, list[float | None]] = {}
@@ -84,26 +94,26 @@ class CompletionLog:
             for row in each:
                 self._writer.append(row)
         if faults := _together([each for _, each in shares]):
-            write_json(self._faults, faults.to_json())
+            FAULTS.write(self._directory, faults.file)
 
-    def _row(self, step: int, index: int, advantage: float, weights: Mapping[str, float]) -> dict[str, Any]:
+    def _row(self, step: int, index: int, advantage: float, weights: Mapping[str, float]) -> Completion:
         seen = self._seen
         values = {name: self._rewards[name][index] for name in self._rewards}
         ids, text = seen["completion_ids"][index], completion_text(seen["completions"][index])
-        return {
-            "step": step,
-            "group": f"{step}/{seen['question_id'][index]}",
-            "question_id": seen["question_id"][index],
-            "prompt": seen["prompts"][index],
-            "completion": text,
-            "ground_truth": seen["ground_truth"][index],
-            "status": self._status(text, seen["ground_truth"][index], values, index),
-            "rewards": values,
-            "reward": weighted_total(values, weights),
-            "advantage": advantage,
-            "completion_tokens": len(ids),
-            "finish_reason": "stop" if len(ids) and ids[-1] in self._policy.eos_token_ids else "length",
-        }
+        return Completion(
+            step=step,
+            group=f"{step}/{seen['question_id'][index]}",
+            question_id=seen["question_id"][index],
+            prompt=seen["prompts"][index],
+            completion=text,
+            ground_truth=seen["ground_truth"][index],
+            status=self._status(text, seen["ground_truth"][index], values, index),
+            rewards=values,
+            reward=weighted_total(values, weights),
+            advantage=advantage,
+            completion_tokens=len(ids),
+            finish_reason="stop" if len(ids) and ids[-1] in self._policy.eos_token_ids else "length",
+        )
 
     def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:
         """As in a record. What the grader's own reward says already is not judged a second time."""
@@ -132,8 +142,8 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
     """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches."""
 
     def __init__(self, directory: Path) -> None:
-        self._writer = LineWriter(directory / METRICS) if ranks.is_main() else None
-        self._progress = directory / PROGRESS
+        self._writer = METRICS.writer(directory) if ranks.is_main() else None
+        self._directory = directory
         self._started = time.time()
         self._first_step: int | None = None
 
@@ -145,23 +155,16 @@ class MetricsLog(TrainerCallback):  # type: ignore[misc]
         control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing
         if self._writer is None:
             return
-        write_json(
-            self._progress,
-            {
-                "step": state.global_step,
-                "first_step": self._first_step,
-                "total": state.max_steps,
-                "seconds": time.time() - self._started,
-                "reward": next((row["reward"] for row in reversed(state.log_history) if "reward" in row), None),
-            },
-            durable=False,
-        )
+        reward = next((row["reward"] for row in reversed(state.log_history) if "reward" in row), None)
+        seconds = time.time() - self._started
+        progress = Progress(state.global_step, self._first_step, state.max_steps, seconds, reward)
+        PROGRESS.write(self._directory, progress, durable=False)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint says what had failed until then: a job that goes on from it does the later steps again."""
-        faults = Path(args.output_dir) / FAULTS
-        if self._writer is not None and faults.exists():
-            shutil.copyfile(faults, Path(args.output_dir) / f"checkpoint-{state.global_step}" / FAULTS)
+        folder = Path(args.output_dir)
+        if self._writer is not None and FAULTS.path(folder).exists():
+            shutil.copyfile(FAULTS.path(folder), FAULTS.path(folder / f"checkpoint-{state.global_step}"))
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: Any
@@ -182,12 +185,12 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         self._limits = limits(job.health.get("limits", {}))
         self._stop_on = frozenset(job.health.get("stop_on", ()))
         self._formats = tuple(name for name in job.rewards if not hasattr(resolve_reward(name), "grade"))
-        signal = read_json(directory.parent / "signal.json") or {}
-        self._concentration = signal.get("concentration")
-        self._rows = [row for row in read_lines(directory / METRICS) if "loss" in row]
-        self._told = {row["check"] for row in read_lines(directory / HEALTH)}
-        self._writer = LineWriter(directory / HEALTH) if ranks.is_main() else None
-        self._completions = _Tail(directory / COMPLETIONS)
+        signal = SIGNAL.read(directory.parent)
+        self._concentration = signal.concentration if signal else None
+        self._rows = [row for row in METRICS.read(directory) if "loss" in row]
+        self._told = {row.check for row in HEALTH.read(directory)}
+        self._writer = HEALTH.writer(directory) if ranks.is_main() else None
+        self._looked_until = 0  # bytes of completions.jsonl
         self._groups: list[Group] = []
 
     def on_log(
@@ -204,48 +207,38 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         if self._writer is None:
             return set()
         self._rows.append({"step": step, **logs})
-        self._groups += groups_of(self._completions.read())
+        self._groups += groups_of(self._new_completions())
         history = History(
             rows=self._rows,
             groups=self._groups,
-            evaluations=list(read_lines(self._directory / EVALUATIONS)),
+            evaluations=list(EVALUATIONS.read(self._directory)),
             formats=self._formats,
-            concentration=float("inf") if self._concentration is None else float(self._concentration),
+            concentration=float("inf") if self._concentration is None else self._concentration,
         )
         findings = list(look(history, self._limits, told=self._told, stop_on=self._stop_on))
         for finding in findings:
-            self._writer.append(asdict(finding))
+            self._writer.append(finding)
         found = {finding.check for finding in findings}
         self._told |= found
         return found
 
-
-class _Tail:
-    """The lines that were added to a JSONL file since the last look; whole lines only."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._at = path, 0
-
-    def read(self) -> list[dict[str, Any]]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                whole, newline, _ = file.read().rpartition(b"\n")
-        except OSError:
-            return []
-        self._at += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
+    def _new_completions(self) -> Iterator[Completion]:
+        for number, at, line in COMPLETIONS.lines(self._directory, self._looked_until):
+            yield COMPLETIONS.parse(self._directory, number, line)
+            self._looked_until = at + len(line)
 
 
 def forget_after(directory: Path, step: int) -> None:
     """Drop what was logged after a checkpoint's step: a resumed job does those steps again."""
-    (directory / FAULTS).unlink(missing_ok=True)
-    if (faults := directory / f"checkpoint-{step}" / FAULTS).exists():
-        shutil.copyfile(faults, directory / FAULTS)
-    for name in (METRICS, COMPLETIONS, HEALTH, EVALUATIONS):
-        path = directory / name
-        if path.exists():
-            write_lines(path, [row for row in read_lines(path) if row["step"] <= step])
+    FAULTS.path(directory).unlink(missing_ok=True)
+    if (faults := FAULTS.path(directory / f"checkpoint-{step}")).exists():
+        shutil.copyfile(faults, FAULTS.path(directory))
+    if METRICS.path(directory).exists():
+        METRICS.write(directory, (row for row in METRICS.read(directory) if row["step"] <= step))
+    files: tuple[JsonLines[Any], ...] = (COMPLETIONS, HEALTH, EVALUATIONS)
+    for file in files:
+        if file.path(directory).exists():
+            file.write(directory, (row for row in file.read(directory) if row.step <= step))
 
 
 def note_restart(job: Job, directory: Path, step: int, restarts: int) -> None:
@@ -254,11 +247,11 @@ def note_restart(job: Job, directory: Path, step: int, restarts: int) -> None:
     if limit is None or restarts < limit:
         return
     sentence = f"a process of the job died; all {job.processes} go on from step {step} (restart {restarts})"
-    with LineWriter(directory / HEALTH) as writer:
-        writer.append(asdict(Finding("restart", check.key, step, check.level, restarts, limit, sentence)))
+    with HEALTH.writer(directory) as writer:
+        writer.append(Finding("restart", check.key, step, check.level, restarts, limit, sentence))
 
 
-def stopped_by(job: Job, directory: Path) -> Mapping[str, Any] | None:
+def stopped_by(job: Job, directory: Path) -> Finding | None:
     """The finding that ended a job early, if one did."""
     stop_on = job.health.get("stop_on", ())
-    return next((row for row in read_lines(directory / HEALTH) if row["check"] in stop_on), None)
+    return next((row for row in HEALTH.read(directory) if row.check in stop_on), None)

@@ -17,9 +17,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from harness.gate.statistics import accuracy_interval
 from harness.rewards.grading import grade
 from harness.store.records import Record, SamplingParams, question_means
-from harness.store.run_directory import LineWriter, read_lines
+from harness.store.run_files import EVALUATIONS, HeldOut, Selected
 from harness.training import ranks
-from harness.training.job import EVALUATIONS, Job, as_question, report_activity
+from harness.training.job import Job, as_question, report_activity
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -39,10 +39,10 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
         self._every, self._keep_best = int(job.held_out["every_steps"]), bool(job.held_out["keep_best"])
         self._decoding = SamplingParams(**job.held_out["decoding"])
         self._questions = {row["question_id"]: as_question(row) for row in job.held_out["rows"]}
-        lines = list(read_lines(directory / EVALUATIONS))
-        self._done = {int(line["step"]) for line in lines}
-        self._best = max((float(line["accuracy"]) for line in lines if line["step"] > 0), default=-1.0)
-        self._writer = LineWriter(directory / EVALUATIONS) if ranks.is_main() else None
+        lines = list(EVALUATIONS.read(directory))
+        self._done = {line.step for line in lines}
+        self._best = max((line.accuracy for line in lines if line.step > 0), default=-1.0)
+        self._writer = EVALUATIONS.writer(directory) if ranks.is_main() else None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
@@ -61,9 +61,9 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A checkpoint makes the evaluations before it final: weights of an overtaken one are not needed any more."""
-        chosen = _chosen(list(read_lines(self._directory / EVALUATIONS)))
+        chosen = _chosen(list(EVALUATIONS.read(self._directory)))
         for folder in self._directory.glob("best-*") if self._writer is not None else ():
-            if chosen is None or folder.name != f"best-{chosen['step']}":
+            if chosen is None or folder.name != f"best-{chosen.step}":
                 shutil.rmtree(folder)
 
     def _evaluate(self, step: int) -> None:
@@ -85,15 +85,7 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
                 self._policy.save(self._directory / ".best")
                 shutil.rmtree(target, ignore_errors=True)  # of a try that was killed after it
                 (self._directory / ".best").rename(target)
-        self._writer.append(
-            {
-                "step": step,
-                "accuracy": accuracy,
-                "interval": accuracy_interval(means),
-                "questions": len(self._questions),
-                "best": best,
-            }
-        )
+        self._writer.append(HeldOut(step, accuracy, accuracy_interval(means), len(self._questions), best))
 
     def _own_records(self) -> list[Record]:
         """The graded answers to this process's share of the questions."""
@@ -114,25 +106,20 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
         return records
 
 
-def _chosen(lines: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _chosen(lines: list[HeldOut]) -> HeldOut | None:
     """The best evaluation so far; the base policy's is none."""
-    return next((line for line in reversed(lines) if line["best"]), None)
+    return next((line for line in reversed(lines) if line.best), None)
 
 
-def selection(job: Job, directory: Path, steps: int) -> dict[str, Any] | None:
-    """What ``summary.json`` says of a checkpoint that was chosen by held-out accuracy; ``None`` where none was."""
-    lines = list(read_lines(directory / EVALUATIONS))
+def selection(job: Job, directory: Path, steps: int) -> Selected | None:
+    """The checkpoint that was chosen by held-out accuracy; ``None`` where none was."""
+    lines = list(EVALUATIONS.read(directory))
     chosen = _chosen(lines)
     if chosen is None or job.held_out is None or not job.held_out["keep_best"]:
         return None
-    tried = sum(line["step"] > 0 for line in lines)
-    return {
-        "step": chosen["step"],
-        "of": steps,
-        "accuracy": chosen["accuracy"],
-        "interval": chosen["interval"],
-        "questions": chosen["questions"],
-        "evaluations": tried,
-        "sentence": f"selected at step {chosen['step']} of {steps} by held-out accuracy on {chosen['questions']} "
-        f"questions, the best of {tried} evaluations",
-    }
+    tried = sum(line.step > 0 for line in lines)
+    sentence = (
+        f"selected at step {chosen.step} of {steps} by held-out accuracy on {chosen.questions} questions, "
+        f"the best of {tried} evaluations"
+    )
+    return Selected(chosen.step, steps, chosen.accuracy, chosen.interval, chosen.questions, tried, sentence)

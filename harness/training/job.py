@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.rewards import Rewards
 from harness.store.errors import TrainingError
 from harness.store.run_directory import read_json, write_json, write_private
+from harness.store.run_files import PROGRESS, Progress, Sampled
 from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.models import Policy
-
-METRICS, COMPLETIONS = "metrics.jsonl", "completions.jsonl"
-HEALTH, EVALUATIONS = "health.jsonl", "evaluations.jsonl"
-PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Job:
     rows: list[dict[str, Any]]
     lora: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
-    sampled: dict[str, Any] | None = None
+    sampled: Sampled = field(default_factory=Sampled)
     health: dict[str, Any] = field(default_factory=dict)
     held_out: dict[str, Any] | None = None
     key: str = ""
@@ -77,7 +74,8 @@ class Job:
         fields = read_json(directory / "job.json")
         if fields is None:
             raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
-        return cls(**{**fields, "rewards": Rewards.from_table(fields["rewards"])})
+        typed = {"rewards": Rewards.from_table(fields["rewards"]), "sampled": Sampled(**fields["sampled"])}
+        return cls(**{**fields, **typed})
 
 
 def as_question(row: Mapping[str, Any]) -> Question:
@@ -87,5 +85,5 @@ def as_question(row: Mapping[str, Any]) -> Question:
 
 def report_activity(directory: Path, text: str | None) -> None:
     """Say in ``progress.json`` what the job does between two steps; it is also what tells that it lives."""
-    known = read_json(directory / PROGRESS) or {"step": 0, "first_step": 0, "total": None, "seconds": 0, "reward": None}
-    write_json(directory / PROGRESS, {**known, "activity": text}, durable=False)
+    known = PROGRESS.read(directory) or Progress()
+    PROGRESS.write(directory, replace(known, activity=text), durable=False)

@@ -13,19 +13,28 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from harness.gate.health import CHECKS, Finding, limits
+from harness.gate.health import CHECKS, limits
 from harness.models.device import settle_threads
 from harness.models.processes import environment, gpus_for, python_path
 from harness.store.errors import TrainingError
-from harness.store.run_directory import LineWriter, read_json, read_lines, write_text
-from harness.training.job import COMPLETIONS, EVALUATIONS, HEALTH, METRICS, PROGRESS, Job
+from harness.store.run_directory import write_text
+from harness.store.run_files import (
+    COMPLETIONS,
+    EVALUATIONS,
+    HEALTH,
+    METRICS,
+    PROGRESS,
+    TRAINED,
+    Finding,
+    Progress,
+    TrainingSummary,
+)
+from harness.training.job import Job
 from harness.training.log import Log
 
 _LOG_LINES = 15
@@ -38,7 +47,6 @@ _FAILED = re.compile(
     r".*traceback : (?P<text>.*(?:\n(?!.*\[\d+\]:$|.*-----|.*=====).*)*)"
 )
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$')
-Progress = Callable[[Mapping[str, Any]], None]
 
 
 def run_job(
@@ -46,15 +54,14 @@ def run_job(
     directory: Path,
     *,
     in_process: bool = False,
-    progress: Progress = lambda state: None,
-    finding: Progress = lambda finding: None,
-) -> dict[str, Any]:
+    progress: Callable[[Progress], None] = lambda state: None,
+    finding: Callable[[Finding], None] = lambda finding: None,
+) -> TrainingSummary:
     """Run a job to its end, from its last checkpoint if an earlier try left one. Returns ``train/summary.json``.
 
     Args:
         in_process: train here instead of in a new process, for a debugger; a crash is then a crash here.
-        progress: called about five times a second with ``progress.json``: step, total, seconds, reward, and
-            ``activity`` where the job does something between two steps.
+        progress: called about five times a second with ``progress.json``.
         finding: called with each line of ``health.jsonl`` as it comes. In this process there is no watch: findings
             come when training has ended, and a hung job hangs.
 
@@ -63,7 +70,7 @@ def run_job(
     """
     job.write(directory)
     (directory / "error.txt").unlink(missing_ok=True)
-    (directory / PROGRESS).unlink(missing_ok=True)
+    PROGRESS.path(directory).unlink(missing_ok=True)
     watch = Watch(job, directory)
     try:
         if in_process:
@@ -76,7 +83,7 @@ def run_job(
         job.write(directory, ended=True)
         for each in watch.findings():
             finding(each)
-    summary = read_json(directory / "summary.json")
+    summary = TRAINED.read(directory)
     if summary is None:
         raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
     return summary
@@ -98,7 +105,13 @@ def command_of(job: Job, directory: Path) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", *elastic, "--module", *worker]
 
 
-def _run(job: Job, directory: Path, watch: Watch, progress: Progress, finding: Progress) -> None:
+def _run(
+    job: Job,
+    directory: Path,
+    watch: Watch,
+    progress: Callable[[Progress], None],
+    finding: Callable[[Finding], None],
+) -> None:
     settle_threads()
     command, explained = command_of(job, directory), directory / "error.txt"
     around = environment(python_path(), job.device, job.processes)
@@ -118,7 +131,7 @@ def _run(job: Job, directory: Path, watch: Watch, progress: Progress, finding: P
     try:
         while process.poll() is None:
             time.sleep(0.2)
-            if state := read_json(directory / PROGRESS):
+            if state := PROGRESS.read(directory):
                 progress(state)
             for each in watch.findings():
                 finding(each)
@@ -168,7 +181,7 @@ def _failure(job: Job, directory: Path, code: int) -> TrainingError:
         how = f"ended with exit code {code}"
     if "out of memory" in "\n".join(tail).lower():
         how += ": out of memory; lower per_device_train_batch_size and raise gradient_accumulation_steps"
-    reached = (read_json(directory / PROGRESS) or {}).get("step", 0)
+    reached = (PROGRESS.read(directory) or Progress()).step
     return TrainingError(
         f"{who} {how} after step {reached}; run again to go on from its last checkpoint. "
         f"Last lines of {directory / 'log.txt'}:",
@@ -199,19 +212,19 @@ class Watch:
         self._directory = directory
         self._limit = limits(job.health.get("limits", {})).get("stall")
         self._floor = float(job.health.get("stall_seconds", 600.0))
-        self._told = {(row["check"], row["step"]) for row in read_lines(directory / HEALTH)}
+        self._told = {(row.check, row.step) for row in HEALTH.read(directory)}
         self._signs: list[int] = []
         self._since = time.monotonic()
 
-    def findings(self) -> list[dict[str, Any]]:
+    def findings(self) -> list[Finding]:
         """What is new in ``health.jsonl``."""
-        new = [row for row in read_lines(self._directory / HEALTH) if (row["check"], row["step"]) not in self._told]
-        self._told |= {(row["check"], row["step"]) for row in new}
+        new = [row for row in HEALTH.read(self._directory) if (row.check, row.step) not in self._told]
+        self._told |= {(row.check, row.step) for row in new}
         return new
 
     def stalled(self) -> float | None:
         """Seconds without a sign of life, once they are too many; else ``None``."""
-        signs = [_changed(self._directory / name) for name in (PROGRESS, METRICS, COMPLETIONS, EVALUATIONS)]
+        signs = [_changed(file.path(self._directory)) for file in (PROGRESS, METRICS, COMPLETIONS, EVALUATIONS)]
         now = time.monotonic()
         if signs != self._signs:
             self._signs, self._since = signs, now
@@ -223,7 +236,7 @@ class Watch:
 
     def hung(self, launched: int, seconds: float) -> str:
         """Note that a job hangs; the sentence says where. ``launched`` is the process that started its processes."""
-        step, usual = int((read_json(self._directory / PROGRESS) or {}).get("step") or 0), self._usual_step()
+        step, usual = (PROGRESS.read(self._directory) or Progress()).step, self._usual_step()
         sentence = (
             f"no progress for {seconds:.0f} s after step {step}"
             + ("" if usual is None else f", where a step takes {usual:.1f} s")
@@ -231,14 +244,13 @@ class Watch:
         )
         check = CHECKS["stall"]
         finding = Finding("stall", check.key, step, check.level, seconds, self._limit or check.limit, sentence)
-        with LineWriter(self._directory / HEALTH) as writer:
-            writer.append(asdict(finding))
+        with HEALTH.writer(self._directory) as writer:
+            writer.append(finding)
         return sentence
 
     def _usual_step(self) -> float | None:
-        state = read_json(self._directory / PROGRESS) or {}
-        steps = (state.get("step") or 0) - (state.get("first_step") or 0)
-        return float(state["seconds"]) / steps if steps > 0 else None
+        state = PROGRESS.read(self._directory) or Progress()
+        return state.seconds / state.done if state.done > 0 else None
 
 
 def _changed(path: Path) -> int:

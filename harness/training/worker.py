@@ -9,15 +9,16 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.models.processes import end_with_parent
 from harness.models.source import write_base
 from harness.store.errors import HarnessError, TrainingError
 from harness.store.records import Generation
-from harness.store.run_directory import read_json, read_lines, write_json, write_text
+from harness.store.run_directory import read_json, write_text
+from harness.store.run_files import COMPLETIONS, TRAINED, Sampled, TrainingSummary
 from harness.training import ranks
-from harness.training.job import COMPLETIONS, Job, as_question, report_activity
+from harness.training.job import Job, as_question, report_activity
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -68,22 +69,25 @@ def train(directory: Path) -> None:
     memory = ranks.gathered(peak_memory(job.device))
     ranks.from_main(lambda: _save(job, policy, directory, steps))
     if memory is not None:
-        write_json(
-            directory / "summary.json",
-            {
-                "steps": steps,
-                "resumed_from": None if start.checkpoint is None else start.step,
-                "seconds": seconds,
-                "seconds_per_step": seconds / max(1, steps - start.step),
-                **_cost(job, directory),
-                "peak_memory_bytes": max(memory),
-                "slow": getattr(trainer, "slow", None),
-                "stopped": stopped_by(job, directory),
-                "selected": selection(job, directory, steps),
-                "training_key": job.key,
-                **({"processes": job.processes, "restarts": restarts} if job.processes > 1 else {}),
-            },
+        sampled = _sampled(job, directory)
+        summary = TrainingSummary(
+            steps=steps,
+            resumed_from=None if start.checkpoint is None else start.step,
+            seconds=seconds,
+            seconds_per_step=seconds / max(1, steps - start.step),
+            examples=None if job.method == "grpo" else len(job.rows),
+            completions=sampled.completions,
+            sampled_tokens=sampled.sampled_tokens,
+            sampling_seconds=sampled.sampling_seconds,
+            peak_memory_bytes=max(memory),
+            slow=getattr(trainer, "slow", None),
+            stopped=stopped_by(job, directory),
+            selected=selection(job, directory, steps),
+            training_key=job.key,
+            processes=job.processes,
+            restarts=restarts,
         )
+        TRAINED.write(directory, summary)
         for kept in (*directory.glob("best-*"), directory / ".whole"):
             shutil.rmtree(kept, ignore_errors=True)
 
@@ -150,7 +154,7 @@ def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
     shutil.rmtree(final, ignore_errors=True)  # without a summary it is what a kill left
     selected = selection(job, directory, steps)
     whole = directory / ".whole" if (directory / ".whole").is_dir() else None
-    saved = whole if selected is None else directory / f"best-{selected['step']}"
+    saved = whole if selected is None else directory / f"best-{selected.step}"
     if saved is not None and job.lora is None:
         shutil.copytree(saved, unfinished)
     else:
@@ -167,12 +171,12 @@ def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:
     (directory / "README.md").unlink(missing_ok=True)  # the trainer's model card knows nothing of the model
 
 
-def _cost(job: Job, directory: Path) -> dict[str, Any]:
-    """What was sampled, in training or for it, and how many examples or pairs were learnt from."""
+def _sampled(job: Job, directory: Path) -> Sampled:
+    """What was sampled, in training or for it."""
     if job.method != "grpo":
-        return {"examples": len(job.rows), **(job.sampled or {"completions": 0, "sampled_tokens": 0})}
-    tokens = [row["completion_tokens"] for row in read_lines(directory / COMPLETIONS)]
-    return {"completions": len(tokens), "sampled_tokens": sum(tokens)}
+        return job.sampled
+    tokens = [row.completion_tokens for row in COMPLETIONS.read(directory)]
+    return Sampled(len(tokens), sum(tokens))
 
 
 def main() -> None:

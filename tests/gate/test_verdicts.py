@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training
-from harness.gate.verdicts import PASSES, WARNS, Word
+from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training, verdicts
 from harness.gate.wording import percent, points
+from harness.store.run_files import PASSES, WARNS, Word
 
 Means = dict[str, float]
 
@@ -256,7 +256,7 @@ def test_numbers_of_training() -> None:
 
 
 def test_what_passes_what_fails_and_what_warns() -> None:
-    passed = {word: Verdict("accuracy", word, "within").passed for word in get_args(Word)}
+    passed = {word: Verdict("accuracy", word, "within", "", {}).passed for word in get_args(Word)}
     expected = {"IMPROVED": True, "OK": True, "INCONCLUSIVE": None}
     expected |= dict.fromkeys(["REGRESSED", "NOT_IMPROVED", "TOO_LOW", "UNSOUND"], False)
     assert expected.items() <= passed.items()
@@ -269,13 +269,12 @@ def test_a_tests_own_verdict_is_worded_as_its_gates() -> None:
 
 
 def test_a_verdict_as_json() -> None:
-    assert Verdict("training", "UNSOUND", "refused", {"reason": "so"}).to_json() == {
+    assert verdicts.judged("training", "UNSOUND", "refused", {"reason": "so"}).to_json() == {
         "gate": "training",
         "verdict": "UNSOUND",
         "code": "refused",
         "sentence": "so",
         "numbers": {"reason": "so"},
-        "passed": False,
     }
 
 

@@ -16,7 +16,9 @@ from harness.gate.signal import concentration, signal_share, summarise_signal
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import NoSignal
-from harness.store.run_directory import read_json, read_lines
+from harness.store.run_directory import read_json
+from harness.store.run_files import Signal
+from tests.run_files import read_lines
 from tests.small_recipes import GRPO
 
 
@@ -54,7 +56,7 @@ def test_concentration_is_found_again():
     assert concentration([]) is None
 
 
-def found(rows: dict[str, str], *, generations: int = 4, limit: float = 0.05) -> dict:
+def found(rows: dict[str, str], *, generations: int = 4, limit: float = 0.05) -> Signal:
     statuses = {"c": "correct", "w": "wrong", "n": "no_answer"}
     records = [
         answer(name, n, None, statuses[letter]) for name, letters in rows.items() for n, letter in enumerate(letters)
@@ -74,22 +76,22 @@ def found(rows: dict[str, str], *, generations: int = 4, limit: float = 0.05) ->
 )
 def test_refusals_say_what_to_change(rows, share, tip):
     said = found(rows)
-    assert said["refused"]
-    assert said["signal_share"] == share
-    assert said["zero_std_share"] == 1 - share
-    assert said["steps_without_signal"] == 50
-    assert tip in said["sentence"]
-    assert "signal = false" in said["sentence"]
+    assert said.refused
+    assert said.signal_share == share
+    assert said.zero_std_share == 1 - share
+    assert said.steps_without_signal == 50
+    assert tip in said.sentence
+    assert "signal = false" in said.sentence
 
 
 def test_what_is_trained():
     said = found({"a": "cwww", "b": "wwww", "c": "ccww", "d": "cccc"})
-    assert not said["refused"]
-    assert said["signal_share"] == 0.5
-    assert said["steps_without_signal"] == 50 * 0.5**2
-    assert said["accuracy"] == pytest.approx(7 / 16)
-    assert said["advice"] == []
-    assert "about 12 of 50 steps without any" in said["sentence"]
+    assert not said.refused
+    assert said.signal_share == 0.5
+    assert said.steps_without_signal == 50 * 0.5**2
+    assert said.accuracy == pytest.approx(7 / 16)
+    assert said.advice == ()
+    assert "about 12 of 50 steps without any" in said.sentence
 
 
 SMALL = GRPO | {"train.max_steps": 1, "health.signal_questions": 4}
@@ -143,7 +145,7 @@ def test_nothing_to_learn_from_is_refused_before_training(run):
 
 def test_it_can_be_switched_off(run):
     made = run({"train.max_completion_length": 4, "health.signal": False})
-    assert made.trained().summary["steps"] == 1
+    assert made.trained().summary.steps == 1
     assert not (made.directory / "signal.json").exists()
 
 

@@ -124,7 +124,7 @@ def ask(model: Path, recipe, settings: Settings) -> tuple[str, int, float, float
     seconds = time.perf_counter() - started
     after = run.after()
     run.release()
-    return verdict.verdict, int(after.summary["questions"]), seconds, after.accuracy
+    return verdict.verdict, int(after.summary.questions), seconds, after.accuracy
 
 
 def judged(model: Path, recipe, baselines: Path, base: Path, folder: Path) -> Asked:

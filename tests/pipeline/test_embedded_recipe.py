@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.run_directory import read_lines
+from tests.run_files import read_lines
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

@@ -17,7 +17,9 @@ from harness.pipeline import evaluate as evaluation_module
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.rewards import Grade, reward_function
 from harness.rewards.grading import summarise
+from harness.store import files, records
 from harness.store.errors import TaskError
+from harness.store.files import RecordError
 from harness.store.records import Generation, Record, SamplingParams, question_means
 from harness.store.run_directory import read_json
 from harness.tasks import Question
@@ -108,20 +110,19 @@ def test_a_fresh_evaluation(run: Evaluate, model: Model) -> None:
     assert [record.status for record in evaluation.records] == FIRST
     assert [record.extracted for record in evaluation.records] == ["0", "2.0", "5", None, "8", None]
     assert [record.reward for record in evaluation.records] == [1.5, 1.5, 0.5, 0.0, 1.5, 0.0]
-    assert evaluation.records[1].grades["boxed_exact"] == {"extracted": "2.0", "correct": False}
+    assert evaluation.records[1].grades["boxed_exact"] == records.Grade("2.0", correct=False)
     assert read_json(evaluation.directory / "key.json") == {"generation": "answers", "grading": "grades"}
 
 
 def test_summary_numbers(run: Evaluate) -> None:
     evaluation = run()
-    summary = dict(evaluation.summary)
+    summary = read_json(evaluation.directory / "summary.json") or {}
     assert summary.pop("interval") == list(evaluation.interval) == list(accuracy_interval([1, 1, 0, 0, 1, 0]))
     assert summary.pop("seconds") >= 0
     assert summary.pop("peak_memory_bytes") > 0
     assert summary == {
         "questions": 6,
         "planned_questions": 6,
-        "interval_kind": "fixed",
         "samples_per_question": 1,
         "accuracy": 0.5,
         "strict_accuracy": 2 / 6,
@@ -132,14 +133,10 @@ def test_summary_numbers(run: Evaluate) -> None:
         "rewards": {"boxed_numeric": 0.5, "format_boxed": 4 / 6},
         "prompt_tokens": 60,
         "completion_tokens": sum(len(said[0]) for said in SAID.values()),
-        "at_k": None,
         "generation_key": "answers",
         "grading_key": "grades",
         "device": "cpu",
         "model": "made-up",
-        "slow": None,
-        "reused": {},
-        "reused_seconds": 0.0,
     }
     assert evaluation.accuracy == 0.5
 
@@ -150,8 +147,8 @@ def test_several_samples(run: Evaluate) -> None:
     assert evaluation.means == {"q0": 1.0, "q1": 1.0, "q2": 0.5, "q3": 0.0, "q4": 0.5, "q5": 0.5}
     assert evaluation.accuracy == pytest.approx(3.5 / 6)
     assert evaluation.interval == pytest.approx(accuracy_interval(list(evaluation.means.values())))
-    assert evaluation.summary["counts"] == {"correct": 7, "wrong": 2, "no_answer": 3, "unscored": 0}
-    assert evaluation.summary["truncated"] == 1
+    assert evaluation.summary.counts == {"correct": 7, "wrong": 2, "no_answer": 3, "unscored": 0}
+    assert evaluation.summary.truncated == 1
     assert {record.seed for record in evaluation.records} == {7}
 
 
@@ -185,20 +182,23 @@ def test_what_is_missing_is_asked_and_no_more(run: Evaluate, model: Model) -> No
     assert sorted([*kept, *model.asked]) == TWICE
     whole = run("run-b/before", samples=2)
     assert resumed.records == whole.records
-    assert resumed.summary["counts"] == whole.summary["counts"]
+    assert resumed.summary.counts == whole.summary.counts
 
 
-def test_a_torn_or_foreign_record_is_asked_again(run: Evaluate, model: Model) -> None:
+def test_a_torn_record_is_asked_again_and_a_foreign_one_is_said(run: Evaluate, model: Model) -> None:
     evaluation = run()
     path = evaluation.directory / "records.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     foreign = json.loads(lines[1])
     del foreign["status"]
-    path.write_text(lines[0] + json.dumps(foreign) + "\n" + "".join(lines[2:5]) + lines[5][:-9])
+    path.write_text(lines[0] + json.dumps(foreign) + "\n" + "".join(lines[2:]))
     (evaluation.directory / "summary.json").unlink()
+    with pytest.raises(RecordError, match=r"records\.jsonl:2: status: is missing; delete the line"):
+        run()
+    path.write_text("".join(lines[:5]) + lines[5][:-9])
     model.asked = []
     again = run()
-    assert set(model.asked) == {(json.loads(lines[index])["question_id"], 0) for index in (1, 5)}
+    assert model.asked == [(json.loads(lines[5])["question_id"], 0)]
     assert again.records == evaluation.records
 
 
@@ -207,10 +207,10 @@ def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:
     again = run(keys=Keys("answers", "stricter"), rewards={"boxed_exact": 2.0}, open_engine=closed)
     assert [record.completion for record in again.records] == [record.completion for record in first.records]
     assert [record.status for record in again.records] == ["correct", "wrong", *FIRST[2:]]
-    assert (again.accuracy, again.summary["mean_reward"]) == (2 / 6, 4 / 6)
-    assert again.summary["grading_key"] == "stricter"
+    assert (again.accuracy, again.summary.mean_reward) == (2 / 6, 4 / 6)
+    assert again.summary.grading_key == "stricter"
     measured = ("seconds", "device", "model", "peak_memory_bytes")
-    assert {key: again.summary[key] for key in measured} == {key: first.summary[key] for key in measured}
+    assert [getattr(again.summary, key) for key in measured] == [getattr(first.summary, key) for key in measured]
 
 
 def test_changed_ground_truths_grade_again(run: Evaluate) -> None:
@@ -225,7 +225,7 @@ def test_answers_of_another_run_are_adopted(run: Evaluate, tmp_path: Path) -> No
     stages = [tmp_path / "nowhere", tmp_path / "run-b" / "before", tmp_path / "run-a" / "before"]
     same = run("run-b/before", others=stages, open_engine=closed)
     assert same.records == first.records
-    assert (same.summary["reused"], first.summary["reused"]) == ({"run-a": 6}, {})
+    assert (same.summary.reused, first.summary.reused) == ({"run-a": 6}, {})
     regraded = run("run-c/before", **EXACT, others=stages)
     assert regraded.accuracy == 2 / 6
     assert first.accuracy == Evaluation(first.directory, first.order).accuracy == 0.5
@@ -247,7 +247,7 @@ def test_answers_of_another_policy_are_set_aside(run: Evaluate, model: Model, tm
     model.asked.clear()
     new = run(keys=Keys("other answers", "grades"))
     assert len(model.asked) == 6
-    assert new.summary["generation_key"] == "other answers"
+    assert new.summary.generation_key == "other answers"
     (aside,) = (tmp_path / "run-a").glob(".before-*")
     assert (aside / "records.jsonl").read_bytes() == old
 
@@ -267,7 +267,7 @@ def test_grades_that_fail_do_not_stand_in_for_the_old_ones(run: Evaluate, monkey
     assert (back.records, back.summary) == (records, summary)
 
 
-@pytest.mark.parametrize(("module", "step"), [(evaluation_module, "write_lines"), (evaluation_module, "summarise")])
+@pytest.mark.parametrize(("module", "step"), [(files, "write_lines"), (evaluation_module, "summarise")])
 def test_a_kill_while_grading_again_is_made_good(
     module: ModuleType, step: str, run: Evaluate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +287,7 @@ def test_a_kill_while_grading_again_is_made_good(
 
 def record(question: str, status: str, **more: Any) -> Record:
     correct = {"correct": True, "unscored": None}.get(status, False)
-    grades = {name: {"extracted": None, "correct": correct} for name in ("boxed_exact", "boxed_numeric")}
+    grades = {name: records.Grade(None, correct) for name in ("boxed_exact", "boxed_numeric")}
     values = {"question_id": question, "sample": 0, "seed": 0, "prompt": (), "completion": "", "finish_reason": "stop"}
     values |= {"prompt_tokens": 1, "completion_tokens": 1, "ground_truth": "1", "extracted": None, "status": status}
     return Record(**{**values, "reward": None, "rewards": {"r": None}, "grades": grades, **more})

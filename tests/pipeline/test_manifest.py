@@ -16,6 +16,7 @@ from harness.pipeline.run import Run, Settings
 from harness.recipe import Recipe, load_recipe
 from harness.recipe.needs import look_beside_recipe_of
 from harness.store.manifest import describe
+from harness.store.run_files import Overrides
 from tests.small_recipes import small_recipe
 
 SMALL = small_recipe()
@@ -50,21 +51,18 @@ def opened(recipe: Recipe, folder: Path) -> Path:
 
 
 def test_an_unchanged_recipe_has_no_overrides(recipe: Recipe, tmp_path: Path) -> None:
-    assert overrides(recipe) == {"format": 1, "file": "small.toml", "folder": str(tmp_path), "changed": []}
+    assert overrides(recipe) == Overrides("small.toml", str(tmp_path), ())
 
 
 def test_overrides_name_both_values(recipe: Recipe, tmp_path: Path) -> None:
     changed = recipe.override({"train.beta": 0.1, "task.test_questions": 4, "gate.min_accuracy": 0.5})
-    assert overrides(changed) == {
-        "format": 1,
-        "file": "small.toml",
-        "folder": str(tmp_path),
-        "changed": [
-            {"key": "task.test_questions", "file": 8, "run": 4},
-            {"key": "train.beta", "run": 0.1},
-            {"key": "gate.min_accuracy", "run": 0.5},
-        ],
-    }
+    found = overrides(changed)
+    assert found is not None
+    assert found.to_json()["changed"] == [
+        {"key": "task.test_questions", "file": 8, "run": 4},
+        {"key": "train.beta", "run": 0.1},
+        {"key": "gate.min_accuracy", "run": 0.5},
+    ]
 
 
 def test_a_recipe_without_a_file_has_none(recipe: Recipe, tmp_path: Path) -> None:
@@ -86,7 +84,6 @@ def test_the_baseline_leaves_word_of_itself(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     keep_held_against(tmp_path, RecordedBaseline(tmp_path / "suites/small-3.toml", BASELINE))
     assert json.loads((tmp_path / "baseline.json").read_text()) == {
-        "format": 1,
         "path": "suites/small-3.toml",
         "recipe": "small",
         "seed": 3,

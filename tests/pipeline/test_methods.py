@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 
 import pytest
 
-from harness.pipeline.methods import _pair, compare_methods, read_finished, table, write_methods
+from harness.pipeline.methods import METHODS, _pair, compare_methods, read_finished, write_methods
+from harness.store import run_files
 from harness.store.errors import HarnessError
-from harness.store.run_directory import read_json, write_json, write_lines
+from harness.store.question import Question
+from harness.store.records import RECORDS, SUMMARY
+from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED
+from tests.run_files import environment, identity, record, summary, trained
 
 QUESTIONS = [f"q{n:03}" for n in range(100)]
 
 
 def stage(folder, correct):
     """Answers to all questions, right for the first ``correct``."""
-    rows = [
-        {
-            "question_id": question,
-            "sample": 0,
-            "seed": 0,
-            "prompt": [],
-            "completion": "",
-            "finish_reason": "stop",
-            "prompt_tokens": 1,
-            "completion_tokens": 1,
-            "ground_truth": "1",
-            "extracted": None,
-            "status": "correct" if index < correct else "wrong",
-            "reward": None,
-            "rewards": {},
-            "grades": {},
-        }
-        for index, question in enumerate(QUESTIONS)
-    ]
-    write_lines(folder / "records.jsonl", rows)
-    write_json(folder / "summary.json", {"questions": len(rows)})
+    statuses = ["correct" if index < correct else "wrong" for index in range(len(QUESTIONS))]
+    RECORDS.write(folder, [record(question_id=each, status=was) for each, was in zip(QUESTIONS, statuses, strict=True)])
+    SUMMARY.write(folder, summary())
 
 
-def run(root, recipe, seed, after, *, before=10, tokens=20_000, completions=1000, seconds=50.0, sampling=None, **same):
+def run(root, recipe, seed, after, *, before=10, tokens=20_000, completions=1000, seconds=50.0, sampling=0.0, **same):
     """A finished run directory, its training of 10 steps."""
     folder = root / f"{recipe}-{seed}-{'0' * 12}"
-    write_json(folder / "environment.json", {"recipe": recipe, "seed": seed})
-    generation = {"model": {"weights": "w"}, "questions": "q", "prompts": "p", "decoding": {"temperature": 0}} | same
-    training = {"method": recipe, "questions": "t"}
-    write_json(folder / "identity.json", {"generation": generation, "grading": {"g": 1}, "training": training})
-    write_lines(folder / "questions.jsonl", [{"id": question} for question in QUESTIONS])
+    ENVIRONMENT.write(folder, environment(recipe=recipe, seed=seed))
+    IDENTITY.write(folder, identity(recipe, **same))
+    run_files.QUESTIONS.write(folder, [Question(each, "", "2", "test") for each in QUESTIONS])
     stage(folder / "before", before)
     stage(folder / "after", after)
-    trained = {"steps": 10, "seconds": 1.0, "seconds_per_step": seconds / 10, "completions": completions}
-    trained["sampled_tokens"] = tokens
-    write_json(folder / "train/summary.json", trained | ({} if sampling is None else {"sampling_seconds": sampling}))
+    spent = {"completions": completions, "sampled_tokens": tokens, "sampling_seconds": sampling}
+    TRAINED.write(folder / "train", trained(steps=10, seconds_per_step=seconds / 10, **spent))
     return folder
 
 
@@ -117,7 +99,7 @@ def test_several_seeds_are_the_unit(tmp_path):
     runs += [run(tmp_path, "sft", seed, after) for seed, after in enumerate((80, 86, 89))]
     found = compare_methods(runs)
     row = found.rows[0]
-    assert (row.seeds, row.unit) == ([0, 1, 2], "seeds")
+    assert (row.seeds, row.unit) == ((0, 1, 2), "seeds")
     assert row.accuracy == pytest.approx(0.55)
     # Student's t of .50, .55, .60: .55 +- 4.3027 * .05 / sqrt(3)
     assert row.accuracy_interval == pytest.approx((0.55 - 0.12421, 0.55 + 0.12421), abs=1e-4)
@@ -153,7 +135,7 @@ def test_only_seeds_of_both_are_paired(tmp_path):
 
 def test_another_budget_is_named(tmp_path):
     found = compare_methods([run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 60, completions=10)])
-    assert found.differing == ["number of sampled completions"]
+    assert found.differing == ("number of sampled completions",)
     assert found.lines()[-1] == "not the same in all runs: number of sampled completions"
 
 
@@ -168,7 +150,7 @@ UNLIKE = [
     ({"model": {"weights": "other"}}, "base model"),
     ({"questions": "other"}, "test questions"),
     ({"prompts": "other"}, "test questions"),
-    ({"decoding": {"temperature": 1}}, "decoding"),
+    ({"decoding": {"temperature": 1.0}}, "decoding"),
     ({"decoding": {}, "model": {}}, "base model and decoding"),
 ]
 
@@ -199,8 +181,7 @@ def test_it_is_kept_in_every_run_and_printed_from_there(tmp_path, capsys):
     runs = [run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 90)]
     found = compare_methods(runs)
     write_methods(found, runs)
-    kept = [read_json(folder / "methods.json") for folder in runs]
-    assert kept[0] == kept[1] == json.loads(json.dumps(found.to_json()))
+    assert [METHODS.read(folder) for folder in runs] == [found, found]
     assert main(["methods", *map(str, runs)]) == 0
-    assert capsys.readouterr().out.splitlines() == found.lines() == table(kept[0])
+    assert capsys.readouterr().out.splitlines() == found.lines()
     assert main(["methods", str(runs[0])]) == 2

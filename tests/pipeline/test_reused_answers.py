@@ -18,7 +18,7 @@ from harness.pipeline import evaluate as answers_module
 from harness.pipeline.evaluate import EarlyStop, Evaluation, Keys, evaluate
 from harness.pipeline.fingerprint import generation_identity, grading_identity
 from harness.recipe import EngineSection, Recipe, TaskSection
-from harness.store.records import Generation, SamplingParams
+from harness.store.records import KEY, Generation, SamplingParams
 from harness.store.run_directory import LineWriter, read_json, write_json
 from harness.tasks import Question
 
@@ -78,14 +78,14 @@ def test_only_the_questions_that_nobody_asked_are_asked(ask: Ask, model: Model) 
     large = ask("b", QUESTIONS[:50], keys("large"))
     assert sorted(model.asked) == sorted((question.id, 0) for question in QUESTIONS[20:50])
     assert large.records[:20] == small.records
-    assert (large.generated, large.summary["reused"]) == (30, {"a": 20})
-    assert large.summary["reused_seconds"] == pytest.approx(small.summary["seconds"])
+    assert (large.generated, large.summary.reused) == (30, {"a": 20})
+    assert large.summary.reused_seconds == pytest.approx(small.summary.seconds)
     third = ask("c", QUESTIONS[10:60], keys("third"))
     assert sorted(model.asked) == sorted((question.id, 0) for question in QUESTIONS[50:60])
-    assert third.summary["reused"] == {"a": 10, "b": 30}
+    assert third.summary.reused == {"a": 10, "b": 30}
     whole = ask("d", QUESTIONS[5:15], keys("whole"))
     assert model.asked == []
-    assert (whole.summary["seconds"], whole.summary["reused"]) == (None, {"a": 10})
+    assert (whole.summary.seconds, whole.summary.reused) == (None, {"a": 10})
 
 
 def test_more_samples_reuse_the_fewer_there_are(ask: Ask, model: Model) -> None:
@@ -93,7 +93,7 @@ def test_more_samples_reuse_the_fewer_there_are(ask: Ask, model: Model) -> None:
     four = ask("b", QUESTIONS[:5], keys("four"), samples=4)
     assert sorted(model.asked) == [(f"q{n}", sample) for n in range(5) for sample in (2, 3)]
     assert [each for each in four.records if each.sample < 2] == two.records
-    assert four.summary["counts"]["correct"] == 10
+    assert four.summary.counts["correct"] == 10
     one = ask("c", QUESTIONS[:5], keys("one"), samples=2)
     assert (model.asked, one.records) == ([], two.records)
 
@@ -116,7 +116,7 @@ def test_what_is_asked_is_what_is_missing(
     alone = ask("c", [QUESTIONS[n] for n in second], keys("second", answer="another"), samples=samples[1], root=root)
     assert (found.records, found.means) == (alone.records, alone.means)
     same = ("accuracy", "interval", "counts", "mean_reward", "at_k", "completion_tokens")
-    assert [found.summary[name] for name in same] == [alone.summary[name] for name in same]
+    assert [getattr(found.summary, name) for name in same] == [getattr(alone.summary, name) for name in same]
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,7 @@ def test_another_ground_truth_is_graded_again(ask: Ask, model: Model, counting: 
 
 def test_grades_that_are_being_given_again_are_not_believed(ask: Ask, model: Model, counting: Counting) -> None:
     first = ask("a", QUESTIONS[:10], keys("a"))
-    known = read_json(first.directory / "key.json") or {}
-    write_json(first.directory / "key.json", {**known, "grading": None, "grader": None})
+    KEY.write(first.directory, replace(KEY.read(first.directory), grading=None, grader=""))
     counting.graded = 0
     ask("b", QUESTIONS[:10], keys("b"))
     assert (model.asked, counting.graded) == ([], 10)
@@ -231,7 +230,7 @@ def test_a_kill_while_copying_is_made_good(
 
     def torn(self: LineWriter, row: Any) -> None:
         if next(left, None) is None:
-            self._file.write(json.dumps(row)[:40])
+            self._file.write(json.dumps(row.to_json())[:40])
             raise KeyboardInterrupt
         append(self, row)
 
@@ -269,8 +268,8 @@ def test_an_early_verdict_takes_no_more_than_it_asks(ask: Ask, model: Model) -> 
     early = ask("b", QUESTIONS, keys("b"), early=EarlyStop([32, 64, len(QUESTIONS)], decided))
     assert seen == [(32, 32), (64, 64)]
     assert {name for name, _ in model.asked} == {question.id for question in QUESTIONS[:40]}
-    assert len(early.records) == early.summary["questions"] == 64
-    assert early.summary["reused"] == {"a": 24}
+    assert len(early.records) == early.summary.questions == 64
+    assert early.summary.reused == {"a": 24}
 
 
 def test_what_belongs_to_an_answers_core() -> None:

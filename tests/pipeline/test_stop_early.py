@@ -54,15 +54,15 @@ def test_stops_at_the_look_where_the_verdict_is_known(ask):
     evaluation = ask(decided)
     assert looks == [(32, 32), (64, 64)]
     assert set(ask.asked) == {question.id for question in QUESTIONS[:64]}
-    assert evaluation.summary["questions"] == 64
-    assert evaluation.summary["planned_questions"] == 100
+    assert evaluation.summary.questions == 64
+    assert evaluation.summary.planned_questions == 100
     assert evaluation.accuracy == pytest.approx(sum(n % 3 != 0 for n in range(64)) / 64)
 
 
 def test_interval_is_anytime_valid_and_says_so(ask):
     evaluation = ask(lambda means, asked: asked >= 64)
     values = [float(n % 3 != 0) for n in range(64)]
-    assert evaluation.summary["interval_kind"] == "anytime"
+    assert evaluation.summary.interval_kind == "anytime"
     assert evaluation.interval == pytest.approx(anytime_interval(values))
     low, high = accuracy_interval(values)
     assert evaluation.interval[0] < low < high < evaluation.interval[1]
@@ -70,9 +70,9 @@ def test_interval_is_anytime_valid_and_says_so(ask):
 
 def test_undecided_asks_everything(ask):
     evaluation = ask(lambda means, asked: False)
-    assert evaluation.summary["questions"] == 100
+    assert evaluation.summary.questions == 100
     assert len(ask.asked) == 100
-    assert evaluation.summary["interval_kind"] == "anytime"
+    assert evaluation.summary.interval_kind == "anytime"
 
 
 def test_kept_answers_are_not_asked_again(ask):
@@ -89,8 +89,8 @@ def test_asking_all_later_completes_it_with_a_fixed_interval(ask):
     del ask.asked[:]
     evaluation = ask(None)
     assert len(ask.asked) == 100 - 32
-    assert evaluation.summary["questions"] == 100
-    assert evaluation.summary["interval_kind"] == "fixed"
+    assert evaluation.summary.questions == 100
+    assert evaluation.summary.interval_kind == "fixed"
 
 
 def test_all_asked_earlier_is_enough_for_any_verdict(ask):
@@ -98,4 +98,4 @@ def test_all_asked_earlier_is_enough_for_any_verdict(ask):
     del ask.asked[:]
     evaluation = ask(lambda means, asked: pytest.fail("everything is there"))
     assert ask.asked == []
-    assert evaluation.summary["interval_kind"] == "fixed"
+    assert evaluation.summary.interval_kind == "fixed"

@@ -14,9 +14,10 @@ from harness.gate import judge_accuracy
 from harness.gate.verdicts import with_ungraded
 from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.rewards.grading import grade, summarise
-from harness.store.records import Generation, SamplingParams, read_records
-from harness.store.run_directory import read_json, read_lines
+from harness.store.records import Doubt, Generation, SamplingParams, read_records
+from harness.store.run_directory import read_json
 from harness.tasks import Question
+from tests.run_files import read_lines, summary
 
 QUESTIONS = [
     Question(f"q{n}", f"{n}?", str(n), "test", prompt=({"role": "user", "content": f"{n}?"},)) for n in range(6)
@@ -63,10 +64,9 @@ def test_they_are_unscored_and_belong_to_no_accuracy(tmp_path):
     ]
     assert found.accuracy == 1.0
     assert set(found.means) == {"q0", "q2", "q3", "q5"}
-    assert found.summary["counts"] == {"correct": 4, "wrong": 0, "no_answer": 0, "unscored": 2}
+    assert found.summary.counts == {"correct": 4, "wrong": 0, "no_answer": 0, "unscored": 2}
     told = "2 of 6 answers could not be had: HTTP 503 (2); they are unscored, and the next run asks for them again"
-    lost = {"answers": 2, "of": 6, "reasons": {"HTTP 503": 2}, "sentence": told}
-    assert found.summary["unanswered"] == lost
+    assert found.summary.unanswered == Doubt(2, 6, told, {"HTTP 503": 2})
     one = found.records[1]
     assert (one.reward, one.rewards, one.extracted, one.error) == (None, {"boxed_numeric": None}, None, "HTTP 503")
     assert list(found.frame()["error"].notna()) == [False, True, False, False, True, False]
@@ -79,13 +79,12 @@ def test_one_session_asks_once_and_the_next_one_again(tmp_path):
     run(tmp_path / "before", engine, "a")
     assert len(engine.asked) == 6
     engine.lost = {"q4"}
-    assert run(tmp_path / "before", engine, "b").summary["unanswered"]["answers"] == 1
+    assert run(tmp_path / "before", engine, "b").summary.unanswered.answers == 1
     assert engine.asked[6:] == ["q1", "q4"]
     engine.lost = set()
     whole = run(tmp_path / "before", engine, None)
     assert engine.asked[8:] == ["q4"]
-    assert "unanswered" not in whole.summary
-    assert "session" not in whole.summary
+    assert (whole.summary.unanswered, whole.summary.session) == (None, None)
     rows = list(read_lines(tmp_path / "before" / "records.jsonl"))
     assert sorted(row["question_id"] for row in rows) == sorted(BY_ID)
     assert not any("error" in row for row in rows)
@@ -98,7 +97,7 @@ def test_another_run_takes_the_answers_and_asks_for_the_others(tmp_path):
     engine = Flaky()
     found = run(tmp_path / "two" / "before", engine, "a", others=[tmp_path / "one" / "before"])
     assert engine.asked == ["q1"]
-    assert found.summary["reused"] == {"one": len(QUESTIONS) - 1}
+    assert found.summary.reused == {"one": len(QUESTIONS) - 1}
 
 
 def test_another_grader_leaves_them_what_they_are(tmp_path):
@@ -107,7 +106,7 @@ def test_another_grader_leaves_them_what_they_are(tmp_path):
     strict = run(tmp_path / "before", engine, "a", rewards={"boxed_exact": 1.0}, keys=Keys("answers", "others"))
     assert engine.asked == ["q1"], "a changed grader asks for what is missing and for nothing else"
     assert strict.records[1].rewards == {"boxed_exact": None}
-    assert strict.summary["unanswered"]["answers"] == 1
+    assert strict.summary.unanswered.answers == 1
 
 
 def test_a_killed_run_asks_for_them_again(tmp_path):
@@ -133,8 +132,8 @@ def test_the_sentence_counts_them_all(errors):
     found = summary.unanswered
     assert (found is None) == (lost == 0)
     if found is not None:
-        assert found["answers"] == lost == sum(found["reasons"].values())
-        assert found["sentence"].startswith(f"{lost} of {len(errors)} answers could not be had: ")
+        assert found.answers == lost == sum(found.reasons.values())
+        assert found.sentence.startswith(f"{lost} of {len(errors)} answers could not be had: ")
     assert summary.counts["unscored"] == lost
 
 
@@ -149,9 +148,8 @@ def test_the_sentence_counts_them_all(errors):
 )
 def test_a_pass_needs_answers(unscored, lost, word, why):
     counts = {"correct": 100 - unscored, "wrong": 0, "no_answer": 0, "unscored": unscored}
-    summary = {"counts": counts, **({"unanswered": {"answers": lost}} if lost else {})}
     passed = judge_accuracy([1.0] * (100 - unscored), min_accuracy=0.5)
-    verdict = with_ungraded(passed, summary)
+    verdict = with_ungraded(passed, summary(counts=counts, unanswered=Doubt(lost, 100, "so") if lost else None))
     assert (verdict.verdict, verdict.sentence) == (word, why + passed.sentence)
 
 

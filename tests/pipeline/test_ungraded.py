@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from harness.gate.statistics import accuracy_interval
-from harness.gate.verdicts import Verdict, judge_improvement
+from harness.gate.verdicts import judge_improvement
 from harness.pipeline.baselines import record
 from harness.pipeline.run import Run, over_seeds
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import HarnessError
+from harness.store.run_files import Verdict
+from tests.run_files import summary
 
 
 def evaluation(right: int, wrong: int, unscored: int) -> Any:
@@ -23,7 +25,7 @@ def evaluation(right: int, wrong: int, unscored: int) -> Any:
         means=means,
         interval=accuracy_interval(list(means.values())),
         records=[],
-        summary={"counts": counts, "questions": right + wrong, "samples_per_question": 1},
+        summary=summary(counts=counts, questions=right + wrong),
     )
 
 
@@ -81,7 +83,7 @@ def test_a_misspelt_gate_is_named():
 def test_the_recipe_does_not_pass_on_a_seed_without_grades(ungraded, word, said, monkeypatch):
     def verdict(run: Run, gate: str) -> Verdict | None:
         numbers = {"pairs": 100, "before": 0.4, "after": 0.9 + run.seed / 100}
-        return Verdict("improvement", "IMPROVED", "gain", numbers) if gate == "improvement" else None
+        return Verdict("improvement", "IMPROVED", "gain", "", numbers) if gate == "improvement" else None
 
     monkeypatch.setattr(Answered, "verdict", verdict)
     found = over_seeds([Answered(0), Answered(1, **ungraded), Answered(2)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.store.run_directory import read_json, read_lines
+from harness.store.run_directory import read_json
+from tests.run_files import read_lines
 
 RECIPE = "suites/recipes/small.toml"
 TESTS = """

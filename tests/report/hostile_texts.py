@@ -76,7 +76,7 @@ INVISIBLE: tuple[tuple[str, str], ...] = (
     ("right \u202eot tfel\u202c done", "right U+202Eot tfelU+202C done"),
     ("isolate \u2066x\u2069", "isolate U+2066xU+2069"),
     ("zero\u200bwidth\ufeff", "zeroU+200BwidthU+FEFF"),
-    ("half \ud800 a pair \udfff", "half U+D800 a pair U+DFFF"),
+    ("half \ud800 a pair \udfff", "half \ufffd a pair \ufffd"),  # as they are read: no characters
     ("line\u2028separator", "lineU+2028separator"),
     ("tag\U000e0041", "tagU+E0041"),
     ("not a character \ufffe", "not a character U+FFFE"),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from made_up_training import write_training
 
+from tests.run_files import identity
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -67,7 +69,7 @@ def write_run(root: Path, made_up: MadeUp = MadeUp()) -> Path:
     questions = [_question(made_up, index) for index in range(made_up.questions)]
     (run / "recipe.toml").write_text(_recipe(made_up), encoding="utf-8")
     _json(run / "environment.json", _environment(made_up))
-    _json(run / "identity.json", {"weights": "a" * 16, "questions": "b" * 16, "decoding": "c" * 16})
+    _json(run / "identity.json", identity(made_up.method))
     _jsonl(run / "questions.jsonl", questions)
     before = _evaluate(run / "before", made_up, questions, "before", None)
     if made_up.train:
@@ -93,7 +95,13 @@ def _question(made_up: MadeUp, index: int) -> dict[str, Any]:
     invented = made_up.question_text(index)
     text = invented or f"{name} has {first} {thing} and finds {second} more. How many {thing} does {name} have now?"
     prompt = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
-    return {"id": f"made-up/test/{index}", "text": text, "ground_truth": str(first + second), "prompt": prompt}
+    return {
+        "id": f"made-up/test/{index}",
+        "text": text,
+        "ground_truth": str(first + second),
+        "split": "test",
+        "prompt": prompt,
+    }
 
 
 def _record(made_up: MadeUp, question: Mapping[str, Any], index: int, side: str, sample: int) -> dict[str, Any]:
@@ -164,6 +172,7 @@ def summary_of(records: Sequence[Mapping[str, Any]], made_up: MadeUp) -> dict[st
         "samples_per_question": made_up.samples,
         "accuracy": accuracy,
         "interval": list(_wilson(accuracy, len(statuses))),
+        "planned_questions": made_up.questions,
         "strict_accuracy": accuracy,
         "flexible_accuracy": accuracy,
         "counts": {status: statuses.count(status) for status in ("correct", "wrong", "no_answer", "unscored")},
@@ -197,21 +206,21 @@ def _verdicts(made_up: MadeUp, before: Mapping[str, Any] | None, after: Mapping[
             f"Accuracy went from {before['accuracy']:.3f} to {after['accuracy']:.3f} on {after['questions']} questions."
         )
         verdicts.append(
-            {"gate": "improvement", "verdict": "IMPROVED" if improved else "NOT_IMPROVED", "passed": improved}
+            {"gate": "improvement", "verdict": "IMPROVED" if improved else "NOT_IMPROVED", "code": "gain"}
             | {"sentence": sentence, "numbers": {"gain": gain, "needed": 0.05}}
         )
         verdicts.append(
-            {"gate": "baseline", "verdict": "NO_BASELINE", "passed": None}
+            {"gate": "baseline", "verdict": "NO_BASELINE", "code": "none"}
             | {"sentence": "No baseline is committed for this recipe and seed.", "numbers": {}}
         )
     elif before:
         reached = before["interval"][0] >= 0.3
         sentence = f"The lower bound {before['interval'][0]:.3f} is held against 0.300."
         verdicts.append(
-            {"gate": "accuracy", "verdict": "OK" if reached else "TOO_LOW", "passed": reached}
+            {"gate": "accuracy", "verdict": "OK" if reached else "TOO_LOW", "code": "reached"}
             | {"sentence": sentence, "numbers": {"lower": before["interval"][0], "min_accuracy": 0.3}}
         )
-    return {"format": 1, "recipe": made_up.recipe, "seed": made_up.seed, "verdicts": verdicts}
+    return {"recipe": made_up.recipe, "seed": made_up.seed, "asked": {}, "verdicts": verdicts}
 
 
 def _recipe(made_up: MadeUp) -> str:
@@ -254,6 +263,7 @@ def _environment(made_up: MadeUp) -> dict[str, Any]:
         "command": "pytest suites/",
         "recipe": made_up.recipe,
         "seed": made_up.seed,
+        "session": "one",
     } | dict(made_up.environment)
 
 

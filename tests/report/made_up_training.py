@@ -8,6 +8,8 @@ import random
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from tests.run_files import finding, held_out
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -37,14 +39,15 @@ def write_training(folder: Path, made_up: MadeUp) -> None:
             rows.append(row | {"step_time": 0.5})
     _jsonl(folder / "metrics.jsonl", rows)
     if made_up.health is not None:
-        _jsonl(folder / "health.jsonl", made_up.health)
+        _jsonl(folder / "health.jsonl", [finding().to_json() | row for row in made_up.health])
     if made_up.evaluations:
-        _jsonl(folder / "evaluations.jsonl", made_up.evaluations)
+        _jsonl(folder / "evaluations.jsonl", [held_out().to_json() | row for row in made_up.evaluations])
     if made_up.error is not None:
         (folder / "error.txt").write_text(made_up.error, encoding="utf-8")
         return
     summary = {"steps": made_up.steps, "seconds": 0.53 * made_up.steps, "seconds_per_step": 0.53, "resumed_from": None}
     summary |= {"completions": count, "peak_memory_bytes": 900 * 1024 * 1024}
+    summary |= {"sampled_tokens": 10 * count, "training_key": "f" * 16}
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from report_pages import question_pages, run_page_of
 
 from harness.report.history_page import render_history
 from harness.report.render import render_comparison, render_session
+from tests.run_files import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ EVALUATIONS = [
     for step in (3, 6, 9)
 ]
 LONG = "The words of this completion do not fit into its box. " * 9
-LOST = {"verdict": "REGRESSED", "passed": False, "sentence": "90 % to 30 %.", "numbers": {"lost": 7}}
+LOST = verdict("baseline", "REGRESSED", "90 % to 30 %.", numbers={"lost": 7})
 
 
 @pytest.fixture(scope="module")

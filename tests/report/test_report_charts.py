@@ -14,7 +14,8 @@ from made_up_runs import MadeUp, write_run
 from harness.report.charts import EXPECTED, Chart, Line, Mark, chart_of, charts_of
 from harness.report.draw import draw, trailing_mean
 from harness.report.read import read_run
-from harness.report.views import Finding, HeldOut
+from harness.store.run_files import Finding, HeldOut
+from tests import run_files
 
 
 def steps_of(**values: list[float | None]) -> list[dict[str, Any]]:
@@ -76,7 +77,7 @@ def test_trailing_mean_keeps_gaps() -> None:
 
 
 def finding(key: str, step: int, level: str = "warning") -> Finding:
-    return Finding("made_up", key, step, level, "It looks odd.")
+    return run_files.finding(key=key, step=step, level=level)
 
 
 def test_held_out_accuracy_stands_on_the_reward_chart() -> None:

@@ -15,8 +15,9 @@ from report_pages import words_of
 from harness.report import TEMPLATES
 from harness.report.comparison import compare_runs
 from harness.report.render import render_comparison
+from tests.run_files import verdict
 
-VERDICT = {"verdict": "REGRESSED", "passed": False, "sentence": "90 % to 30 %, by <b>far</b>", "numbers": {"lost": 7}}
+VERDICT = verdict("baseline", "REGRESSED", "90 % to 30 %, by <b>far</b>", numbers={"lost": 7})
 
 
 @pytest.fixture
@@ -71,13 +72,13 @@ def test_other_questions_stand_there_too(two: tuple[Path, Path]) -> None:
 
 
 def test_what_is_not_there_is_said(two: tuple[Path, Path], tmp_path: Path) -> None:
-    (two[0] / "after" / "records.jsonl").write_text("{torn")
+    (two[0] / "after" / "records.jsonl").write_text("{torn\n")
     bare = tmp_path / "bare"
     bare.mkdir()
-    run = compare_runs(two[0], bare, {})
+    run = compare_runs(two[0], bare, VERDICT)
     assert run.after is None
-    assert any(note.startswith("A: after/records.jsonl: 1 torn line") for note in run.notes)
-    assert "NO VERDICT" in words_of(render_comparison(two[0], bare, {}, tmp_path).read_text(encoding="utf-8"))
+    assert any(note.startswith("A: after/records.jsonl:1: is no JSON") for note in run.notes)
+    assert "is no JSON" in words_of(render_comparison(two[0], bare, VERDICT, tmp_path).read_text(encoding="utf-8"))
 
 
 def test_it_opens_in_a_browser(chromium: Any, two: tuple[Path, Path], tmp_path: Path) -> None:
@@ -91,12 +92,6 @@ def test_it_brings_no_torch(two: tuple[Path, Path], tmp_path: Path) -> None:
         "import sys; from harness import cli; code = cli.main(['compare', *sys.argv[1:3], '--html', '--report-dir', "
         "sys.argv[3]]); print([name for name in ('torch', 'transformers', 'trl') if name in sys.modules], code)"
     )
-    for run in two:  # what the command judges by, in its real shape
-        identity = {
-            "generation": {"decoding": {"max_new_tokens": 64}, "engine": {"name": "transformers"}},
-            "grading": {"rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
-        }
-        (run / "identity.json").write_text(json.dumps(identity))
     arguments = [sys.executable, "-c", code, *map(str, two), str(tmp_path / "out")]
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=TEMPLATES.parent)
     verdict, page, modules = done.stdout.splitlines()

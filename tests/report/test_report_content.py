@@ -20,7 +20,10 @@ from harness.report.files import relative, stems
 from harness.report.page import page_of as page_of_run
 from harness.report.read import read_run
 from harness.report.render import render_session, write_run_pages
-from harness.report.views import Answer, Run
+from harness.report.views import Run
+from harness.store.records import Record
+from harness.store.run_files import VERDICTS, Verdicts
+from tests import run_files
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +187,10 @@ def test_one_run_is_in_memory_at_a_time(tmp_path: Path, monkeypatch: pytest.Monk
 
     def read(path: Path) -> Run:
         gc.collect()
-        alive.append(sum(isinstance(each, Answer) for each in gc.get_objects()))
+        alive.append(sum(isinstance(each, Record) for each in gc.get_objects()))
         return read_run(path)
 
-    held = sum(isinstance(each, Answer) for each in gc.get_objects())
+    held = sum(isinstance(each, Record) for each in gc.get_objects())
     monkeypatch.setattr("harness.report.render.read_run", read)
     render_session(runs, tmp_path / "report")
     assert alive == [held] * 3
@@ -282,8 +285,8 @@ def test_a_reward_with_parameters_shows_its_weight(tmp_path: Path) -> None:
 
 def test_a_baseline_that_nobody_recorded_leaves_no_run_undecided(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp())
-    good = {"gate": "improvement", "verdict": "IMPROVED", "passed": True, "sentence": "s", "numbers": {}}
-    none = {"gate": "baseline", "verdict": "NO_BASELINE", "passed": None, "sentence": "s", "numbers": {}}
+    good = run_files.verdict("improvement", "IMPROVED")
+    none = run_files.verdict("baseline", "NO_BASELINE")
     for verdicts, outcome in (([good, none], True), ([none], None), ([good], True)):
-        (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": verdicts}))
+        VERDICTS.write(run, Verdicts("made-up", 0, {}, tuple(verdicts)))
         assert read_run(run).outcome is outcome

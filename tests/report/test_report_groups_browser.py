@@ -194,8 +194,7 @@ def test_hostile_completions_stay_text(chromium: Any, tmp_path: Path) -> None:
         group_size=count,
         functions={bad: 1.0, "<script>window.owned=1</script>\u202e": 0.5},
         sampled=lambda question, step, sample: spoken[sample],
-        health=[{"check": bad, "key": bad, "step": 1, "level": bad, "sentence": bad + "\u202e"}, {"key": "reward"}],
-        evaluations=[{"step": bad, "accuracy": bad, "interval": [bad, None]}],
+        health=[{"check": bad, "key": bad, "step": 1, "sentence": bad + "\u202e"}, {"key": "reward"}],
     )
     run = write_run(tmp_path, made_up)
     opened = open_groups(chromium, run_page_of(render_session([run], tmp_path / "report")))

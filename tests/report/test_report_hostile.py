@@ -16,7 +16,9 @@ from report_pages import page_of, pages_of, question_pages, run_page_of
 
 from harness.report.render import render_session
 from harness.report.text import FOLD_AT, visible
+from harness.store.run_files import Verdicts
 from harness.store.secrets import redact
+from tests.run_files import verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,15 +37,20 @@ def hostile_run(root: Path) -> Path:
         speech=lambda side, index, sample: SPOKEN[index],
         question_text=lambda index: SPOKEN[-1 - index],
         description="</title><script>alert(1)</script>\x00\ud800",
-        environment={"command": bad, "<svg onload=alert(1)>": "\u202e", "packages": {bad: bad}, "git": {"commit": bad}},
+        environment={
+            "command": bad,
+            "platform": "\u202e",
+            "packages": {bad: bad},
+            "git": {"commit": bad, "dirty": False},
+        },
     )
     run = write_run(root, made_up)
     rows = records_of(run, "after")
     for row in rows[:20]:
-        row |= {"status": bad, "finish_reason": bad, "extracted": bad, "grades": {bad: {"extracted": bad}}}
+        row |= {"extracted": bad, "grades": {bad: {"extracted": bad, "correct": None}}}
     (run / "after" / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    verdict = {"gate": bad, "verdict": bad, "passed": False, "sentence": bad, "numbers": {bad: bad}}
-    (run / "verdicts.json").write_text(json.dumps({"format": 1, "verdicts": [verdict]}))
+    said = verdict(bad, "UNSOUND", bad, numbers={bad: bad})
+    (run / "verdicts.json").write_text(json.dumps(Verdicts(made_up.recipe, 0, {}, (said,)).to_json()))
     (run / "train" / "error.txt").write_bytes(b"</div><script>alert(1)</script>\x00\xff\xed\xa0\x80")
     return run
 
@@ -188,9 +195,9 @@ def test_redaction_of_a_long_line_takes_no_longer_than_reading_it(unit: str) -> 
 
 def test_redaction_reaches_the_page(tmp_path: Path) -> None:
     secret = "hf_abcdefghijklmnopqrst"
-    environment = {"command": f"HF_TOKEN={secret} pytest", "env": {"API_KEY": "opensesame", "tokenizer": "kept"}}
+    environment = {"command": f"HF_TOKEN={secret} pytest", "packages": {"API_KEY": "opensesame", "tokenizer": "kept"}}
     run = write_run(tmp_path, MadeUp(environment=environment, description=f"uses {secret}", error=f"401 for {secret}"))
     page = page_of(run, output=tmp_path / "report")
     assert secret not in page
     assert "opensesame" not in page
-    assert "tokenizer kept" in page
+    assert "tokenizer</dt><dd>kept" in page

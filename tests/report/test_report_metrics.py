@@ -11,7 +11,9 @@ from report_pages import page_of, run_page_of, words_of
 from harness.pipeline.methods import Comparison, Pair, Row, write_methods
 from harness.report.render import render_session
 from harness.rewards.at_k import at_k
-from harness.store.records import Record
+from harness.store.records import iter_records
+from harness.store.run_files import SIGNAL, Selected
+from tests.run_files import finding, signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +27,7 @@ def test_accuracy_at_k_is_a_table(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(samples=4, steps=1))
     kept = {}
     for side in ("before", "after"):
-        rows = [json.loads(line) for line in (run / side / "records.jsonl").read_text().splitlines()]
-        records = [Record(**{key: row[key] for key in Record.__dataclass_fields__ if key in row}) for row in rows]
-        kept[side] = at_k(records, 4)
+        kept[side] = at_k(iter_records(run / side), 4)
         change(run / side / "summary.json", at_k=kept[side])
     page = run_page_of(render_session([run], tmp_path / "report")).read_text()
     text = words_of(page[page.index("figures at-k") :])
@@ -50,9 +50,9 @@ def test_one_answer_a_question_has_no_such_table(tmp_path: Path) -> None:
 
 def test_the_training_section_says_what_was_foreseen_chosen_and_stopped(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(steps=2))
-    (run / "signal.json").write_text(json.dumps({"sentence": "94 % of groups are expected to carry a gradient"}))
-    selected = {"step": 1, "sentence": "step 1 of 2 was the best of 2"}
-    stopped = {"check": "reward_collapse", "step": 2, "sentence": "the reward <collapsed>"}
+    SIGNAL.write(run, signal(sentence="94 % of groups are expected to carry a gradient"))
+    selected = Selected(1, 2, 0.5, (0.4, 0.6), 8, 2, "step 1 of 2 was the best of 2").to_json()
+    stopped = finding("reward_collapse", step=2, sentence="the reward <collapsed>").to_json()
     change(run / "train" / "summary.json", selected=selected, stopped=stopped)
     text = words_of(run_page_of(render_session([run], tmp_path / "report")).read_text())
     assert "Signal check before training: 94 % of groups are expected to carry a gradient." in text
@@ -62,16 +62,16 @@ def test_the_training_section_says_what_was_foreseen_chosen_and_stopped(tmp_path
 
 def comparison(gain: float = 0.1234) -> Comparison:
     row = Row(
-        "small-sft", "sft", [0, 1], ["a", "b"], "seeds", 0.1, 0.2234, (0.2, 0.25), gain, (-0.01, 0.25), 640, 51234,
+        "small-sft", "sft", (0, 1), ("a", "b"), "seeds", 0.1, 0.2234, (0.2, 0.25), gain, (-0.01, 0.25), 640, 51234,
         125.0,
         0.0024, (0.001, 0.004), 0.001, (0.0005, 0.0015),
     )  # fmt: skip
     costless = Row(
-        "small-none", "none", [0], ["c"], "questions", 0.1, 0.1, (0.05, 0.15), 0.0, (0.0, 0.0), 0, 0, None,
+        "small-none", "none", (0,), ("c",), "questions", 0.1, 0.1, (0.05, 0.15), 0.0, (0.0, 0.0), 0, 0, None,
         None, None, None, None,
     )  # fmt: skip
     pair = Pair("small-none", "small-sft", "questions", 0.12, (0.01, 0.2), 0.05, "IMPROVED", "small-sft", "12 <better>")
-    return Comparison([row, costless], [pair], 0.05, ["number of sampled completions"])
+    return Comparison((row, costless), (pair,), 0.05, ("number of sampled completions",))
 
 
 def test_methods_stand_once_on_the_session_page(tmp_path: Path) -> None:

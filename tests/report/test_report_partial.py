@@ -42,12 +42,11 @@ def test_empty_error_file_still_counts_as_failed(tmp_path: Path) -> None:
     assert "Training failed and left no message." in page
 
 
-def test_torn_last_line_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_torn_last_line_is_dropped(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=8))
     with (run / "after" / "records.jsonl").open("a") as file:
         file.write('{"question_id": "made-up/test/1", "compl')
     page = page_of(run, output=tmp_path)
-    assert "after/records.jsonl: 1 torn line was left out." in page
     assert page.count('<section class="answer">') == 16
 
 
@@ -90,23 +89,16 @@ def _unscored(run: Path) -> None:
     (run / "after" / "summary.json").unlink()
 
 
-def _foreign(run: Path) -> None:
-    """Right JSON, wrong shapes everywhere."""
-    for name in ("environment.json", "identity.json", "verdicts.json", "before/summary.json", "train/summary.json"):
-        (run / name).write_text("[1, 2]")
+def _unfit(run: Path) -> None:
+    """Right JSON, wrong shapes everywhere: each file is a note."""
+    for path in run.rglob("*.json*"):
+        path.write_text("[1, 2]\n")
     (run / "recipe.toml").write_text("rewards = 3\ntrain = 'no'\ngate = []\nmodel = 1\ntask = 2\n")
-    (run / "questions.jsonl").write_text('{"id": 7}\n[]\nnull\n{"prompt": "bare"}\n{"prompt": [3, {"content": {}}]}\n')
-    (run / "before" / "records.jsonl").write_text(
-        '{}\n3\n{"prompt": "text", "rewards": [], "grades": {"g": 1}, "sample": "x", "completion": 5, "reward": NaN}\n'
-    )
-    (run / "train" / "metrics.jsonl").write_text(
-        '{"step": null}\n{"step": 1, "reward": 1e999}\n{"step": 2, "reward": "x"}\n'
-    )
 
 
 def _odd_values(run: Path) -> None:
     (run / "train" / "metrics.jsonl").write_text(
-        '{"step": 1, "reward": null, "grad_norm": NaN, "entropy": Infinity, "kl": 1e300}\n'
+        '{"step": 1, "reward": null, "grad_norm": NaN, "entropy": Infinity, "kl": 1e300, "odd": {"a": []}}\n'
         '{"step": 2, "reward": 0.5, "grad_norm": null, "entropy": 1, "rewards/a$_{/mean": 0.1}\n'
         '{"step": 3, "reward": null}\n{"step": 4, "reward": 0.25, "kl": -1e29}\n{"ste'
     )
@@ -124,8 +116,8 @@ def _broken_toml(run: Path) -> None:
         (_bare, "NO VERDICT"),
         (_gone, "There is no such run directory."),
         (_unscored, "not scored"),
-        (_foreign, "verdicts.json is not a JSON object"),
-        (_odd_values, "train/metrics.jsonl: 1 torn line was left out."),
+        (_unfit, "train/metrics.jsonl:1: input should be"),
+        (_odd_values, "4 lines"),
         (_broken_toml, "does not parse"),
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
@@ -134,15 +126,6 @@ def test_damaged_runs_render(tmp_path: Path, damage: Callable[[Path], None], sai
     run = write_run(tmp_path, MadeUp())
     damage(run)
     assert said in words_of(page_of(run, output=tmp_path / "report"))
-
-
-def test_a_number_of_no_size_is_not_there(tmp_path: Path) -> None:
-    """JSON's integers have no end; a chart's have."""
-    run = write_run(tmp_path, MadeUp(questions=3))
-    rows = records_of(run, "after")
-    rows[0]["completion_tokens"] = 10**400
-    (run / "after/records.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    assert "made-up" in page_of(run, output=tmp_path / "report")
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:

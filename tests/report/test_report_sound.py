@@ -12,6 +12,8 @@ from report_pages import page_of, words_of
 
 from harness.report.read import read_run
 from harness.report.sound import soundness
+from harness.store.run_files import SIGNAL, VERDICTS, Verdicts
+from tests.run_files import signal, verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +55,8 @@ def test_headline(tmp_path: Path, changed: dict[str, Any], health: Any, kind: st
 
 def test_a_verdict_or_an_error_comes_first(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(steps=3, health=[WARNING]))
-    verdict = {"gate": "training", "verdict": "UNSOUND", "passed": False, "sentence": "every group had equal rewards"}
-    (run / "verdicts.json").write_text(json.dumps({"verdicts": [verdict]}))
+    unsound = verdict("training", "UNSOUND", "every group had equal rewards")
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (unsound,)))
     assert said(run)[0] == "bad"
     assert said(run)[1].startswith("Every group had equal rewards.")
     (run / "train" / "error.txt").write_text("boom")
@@ -67,7 +69,7 @@ def test_nothing_logged_is_open(tmp_path: Path) -> None:
 
 def test_the_signal_check_is_held_against_what_came(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(steps=3))
-    (run / "signal.json").write_text(json.dumps({"zero_std_share": 0.125}))
+    SIGNAL.write(run, signal(zero_std_share=0.125))
     assert "the signal check before training expected 12.5" in said(run)[1]
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.report.spot import ends, spots
 from harness.report.text import folded
-from harness.report.views import Answer, Grade
+from harness.store.records import Grade, Record
+from tests.run_files import record
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,9 @@ def test_where_an_answer_stands(completion: str, extracted: str, last: int | Non
     assert list(ends(completion, extracted) or (None, None)) == expected
 
 
-def answer(completion: str, extracted: str | None, **grades: str | None) -> Answer:
-    told = tuple(Grade(grader, said, True) for grader, said in grades.items())
-    return Answer(0, None, (), completion, "", "stop", "correct", extracted, 1.0, {}, told, 1, 1)
+def answer(completion: str, extracted: str | None, **grades: str | None) -> Record:
+    told = {grader: Grade(said, correct=True) for grader, said in grades.items()}
+    return record(completion=completion, extracted=extracted, grades=told)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def answer(completion: str, extracted: str | None, **grades: str | None) -> Answ
         (answer("none", None, boxed_exact=None), []),
     ],
 )
-def test_each_grader_has_its_place(given_answer: Answer, expected: list[tuple[int, int, str]]) -> None:
+def test_each_grader_has_its_place(given_answer: Record, expected: list[tuple[int, int, str]]) -> None:
     assert spots(given_answer) == expected
 
 

@@ -145,7 +145,6 @@ def test_the_total_prices_a_hack(audit: Audit) -> None:
     assert totals["answer outside the form"] == 0.0
     assert "wrong, then right" in {each.name for each in audit.hacks_paid()}
     assert "whatever is correct" not in {each.name for each in audit.hacks_paid()}
-    assert json.loads(json.dumps(audit.to_json()))["findings"] == audit.findings
     assert audit.findings == ["boxed_numeric refuses 1 gold answers of 2: b"]
 
 
@@ -158,7 +157,6 @@ def test_a_grader_that_fails_on_a_gold_is_a_finding(user: ModuleType) -> None:
     (gold,) = audit.golds
     assert gold.refused == ("capital",)
     assert any("users_own:numbers.grade" in each and "raised ValueError" in each for each in audit.findings)
-    assert Audit.from_json(json.loads(json.dumps(audit.to_json()))).findings == audit.findings
 
 
 def test_golds_of_the_task_are_checked(audit: Audit) -> None:

@@ -108,7 +108,7 @@ def test_one_bad_answer_costs_one_value(user: ModuleType, kind: str) -> None:
     assert calls.failed == {NAME: {2}}
     line = reward.__code__.co_firstlineno + 3
     reason = f"raised ValueError at test_runner.py:{line}: cannot read it"
-    assert calls.faults.to_json()["functions"][NAME]["reasons"] == [
+    assert calls.faults.file.to_json()["functions"][NAME]["reasons"] == [
         {"reason": reason, "completions": 1, "question_id": "q2"}
     ]
     assert values_of(calls, ["a", "b"]) == [1.0, 1.0]
@@ -133,7 +133,7 @@ def test_a_call_that_raises_now_and_then_costs_nothing(user: ModuleType, kind: s
     calls = calls_of(user, reward if kind == "sync" else later)
     values = [value for _ in range(100) for value in values_of(calls, TEXTS[:3])]
     assert values.count(0.5) + values.count(None) == 300
-    kept = calls.faults.to_json()["functions"][NAME]
+    kept = calls.faults.file.to_json()["functions"][NAME]
     assert values.count(None) == kept["unscored"] < 20
     assert 5 <= kept["retried"] <= 20
     line = reward.__code__.co_firstlineno + 4
@@ -160,7 +160,7 @@ def test_a_list_of_the_wrong_length_is_not_asked_for_again(user: ModuleType, kin
 def test_one_value_that_is_no_number(user: ModuleType) -> None:
     calls = calls_of(user, lambda prompts, completions, **columns: [1, float("inf"), None, "x"])
     assert values_of(calls) == [1.0, None, None, None]
-    reasons = calls.faults.to_json()["functions"][NAME]
+    reasons = calls.faults.file.to_json()["functions"][NAME]
     assert reasons["unscored"] == 2  # None is what it said itself
     assert [row["question_id"] for row in reasons["reasons"]] == ["q1", "q3"]
 
@@ -210,10 +210,10 @@ def test_counts_go_on_from_what_was_kept() -> None:
     faults = Faults()
     faults.ask("f", 10)
     faults.add("f", "raised\n  ValueError", 2, "q1")
-    again = Faults(faults.to_json())
+    again = Faults(faults.file)
     again.ask("f", 10)
     again.add("f", "raised ValueError", 1, "q9")
-    assert again.to_json()["functions"]["f"]["reasons"] == [
+    assert again.file.to_json()["functions"]["f"]["reasons"] == [
         {"reason": "raised ValueError", "completions": 3, "question_id": "q1"}
     ]
     assert again.share("f") == 3 / 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,11 @@ from harness.pipeline.remarks import doubts
 from harness.report.read import read_run
 from harness.report.unchanged import stamp_of
 from harness.store.faults import stage_sentences
+from harness.store.records import FAULTS, SUMMARY, Doubt, FunctionFaults, RewardFaults
 from harness.store.stages import ASKED, STAGES
+from tests.run_files import summary
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def write(path: Path, **content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -27,7 +23,8 @@ def test_a_failing_reward_is_said_of_every_stage(tmp_path: Path, stage: str) -> 
     """In the terminal and on the page, which is drawn again for it."""
     (tmp_path / stage).mkdir()
     before = stamp_of(tmp_path)
-    write(tmp_path / stage / "rewards.json", functions={"my:f": {"sentence": 'reward "my:f" gave no value'}})
+    (tmp_path / stage).mkdir(exist_ok=True)
+    FAULTS.write(tmp_path / stage, RewardFaults({"my:f": FunctionFaults(8, 1, 'reward "my:f" gave no value', ())}))
     assert stage_sentences(tmp_path) == [f'{stage}: reward "my:f" gave no value']
     assert f'reward "my:f" gave no value, {STAGES[stage]}.' in read_run(tmp_path).notes
     assert stamp_of(tmp_path) != before
@@ -35,7 +32,7 @@ def test_a_failing_reward_is_said_of_every_stage(tmp_path: Path, stage: str) -> 
 
 @pytest.mark.parametrize("stage", ASKED)
 def test_answers_that_are_doubtful_are_said_of_every_stage_that_asks(tmp_path: Path, stage: str) -> None:
-    write(tmp_path / stage / "summary.json", unanswered={"sentence": "1 of 8 answers could not be had"})
+    SUMMARY.write(tmp_path / stage, summary(unanswered=Doubt(1, 8, "1 of 8 answers could not be had")))
     assert doubts(tmp_path) == [f"{stage}: 1 of 8 answers could not be had"]
     assert f"{STAGES[stage].capitalize()} 1 of 8 answers could not be had." in read_run(tmp_path).notes
 

@@ -19,7 +19,7 @@ def finished(supervised):
 
 def test_pairs_are_kept_and_preferred_more_and_more(finished):
     trained = finished.trained()
-    assert trained.summary["examples"] == len(trained.data) > 8
+    assert trained.summary.examples == len(trained.data) > 8
     status = {(each.question_id, each.completion): each.status for each in finished.samples().records}
     for row in trained.data:
         assert status[row["question_id"], row["chosen"][0]["content"]] == "correct"
@@ -54,7 +54,7 @@ def test_given_preferences(supervised, tmp_path):
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     overrides = {"data.source": str(tmp_path / "pairs.jsonl"), "train.max_steps": 2}
     trained = supervised("dpo", tmp_path / "runs", **overrides).trained()
-    assert trained.summary["examples"] == 8
+    assert trained.summary.examples == 8
     assert trained.data[3]["prompt"] == [{"role": "user", "content": "Is it 3?"}]
 
 

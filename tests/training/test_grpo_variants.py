@@ -26,10 +26,10 @@ VARIANTS = [
 def first_loss(rows, loss_type):
     """Before the first update every ratio is 1: what is left is how the tokens of the completions are averaged."""
     if loss_type == "grpo":  # every completion weighs the same
-        return -fmean(row["advantage"] for row in rows)
-    tokens = sum(row["completion_tokens"] for row in rows)
+        return -fmean(row.advantage for row in rows)
+    tokens = sum(row.completion_tokens for row in rows)
     size = len(rows) * GRPO["train.max_completion_length"] if loss_type == "dr_grpo" else tokens
-    return -sum(row["advantage"] * row["completion_tokens"] for row in rows) / size
+    return -sum(row.advantage * row.completion_tokens for row in rows) / size
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: "-".join(map(str, each.values())))
@@ -44,7 +44,7 @@ def test_a_variant_trains(variant, tmp_path):
     # With two iterations the second step learns from the first one's completions.
     assert len(trained.completions) == (16 if "num_iterations" in variant else 32)
     rows = trained.completions[:16]
-    assert len({row["reward"] for row in rows}) > 1, "all were paid the same: nothing was compared"
+    assert len({row.reward for row in rows}) > 1, "all were paid the same: nothing was compared"
     advantages = advantages_of(rows, variant.get("scale_rewards", "group"))
-    assert [row["advantage"] for row in rows] == pytest.approx(advantages, abs=1e-4)
+    assert [row.advantage for row in rows] == pytest.approx(advantages, abs=1e-4)
     assert logged[0]["loss"] == pytest.approx(first_loss(rows, variant.get("loss_type")), abs=1e-4)

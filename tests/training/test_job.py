@@ -42,14 +42,14 @@ def steps(trained):
 def test_every_step_and_completion_is_kept(finished):
     trained = finished.trained()
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
-    assert trained.summary["steps"] == 6
+    assert trained.summary.steps == 6
     rows = trained.completions
-    assert [row["step"] for row in rows] == [step for step in range(1, 7) for _ in range(16)]
+    assert [row.step for row in rows] == [step for step in range(1, 7) for _ in range(16)]
     for row in rows:
-        assert row["reward"] == row["rewards"]["boxed_numeric"]
-        assert row["finish_reason"] in ("stop", "length")
-        assert 0 < row["completion_tokens"] <= 24
-        assert row["prompt"][-1]["role"] == "user"
+        assert row.reward == row.rewards["boxed_numeric"]
+        assert row.finish_reason in ("stop", "length")
+        assert 0 < row.completion_tokens <= 24
+        assert row.prompt[-1]["role"] == "user"
 
 
 def test_advantages_are_those_of_grpo(finished):
@@ -57,14 +57,14 @@ def test_advantages_are_those_of_grpo(finished):
     groups = by_group(rows).values()
     assert {len(rewards) for rewards in groups} == {4}
     assert any(len(set(rewards)) > 1 for rewards in groups), "no group had different rewards: nothing was compared"
-    assert [row["advantage"] for row in rows] == pytest.approx(advantages_of(rows), abs=1e-4)
+    assert [row.advantage for row in rows] == pytest.approx(advantages_of(rows), abs=1e-4)
 
 
 def test_logged_reward_is_the_mean_of_the_kept_ones(finished):
     trained = finished.trained()
     for row in trained.metrics:
         if "reward" in row:
-            kept = [each["reward"] for each in trained.completions if each["step"] == row["step"]]
+            kept = [each.reward for each in trained.completions if each.step == row["step"]]
             assert row["reward"] == pytest.approx(sum(kept) / len(kept), abs=1e-6)
 
 
@@ -78,9 +78,7 @@ def test_final_policy_is_safetensors_and_loads_back(finished):
 
 
 def test_the_same_seed_in_this_process_is_the_same_job(finished, again):
-    first, second = (
-        [(row["completion"], row["reward"]) for row in each.completions] for each in (finished.trained(), again)
-    )
+    first, second = ([(row.completion, row.reward) for row in each.completions] for each in (finished.trained(), again))
     assert first == second
     assert steps(again) == steps(finished.trained())
 
@@ -89,12 +87,10 @@ def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(small, finishe
     """SIGKILL to the training process after a checkpoint: a failure in words, then the rest and nothing twice."""
     kill_after_checkpoint_2("tiny-arithmetic", SMALL, tmp_path / "runs")
     trained = Run(small, 0, Settings(runs_dir=tmp_path / "runs")).trained()
-    assert trained.summary["resumed_from"] in (2, 4)
+    assert trained.summary.resumed_from in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     # Resuming is exact here: the checkpoint holds weights, optimizer and random state.
-    assert [row["completion"] for row in trained.completions] == [
-        row["completion"] for row in finished.trained().completions
-    ]
+    assert [row.completion for row in trained.completions] == [row.completion for row in finished.trained().completions]
 
 
 def test_job_ends_when_the_process_that_asked_is_killed(tmp_path):
@@ -135,7 +131,7 @@ def test_reward_sees_the_same_in_training_as_in_evaluation(small, tmp_path, monk
     recipe = small.override({"rewards": {"chat_reward:reward": 1.0}, "train.max_steps": 1})
     run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
     assert {record.reward for record in run.after().records} <= {0.0, 1.0}
-    assert {row["reward"] for row in run.trained().completions} <= {0.0, 1.0}
+    assert {row.reward for row in run.trained().completions} <= {0.0, 1.0}
     assert len(run.trained().completions) == 16
 
 
@@ -168,7 +164,7 @@ def test_torn_logs_and_checkpoints_are_mended(small, finished, tmp_path):
         with (train / name).open("a") as file:
             file.write('{"step": 6, "torn')
     trained = run.trained()
-    assert trained.summary["resumed_from"] == 4
+    assert trained.summary.resumed_from == 4
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     assert len(trained.completions) == 6 * 16
 
@@ -179,7 +175,7 @@ def test_killed_while_saving_it_trains_no_further_step(small, finished, tmp_path
     run, train = copied(small, finished, tmp_path)
     (train / "summary.json").unlink()  # and final/ is there, perhaps not whole
     trained = run.trained()
-    assert trained.summary["steps"] == 6
+    assert trained.summary.steps == 6
     assert not (train / "checkpoint-7").exists()
     ours, theirs = (load_file(each.model / "model.safetensors") for each in (trained, finished.trained()))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
@@ -195,6 +191,6 @@ def test_a_checkpoint_within_a_generation_batch_is_not_resumed(small, tmp_path):
     shutil.rmtree(train / "checkpoint-4")
     assert (train / "checkpoint-3").is_dir()
     again = Run(recipe, 0, run.settings).trained()
-    assert again.summary["resumed_from"] is None
-    assert [row["completion"] for row in again.completions] == [row["completion"] for row in whole.completions]
+    assert again.summary.resumed_from is None
+    assert [row.completion for row in again.completions] == [row.completion for row in whole.completions]
     assert len(again.completions) == 2 * 16

@@ -73,7 +73,7 @@ def test_killed_while_saving_it_trains_no_further_step(supervised, tmp_path, mer
     (train / "summary.json").unlink()
     shutil.rmtree(train / "final")
     again = Run(run.recipe, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
-    assert again.summary["resumed_from"] == again.summary["steps"] == 6
+    assert again.summary.resumed_from == again.summary.steps == 6
     second = load_file(again.model / weights.name)
     assert all((first[name] == second[name]).all() for name in first)
 
@@ -88,7 +88,7 @@ def test_resumed_from_a_checkpoint_it_ends_where_it_would_have(supervised, tmp_p
     for name in ("final", "checkpoint-6"):
         shutil.rmtree(train / name)
     again = Run(run.recipe, 0, Settings(runs_dir=tmp_path, in_process=True)).trained()
-    assert again.summary["resumed_from"] == 4
+    assert again.summary.resumed_from == 4
     second = load_file(again.model / "adapter_model.safetensors")
     assert all((first[name] - second[name]).abs().max() < 1e-6 for name in first)
 
@@ -105,7 +105,7 @@ def test_every_method_trains_an_adapter(supervised, method, tmp_path):
     config = json.loads((trained.model / "adapter_config.json").read_text())
     assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
     assert (config["r"], config["lora_alpha"]) == (8, 32)
-    assert run.after().summary["questions"] == 8
+    assert run.after().summary.questions == 8
     if method == "grpo":
         assert all("kl" in row for row in trained.metrics if "loss" in row)
     else:
@@ -120,7 +120,7 @@ def test_an_adapter_is_a_model_to_judge_and_to_train(unmerged, supervised):
     assert [each.completion for each in run.before().records] == [each.completion for each in unmerged.after().records]
     base = json.loads((run.trained().model / "base.json").read_text())
     assert base["name"] == str(unmerged.trained().model)
-    assert run.after().summary["questions"] == 8
+    assert run.after().summary.questions == 8
 
 
 def test_an_adapter_on_what_another_run_trained_is_found_where_both_were_copied(unmerged, supervised, tmp_path):

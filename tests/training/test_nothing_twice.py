@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch, 
     other = make(runs, **changes)
     trained = other.trained()
     assert other.directory.name != first.directory.name
-    assert trained.summary["source"] == first.directory.name
+    assert trained.summary.source == first.directory.name
     assert trained.directory == other.directory / "train"
     weights = [run.trained().model / "model.safetensors" for run in (first, other)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -135,7 +136,7 @@ def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch)
     evaluations = larger.before(), larger.after()
     assert asked == [each.id for each in larger.questions.test[8:]] * 2
     for stage, made in zip(("before", "after"), evaluations, strict=True):
-        assert made.summary["reused"] == {first.directory.name: 8}
+        assert made.summary.reused == {first.directory.name: 8}
         assert made.records[:8] == getattr(first, stage)().records
         assert larger.reused[stage] == 8
 
@@ -155,7 +156,7 @@ def test_fresh_uses_what_its_own_session_made(first, runs, monkeypatch):
         make(runs, "other", fresh=True, session="later").trained()
     path = runs / first.directory.name / "environment.json"
     write_json(path, {**read_json(path), "session": "later"})
-    assert make(runs, "other", fresh=True, session="later").trained().summary["source"] == first.directory.name
+    assert make(runs, "other", fresh=True, session="later").trained().summary.source == first.directory.name
 
 
 def test_a_kill_while_copying_leaves_nothing_that_counts(first, runs, monkeypatch):
@@ -185,7 +186,7 @@ def test_a_kill_while_copying_leaves_nothing_that_counts(first, runs, monkeypatc
 
 def test_weights_are_not_stored_twice_where_the_file_system_can(runs):
     other = make(runs, "other")
-    source = runs / other.trained().summary["source"] / "train" / "final" / "model.safetensors"
+    source = runs / other.trained().summary.source / "train" / "final" / "model.safetensors"
     assert (other.trained().model / "model.safetensors").stat().st_ino == source.stat().st_ino
     assert not list((other.directory / "train").glob("checkpoint-*"))
 
@@ -203,11 +204,11 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
     changes |= {"data.samples_per_question": 4, "data.max_new_tokens": 24, "train.max_steps": 1}
     sft = Run(find_recipe("tiny-arithmetic-sft").override(changes), 0, Settings(runs_dir=runs, in_process=True))
     samples = sft.samples()
-    assert samples.summary["reused"] == {first.directory.name: 16}
+    assert samples.summary.reused == {first.directory.name: 16}
     assert samples.generated == 24 * 4 - 16
     monkeypatch.setattr(local, "generate", lambda *_, **__: pytest.fail("asked again"))
     check = make(runs, "third", train__learning_rate=5e-5, health__signal_questions=6)
-    assert check.trained().summary["steps"] == 2
+    assert check.trained().summary.steps == 2
     kept = read_json(check.directory / "signal" / "key.json")["reused"]
     assert sum(kept.values()) == 24
     assert len((check.directory / "signal" / "records.jsonl").read_text().splitlines()) == 24
@@ -224,8 +225,9 @@ def test_audits_are_kept_by_content(first, runs, monkeypatch):
     assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")
     with pytest.raises(pytest.fail.Exception):
         make(runs, task__test_questions=9).audit()
-    path = made.directory / "audit.json"
-    write_json(path, {**read_json(path), "findings": ["slow"]})
+    first_reward, *others = audit.rewards
+    slow = replace(audit, rewards=(replace(first_reward, findings=("slow",)), *others))
+    audits.AUDIT.write(made.directory, slow)
     (again.directory / "audit.json").unlink()
     with pytest.raises(pytest.fail.Exception):
         make(runs).audit()

@@ -28,8 +28,8 @@ def test_a_killed_process_that_is_not_started_again_ends_the_job_in_words(tmp_pa
     assert "run again to go on from its last checkpoint" in said
 
     trained = Run(two(launch__max_restarts=0), 0, Settings(runs_dir=tmp_path)).trained()
-    assert trained.summary["resumed_from"] in (2, 4)
-    assert [row["step"] for row in trained.completions] == STEPS
+    assert trained.summary.resumed_from in (2, 4)
+    assert [row.step for row in trained.completions] == STEPS
 
 
 def test_all_processes_end_when_the_session_is_killed(tmp_path):
@@ -84,8 +84,8 @@ def test_faults_of_rewards_are_those_of_all_processes(tmp_path, monkeypatch):
 def test_a_check_that_stops_the_training_stops_all_processes(tmp_path):
     made = two(health__stop_on=["no_answer"], health__no_answer=0.01, train__max_steps=40, train__save_steps=40)
     trained = Run(made, 0, Settings(runs_dir=tmp_path)).trained()
-    assert trained.summary["stopped"]["check"] == "no_answer"
-    assert trained.summary["steps"] < 40
+    assert trained.summary.stopped.check == "no_answer"
+    assert trained.summary.steps < 40
 
 
 HANGING = """
@@ -150,5 +150,5 @@ def test_a_command_starts_the_processes_of_two_machines(tmp_path):
     command = [sys.executable, str(tmp_path / "srun.py"), *torchrun, "--rdzv-backend=c10d"]
     made = two(launch__command=[*command, f"--rdzv-endpoint={endpoint}"])
     trained = Run(made, 0, Settings(runs_dir=tmp_path / "runs")).trained()
-    assert trained.summary["processes"] == 2
-    assert [row["step"] for row in trained.completions] == STEPS
+    assert trained.summary.processes == 2
+    assert [row.step for row in trained.completions] == STEPS

@@ -141,7 +141,7 @@ def test_every_stage_of_a_training_gives_the_whole_turn(thinks, tmp_path, monkey
     run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
     kept = [
         *(record.completion for record in run.before().records),
-        *(row["completion"] for row in run.trained().completions),
+        *(row.completion for row in run.trained().completions),
         *(record.completion for record in run.after().records),
     ]
     assert len(kept) == 8 + 2 * 16 + 8

@@ -14,8 +14,8 @@ from harness.models import load_policy
 from harness.models.engines.decode import plain
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
-from harness.store.run_directory import read_lines
 from harness.training.rollout import can_sample, sample, why_slow
+from tests.run_files import read_lines
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]
 
@@ -144,5 +144,5 @@ def test_the_recipe_says_who_samples(tmp_path, monkeypatch, sampling):
     trained = run.trained()
     assert (len(calls) > 0) is (sampling == "shared")
     rows = list(read_lines(trained.directory / "completions.jsonl"))
-    assert len(rows) == trained.summary["completions"] == 2 * 64
+    assert len(rows) == trained.summary.completions == 2 * 64
     assert all(row["finish_reason"] in ("stop", "length") for row in rows)

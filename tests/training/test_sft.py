@@ -31,10 +31,10 @@ def test_samples_are_kept_and_what_was_learnt_from_them(finished):
     assert len(samples.records) == 16 * 8
     correct = {(each.question_id, each.completion) for each in samples.records if each.status == "correct"}
     assert {(row["question_id"], row["completion"][0]["content"]) for row in trained.data} == correct
-    assert trained.summary["examples"] == len(trained.data) == len(correct)
-    assert trained.summary["completions"] == 16 * 8
-    assert trained.summary["sampled_tokens"] == sum(each.completion_tokens for each in samples.records)
-    assert trained.summary["sampling_seconds"] > 0
+    assert trained.summary.examples == len(trained.data) == len(correct)
+    assert trained.summary.completions == 16 * 8
+    assert trained.summary.sampled_tokens == sum(each.completion_tokens for each in samples.records)
+    assert trained.summary.sampling_seconds > 0
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     assert finished.verdict("training").passed
 
@@ -112,7 +112,7 @@ def test_killed_in_the_middle_it_goes_on_from_its_last_checkpoint(finished, tmp_
     kill_after_checkpoint_2("tiny-arithmetic-sft", SUPERVISED, tmp_path / "runs")
     recipe = find_recipe("tiny-arithmetic-sft").override(SUPERVISED)
     trained = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True)).trained()
-    assert trained.summary["resumed_from"] in (2, 4)
+    assert trained.summary.resumed_from in (2, 4)
     assert steps(trained) == [1, 2, 3, 4, 5, 6]
     losses = [[row["loss"] for row in each.metrics if "loss" in row] for each in (trained, finished.trained())]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -133,7 +133,7 @@ def test_worked_solutions_are_learnt_without_sampling(supervised, tmp_path):
     run = supervised("sft", tmp_path, **{"data.source": "solutions"})
     trained = run.trained()
     assert [row["completion"][0]["content"] for row in trained.data] == [each.solution for each in run.questions.train]
-    assert trained.summary["completions"] == trained.summary["sampled_tokens"] == 0
+    assert trained.summary.completions == trained.summary.sampled_tokens == 0
     assert not (run.directory / "samples").exists()
 
 
@@ -196,7 +196,7 @@ def test_a_files_content_names_the_run(supervised, tmp_path):
 def test_the_same_samples_serve_dpo(finished, supervised):
     """Nothing is sampled twice: DPO finds the answers that SFT's run keeps, by their content."""
     run = supervised("dpo")
-    reused = [each.samples().summary["reused"] for each in (run, finished)]
+    reused = [each.samples().summary.reused for each in (run, finished)]
     assert any(reused), "both asked the model"  # which was first depends on the order of the tests
     assert [each.completion for each in run.samples().records] == [
         each.completion for each in finished.samples().records

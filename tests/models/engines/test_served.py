@@ -125,4 +125,4 @@ def test_a_whole_evaluation_is_the_local_one(server, tmp_path):
     local = Run(recipe, 0, settings).before()
     assert [each.to_json() for each in served.records] == [each.to_json() for each in local.records]
     assert served.accuracy == local.accuracy
-    assert served.summary["device"] == "endpoint"
+    assert served.summary.device == "endpoint"

@@ -63,6 +63,7 @@ def generate(policy, questions, decoding, skip=()):
 
 def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     from harness.store.run_directory import write_json, write_lines
+    from harness.store.run_files import TRAINED, TrainingSummary
 
     recipe, seed, _ = directory.parent.name.rsplit("-", 2)
     note("trainings.txt", f"{recipe}-{seed}")
@@ -75,8 +76,11 @@ def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     equal = 0.9375 if recipe == "vain" else 0.5
     rows = [{"step": step, "loss": loss, "reward": step / 4, "frac_reward_zero_std": equal} for step in (1, 2)]
     write_lines(directory / "metrics.jsonl", rows)
-    write_json(directory / "summary.json", {"steps": 2, "seconds": 1.0})
-    return {"steps": 2, "seconds": 1.0}
+    summary = TrainingSummary(
+        steps=2, seconds=1.0, seconds_per_step=0.5, completions=0, sampled_tokens=0, training_key=""
+    )
+    TRAINED.write(directory, summary)
+    return summary
 
 
 def render_session(directories, folder):

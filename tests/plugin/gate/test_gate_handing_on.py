@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 import time
@@ -11,6 +10,8 @@ import time
 import pytest
 
 from harness.plugin.markdown import COMMENT_BYTES, NEVER_JUDGED, SUMMARY_BYTES, write_markdown
+from harness.store.run_files import ENVIRONMENT
+from tests.run_files import environment, verdict
 
 HEAD = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
 
@@ -59,9 +60,8 @@ def test_a_place_that_cannot_be_written_is_a_line(handed_on):
 def judged_run(folder, recipe, sentence, times=1):
     """A run with so many verdicts, as a session hands it on."""
     folder.mkdir(parents=True)
-    (folder / "environment.json").write_text(json.dumps({"recipe": recipe, "seed": 0}))
-    verdict = {"gate": "baseline", "verdict": "INCOMPARABLE", "sentence": sentence, "passed": False}
-    return {folder: ([verdict] * times, False)}
+    ENVIRONMENT.write(folder, environment(recipe=recipe))
+    return {folder: ([verdict("baseline", "INCOMPARABLE", sentence)] * times, False)}
 
 
 @pytest.mark.parametrize(("limit", "most"), [(SUMMARY_BYTES, 2**20), (COMMENT_BYTES, 65_536)])
@@ -97,15 +97,15 @@ def test_a_training_that_failed_is_a_row(tmp_path):
     (run / "train").mkdir(parents=True)
     (run / "train/error.txt").write_text("training died: out of memory. Last lines of log.txt:\nstep 3\n")
     write_markdown(tmp_path / "none.md", {run: ([], True)}, limit=COMMENT_BYTES)
-    row = "| ❌ | run, seed ? |  |  | training failed: training died: out of memory. |\n"
+    row = "| ❌ | run |  |  | training failed: training died: out of memory. |\n"
     assert (tmp_path / "none.md").read_text() == HEAD + row
-    verdict = {"gate": "training", "verdict": "UNSOUND", "code": "no_steps", "sentence": "no signal", "passed": False}
-    write_markdown(tmp_path / "both.md", {run: ([verdict], True)}, limit=COMMENT_BYTES)
+    unsound = verdict("training", "UNSOUND", "no signal")
+    write_markdown(tmp_path / "both.md", {run: ([unsound], True)}, limit=COMMENT_BYTES)
     assert (tmp_path / "both.md").read_text().endswith(row)
     (run / "train/error.txt").write_text("no signal\n")
-    refused = {**verdict, "code": "refused"}
+    refused = verdict("training", "UNSOUND", "no signal", code="refused")
     write_markdown(tmp_path / "one.md", {run: ([refused], True)}, limit=COMMENT_BYTES)
-    assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run, seed ? |  | training | UNSOUND: no signal |\n"
+    assert (tmp_path / "one.md").read_text() == HEAD + "| ❌ | run |  | training | UNSOUND: no signal |\n"
 
 
 HOSTILE = (

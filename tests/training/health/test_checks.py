@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate.health import CHECKS, Group, History, expected_share, groups_of, limits, look
+from tests.run_files import completion, held_out
 
 
 def history(*, groups=(), evaluations=(), formats=(), concentration=math.inf, **columns) -> History:
@@ -39,8 +40,8 @@ def answers(*by_step: str) -> list[Group]:
 STEPS = 10
 FLAT = [0.5] * STEPS
 MIXED = answers(*["mmmm"] * STEPS)
-EVALUATIONS = [{"step": 0, "accuracy": 0.3, "questions": 64}, {"step": 10, "accuracy": 0.3, "questions": 64}]
-BETTER = [{"step": 0, "accuracy": 0.3, "questions": 64}, {"step": 10, "accuracy": 0.4, "questions": 64}]
+EVALUATIONS = [held_out(0, 0.3), held_out(10, 0.3)]
+BETTER = [held_out(0, 0.3), held_out(10, 0.4)]
 RISING = [0.1] * 5 + [0.6] * 5
 
 # check, what is wrong or None where nothing is, the history
@@ -177,13 +178,13 @@ def test_expected_share_is_the_binomial_one_for_equal_questions(p, size):
 
 def test_groups_are_read_from_the_kept_completions():
     lines = [
-        {"step": 1, "group": "1/a", "question_id": "a", "reward": 1.0, "status": "correct"},
-        {"step": 1, "group": "1/a", "question_id": "a", "reward": None},  # kept before statuses were
-        {"step": 1, "group": "1/b", "question_id": "b", "reward": 0.0, "status": "wrong"},
-        {"step": 2, "group": "2/b", "question_id": "b", "reward": 0.0, "status": "no_answer"},
+        completion(group="1/a", question_id="a"),
+        completion(group="1/a", question_id="a", reward=None, status="unscored"),
+        completion(group="1/b", question_id="b", reward=0.0, status="wrong"),
+        completion(step=2, group="2/b", question_id="b", reward=0.0, status="no_answer"),
     ]
     assert groups_of(lines) == [
-        Group(1, "a", (1.0, None), ("correct", None)),
+        Group(1, "a", (1.0, None), ("correct", "unscored")),
         Group(1, "b", (0.0,), ("wrong",)),
         Group(2, "b", (0.0,), ("no_answer",)),
     ]

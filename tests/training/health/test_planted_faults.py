@@ -11,8 +11,9 @@ from harness.gate.health import CHECKS
 from harness.pipeline.run import Run, Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import TrainingError
-from harness.store.run_directory import read_json, read_lines
+from harness.store.run_directory import read_json
 from harness.tasks.arithmetic import arithmetic_questions
+from tests.run_files import read_lines
 from tests.small_recipes import GRPO
 
 SMALL = GRPO | {
@@ -89,13 +90,13 @@ def train(tmp_path, monkeypatch):
 def test_planted_fault_is_named(train, fault):
     changes, expected = PLANTED[fault]
     trained = train(changes).trained()
-    found = {each["check"]: each for each in trained.health}
+    found = {each.check: each for each in trained.health}
     assert expected <= found.keys()
     for name in expected:
-        assert found[name]["key"] == CHECKS[name].key
-        assert found[name]["level"] == ("fatal" if name in changes.get("health.stop_on", ()) else CHECKS[name].level)
-        assert 0 < found[name]["step"] <= changes.get("train.max_steps", 20)
-    assert [each["check"] for each in trained.health] == list(found), "a check spoke twice"
+        assert found[name].key == CHECKS[name].key
+        assert found[name].level == ("fatal" if name in changes.get("health.stop_on", ()) else CHECKS[name].level)
+        assert 0 < found[name].step <= changes.get("train.max_steps", 20)
+    assert [each.check for each in trained.health] == list(found), "a check spoke twice"
 
 
 def test_every_check_has_a_planted_fault():
@@ -125,13 +126,13 @@ def test_a_healthy_training_is_silent(train):
 def test_stop_on_ends_the_training_with_the_finding_as_reason(train):
     run = train({"rewards": {"planted:collapsing": 1.0}, "health.stop_on": ["sampling_gap"]})
     trained = run.trained()
-    assert trained.summary["steps"] == 5 < 14
-    assert trained.summary["stopped"]["check"] == "sampling_gap"
-    assert trained.summary["stopped"]["level"] == "fatal"
+    assert trained.summary.steps == 5 < 14
+    assert trained.summary.stopped.check == "sampling_gap"
+    assert trained.summary.stopped.level == "fatal"
     verdict = run.verdict("training")
     assert verdict.verdict == "OK"
     assert "stopped early by sampling_gap" in verdict.sentence
-    assert run.after().summary["questions"] == 8
+    assert run.after().summary.questions == 8
 
 
 @pytest.mark.slow

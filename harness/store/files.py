@@ -1,0 +1,218 @@
+"""Files of the run directory by their types: each is read and written by one object, which says what does not fit.
+
+    RECORDS = JsonLines("records.jsonl", Record)
+    for record in RECORDS.read(stage): ...
+    with RECORDS.writer(stage) as writer: writer.append(record)
+
+A type is a dataclass over :class:`Stored`, or a ``TypedDict``. Values are strict: no key but the type's own, no number
+for a text, no NaN. A field that has its default is not written. A file that is not there is ``None``, or no lines; the
+last line without its end is what a kill left, and no line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeGuard, TypeVar
+
+from harness.store.errors import HarnessError
+from harness.store.run_directory import LineWriter, plain, write_json, write_lines
+from harness.store.secrets import redact_data, redact_tree, within_data
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+_HALF = re.compile("[\ud800-\udfff]")
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+
+
+class RecordError(HarnessError):
+    """A file of a run directory that does not hold what its type says."""
+
+
+class Stored:
+    """Base of what a file holds."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict as the file has it, for ``json.dumps``."""
+        made: dict[str, Any] = plain(self)
+        return made
+
+
+@dataclass(frozen=True)
+class _File(Generic[T]):
+    """``name`` in its folder; ``type`` is ``T``."""
+
+    name: str
+    type: Any
+
+    def path(self, folder: Path) -> Path:
+        return folder / self.name
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        from pydantic import TypeAdapter  # which a project that reads no run need not import
+
+        if not hasattr(self.type, "__pydantic_config__"):
+            self.type.__pydantic_config__ = Stored.__pydantic_config__
+        return TypeAdapter(self.type)
+
+    def _parsed(self, path: Path, raw: bytes, line: int | None = None) -> T:
+        try:
+            return self._adapter.validate_json(raw)
+        except ValueError as error:
+            if b"\\ud" in raw and (whole := _without_halves(raw)) != raw:
+                return self._parsed(path, whole, line)
+            raise _said(path, raw, line, error) from None
+
+
+@dataclass(frozen=True)
+class JsonFile(_File[T]):
+    """One JSON object. One that is ``derived`` is made again from what lies beside it: torn, it is missing."""
+
+    derived: bool = False
+
+    def read(self, folder: Path, *, hide: bool = False) -> T | None:
+        """What the file holds, ``None`` where there is none; ``hide`` takes out secrets, in what others have written.
+
+        Raises:
+            RecordError: it cannot be read, or does not fit.
+        """
+        path = self.path(folder)
+        raw = _bytes(path)
+        if raw is None or (self.derived and not _is_json(raw)):
+            return None
+        found = self._parsed(path, raw)
+        if hide:
+            tree = json.loads(raw)
+            if (shown := redact_tree(tree)) != tree:
+                return self._parsed(path, json.dumps(shown).encode())
+        return found
+
+    def fit(self, folder: Path) -> T | None:
+        """The same of another run, which is of no use where it does not fit: that run's own tests and page say so."""
+        try:
+            return self.read(folder)
+        except RecordError:
+            return None
+
+    def write(self, folder: Path, value: T, *, durable: bool = True) -> None:
+        write_json(self.path(folder), value, durable=durable)
+
+
+@dataclass(frozen=True)
+class JsonLines(_File[T]):
+    """One JSON object a line."""
+
+    def read(self, folder: Path, *, hide: bool = False) -> Iterator[T]:
+        """Line by line, as in :meth:`JsonFile.read`."""
+        for number, _, line in self.lines(folder):
+            yield self.parse(folder, number, line, hide=hide)
+
+    def lines(self, folder: Path, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """Number, place in bytes and bytes of each whole line from the byte ``start`` on."""
+        path = self.path(folder)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                for number, line in enumerate(file, 1):
+                    if line.endswith(b"\n"):
+                        yield number, start, line
+                    start += len(line)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+    def parse(self, folder: Path, number: int, line: bytes, *, hide: bool = False) -> T:
+        """What one of :meth:`lines` holds."""
+        path = self.path(folder)
+        found = self._parsed(path, line, number)
+        if hide and redact_data(text := line.decode()) != text:
+            return self._parsed(path, json.dumps(within_data(json.loads(line), redact_data)).encode(), number)
+        return found
+
+    def write(self, folder: Path, rows: Iterable[T]) -> None:
+        """The whole file at once; the rows may come one by one, from the file itself too."""
+        write_lines(self.path(folder), rows)
+
+    def writer(self, folder: Path) -> LineWriter:
+        """Appends row by row."""
+        return LineWriter(self.path(folder))
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _is_json(raw: bytes) -> bool:
+    from pydantic_core import from_json
+
+    try:
+        from_json(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_halves(raw: bytes) -> bytes:
+    """JSON whose texts hold halves of surrogate pairs, which are no characters, with U+FFFD in their place."""
+    try:
+        return _HALF.sub("\ufffd", json.dumps(json.loads(raw.decode()), ensure_ascii=False)).encode()
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _unreadable(path: Path, error: OSError) -> RecordError:
+    return RecordError(f"{path}: cannot be read ({error.strerror or error}); move it away, and it is made again")
+
+
+def _said(path: Path, raw: bytes, line: int | None, error: ValueError) -> RecordError:
+    """The first thing that is wrong, in one sentence."""
+    first = error.errors(include_url=False, include_context=False)[0] if _is_validation(error) else None
+    what, keys = (str(error), ()) if first is None else (_wrong(first), first["loc"])
+    named = [str(key) for key in keys]
+    where = f"{path}:{line or _line_of(raw, named)}"
+    field = f"{'.'.join(named)}: " if named else ""
+    again = "delete the line" if line else "delete the file"
+    return RecordError(f"{where}: {field}{what}; {again}, and what it holds is made again")
+
+
+def _is_validation(error: ValueError) -> TypeGuard[ValidationError]:
+    from pydantic import ValidationError
+
+    return isinstance(error, ValidationError)
+
+
+def _wrong(first: Any) -> str:
+    match first["type"]:
+        case "json_invalid":
+            return f"is no JSON ({first['msg'].removeprefix('Invalid JSON: ')})"
+        case "missing":
+            return "is missing"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return "is no field of this file"
+    text = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{text}, not {_KINDS.get(type(first['input']), 'a number')}" if " valid " in text else text
+
+
+def _line_of(raw: bytes, keys: Iterable[str]) -> int:
+    """The line of a key in a JSON object of several lines, as far as the keys on the way to it are found."""
+    at = 0
+    for key in keys:
+        found = raw.find(json.dumps(key).encode() + b":", at)
+        at = at if found < 0 else found
+    return raw.count(b"\n", 0, at) + 1
