@@ -216,15 +216,19 @@ class Session:
 
     def plan_gates(self, gated: list[tuple[Recipe, int]]) -> None:
         """Count the gates of these (recipe, seed) pairs, which share alpha."""
+        self.gated = gated
+        if not gated:
+            return
         from harness.pipeline.judge import count_gates
 
-        self.gated = gated
         folder = get_path(self.config, "baselines-dir")
         self.gates = max(1, sum(count_gates(recipe, seed, folder) for recipe, seed in gated))
 
     @cached_property
     def warnings(self) -> list[str]:
         """A line for each gate that its questions may not be enough for. It warns: they are asked all the same."""
+        if not self.gated:
+            return []
         from harness.pipeline.baselines import is_recorded
         from harness.pipeline.judge import plans
 

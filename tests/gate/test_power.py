@@ -75,7 +75,6 @@ def test_power_beside_simulated_gsm8k(n: int, d: float, drop: float, seen: float
 
 
 @given(st.integers(1, 400), st.floats(0.01, 1), st.floats(0, 1), st.floats(0.001, 0.3))
-@settings(deadline=None)
 def test_power_stays_under_alpha_without_a_drop_and_grows_with_it(n: int, d: float, share: float, alpha: float) -> None:
     assert power(n, d, 0.0, alpha) <= alpha + 1e-9
     assert power(n, d, share * d, alpha) <= power(n, d, d, alpha) + 1e-9
@@ -94,7 +93,7 @@ def test_questions_needed(d: float, drop: float, needed: int) -> None:
 
 
 @given(st.floats(0.1, 1), st.floats(0.2, 1), st.sampled_from([0.01, 0.05, 0.2]), st.sampled_from([0.5, 0.8, 0.95]))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_power_never_dips_again_past_the_questions_needed(d: float, share: float, alpha: float, asked: float) -> None:
     needed = questions_needed(d, share * d, alpha, asked)
     assume(needed is not None and needed < 2000)

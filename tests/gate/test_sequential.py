@@ -156,7 +156,7 @@ def test_what_is_ruled_out_and_how_soon() -> None:
 
 
 @given(st.lists(signs, min_size=1, max_size=150))
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_no_effect_is_claimed_against_the_count(differences: list[int]) -> None:
     found = walk(differences, margin=0.05, alpha=0.05, beta=NEVER)
     if found.outcome == "effect":
@@ -186,17 +186,6 @@ def test_a_few_hundred_sessions() -> None:
     assert large["effect"] > 0.95
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("total", [200, 1319])
-@pytest.mark.parametrize("discordance", [0.10, 0.33])
-def test_error_rates(discordance: float, total: int) -> None:
-    null = rates(2000, discordance, total, effect=0.0)
-    assert null["effect"] <= at_most(0.05, 2000)
-    there = rates(2000, discordance, total, effect=0.05)
-    assert there["ruled_out"] <= at_most(0.10, 2000)
-    assert there["effect"] > null["effect"]
-
-
 # Driving generation: asked again after every look, the walk says what the whole would say, and no sooner.
 
 
@@ -213,7 +202,7 @@ def same_when_driven(differences: list[int | None], margin: float, alpha: float,
 
 
 @given(st.lists(st.one_of(signs, st.none()), max_size=110), st.sampled_from([0.05, 0.3]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_prefix_that_crosses_gives_what_the_whole_gives(differences: list[int | None], margin: float) -> None:
     same_when_driven(differences, margin, alpha=0.3, beta=0.5)
 

@@ -171,7 +171,7 @@ def test_several_answers_a_question(runs: list[Any], min_improvement: float | No
 @given(st.lists(st.sampled_from([GAINED, LOST, KEPT, MISSED]), max_size=80), st.sampled_from([None, 0.05, 0.3]))
 @example([GAINED] * 5, None)  # each word at least once
 @example([LOST] * 5, None)
-@settings(deadline=None)
+@settings(max_examples=40)
 def test_green_is_a_gain_and_red_is_a_loss(outcomes: list[tuple[float, float]], min_improvement: float | None) -> None:
     verdict = judged(*((1, pair) for pair in outcomes), min_improvement=min_improvement)
     gain = (outcomes.count(GAINED) - outcomes.count(LOST)) / max(1, len(outcomes))

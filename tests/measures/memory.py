@@ -21,28 +21,7 @@ from typing import Any
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "report")]
 
 SIZES = (1_000, 20_000)
-WORDS = [
-    "we",
-    "add",
-    "the",
-    "two",
-    "numbers",
-    "then",
-    "take",
-    "half",
-    "of",
-    "what",
-    "is",
-    "left",
-    "and",
-    "so",
-    "the",
-    "answer",
-    "must",
-    "be",
-    "near",
-    "that",
-]
+SPEECH = "we add the two numbers then take half of what is left and so the answer must be near that"
 SYSTEM = "Work out the answer step by step and put it in \\boxed{}."
 
 
@@ -65,7 +44,7 @@ def growth(what: str, sizes: Sequence[int] = SIZES) -> tuple[float, list[dict[st
 def said(question: str, sample: int) -> str:
     """A completion of about 90 words, another one for each question and sample."""
     words = random.Random(f"{question}/{sample}")
-    return " ".join(words.choices(WORDS, k=90)) + f" \\boxed{{{words.randrange(10)}}}"
+    return " ".join(words.choices(SPEECH.split(), k=90)) + f" \\boxed{{{words.randrange(10)}}}"
 
 
 class Engine:

@@ -67,19 +67,12 @@ def found(rows: dict[str, str], *, generations: int = 4, limit: float = 0.05) ->
 
 
 @pytest.mark.parametrize(
-    ("rows", "share", "tip"),
-    [
-        ({"a": "nnnn", "b": "nnnn"}, 0.0, "few_shot = 2"),
-        ({"a": "wwww", "b": "wwww"}, 0.0, "easier questions"),
-        ({"a": "cccc", "b": "cccc"}, 0.0, "harder questions"),
-    ],
+    ("letter", "tip"), [("n", "few_shot = 2"), ("w", "easier questions"), ("c", "harder questions")]
 )
-def test_refusals_say_what_to_change(rows, share, tip):
-    said = found(rows)
+def test_refusals_say_what_to_change(letter, tip):
+    said = found({"a": 4 * letter, "b": 4 * letter})
     assert said.refused
-    assert said.signal_share == share
-    assert said.zero_std_share == 1 - share
-    assert said.steps_without_signal == 50
+    assert (said.signal_share, said.zero_std_share, said.steps_without_signal) == (0.0, 1.0, 50)
     assert tip in said.sentence
     assert "signal = false" in said.sentence
 
@@ -153,7 +146,8 @@ GGUF = os.environ.get("RL_HARNESS_SMOLLM2_GGUF")
 
 
 @pytest.mark.skipif(not GGUF, reason="set RL_HARNESS_SMOLLM2_GGUF to a SmolLM2-135M-Instruct GGUF file")
-@pytest.mark.parametrize("few_shot", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("few_shot", [0, 2])
 def test_smollm2_needs_worked_examples(run, few_shot):
     """With only a system prompt it boxes nothing; with two worked examples there is something to learn from."""
     made = run(

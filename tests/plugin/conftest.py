@@ -1,31 +1,27 @@
-"""Inner projects, each with a pytest of its own in a new process: what a user's terminal shows is what is tested."""
+"""Inner projects, each with a pytest of its own in another process: what a user's terminal shows is what is tested."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.inner_pytest import COMMAND, HEAVY, calm_environment
+from tests.inner_pytest import HEAVY, PYTEST, run
 from tests.small_recipes import small_recipe
 
 SMALL = "suites/recipes/small.toml"
 
 # Tells which heavy packages a process has imported, when tests are collected and when the session ends.
 SPY = f"""\
-import json, os, pathlib, sys
+import json, pathlib, sys
 
 WATCHED = {(*sorted(HEAVY), "pydantic", "filelock", "jinja2")}
 
 def tell(when):
-    name = when + "-" + os.environ.get("PYTEST_XDIST_WORKER", "main") + ".json"
     found = [name for name in WATCHED if name in sys.modules]
-    (pathlib.Path(__file__).parent / name).write_text(json.dumps(found))
+    (pathlib.Path(__file__).parent / f"{{when}}.json").write_text(json.dumps(found))
 
 def pytest_collection_finish():
     tell("collected")
@@ -53,30 +49,13 @@ class Project:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
 
-    def pytest(self, *arguments: str, folder: str = ".", **environment: str) -> pytest.RunResult:
-        return self._run([*COMMAND, *arguments], folder, environment)
+    def pytest(self, *arguments: str, torch: bool | None = False, folder: str = ".", **env: str) -> pytest.RunResult:
+        """``torch`` as :func:`tests.inner_pytest.run` has it."""
+        return run([*PYTEST, *arguments], self.path / folder, env, torch=torch)
 
-    def run(self, script: str) -> pytest.RunResult:
-        """A Python file of the project, in a process of its own."""
-        return self._run([sys.executable, script], ".", {})
-
-    def _run(self, command: list[str], folder: str, environment: dict[str, str]) -> pytest.RunResult:
-        started = time.monotonic()
-        done = subprocess.run(
-            command,
-            cwd=self.path / folder,
-            env=calm_environment() | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return pytest.RunResult(
-            done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), time.monotonic() - started
-        )
-
-    def imported(self, when: str, process: str = "main") -> list[str]:
+    def imported(self, when: str) -> list[str]:
         """What :data:`SPY` saw, ``when`` being ``"collected"`` or ``"finished"``."""
-        found: list[str] = json.loads((self.path / f"{when}-{process}.json").read_text())
+        found: list[str] = json.loads((self.path / f"{when}.json").read_text())
         return found
 
 

@@ -6,7 +6,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.small_recipes import small_recipe
+
+SAMPLED = {"a": "sft", "b": "dpo", "same": "sft"}
 
 REWARDS = '''
 import asyncio, os, time
@@ -14,11 +18,11 @@ import asyncio, os, time
 calls = 0
 
 async def flaky(prompts, completions, **columns):
-    """Raises on every tenth call, as a service does."""
+    """Raises on every fifth call, as a service does."""
     global calls
     calls += 1
     await asyncio.sleep(0)
-    if calls % 10 == 0:
+    if calls % 5 == 0:
         raise ConnectionError("no reply")
     return [float(len(completion[0]["content"]) > 3) for completion in completions]
 
@@ -42,23 +46,41 @@ def hangs(prompts, completions, **columns):
     time.sleep(3600)
 '''
 TESTS = """
+import pytest
+
 def test_soundness(verdicts):
     verdicts.require("training")
 
+@pytest.mark.rl_recipe("flaky", "failing")
 def test_every_answer_has_its_grade(before, after):
     for evaluation in (before, after):
         assert len(evaluation.records) == 8
         assert "unscored" not in {record.status for record in evaluation.records}
 """
+OWN = '\n[rewards]\ntimeout_seconds = {}\nboxed_numeric = 1.0\n"my_rewards:{}" = 0.1\n'
+RECIPES = {
+    "flaky": small_recipe() + OWN.format(60, "flaky"),
+    "failing": small_recipe() + OWN.format(1, "hangs_in_training") + '"my_rewards:short_list_in_training" = 0.1\n',
+    "short_list": small_recipe() + OWN.format(1, "short_list"),
+    "hangs": small_recipe() + OWN.format(1, "hangs"),
+    # two that train the same thing, and one on the same samples
+    **{name: small_recipe(method) + OWN.format(60, "fails_on_fives") for name, method in SAMPLED.items()},
+}
 
 
-def with_rewards(project, rewards: str, timeout: float = 1, name: str = "small") -> None:
-    recipe = small_recipe() + f"\n[rewards]\ntimeout_seconds = {timeout}\nboxed_numeric = 1.0\n{rewards}"
-    project.write(**{f"suites/recipes/{name}.toml": recipe, "my_rewards": REWARDS, "test_it": TESTS})
+@pytest.fixture(scope="module")
+def session(shared_project):
+    project = shared_project
+    (project.path / "suites/recipes/small.toml").unlink()
+    project.write(**{f"suites/recipes/{name}.toml": text for name, text in RECIPES.items()})
+    project.write(my_rewards=REWARDS, test_it=TESTS)
+    result = project.pytest("--rl-in-process", torch=True)
+    result.assert_outcomes(passed=3, failed=6)
+    return project, result.stdout.str()
 
 
-def run_of(project) -> Path:
-    (run,) = (project.path / "rl-runs").glob("small-0-*")
+def run_of(project, name: str) -> Path:
+    (run,) = (project.path / "rl-runs").glob(f"{name}-0-*")
     return run
 
 
@@ -66,73 +88,52 @@ def completions_of(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "train" / "completions.jsonl").read_text().splitlines()]
 
 
-def test_an_async_reward_that_raises_on_every_tenth_call(project):
-    with_rewards(project, '"my_rewards:flaky" = { weight = 0.5 }\n', timeout=60)
-    result = project.pytest("--rl-set", "train.max_steps=12")
-    result.assert_outcomes(passed=2)
-    run = run_of(project)
+def test_an_async_reward_that_raises_now_and_then(session):
+    project, text = session
+    run = run_of(project, "flaky")
     values = [row["rewards"]["my_rewards:flaky"] for row in completions_of(run)]
-    assert len(values) == 12 * 16
+    assert len(values) == 64
     (kept,) = json.loads((run / "train" / "rewards.json").read_text())["functions"].values()
     assert values.count(None) == kept["unscored"]
     assert kept["retried"] >= 1
-    assert re.search(r"raised ConnectionError at my_rewards\.py:\d+: no reply", kept["sentence"])
-    said = "raised ConnectionError at my_rewards.py:*: no reply"
-    result.stdout.fnmatch_lines([f'*! train: reward "my_rewards:flaky" *{said}*'])
-    assert "train: reward" not in (run / "train" / "log.txt").read_text()
-    assert "my_rewards:flaky" in (project.path / "rl-report/index.html").read_text()
+    said = r"raised ConnectionError at my_rewards\.py:\d+: no reply"
+    assert re.search(said, kept["sentence"])
+    assert re.search(rf'^  ! train: reward "my_rewards:flaky" .*{said}', text, re.MULTILINE)
+    assert "my_rewards:flaky" in (project.path / f"rl-report/{run.name}.html").read_text()
 
 
-def test_rewards_that_fail_all_through_training(project):
+def test_rewards_that_fail_all_through_training(session):
     """One hangs and is given up, one returns too few values: both are named, and the rest of the reward trains."""
-    with_rewards(project, '"my_rewards:hangs_in_training" = 0.1\n"my_rewards:short_list_in_training" = 0.1\n')
-    result = project.pytest("--rl-in-process")
-    result.assert_outcomes(passed=1, failed=1)
-    text = result.stdout.str()
-    assert "UNSOUND small-0: " in text
+    project, text = session
+    assert "UNSOUND failing-0: " in text
     assert '"my_rewards:hangs_in_training" gave no value for 64 of 64 completions' in text
     assert "took longer than 1 s (timeout_seconds) (48)" in text
     assert "not called any more after 3 time-outs in a row (16)" in text
     assert "returned a list of 1 values for 16 completions; it must return a list with a number or None" in text
-    rows = completions_of(run_of(project))
+    rows = completions_of(run_of(project, "failing"))
     assert len(rows) == 64
     for row in rows:
         assert row["rewards"]["my_rewards:hangs_in_training"] is None
         assert row["reward"] == row["rewards"]["boxed_numeric"]  # what failed is left out, not paid as 0
-    assert "INTERNALERROR" not in text
 
 
-def test_contracts_broken_from_the_first_call_are_refused_before_training(project):
-    broken = {
-        "short_list": "returned a list of 1 values for 2 completions",
-        "hangs": "took longer than 1 s (timeout_seconds)",
-    }
-    (project.path / "suites/recipes/small.toml").unlink()
-    for name in broken:
-        with_rewards(project, f'"my_rewards:{name}" = 0.1\n', name=name)
-    result = project.pytest("-k", "soundness", "--rl-in-process")
-    result.assert_outcomes(failed=2)
-    for name, reason in broken.items():
-        assert f'reward function "my_rewards:{name}" {reason}' in result.stdout.str()
-        (run,) = (project.path / "rl-runs").glob(f"{name}-0-*")
-        assert not (run / "train" / "completions.jsonl").exists()
+def test_contracts_broken_from_the_first_call_are_refused_before_training(session):
+    project, text = session
+    for name, reason in (
+        ("short_list", "returned a list of 1 values for 2 completions"),
+        ("hangs", "took longer than 1 s (timeout_seconds)"),
+    ):
+        assert f'reward function "my_rewards:{name}" {reason}' in text
+        assert not (run_of(project, name) / "train" / "completions.jsonl").exists()
 
 
-def test_rewards_that_fail_while_training_data_is_sampled(project):
+def test_rewards_that_fail_while_training_data_is_sampled(session):
     """The samples of one run are those of the others: whoever learns from them is as unsound, and says so."""
-    rewards = '\n[rewards]\nboxed_numeric = 1.0\n"my_rewards:fails_on_fives" = 0.1\n'
-    (project.path / "suites/recipes/small.toml").unlink()
-    recipes = {"a": "sft", "b": "dpo", "same": "sft"}  # two that train the same thing, and one on the same samples
-    for name, method in recipes.items():
-        project.write(**{f"suites/recipes/{name}.toml": small_recipe(method) + rewards})
-    project.write(my_rewards=REWARDS, test_it=TESTS)
-    result = project.pytest("-k", "soundness")
-    result.assert_outcomes(failed=len(recipes))
-    text = result.stdout.str()
+    project, text = session
     counted = (
         r'reward "my_rewards:fails_on_fives" gave no value for (\d+) of 96 completions: raised ValueError at .*: a five'
     )
-    for name in recipes:
+    for name in SAMPLED:
         found = re.search(rf"UNSOUND {name}-0: {counted}", text)
         assert found, text
         assert 0.02 * 96 < int(found[1]) < 96

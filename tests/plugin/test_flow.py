@@ -1,17 +1,18 @@
 """Sessions that train, one after another in one project: what is done, what is kept, and what the terminal says.
 
-Two real trainings of four steps serve all of them; the rest is read from what they left.
+One real training, and one by two workers, serve all of them; the rest is read from what they left.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tests.inner_pytest import REPOSITORY
+from tests.inner_pytest import HEAVY, REPOSITORY
 
 # Beside the reward that counts there is one that notes which process called it, and whether to train.
 COUNTING = """
@@ -33,8 +34,8 @@ def test_improvement(verdicts):
 def test_accuracy(verdicts):
     verdicts.require("accuracy")
 
-def test_stages(before, trained, after):
-    assert len(before.records) == len(after.records) == 8
+def test_stages(before, trained, after, recipe):
+    assert len(before.records) == len(after.records) == recipe.task.test_questions
     assert len(trained.completions) == 64
 
 def test_nothing_asked(verdicts, recipe):
@@ -60,6 +61,36 @@ def test_it_is_gone(recipe):
 """
 
 
+CRASHING = """
+import os, pathlib, sys
+
+def reward(prompts, completions, **columns):
+    if "harness.training.worker" in sys.orig_argv:
+        with (pathlib.Path(__file__).parent / "crashed.txt").open("a") as file:
+            file.write(f"{os.getpid()}\\n")
+        print("last words of the reward", flush=True)
+        os.abort()
+    return [0.0] * len(completions)
+"""
+CRASHES = """
+import pytest
+
+pytestmark = pytest.mark.rl_recipe("crash")
+
+def test_training(verdicts):
+    verdicts.require("training")
+
+def test_again(verdicts):
+    verdicts.require("training")
+
+def test_completions(trained):
+    pass
+
+def test_before(before):
+    pass
+"""
+
+
 @pytest.fixture(scope="module")
 def small(shared_project):
     project = shared_project
@@ -80,7 +111,7 @@ def small(shared_project):
 @pytest.fixture(scope="module")
 def first(small):
     """The session that finds nothing kept."""
-    result = small.pytest("-rs", "--junitxml=junit.xml")
+    result = small.pytest("-rs", "--junitxml=junit.xml", torch=True)
     return small, result, snapshot(small)
 
 
@@ -88,16 +119,28 @@ def first(small):
 def kept(first):
     """The same again; tests that would load a policy are left out."""
     small, _, _ = first
-    result = small.pytest("test_1_trains.py")
+    result = small.pytest("test_1_trains.py", torch=None)
     return small, result, snapshot(small), small.imported("finished")
 
 
 @pytest.fixture(scope="module")
-def fresh(kept):
-    """``--rl-fresh`` under two workers."""
+def workers(kept):
+    """``--rl-fresh`` under two workers, with a recipe that differs in its gate and in how many questions it asks, and
+    one whose training crashes."""
     small, *_ = kept
-    result = small.pytest("-n2", "--rl-fresh", "-rs")
-    return small, result, snapshot(small)
+    other = small.small.replace("test_questions = 8", "test_questions = 12").replace("four steps", "the same steps")
+    small.write(**{"suites/recipes/other.toml": other + "power = 0.9\n"})
+    crash = small.small.replace("counting:reward", "crashing:reward").replace(
+        "[gate]", "[health]\nsignal = false\n[gate]"
+    )
+    small.write(**{"suites/recipes/crash.toml": crash, "crashing": CRASHING, "test_4_crash": CRASHES})
+    marker = '\nimport pytest\n\npytestmark = pytest.mark.rl_recipe("small", "other")\n'
+    small.write(test_1_trains=TRAINS + marker)
+    files = ("test_1_trains.py", "test_4_crash.py")
+    result = small.pytest(*files, "-n2", "--dist=load", "--rl-fresh", torch=None)
+    left = snapshot(small)
+    shutil.copytree(small.path / "rl-runs", small.path / "elsewhere/runs", copy_function=shutil.copyfile)
+    return small, result, left
 
 
 def snapshot(project):
@@ -149,19 +192,6 @@ def test_the_summary_is_tidy(first):
     assert "INCONCLUSIVE" in page
 
 
-def test_files_keep_their_names_where_the_root_directory_is_elsewhere(project, tmp_path_factory):
-    asks = "def test_asks(before):\n    pass\n"
-    project.write(**{"some/test_one": asks, "some/test_two": asks})
-    root, recipe = tmp_path_factory.mktemp("root"), project.path / "suites/recipes/small.toml"
-    for asked in (["some"], ["some/test_one.py", "some/test_two.py"]):
-        options = ("-q", "--rl-fresh", f"--rootdir={root}", f"--rl-recipe={recipe}", "--junitxml=x.xml")
-        result = project.pytest(*options, *asked)
-        result.assert_outcomes(passed=2)
-        (said,) = [line for line in result.outlines if line.startswith("peak memory: ")]
-        assert re.fullmatch(r"peak memory: [\d,]+ MiB in \S+/test_one.py, [\d,]+ MiB in \S+/test_two.py", said)
-        assert len(re.findall(r"rl\.peak_memory_bytes\.\S+/test_\w+\.py", (project.path / "x.xml").read_text())) == 2
-
-
 def test_an_inconclusive_verdict_skips_with_its_reason(first):
     _, result, _ = first
     result.stdout.fnmatch_lines(["SKIPPED*INCONCLUSIVE small-0: *could go unseen*"])
@@ -194,27 +224,75 @@ def test_a_second_session_does_nothing_twice(kept, first):
     result.assert_outcomes(passed=4, skipped=1)
     assert left == left_before
     assert words(result) == words(before) == {"improvement": "INCONCLUSIVE", "accuracy": "OK", "training": "OK"}
-    assert not {"torch", "transformers", "trl", "datasets", "pandas"} & set(imported)
+    assert not (HEAVY - {"scipy.stats"}) & set(imported)
     assert "peak memory" not in result.stdout.str()
     assert "report: rl-report/index.html" in result.stdout.str()
 
 
-def test_two_workers_train_once_and_agree(fresh, first):
-    _, before, left_before = first
-    _, result, left = fresh
-    assert result.ret == 0, result.stdout.str()
+def test_a_plan_says_what_an_earlier_session_left(kept):
+    project, *_ = kept
+
+    def planned(*options):
+        return [line for line in project.pytest("--rl-plan", *options).outlines if line.startswith("  kept: ")]
+
+    (run,) = (project.path / "rl-runs").glob("small-0-*")
+    (line,) = planned()
+    assert line.startswith(f"  kept: before, signal, training, after in rl-runs/{run.name}, made in ")
+    assert planned("--rl-fresh") == planned("--rl-set=evaluate.max_new_tokens=9") == []
+
+
+def test_two_workers_ask_and_train_once_and_agree(workers, first):
+    project, result, left = workers
+    _, _, left_before = first
+    result.assert_outcomes(passed=4 + 4 + 1, skipped=2, failed=2, errors=1)
     new = left["trainers"][len(left_before["trainers"]) :]
-    assert len(set(new)) == 1, "one training process for both workers"
+    assert len(set(new)) == 1, "one training process for both workers and both recipes"
     assert len(new) == len(left_before["trainers"])
     assert left["steps"] == left_before["steps"]
-    assert words(result) == words(before)
-    assert left["verdicts"] == left_before["verdicts"]
-    assert "report: rl-report/index.html" in result.stdout.str()
+    assert {each["verdict"] for each in left["verdicts"]} == {each["verdict"] for each in left_before["verdicts"]}
+    for stage in ("before", "after"):
+        found = [json.loads((run / stage / "summary.json").read_text()) for run in runs_of(project, "small", "other")]
+        assert sorted(sum(each["counts"].values()) for each in found) == [8, 12]
+        generated = [sum(each["counts"].values()) - sum(each["reused"].values()) for each in found]
+        assert sum(generated) == 12, stage
+
+
+def runs_of(project, *names):
+    return [next((project.path / "rl-runs").glob(f"{name}-0-*")) for name in names]
+
+
+def test_what_was_shared_is_said(workers):
+    """Eight or twelve answers before and after, whichever recipe came first, and a training of four steps."""
+    _, result, _ = workers
+    run = r"(small|other)-0-[0-9a-f]{12}"
+    result.stdout.re_match_lines_random(
+        [
+            rf"  training: the same was trained in {run}",
+            rf"  before: 8 of (8|12) answers found in {run}",
+            r"Reused \d+ answers, 4 training steps\.",
+            "report: rl-report/index.html",
+        ]
+    )
     assert result.stdout.str().count("small, seed 0: before") == 1
 
 
-def test_fresh_keeps_the_old_aside(fresh, first):
-    project, _, left = fresh
+def test_a_crashing_job_fails_its_tests_and_is_tried_once(workers):
+    """Two workers ask for the same training; it crashes once, both say so, and pytest goes on to its end."""
+    project, result, _ = workers
+    assert result.ret == 1
+    assert len(set((project.path / "crashed.txt").read_text().split())) == 1
+    text = result.stdout.str()
+    assert "the training job was killed by SIGABRT" in text
+    assert "last words of the reward" in text
+    assert (
+        "  the training job was killed by SIGABRT after step 0; run again to go on from its last checkpoint.\n" in text
+    )
+    for trace in ("INTERNALERROR", "/harness/plugin/", "/harness/pipeline"):
+        assert trace not in text
+
+
+def test_fresh_keeps_the_old_aside(workers, first):
+    project, _, left = workers
     assert left["directory"] == first[2]["directory"]
     assert left["changed"] != first[2]["changed"]
     (aside,) = (project.path / "rl-runs/.replaced").iterdir()
@@ -223,10 +301,29 @@ def test_fresh_keeps_the_old_aside(fresh, first):
     assert (aside / "train/final/model.safetensors").is_file()
 
 
-def test_strict_and_a_failing_verdict(fresh):
-    """A failing verdict is one line and exit code 1; --rl-strict makes failures of verdicts that cannot tell."""
-    project, *_ = fresh
-    result = project.pytest("test_1_trains.py", "--rl-strict", "--rl-set=gate.min_accuracy=0.99")
+def test_a_copy_of_the_runs_has_everything(workers):
+    project, _, _ = workers
+    places = ("rl-runs", "elsewhere/runs")
+    options = ("--rl-runs-dir", places[1], "--rl-recipe=small", "--rl-recipe=other", "--junitxml=x.xml")
+    result = project.pytest("test_1_trains.py", *options, torch=None)
+    assert result.ret == 0
+    result.stdout.re_match_lines_random([r"Reused 40 answers, 8 training steps\."])
+    assert not (HEAVY - {"scipy.stats"}) & set(project.imported("finished"))
+    assert not list((project.path / places[1]).glob("*/.before-*"))
+    names = [sorted(path.name for path in (project.path / runs).glob("*-0-*")) for runs in places]
+    assert names[0] == names[1]
+
+
+ONE = ("--rl-recipe=small",)
+
+
+def test_strict_and_a_failing_verdict(workers):
+    """A failing verdict is one line and exit code 1; --rl-strict makes failures of verdicts that cannot tell. A report
+    that cannot be written is a line."""
+    project, *_ = workers
+    (project.path / "taken").write_text("a file")
+    options = ("--rl-strict", "--rl-set=gate.min_accuracy=0.99", "--rl-report-dir=taken")
+    result = project.pytest("test_1_trains.py", *ONE, *options)
     assert result.ret == 1
     result.assert_outcomes(passed=3, failed=2)
     text = result.stdout.str()
@@ -236,32 +333,34 @@ def test_strict_and_a_failing_verdict(fresh):
         "TOO_LOW small-0",
     ]
     assert words(result) == {"improvement": "INCONCLUSIVE", "accuracy": "TOO_LOW", "training": "OK"}
+    assert "no report: " in text
+    assert "--rl-report-dir" in text
 
 
-def test_the_evaluation_suite_judges_the_model_of_the_option(fresh):
-    """The same weights by another way are the same run: nothing is generated again."""
-    project, _, left = fresh
-    suite = (REPOSITORY / "suites/test_evaluation.py").read_text()
-    project.write(**{"suites/test_evaluation.py": suite})
-    project.pytest("suites").assert_outcomes(passed=1, skipped=1)
-    result = project.pytest("suites", "--rl-model=tiny", "--rl-set=gate.min_accuracy=0.99")
+def test_the_evaluation_suite_judges_the_model_of_the_option(workers):
+    """The same weights by another way are the same run: nothing is generated again. Run directories that lie elsewhere
+    are named whole."""
+    project, _, left = workers
+    project.write(**{"suites/test_evaluation.py": (REPOSITORY / "suites/test_evaluation.py").read_text()})
+    project.pytest("suites", *ONE).assert_outcomes(passed=1, skipped=1)
+    options = ("--rl-model=tiny", "--rl-set=gate.min_accuracy=0.99")
+    result = project.pytest("test_evaluation.py", *ONE, *options, folder="suites")
     result.assert_outcomes(passed=1, failed=1)
     assert re.search(r"^TOO_LOW small-0: .* the 99.0 % asked for", result.stdout.str(), re.MULTILINE)
     assert "Error" not in result.stdout.str()
+    assert f"  {project.path}/rl-runs/small-0-" in result.stdout.str()
+    assert f"report: {project.path}/rl-report/index.html" in result.stdout.str()
     assert snapshot(project)["changed"] == left["changed"]
 
 
-def test_a_report_that_cannot_be_written_is_a_line(fresh):
-    project, *_ = fresh
-    (project.path / "taken").write_text("a file")
-    result = project.pytest("test_1_trains.py", "-k", "training", "--rl-report-dir=taken")
-    assert result.ret == 0
-    assert "no report: " in result.stdout.str()
-    assert "--rl-report-dir" in result.stdout.str()
-
-
-def test_run_directories_elsewhere_are_named_whole(fresh, tmp_path):
-    project, *_ = fresh
-    result = project.pytest("../test_1_trains.py", "-k", "training", folder="suites")
-    assert f"  {project.path}/rl-runs/small-0-" in result.stdout.str()
-    assert f"report: {project.path}/rl-report/index.html" in result.stdout.str()
+def test_files_keep_their_names_where_the_root_directory_is_elsewhere(project, tmp_path_factory):
+    asks = "def test_asks(before):\n    pass\n"
+    project.write(**{"some/test_one": asks, "some/test_two": asks})
+    root, recipe = tmp_path_factory.mktemp("root"), project.path / "suites/recipes/small.toml"
+    for asked in (["some"], ["some/test_one.py", "some/test_two.py"]):
+        options = ("-q", "--rl-fresh", f"--rootdir={root}", f"--rl-recipe={recipe}", "--junitxml=x.xml")
+        result = project.pytest(*options, *asked, torch=True)
+        result.assert_outcomes(passed=2)
+        (said,) = [line for line in result.outlines if line.startswith("peak memory: ")]
+        assert re.fullmatch(r"peak memory: [\d,]+ MiB in \S+/test_one.py, [\d,]+ MiB in \S+/test_two.py", said)
+        assert len(re.findall(r"rl\.peak_memory_bytes\.\S+/test_\w+\.py", (project.path / "x.xml").read_text())) == 2

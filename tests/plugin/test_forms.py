@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.inner_pytest import REPOSITORY
 from tests.small_recipes import small_recipe
 
@@ -41,9 +39,14 @@ SHOWN = {
     "silent": ("in \\boxed{}", "\\boxed{%s}"),
     "plain": ("in \\boxed{}", "\\boxed{%s}"),
 }
-LOOKS = f"""
+TESTS = f"""
+import pytest
+from harness.rewards.grading import grade, summarise
+from harness.store.records import Generation
+
 SHOWN = {SHOWN!r}
 
+@pytest.mark.rl_recipe(*SHOWN)
 def test_asked_shown_and_taught(recipe, questions):
     asked, ends = SHOWN[recipe.name]
     for question in (*questions.train, *questions.test):
@@ -54,56 +57,37 @@ def test_asked_shown_and_taught(recipe, questions):
         before, behind = ends.split("%s")
         for worked in turns[1:-1:2]:
             assert worked.endswith(behind) and worked.removesuffix(behind).rpartition(before)[2].isdecimal()
+
+@pytest.mark.rl_recipe("tags", "thought")
+def test_grades(recipe, questions):
+    # Of answers in tags, by a model that boxes: its own are no answers, those of a worked example are.
+    first, second, *others = questions.test
+    answers = [first.solution, second.solution.replace("<answer>", "<answer>+"), "no"]
+    made = [Generation(q.id, 0, 0, q.prompt, text, "stop", 1, 1) for q, text in zip(questions.test, answers)]
+    records = grade(made, {{q.id: q for q in questions.test}}, recipe.rewards)
+    assert [each.status for each in records] == ["correct", "correct", "no_answer"]
+    summary = summarise(records, [each.question_id for each in records], 1)
+    assert (summary.strict_accuracy, summary.flexible_accuracy) == (1 / 3, 2 / 3)
+
+@pytest.mark.rl_recipe("taught")
+def test_trains(trained):
+    assert trained.metrics
 """
 
 
-@pytest.fixture
-def project(project):
-    project.write(own=OWN, test_looks=LOOKS, test_rewards=(REPOSITORY / "suites" / "test_rewards.py").read_text())
+def test_what_is_rewarded_is_asked_shown_graded_and_taught(project):
+    project.write(own=OWN, test_forms=TESTS, test_rewards=(REPOSITORY / "suites" / "test_rewards.py").read_text())
     (project.path / "suites/recipes/small.toml").unlink()
     for name, rewards in REWARDS.items():
         recipe = small_recipe().replace("[train]", f"few_shot = 2\n\n[rewards]\n{rewards}\n\n[train]", 1)
         project.write(**{f"suites/recipes/{name}.toml": recipe})
-    return project
-
-
-def test_the_suite_of_rewards_asks_in_the_form_that_they_read(project):
-    result = project.pytest("test_rewards.py", "test_looks.py")
+    taught = small_recipe("sft").replace("samples_per_question = 4", 'source = "solutions"').replace("= 4", "= 1")
+    taught = taught.replace("[train]", "[rewards]\nanswer_in_tags = 1.0\n\n[train]", 1)
+    project.write(**{"suites/recipes/taught.toml": taught})
+    result = project.pytest("--rl-in-process", torch=True)
     # One that is a plain function has no grades, so its gold answers are not asked one by one.
-    result.assert_outcomes(passed=6 * len(REWARDS) - 1, skipped=1)
-
-
-def test_tags_are_graded_strictly_and_flexibly(project):
-    """Of answers in tags, by a model that boxes: its own are no answers, those of a worked example are."""
-    project.write(
-        test_grades="""
-from harness.rewards.grading import grade, summarise
-from harness.store.records import Generation
-
-def test_grades(recipe, questions):
-    first, second, *others = questions.test
-    answers = [first.solution, second.solution.replace("<answer>", "<answer>+"), "no"]
-    made = [Generation(q.id, 0, 0, q.prompt, text, "stop", 1, 1) for q, text in zip(questions.test, answers)]
-    records = grade(made, {q.id: q for q in questions.test}, recipe.rewards)
-    assert [each.status for each in records] == ["correct", "correct", "no_answer"]
-    summary = summarise(records, [each.question_id for each in records], 1)
-    assert (summary.strict_accuracy, summary.flexible_accuracy) == (1 / 3, 2 / 3)
-"""
-    )
-    project.pytest("test_grades.py", "--rl-recipe=tags", "--rl-recipe=thought").assert_outcomes(passed=2)
-
-
-def test_solutions_are_taught_in_tags(project):
-    recipe = small_recipe("sft").replace("samples_per_question = 4", 'source = "solutions"')
-    recipe = recipe.replace("[train]", "[rewards]\nanswer_in_tags = 1.0\n\n[train]", 1)
-    project.write(
-        **{
-            "suites/recipes/tags.toml": recipe,
-            "test_trains": "def test_trains(trained):\n    assert trained.metrics\n",
-        }
-    )
-    project.pytest("test_trains.py", "--rl-recipe=tags").assert_outcomes(passed=1)
-    (data,) = project.path.glob("rl-runs/tags-*/train/data.jsonl")
+    result.assert_outcomes(passed=5 * (len(REWARDS) + 1) - 1 + len(SHOWN) + 2 + 1, skipped=1)
+    (data,) = project.path.glob("rl-runs/taught-*/train/data.jsonl")
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     assert len(rows) == 24
     for row in rows:

@@ -88,33 +88,28 @@ device._nvml_gpus = lambda: [("GPU-aaaa", None), ("GPU-bbbb", None)]
 TESTS = """
 import os
 import pathlib
-import pytest
 
 def note(test):
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     pathlib.Path(__file__).with_name(f"{test}-{worker}.txt").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 
-@pytest.mark.parametrize("number", range(20))
-def test_note(number):
+def test_note():
     note("seen")
 """
 
 
-@pytest.mark.parametrize(
-    ("uses_device", "workers", "seen"),
-    [
-        (True, "-n2", {"seen-gw0.txt": "GPU-aaaa", "seen-gw1.txt": "GPU-bbbb"}),
-        (False, "-n2", {"seen-gw0.txt": "all", "seen-gw1.txt": "all"}),  # nobody asked: other people's tests keep all
-        (True, "-n0", {"seen-main.txt": "all"}),
-    ],
-)
-def test_workers_of_a_session(project, uses_device, workers, seen):
-    recipe = project.small
-    project.write(
-        **{"suites/recipes/small.toml": f'requires = ["gpu"]\n{recipe}', "conftest.py": MACHINE, "test_note.py": TESTS}
-    )
-    if uses_device:
+def test_workers_of_a_session(project):
+    """Where nobody asks for a device, other people's tests keep all GPUs."""
+    project.write(**{"conftest.py": MACHINE, "test_note.py": TESTS})
+    project.write(**{"suites/recipes/small.toml": f'requires = ["gpu"]\n{project.small}'})
+    for options, seen in (
+        (["-n2", "--dist=each"], {"gw0": "all", "gw1": "all"}),
+        (["-n2", "--dist=each"], {"gw0": "GPU-aaaa", "gw1": "GPU-bbbb"}),
+        ([], {"main": "all"}),
+    ):
+        assert project.pytest("--rl-device=cpu", *options).ret == 0
+        found = {path.stem.removeprefix("seen-"): path for path in project.path.glob("seen-*.txt")}
+        assert {worker: path.read_text() for worker, path in found.items()} == seen
+        for path in found.values():
+            path.unlink()
         project.write(test_device="def test_device(device):\n    pass\n")
-    result = project.pytest(workers, "--rl-device=cpu", "--dist=each" if workers == "-n2" else "--color=no")
-    assert result.ret == 0, result.stdout.str()
-    assert {path.name: path.read_text() for path in project.path.glob("seen-*.txt")} == seen

@@ -7,91 +7,88 @@ import pytest
 from harness.store.run_directory import read_json
 from tests.run_files import read_lines
 
-RECIPE = "suites/recipes/small.toml"
 TESTS = """
+import pytest
+
+@pytest.mark.rl_recipe("refused", "stopped")
 def test_training_is_sound(verdicts):
     verdicts.require("training")
 
+@pytest.mark.rl_recipe("warned", "stopped")
 def test_training_is_healthy(trained):
     assert not trained.fatal, "; ".join(trained.fatal)
+
+@pytest.mark.rl_recipe("watched")
+def test_after(after):
+    assert after.at_k['pass']['2']['questions'] == 8
 """
+CUT = {"max_steps = 4": "max_steps = 5", "max_completion_length = 24": "max_completion_length = 6"}
+LENIENT = "\n[health]\nsignal = false\ngradient_zero = false\n"
+RECIPES = {
+    "refused": (CUT, ""),
+    "warned": (CUT, LENIENT),
+    "stopped": (CUT | {"max_steps = 4": "max_steps = 9"}, f'{LENIENT}stop_on = ["truncation"]\n'),
+    "watched": (
+        {
+            "max_new_tokens = 24": "max_new_tokens = 24\nevery_steps = 2\nduring_questions = 8\nkeep_best = true\n",
+            "[evaluate]\n": "[evaluate]\ntemperature = 1.0\nsamples_per_question = 2\n",
+        },
+        "",
+    ),
+}
 
 
-@pytest.fixture
-def asked(project):
-    """``asked(changes)``: the project's recipe with lines replaced, and the tests of a suite."""
-
-    def change(changes: dict[str, str], more: str = ""):
+@pytest.fixture(scope="module")
+def session(shared_project):
+    """The run directories by recipe, and what stands before and in the section of the end."""
+    project = shared_project
+    for name, (changes, more) in RECIPES.items():
         text = project.small
         for old, new in changes.items():
             assert old in text
             text = text.replace(old, new)
-        project.write(**{RECIPE: text + more, "test_suite": TESTS})
-        return project
-
-    return change
-
-
-CUT = {"max_steps = 4": "max_steps = 5", "max_completion_length = 24": "max_completion_length = 6"}
-
-
-def the_run(project):
-    (path,) = (project.path / "rl-runs").glob("small-0-*")
-    return path
+        project.write(**{f"suites/recipes/{name}.toml": text + more, "test_suite": TESTS})
+    result = project.pytest("--rl-in-process", torch=True)
+    result.assert_outcomes(passed=2, failed=3)
+    live, _, end = result.stdout.str().partition("= rl-harness =")
+    runs = {name: next((project.path / "rl-runs").glob(f"{name}-0-*")) for name in RECIPES}
+    return runs, live, end
 
 
-def test_nothing_to_learn_from_is_refused_and_said(asked):
-    project = asked(CUT)
-    result = project.pytest()
-    text = result.stdout.str()
-    assert result.ret == 1
-    assert "small-0 signal: not trained: only 0 % of groups of 4 are expected to carry a gradient" in text
-    assert "UNSOUND       training: not trained: only 0 % of groups" in text
-    assert "\n  not trained: only" not in text, "what the verdict says stands there twice"
-    result.stdout.fnmatch_lines(["*UNSOUND small-0: not trained*raise max_completion_length*"])
-    assert not (the_run(project) / "train" / "completions.jsonl").exists()
-    assert read_json(the_run(project) / "signal.json")["refused"]
+def test_nothing_to_learn_from_is_refused_and_said(session):
+    runs, live, end = session
+    assert "refused-0 signal: not trained: only 0 % of groups of 4 are expected to carry a gradient" in live
+    assert "UNSOUND       training: not trained: only 0 % of groups" in end
+    assert "\n  not trained: only" not in end, "what the verdict says stands there twice"
+    assert "UNSOUND refused-0: not trained" in live
+    assert "raise max_completion_length" in live
+    assert not (runs["refused"] / "train" / "completions.jsonl").exists()
+    assert read_json(runs["refused"] / "signal.json")["refused"]
 
 
-@pytest.mark.parametrize("options", [(), ("-n1",)])
-def test_a_warning_is_said_live_and_at_the_end_and_fails_nothing(asked, options):
-    project = asked(CUT, "\n[health]\nsignal = false\ngradient_zero = false\n")
-    result = project.pytest(*options, "-k", "healthy")
-    text = result.stdout.str()
-    assert result.ret == 0
-    live, _, end = text.partition("= rl-harness =")
+def test_a_warning_is_said_live_and_at_the_end_and_fails_nothing(session):
+    runs, live, end = session
     sentence = "100 % of completions were cut off at max_completion_length (limit 0.3)"
-    assert (f"small-0 health: warning: step 5, {sentence}" in live) is (not options), "a worker has no terminal"
+    assert f"warned-0 health: warning: step 5, {sentence}" in live
     assert f"health, warning: truncation at step 5: {sentence}" in end
-    assert [row["check"] for row in read_lines(the_run(project) / "train" / "health.jsonl")] == ["truncation"]
+    assert [row["check"] for row in read_lines(runs["warned"] / "train" / "health.jsonl")] == ["truncation"]
 
 
-def test_stop_on_makes_it_fatal_and_red(asked):
-    more = '\n[health]\nsignal = false\ngradient_zero = false\nstop_on = ["truncation"]\n'
-    project = asked(CUT | {"max_steps = 4": "max_steps = 9"}, more)
-    result = project.pytest("--rl-in-process")
-    text = result.stdout.str()
-    assert result.ret == 1
-    assert "truncation at step 5: 100 % of completions were cut off" in text
-    assert "health, fatal: truncation at step 5" in text
-    assert read_json(the_run(project) / "train" / "summary.json")["stopped"]["check"] == "truncation"
-    assert (the_run(project) / "train" / "final" / "model.safetensors").is_file()
+def test_stop_on_makes_it_fatal_and_red(session):
+    runs, live, end = session
+    assert "truncation at step 5: 100 % of completions were cut off" in live
+    assert "health, fatal: truncation at step 5" in end
+    assert read_json(runs["stopped"] / "train" / "summary.json")["stopped"]["check"] == "truncation"
+    assert (runs["stopped"] / "train" / "final" / "model.safetensors").is_file()
 
 
-def test_evaluations_during_training_and_several_answers_are_shown(asked):
-    changes = {"max_new_tokens = 24": "max_new_tokens = 24\nevery_steps = 2\nduring_questions = 8\nkeep_best = true\n"}
-    changes["[evaluate]\n"] = "[evaluate]\ntemperature = 1.0\nsamples_per_question = 2\n"
-    project = asked(changes)
-    project.write(test_suite="def test_after(after):\n    assert after.at_k['pass']['2']['questions'] == 8\n")
-    result = project.pytest()
-    text = result.stdout.str()
-    assert result.ret == 0
-    assert "(step 0)" in text
-    assert " of 8 questions" in text
-    assert "signal: " in text
-    assert "after: pass@2 " in text
-    lines = list(read_lines(the_run(project) / "train" / "evaluations.jsonl"))
-    assert [line["step"] for line in lines] == [0, 2, 4]
-    summary = read_json(the_run(project) / "after" / "summary.json")
+def test_evaluations_during_training_and_several_answers_are_shown(session):
+    runs, _, end = session
+    assert "(step 0)" in end
+    assert " of 8 questions" in end
+    assert "signal: " in end
+    assert "after: pass@2 " in end
+    assert [line["step"] for line in read_lines(runs["watched"] / "train" / "evaluations.jsonl")] == [0, 2, 4]
+    summary = read_json(runs["watched"] / "after" / "summary.json")
     assert summary["at_k"]["majority"]["2"]["questions"] == 8
-    assert read_json(the_run(project) / "train" / "summary.json")["selected"]["of"] == 4
+    assert read_json(runs["watched"] / "train" / "summary.json")["selected"]["of"] == 4

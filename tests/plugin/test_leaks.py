@@ -7,15 +7,13 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 import tomli_w
 
 import harness.models.tiny
 from tests.chat_double import Reply, answer, chat_double
-from tests.inner_pytest import COMMAND, calm_environment
+from tests.inner_pytest import PYTEST, REPOSITORY, calm_environment, forked
 from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, VARIABLES
 
 # One secret and two escape sequences each, and a mark by which it is seen that they came where they should.
@@ -109,18 +107,19 @@ def test_asks(before):
 """
 
 
-def session(project, *arguments: str) -> dict[str, str]:
-    """One inner session with its secrets in its environment, and all texts that are left of it by name."""
+def asked(project, module: list[str], *, torch: bool = False, **more: str) -> tuple[int, dict[str, str]]:
+    """What a command says, bytes and all, that has the secrets in its environment."""
+    environment = calm_environment() | VARIABLES | {"PYTHONPATH": str(REPOSITORY)} | more
+    code, out, err = forked(module, project.path, environment, torch)
+    return code, {"terminal": out.decode(), "errors": err.decode()}
+
+
+def session(project, *arguments: str, torch: bool = False) -> dict[str, str]:
+    """One inner session, and all texts that are left of it by name."""
     project.write(**{"units.json": json.dumps(UNITS), "outside": OUTSIDE})
     step = project.path / "step.md"
-    done = subprocess.run(
-        [*COMMAND, "-rA", "--junitxml=junit.xml", "--rl-pr-comment=comment.md", *arguments],
-        cwd=project.path,
-        env=calm_environment() | VARIABLES | {"GITHUB_STEP_SUMMARY": str(step)},
-        capture_output=True,
-        timeout=300,
-    )
-    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
+    options = ["-rA", "--junitxml=junit.xml", "--rl-pr-comment=comment.md", *arguments]
+    _, texts = asked(project, [*PYTEST, *options], torch=torch, GITHUB_STEP_SUMMARY=str(step))
     left = [project.path / name for name in ("junit.xml", "comment.md", "step.md")]
     left += [path for name in ("rl-runs", "rl-report") for path in project.path.glob(f"{name}/**/*") if path.is_file()]
     for path in left:
@@ -205,7 +204,7 @@ def test_rewards_that_raise_and_a_job_that_dies(project):
             "test_trains": TRAINS,
         }
     )
-    texts = session(project)
+    texts = session(project, torch=True)
     expect_nothing(texts)
     named = {Path(name).name: text for name, text in texts.items() if re.match(r"rl-runs/crash-.*/train/", name)}
     small = {name.split("/", 2)[-1]: text for name, text in texts.items() if name.startswith("rl-runs/small-")}
@@ -223,33 +222,20 @@ def test_rewards_that_raise_and_a_job_that_dies(project):
 
 
 def test_a_reward_module_that_cannot_be_imported(project):
+    """In a session, and under both commands that would use it."""
     recipe = f'{project.small}\n[rewards]\n"broken:reward" = 1.0\n'
     project.write(**{"suites/recipes/small.toml": recipe, "broken": BROKEN, "test_own": "def test(before): pass\n"})
     texts = session(project)
     expect_nothing(texts)
     assert marks(texts["terminal"]) == marks(texts["junit.xml"]) == len(MARKS)
+    for command in ("run", "audit"):
+        code, texts = asked(project, ["harness.cli", command, "suites/recipes/small.toml"])
+        assert code == 2
+        expect_nothing(texts)
+        assert marks(texts["errors"]) == len(MARKS)
 
 
-@pytest.mark.parametrize("command", [["run", "small.toml"], ["audit", "small.toml"]])
-def test_the_command_line(project, command):
-    recipe = f'{project.small}\n[rewards]\n"broken:reward" = 1.0\n'
-    project.write(**{"small.toml": recipe, "broken": BROKEN, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
-    done = subprocess.run(
-        [COMMAND[0], "-m", "harness.cli", *command],
-        cwd=project.path,
-        env=calm_environment() | VARIABLES,
-        capture_output=True,
-        timeout=300,
-    )
-    assert done.returncode == 2
-    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode()}
-    expect_nothing(texts)
-    assert marks(texts["errors"]) == len(MARKS)
-
-
-def test_what_a_reward_prints_under_the_command_line(project):
-    """Its output, warnings and log of each of its calls, as another program's log would keep them."""
-    talks = """
+TALKS = """
 import logging, sys, warnings
 from outside import UNITS
 
@@ -261,15 +247,13 @@ def reward(prompts, completions, **columns):
         logging.getLogger("talks").warning("l" + unit)
     return [0.0] * len(completions)
 """
-    project.write(**{"talks": talks, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
-    done = subprocess.run(
-        [COMMAND[0], "-m", "harness.cli", "audit", "talks:reward"],
-        cwd=project.path,
-        env=calm_environment() | VARIABLES,
-        capture_output=True,
-        timeout=300,
-    )
-    texts = {"terminal": done.stdout.decode(), "errors": done.stderr.decode().replace("\r", "")}
+
+
+def test_what_a_reward_prints_under_the_command_line(project):
+    """Its output, warnings and log of each of its calls, as another program's log would keep them."""
+    project.write(**{"talks": TALKS, "outside": OUTSIDE, "units.json": json.dumps(UNITS)})
+    _, texts = asked(project, ["harness.cli", "audit", "talks:reward"])
+    texts["errors"] = texts["errors"].replace("\r", "")
     expect_nothing(texts)
     assert all(f"o{mark}" in texts["terminal"] for mark in MARKS), texts
     assert all(f"{sort}{mark}" in texts["errors"] for sort in "ewl" for mark in MARKS), texts["errors"][-2000:]

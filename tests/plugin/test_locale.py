@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
-from tests.inner_pytest import calm_environment
+from tests.inner_pytest import run
 from tests.plugin.conftest import Project, make_project
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -41,7 +40,7 @@ def elsewhere(tmp_path) -> Project:
 def test_a_session_is_the_same_as_under_any_other_locale(elsewhere):
     options = ("--rl-runs-dir=läufe", "--rl-report-dir=bericht", "--rl-pr-comment=kömmentar.md", "--junitxml=ü.xml")
     changed = f"--rl-set=description={TEXT} noch einmal"
-    result = elsewhere.pytest("-q", *options, changed, **ASCII)
+    result = elsewhere.pytest("-q", *options, changed, torch=None, **ASCII)
     result.assert_outcomes(passed=1)
     assert any('"meine:l\\xe4nge" failed on 1 batch' in line for line in result.outlines)
     (directory,) = (elsewhere.path / "läufe").glob("small-0-*")
@@ -62,7 +61,7 @@ def test_a_recipe_whose_name_names_no_run_is_refused_in_the_same_words(elsewhere
     elsewhere.write(**{"suites/recipes/größe.toml": elsewhere.small})
     words = "must be letters, digits, '.', '_' and '-' of ASCII, the first a letter or a digit, not "
     for environment, name in ((ASCII, r"gr\xf6\xdfe"), ({}, "größe")):
-        result = elsewhere.pytest("-q", "--collect-only", **environment)
+        result = elsewhere.pytest("-q", "--collect-only", torch=None, **environment)
         (said,) = [line for line in result.outlines if f"{name}.toml:1: name: " in line]
         assert said.endswith(f"{words}'{name}'")
 
@@ -70,13 +69,7 @@ def test_a_recipe_whose_name_names_no_run_is_refused_in_the_same_words(elsewhere
 @pytest.mark.parametrize("command", [["recipes"], ["plan", "small"], ["runs", "--runs-dir=läufe"]])
 def test_commands_show_what_the_locale_cannot(elsewhere, command):
     (elsewhere.path / "läufe").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *command],
-        cwd=elsewhere.path,
-        env=calm_environment() | ASCII,
-        capture_output=True,
-        text=True,
-    )
-    assert "Traceback" not in done.stderr
-    assert done.returncode == (2 if command[0] == "runs" else 0)
-    assert ("small: Gr\\xf6\\xdfe \\u2265 \\u6570" in done.stdout) == (command[0] != "runs")
+    done = run(["harness.cli", *command], elsewhere.path, ASCII, torch=None)
+    assert "Traceback" not in done.stderr.str()
+    assert done.ret == (2 if command[0] == "runs" else 0)
+    assert ("small: Gr\\xf6\\xdfe \\u2265 \\u6570" in done.stdout.str()) == (command[0] != "runs")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.inner_pytest import HEAVY, REPOSITORY
+from tests.inner_pytest import REPOSITORY
 from tests.small_recipes import small_recipe
 
 SFT = small_recipe("sft")
@@ -44,33 +44,17 @@ def test_the_marker_keeps_a_test_to_its_methods(mixed):
         result.stdout.fnmatch_lines([f"*{name.replace('[', '[[]')} PASSED*"])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
-def test_what_no_recipe_trains_by_is_left_out(mixed, workers):
+def test_what_no_recipe_trains_by_is_left_out(mixed):
     mixed.write(test_marked=MARKED)
-    result = mixed.pytest("--rl-recipe", "small", *workers)
-    result.assert_outcomes(passed=3, deselected=0 if workers else 1)
-    assert "skipped" not in result.stdout.str()
-
-
-def test_nothing_left_says_why(mixed):
+    for workers in ((), ("-n2",)):
+        result = mixed.pytest("--rl-recipe", "small", *workers)
+        result.assert_outcomes(passed=3, deselected=0 if workers else 1)
+        assert "skipped" not in result.stdout.str()
+    (mixed.path / "test_marked.py").unlink()
     mixed.write(test_only='import pytest\npytestmark = pytest.mark.method("sft")\ndef test_x(verdicts):\n    pass\n')
     result = mixed.pytest("--rl-recipe", "small")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.stdout.fnmatch_lines(["rl-harness: no recipe here trains by the method that these tests are of*small"])
-
-
-def test_the_marker_is_documented(project):
-    assert "@pytest.mark.method(name)" in project.pytest("--markers").stdout.str()
-
-
-def test_collecting_the_suites_of_all_methods_imports_nothing_heavy(mixed):
-    mixed.write(**{"suites/recipes/warmed.toml": WARMED})
-    for name in ("test_sft.py", "test_dpo.py", "test_methods.py"):
-        mixed.write(**{name: (REPOSITORY / "suites" / name).read_text()})
-    result = mixed.pytest("--collect-only", "-q")
-    assert result.ret == 0
-    assert "test_methods.py::test_every_method_has_its_verdicts[dpo+sft+small]" in result.stdout.str()
-    assert not HEAVY & set(mixed.imported("collected"))
 
 
 def test_a_plan_says_what_is_learnt_from(mixed):
@@ -91,55 +75,72 @@ def test_a_plan_says_what_is_learnt_from(mixed):
         assert expected in lines.lines, expected
 
 
-USES = "def test_x(trained, before):\n    pass\n"
+STARTS = """
+import pytest
+
+@pytest.mark.rl_recipe("warmed", "sft")
+def test_x(trained, before):
+    pass
+
+@pytest.mark.rl_recipe("warmed", "sft")
+def test_y(after):
+    pass
+"""
 
 
-@pytest.mark.parametrize("workers", [("--rl-in-process",), ("-n", "2")], ids=["alone", "two workers"])
-def test_a_recipe_starts_from_what_another_trained(mixed, workers):
-    """Its parent is trained once, whoever asks first; its base answers as the parent's policy does after."""
-    mixed.write(**{"suites/recipes/warmed.toml": WARMED, "test_x": USES + "def test_y(after):\n    pass\n"})
-    result = mixed.pytest("--rl-recipe", "warmed", "--rl-recipe", "sft", *workers)
-    result.assert_outcomes(passed=4)
-    (parent,) = (mixed.path / "rl-runs").glob("sft-0-*")
-    (child,) = (mixed.path / "rl-runs").glob("warmed-0-*")
+@pytest.fixture(scope="module")
+def trained(shared_project):
+    """A session of the suite that compares methods, and of a recipe that starts from what another trains."""
+    project = shared_project
+    (project.path / "suites/recipes/small.toml").unlink()
+    for name, text in (("sft", SFT), ("dpo", small_recipe("dpo")), ("warmed", WARMED)):
+        project.write(**{f"suites/recipes/{name}.toml": text})
+    project.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text(), test_starts=STARTS)
+    result = project.pytest("--rl-in-process", torch=True)
+    result.assert_outcomes(passed=3 + 4)
+    runs = {name: next((project.path / "rl-runs").glob(f"{name}-0-*")) for name in ("sft", "dpo", "warmed")}
+    return project, result, runs
+
+
+def test_a_recipe_starts_from_what_another_trained(trained):
+    """Its base answers as the parent's policy does after."""
+    _, _, runs = trained
     after, before = (
-        [json.loads(line)["completion"] for line in (run / stage / "records.jsonl").open()]
-        for run, stage in ((parent, "after"), (child, "before"))
+        [json.loads(line)["completion"] for line in (runs[name] / stage / "records.jsonl").open()]
+        for name, stage in (("sft", "after"), ("warmed", "before"))
     )
     assert sorted(before) == sorted(after)
-    job = json.loads((child / "train/job.json").read_text())
-    assert job["model"] == str((parent / "train/final").resolve())
+    job = json.loads((runs["warmed"] / "train/job.json").read_text())
+    assert job["model"] == str((runs["sft"] / "train/final").resolve())
 
 
-def test_another_model_takes_the_place_of_the_other_recipe(mixed):
-    mixed.write(**{"suites/recipes/warmed.toml": WARMED, "test_x": "def test_x(before):\n    pass\n"})
-    mixed.pytest("--rl-recipe", "warmed", "--rl-model", "tiny").assert_outcomes(passed=1)
-    assert not list((mixed.path / "rl-runs").glob("sft-0-*"))
-
-
-def test_a_cycle_is_an_error_of_collection(mixed):
-    mixed.write(**{"suites/recipes/warmed.toml": WARMED.replace('"sft"', '"warmed"'), "test_x": USES})
-    result = mixed.pytest("--rl-recipe", "warmed")
-    assert result.ret != 0
-    assert "warmed.toml:4: [model] from_recipe: warmed starts from warmed: no recipe" in result.stdout.str()
-
-
-def test_the_comparison_is_kept_and_shown(mixed):
-    mixed.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text())
-    result = mixed.pytest("--rl-recipe", "sft", "--rl-recipe", "dpo", "--rl-in-process")
-    result.assert_outcomes(passed=3)
+def test_the_comparison_is_kept_and_shown(trained):
+    _, result, runs = trained
     result.stdout.fnmatch_lines(
         [
             "methods compared*",
             "  method *accuracy*points per second",
-            "  sft *",
             "  dpo *",
-            "  sft and dpo: dpo *points*",
+            "  sft *",
+            "  dpo and sft: sft *points*",
         ]
     )
-    runs = sorted((mixed.path / "rl-runs").glob("*-0-*"))
-    first, second = (json.loads((run / "methods.json").read_text()) for run in runs)
+    first, second = (json.loads((runs[name] / "methods.json").read_text()) for name in ("dpo", "sft"))
     assert first == second
-    assert [row["method"] for row in first["rows"]] == ["sft", "dpo"]
+    assert [row["method"] for row in first["rows"]] == ["dpo", "sft"]
     assert {row["completions"] for row in first["rows"]} == {96}
     assert first["rows"][0]["sampled_tokens"] == first["rows"][1]["sampled_tokens"] > 0
+
+
+def test_another_model_takes_the_place_of_the_other_recipe(trained):
+    project, *_ = trained
+    lines = project.pytest("--rl-plan", "--rl-recipe", "warmed", "--rl-model", "tiny").outlines
+    assert "  model: tiny; task: arithmetic" in lines
+    assert not [line for line in lines if "as sft trains it" in line]
+
+
+def test_a_cycle_is_an_error_of_collection(mixed):
+    mixed.write(**{"suites/recipes/warmed.toml": WARMED.replace('"sft"', '"warmed"'), "test_x": STARTS})
+    result = mixed.pytest("--rl-recipe", "warmed")
+    assert result.ret != 0
+    assert "warmed.toml:4: [model] from_recipe: warmed starts from warmed: no recipe" in result.stdout.str()

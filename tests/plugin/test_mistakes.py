@@ -1,4 +1,5 @@
-"""Mistakes that show only when a stage runs: one sentence each, and no traceback from inside the harness."""
+"""Mistakes that show when tests are collected or a stage runs: one sentence each, and no traceback from inside the
+harness."""
 
 from __future__ import annotations
 
@@ -9,10 +10,19 @@ from pathlib import Path
 import pytest
 
 import harness.models.tiny
+from tests.inner_pytest import HEAVY
 
 TINY = Path(harness.models.tiny.__file__).parent
 ASKS = "def test_asks(before):\n    pass\n"
 INSIDE = ("Traceback", "/harness/", "INTERNALERROR", "site-packages", "raise ")
+
+
+def plain(result: pytest.RunResult) -> str:
+    """All that it said, without a word from inside."""
+    text = result.stdout.str() + result.stderr.str()
+    for trace in INSIDE:
+        assert trace not in text
+    return text
 
 
 def sentence_of(result: pytest.RunResult, test: str) -> list[str]:
@@ -23,85 +33,37 @@ def sentence_of(result: pytest.RunResult, test: str) -> list[str]:
     return lines[start : start + length]
 
 
-def with_rows(path: Path, count: int, wrong: int, row: dict) -> str:
-    good = {"question": "What is 1 + 2?", "answer": "3"}
-    path.write_text("".join(json.dumps(row if n == wrong else {**good, "id": n}) + "\n" for n in range(1, count + 1)))
-    return str(path)
+NOWHERE = "small.toml:4: [model] name: ./nowhere: no such file or folder"
 
 
-def test_each_is_one_sentence(project):
-    recipe = project.small
-    (project.path / "suites/recipes/small.toml").unlink()
-    plain = project.path / "no-template"
-    shutil.copytree(TINY, plain, ignore=shutil.ignore_patterns("*.py", "chat_template*", "__pycache__"))
-    settings = json.loads((plain / "tokenizer_config.json").read_text())
-    settings.pop("chat_template", None)
-    (plain / "tokenizer_config.json").write_text(json.dumps(settings))
-    rows = with_rows(project.path / "rows.jsonl", 40, 7, {"question": "What is 1 + 2?"})
-
-    changes = {
-        "no-template": ('name = "tiny"', f'name = "{plain}"'),
-        "bad-row": ('name = "arithmetic"', f'name = "{rows}"'),
-    }
-    for name, (old, new) in changes.items():
-        project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
-    project.write(test_asks=ASKS)
-    result = project.pytest()
-    assert result.ret == 1
-    said = {
-        "no-template": ["chat template"],
-        "bad-row": ["rows.jsonl:7: ", "no field 'answer'", "[task] fields"],
-    }
-    for name, parts in said.items():
-        lines = sentence_of(result, f"ERROR at setup of test_asks[{name}-seed0]")
-        assert len(lines) == 1, lines
-        assert all(part in lines[0] for part in parts), lines
-    for trace in INSIDE:
-        assert trace not in result.stdout.str()
+@pytest.mark.parametrize("options", [(), ("--rl-plan",), ("-n2",)])
+def test_what_is_not_there_is_told_once_before_anything_is_made(project, options):
+    """Whatever asks for it; tests/recipe/test_needs.py has what is looked for."""
+    recipe = project.small.replace('name = "tiny"', 'name = "./nowhere"')
+    project.write(**{"suites/recipes/small.toml": recipe, "test_a": ASKS, "test_b": ASKS.replace("before", "trained")})
+    result = project.pytest(*options, torch=None if not options else False)
+    assert result.ret != 0
+    plain(result)
+    (said,) = [line for line in result.outlines if "nowhere" in line and not line.startswith("ERROR ")]
+    assert NOWHERE in said
+    assert not list((project.path / "rl-runs").glob("small*"))
+    if not options:
+        assert not HEAVY & set(project.imported("finished"))
 
 
-CALLS = """
-import pytest
-
-@pytest.fixture(scope="module")
-def engine(rl_run):
-    return rl_run.engine()
-
-def test_first(engine):
-    pass
-
-def test_second(engine):
-    pass
-
-def test_calls(rl_run):
-    rl_run.before()
-
-def test_verdict(rl_run):
-    rl_run.verdict("improvment")
-"""
-
-
-def test_a_users_own_calls_say_it_in_one_sentence_too(project):
-    recipe = project.small.replace('name = "tiny"', 'name = "./no-such-model"')
-    project.write(**{"suites/recipes/small.toml": recipe, "test_calls": CALLS})
-    result = project.pytest()
-    result.assert_outcomes(failed=2, errors=2)
-    for heading in ("ERROR at setup of test_first", "ERROR at setup of test_second", "test_calls"):
-        (line,) = sentence_of(result, f"{heading}[small-seed0]")
-        assert line.startswith("./no-such-model: ")
-    (line,) = sentence_of(result, "test_verdict[small-seed0]")
-    assert "there is no gate named 'improvment'; did you mean 'improvement'?" in line
-    for trace in INSIDE:
-        assert trace not in result.stdout.str()
-
-
-def test_other_tests_keep_their_tracebacks(project):
-    """An error of the harness may be what a test of something else is about."""
-    project.write(test_plain="import harness\n\ndef test_plain():\n    harness.load_recipe('nowhere.toml')\n")
-    result = project.pytest()
-    result.assert_outcomes(failed=1)
-    assert "> " in result.stdout.str()
-    assert "harness.load_recipe('nowhere.toml')" in result.stdout.str()
+def test_a_test_needs_what_its_fixtures_take_alone(project):
+    recipe = project.small.replace('name = "tiny"', 'name = "./nowhere"')
+    project.write(**{"suites/recipes/small.toml": recipe.replace("logging_steps = 1", 'report_to = "no-tracker"')})
+    project.write(test_it="def test_it(recipe, audit, questions):\n    assert audit.rewards\n", test_asks=ASKS)
+    project.write(test_trains=ASKS.replace("before", "trained"))
+    project.pytest("test_it.py").assert_outcomes(passed=1)
+    options = ("--collect-only", "--rl-model=tiny")
+    assert project.pytest("test_asks.py", *options).ret == 0
+    said = plain(project.pytest("test_trains.py", *options))
+    assert said.count("small.toml:17: [train] report_to: no such tracker 'no-tracker'") == 1
+    recipe = f'requires = ["gpu"]\n{recipe}'
+    project.write(**{"suites/recipes/small.toml": recipe})
+    project.pytest("test_asks.py", "--rl-device=cpu").assert_outcomes(skipped=1)  # it is not looked into
 
 
 def test_methods_are_not_compared_with_a_reward_that_is_not_there(project):
@@ -112,32 +74,87 @@ def test_methods_are_not_compared_with_a_reward_that_is_not_there(project):
     project.write(test_methods="def test_methods(methods):\n    pass\n")
     result = project.pytest()
     assert result.ret != 0
-    text = result.stdout.str() + result.stderr.str()
-    assert text.count("there is no module") == 1, text
-    for trace in INSIDE:
-        assert trace not in text
+    assert plain(result).count("there is no module") == 1
 
 
-def test_what_this_machine_cannot_run_is_not_looked_into(project):
-    recipe = f'requires = ["gpu"]\n{project.small}\n[rewards]\n"no_such_module:reward" = 1.0\n'
-    project.write(**{"suites/recipes/small.toml": recipe, "test_asks": ASKS})
-    project.pytest("--rl-device=cpu").assert_outcomes(skipped=1)
+CALLS = """
+import pytest
+
+@pytest.fixture(scope="module")
+def engine(rl_run):
+    return rl_run.engine()
+
+@pytest.mark.rl_recipe("nowhere")
+def test_first(engine):
+    pass
+
+@pytest.mark.rl_recipe("nowhere")
+def test_second(engine):
+    pass
+
+@pytest.mark.rl_recipe("nowhere")
+def test_calls(rl_run):
+    rl_run.before()
+
+@pytest.mark.rl_recipe("nowhere")
+def test_verdict(rl_run):
+    rl_run.verdict("improvment")
+
+@pytest.mark.parametrize("number", (1, 2))
+def test_long(number, pytestconfig):
+    from harness.store.errors import TrainingError
+    from harness.plugin.session import session_of
+
+    with session_of(pytestconfig).plainly():
+        raise TrainingError("the job crashed. Last lines:", "    one", "    two")
+
+def test_plain():
+    import harness
+
+    harness.load_recipe("nowhere.toml")
+
+@pytest.mark.rl_recipe("no-template", "bad-row")
+def test_asks(before):
+    pass
+"""
 
 
-def test_gsm8k_without_a_parsable_answer(project):
-    recipe = project.small
-    project.write(**{"suites/recipes/small.toml": recipe.replace('"arithmetic"', '"gsm8k"'), "test_asks.py": ASKS})
-    good = "1 + 2 = <<1+2=3>>3\n#### 3"
-    for split, answer in (("train", good), ("test", "It is three.")):
-        rows = [{"question": "What is 1 + 2?", "answer": answer if n == 2 else good} for n in range(40)]
-        project.write(**{f"data/{split}.jsonl": "".join(json.dumps(row) + "\n" for row in rows)})
-    result = project.pytest("--rl-data=data")
-    assert result.ret == 1
-    (line,) = sentence_of(result, "ERROR at setup of test_asks[small-seed0]")
-    assert "data/test.jsonl:3: " in line
-    assert 'no final answer behind "####"' in line
-    for trace in INSIDE:
-        assert trace not in result.stdout.str()
+def test_each_is_one_sentence(project):
+    """Of a recipe's model and questions, and of a user's own calls; other tests keep their tracebacks."""
+    recipe, folder = project.small, project.path / "no-template"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("*.py", "chat_template*", "__pycache__"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    good = {"question": "What is 1 + 2?", "answer": "3"}
+    lines = [{"question": "What is 1 + 2?"} if n == 7 else good | {"id": n} for n in range(1, 41)]
+    project.write(**{"rows.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
+    for name, old, new in (
+        ("nowhere", 'name = "tiny"', 'name = "./no-such-model"'),
+        ("no-template", 'name = "tiny"', f'name = "{folder}"'),
+        ("bad-row", 'name = "arithmetic"', f'name = "{project.path / "rows.jsonl"}"'),
+    ):
+        project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
+    project.write(test_calls=CALLS)
+    result = project.pytest(torch=True)
+    result.assert_outcomes(failed=5, errors=4)
+    setup = "ERROR at setup of test_"
+    for heading, *parts in (
+        (f"{setup}first[nowhere-seed0]", "./no-such-model: "),
+        (f"{setup}second[nowhere-seed0]", "./no-such-model: "),
+        ("test_calls[nowhere-seed0]", "./no-such-model: "),
+        ("test_verdict[nowhere-seed0]", "no gate named 'improvment'; did you mean 'improvement'?"),
+        (f"{setup}asks[no-template-seed0]", "chat template"),
+        (f"{setup}asks[bad-row-seed0]", "rows.jsonl:7: ", "no field 'answer'", "[task] fields"),
+        ("test_long[2]", "the job crashed. Last lines: (shown above)"),
+    ):
+        (line,) = sentence_of(result, heading)
+        assert all(part in line for part in parts), line
+    assert sentence_of(result, "test_long[1]") == ["the job crashed. Last lines:", "    one", "    two"]
+    text = result.stdout.str()
+    assert "    harness.load_recipe(" in text
+    assert text.count("Traceback") == 0
+    assert text.count("harness/recipe/") == text[text.index(" test_plain ") :].count("harness/recipe/") > 0
 
 
 @pytest.mark.parametrize(
@@ -147,19 +164,14 @@ def test_gsm8k_without_a_parsable_answer(project):
         ("arithmetic", "data", "data: recipe small makes its own questions and would not read it"),
     ],
 )
-@pytest.mark.parametrize("plan", [False, True])
-def test_data_that_would_not_be_read(project, task, data, said, plan):
+def test_data_that_would_not_be_read(project, task, data, said):
     recipe = project.small.replace('"arithmetic"', f'"{task}"')
     project.write(**{"suites/recipes/small.toml": recipe, "test_asks.py": ASKS, "data/train.jsonl": ""})
-    result = project.pytest("--rl-recipe=small", f"--rl-data={data}", *(["--rl-plan"] if plan else []))
-    # A plan of what is sound still follows.
-    assert result.ret == (pytest.ExitCode.TESTS_FAILED if plan else pytest.ExitCode.INTERRUPTED)
-    text = result.stdout.str()
-    assert "--rl-data " in text
-    assert text.count(said) == 1
+    for plan, code in (([], pytest.ExitCode.INTERRUPTED), (["--rl-plan"], pytest.ExitCode.TESTS_FAILED)):
+        result = project.pytest("--rl-recipe=small", f"--rl-data={data}", *plan)
+        assert result.ret == code  # a plan of what is sound still follows
+        assert plain(result).count(f"--rl-data {project.path}/{said}") == 1
     assert not list(project.path.glob("rl-runs/*"))
-    for trace in INSIDE:
-        assert trace not in text
 
 
 def test_data_beside_recipes_that_read_it_leaves_the_others_out(project):
@@ -169,68 +181,3 @@ def test_data_beside_recipes_that_read_it_leaves_the_others_out(project):
     result = project.pytest("--rl-recipe=small", "--rl-recipe=reads", "--rl-data=data", "-rs")
     result.assert_outcomes(skipped=1, errors=1)
     assert "recipe small makes its own questions; --rl-data is not for it" in result.stdout.str()
-
-
-CRASHING = """
-import os, pathlib
-
-def reward(prompts, completions, **columns):
-    with (pathlib.Path(__file__).parent / "trainers.txt").open("a") as file:
-        file.write(f"{os.getpid()}\\n")
-    print("last words of the reward", flush=True)
-    os.abort()
-"""
-TRAINS = """
-def test_training(verdicts):
-    verdicts.require("training")
-
-def test_again(verdicts):
-    verdicts.require("training")
-
-def test_completions(trained):
-    pass
-
-def test_bystander():
-    pass
-"""
-
-
-def test_a_crashing_job_fails_its_tests_and_is_tried_once(project):
-    """Two workers ask for the same training; it crashes once, both say so, and pytest goes on to its end."""
-    recipe = project.small
-    rewards = '\n[rewards]\n"crashing:reward" = 1.0\n[health]\nsignal = false\n'
-    project.write(**{"suites/recipes/small.toml": recipe + rewards, "crashing.py": CRASHING, "test_crash.py": TRAINS})
-    result = project.pytest("-n2", "--junitxml=junit.xml")
-    assert result.ret == 1
-    result.assert_outcomes(failed=2, errors=1, passed=1)
-    assert len(set((project.path / "trainers.txt").read_text().split())) == 1
-    text = result.stdout.str()
-    assert "the training job was killed by SIGABRT" in text
-    assert "last words of the reward" in text
-    assert "small, seed 0: not evaluated" in text
-    assert (
-        "  the training job was killed by SIGABRT after step 0; run again to go on from its last checkpoint.\n" in text
-    )
-    assert "report: rl-report/index.html" in text
-    for trace in ("INTERNALERROR", "/harness/plugin/", "/harness/pipeline"):
-        assert trace not in text
-
-
-LONG = """
-import pytest
-from harness.store.errors import TrainingError
-from harness.plugin.session import session_of
-
-@pytest.mark.parametrize("number", (1, 2))
-def test_long(number, pytestconfig):
-    with session_of(pytestconfig).plainly():
-        raise TrainingError("the job crashed. Last lines:", "    one", "    two")
-"""
-
-
-def test_a_long_message_is_shown_once(project):
-    project.write(test_long=LONG)
-    result = project.pytest()
-    result.assert_outcomes(failed=2)
-    assert sentence_of(result, "test_long[1]") == ["the job crashed. Last lines:", "    one", "    two"]
-    assert sentence_of(result, "test_long[2]") == ["the job crashed. Last lines: (shown above)"]

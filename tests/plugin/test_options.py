@@ -105,13 +105,6 @@ def test_a_path_that_stands_apart_moves_no_root_directory(project, tmp_path_fact
     assert found["recipes-dir"] == f"{project.path}/suites/recipes"
 
 
-def test_plan_as_an_ini_key(project):
-    project.write(**{"pytest.ini": "[pytest]\nrl_plan = true\n", "test_show.py": SETTINGS})
-    result = project.pytest("-n2")
-    assert result.ret == 0
-    assert "nothing was run" in result.stdout.str()
-
-
 @pytest.mark.parametrize("from_ini", [False, True], ids=["option", "ini"])
 def test_files_that_options_name(project, from_ini):
     """--rl-recipe, --rl-data and --rl-model find files where the user wrote their names."""
@@ -131,51 +124,35 @@ def test_files_that_options_name(project, from_ini):
 
 
 def test_overrides_reach_the_recipe(project):
-    project.write(
-        test_show="def test_show(recipe):\n    print(recipe.train.arguments, recipe.task, recipe.model.name)\n"
-    )
-    text = project.pytest(
-        "-s", "--rl-set=train.max_steps=2", "--rl-set=task.system_prompt=Be brief.", "--rl-model=tiny", "--rl-limit=6"
-    ).stdout.str()
+    project.write(test_show="def test_show(recipe):\n    print(recipe.train.arguments, recipe.task)\n")
+    options = ("--rl-set=train.max_steps=2", "--rl-set=task.system_prompt=Be brief.", "--rl-limit=6")
+    text = project.pytest("-s", *options).stdout.str()
     assert "'max_steps': 2" in text
     assert "system_prompt='Be brief.'" in text
     assert "train_questions=6 test_questions=6" in text
 
 
 # (options, ini file, what one sentence says)
-MISTAKES = {
-    "limit is not a number": (["--rl-limit=few"], "", "argument --rl-limit: invalid int value: 'few'"),
-    "ini update is no choice": (
-        [],
-        "rl_update_baselines = some",
-        "ini key rl_update_baselines must be 'new' or 'all', not 'some'",
-    ),
-    "ini limit is not a number": ([], "rl_limit = few", "ini key rl_limit must be a whole number, not 'few'"),
-    "ini flag is not a flag": ([], "rl_plan = perhaps", "ini key rl_plan: invalid truth value 'perhaps'"),
-    "nproc is not a number": (["--rl-nproc=all"], "", "argument --rl-nproc: invalid int value: 'all'"),
-    "nproc 0": (["--rl-nproc=0"], "", "nproc_per_node: must be 1 or more, not 0 (under --rl-nproc 0)"),
-    "limit 0": (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
-    "set without =": (["--rl-set=train.max_steps"], "", "an override is written key=value"),
-    "set an unknown key": (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
-    "set a wrong type": (
-        ["--rl-set=task.test_questions=many"],
-        "",
-        "[task] test_questions: must be a whole number, not 'many'",
-    ),
-    "no such recipe": (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),
-    "no such recipe file": (["--rl-recipe=none.toml"], "", "none.toml: no such recipe file"),
-}
+MISTAKES = [
+    (["--rl-limit=few"], "", "argument --rl-limit: invalid int value: 'few'"),
+    ([], "rl_update_baselines = some", "ini key rl_update_baselines must be 'new' or 'all', not 'some'"),
+    ([], "rl_limit = few", "ini key rl_limit must be a whole number, not 'few'"),
+    ([], "rl_plan = perhaps", "ini key rl_plan: invalid truth value 'perhaps'"),
+    (["--rl-nproc=0"], "", "nproc_per_node: must be 1 or more, not 0 (under --rl-nproc 0)"),
+    (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
+    (["--rl-set=train.max_steps"], "", "an override is written key=value"),
+    (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
+    (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),
+    (["--rl-recipe=none.toml"], "", "none.toml: no such recipe file"),
+]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_bad_value_is_one_sentence(project, mistake):
-    options, ini, sentence = MISTAKES[mistake]
+@pytest.mark.parametrize(("options", "ini", "sentence"), MISTAKES)
+def test_a_bad_value_is_one_sentence(project, options, ini, sentence):
     project.write(**{"pytest.ini": f"[pytest]\n{ini}\n", "test_show.py": SETTINGS})
     result = project.pytest(*options)
     assert result.ret not in (0, 5)
-    lines = [line for line in (*result.outlines, *result.errlines) if sentence in line]
-    assert lines, result.stdout.str() + result.stderr.str()
     everything = result.stdout.str() + result.stderr.str()
-    assert "Traceback" not in everything
-    assert "harness/" not in everything.replace(str(project.path), "")
-    assert "INTERNALERROR" not in everything
+    assert sentence in everything
+    for trace in ("Traceback", "harness/", "INTERNALERROR"):
+        assert trace not in everything.replace(str(project.path), "")

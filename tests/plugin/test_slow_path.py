@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+from tests.inner_pytest import run
+
 TEST = """
 def test_answers(before):
     assert len(before.records) == 8
@@ -32,10 +34,10 @@ tokenizer.save_pretrained("opt")
 
 def test_the_slow_path_is_said_once_with_its_reason(project):
     project.write(test_it=TEST, make=MAKE, conftest="")
-    made = project.run("make.py")
+    made = run(["make"], project.path, {}, torch=True)
     assert made.ret == 0, made.stderr.str()
-    short = ("--rl-set=health.signal=false", "--rl-set=train.max_steps=1")
-    result = project.pytest("test_it.py", "--rl-model=opt", *short)
+    short = ("--rl-set=health.signal=false", "--rl-set=train.max_steps=1", "--rl-in-process")
+    result = project.pytest("test_it.py", "--rl-model=opt", *short, torch=True)
     result.assert_outcomes(passed=2)
     said = [line for line in result.outlines if "model.generate" in line]
     assert len(said) == 1

@@ -57,28 +57,19 @@ GRPO = [
 
 
 @pytest.mark.parametrize(("keys", "processes", "expected"), GRPO)
-def test_counts_of_grpo(keys, processes, expected):
-    arguments = {**argument_defaults("grpo"), "per_device_train_batch_size": 64, "num_generations": 8}
-    arguments |= {"num_train_epochs": 1, **keys}
+def test_counts_of_grpo_are_trls(keys, processes, expected, tmp_path, monkeypatch):
+    from trl import GRPOConfig
+
+    given = {"per_device_train_batch_size": 64, "num_generations": 8, "num_train_epochs": 1, **keys}
+    arguments = argument_defaults("grpo") | given
     assert expected == (
         completions_per_batch(arguments, processes),
         completions_per_step(arguments, processes),
         steps_per_batch(arguments, processes),
         optimizer_steps(arguments, 320, processes),
     )
-
-
-@pytest.mark.parametrize(("keys", "processes", "expected"), GRPO)
-def test_batches_are_those_of_trl(keys, processes, expected, tmp_path, monkeypatch):
-    from trl import GRPOConfig
-
     monkeypatch.setattr(GRPOConfig, "world_size", processes)
-    config = GRPOConfig(
-        output_dir=str(tmp_path),
-        use_cpu=True,
-        bf16=False,
-        **{"per_device_train_batch_size": 64, "num_generations": 8, **keys},
-    )
+    config = GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, **given)
     assert config.generation_batch_size == expected[0]
 
 

@@ -14,7 +14,7 @@ CALCULATE = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 
 
 @given(train_seed=seeds, test_seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_train_and_test_share_no_text_whatever_the_seeds(train_seed, test_seed):
     train = {question.text for question in arithmetic_questions("train", 300, seed=train_seed, largest=3)}
     test = {question.text for question in arithmetic_questions("test", 100, seed=test_seed, largest=3)}
@@ -22,7 +22,7 @@ def test_train_and_test_share_no_text_whatever_the_seeds(train_seed, test_seed):
 
 
 @given(seed=seeds, operations=chosen_operations, largest=st.integers(1, 40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_texts_and_ids_are_unique(seed, operations, largest):
     questions = arithmetic_questions("test", 60, seed=seed, operations=operations, largest=largest)
     assert len({question.text for question in questions}) == 60
@@ -30,7 +30,7 @@ def test_texts_and_ids_are_unique(seed, operations, largest):
 
 
 @given(seed=seeds, operations=chosen_operations, largest=st.integers(1, 40))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_solution_is_right(seed, operations, largest):
     for question in arithmetic_questions("train", 30, seed=seed, operations=operations, largest=largest):
         a, symbol, b, result, boxed = re.fullmatch(
@@ -43,7 +43,7 @@ def test_solution_is_right(seed, operations, largest):
 
 
 @given(seed=seeds, fewer=st.integers(0, 50), more=st.integers(50, 200))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_asking_for_more_keeps_the_first_ones(seed, fewer, more):
     assert arithmetic_questions("test", fewer, seed=seed) == arithmetic_questions("test", more, seed=seed)[:fewer]
 

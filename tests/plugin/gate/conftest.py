@@ -11,14 +11,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.inner_pytest import COMMAND, REPOSITORY, calm_environment
+from tests.inner_pytest import PYTEST, run
 
 MADE_UP = '''
 """Replaces the model and the training job of a process; answers.txt and trainings.txt say what was done."""
@@ -98,6 +97,13 @@ harness.models.load_policy = load_policy
 harness.models.engines.open_engine = open_engine
 harness.report.render.render_session = render_session
 harness.training.launcher.run_job = run_job
+
+if __name__ == "__main__":
+    import sys
+
+    from harness import cli
+
+    sys.exit(cli.main())
 '''
 RECIPE = """\
 description = "A made-up policy."
@@ -148,7 +154,6 @@ def test_baseline(verdicts):
 def test_recipe(verdicts):
     verdicts.require("recipe")
 """
-CLI = [sys.executable, "-c", "import sys, made_up; from harness import cli; sys.exit(cli.main())"]
 GIT = {f"GIT_{who}_{what}": "made@up" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -205,12 +210,10 @@ class MadeUp:
         self.write(f"suites/recipes/{name}.toml", RECIPE.format(**defaults | changes))
 
     def pytest(self, *arguments: str, folder: str = ".", **environment: str) -> Session:
-        self.write("policies.json", json.dumps(self.policies))
-        return Session(self._run([*COMMAND, "--junitxml=junit.xml", *arguments], folder, environment))
+        return Session(self._run([*PYTEST, "--junitxml=junit.xml", *arguments], folder, environment))
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        self.write("policies.json", json.dumps(self.policies))
-        return self._run([*CLI, *arguments], ".", {})
+    def cli(self, *arguments: str) -> pytest.RunResult:
+        return self._run(["made_up", *arguments], ".", {})
 
     def git(self, *arguments: str) -> str:
         command = ["git", "-c", "commit.gpgsign=false", *arguments]
@@ -248,25 +251,17 @@ class MadeUp:
     def baseline(self, name: str) -> Path:
         return self.path / "suites/baselines" / f"{name}.toml"
 
-    def _run(self, command: list[str], folder: str, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        # The checkout that these tests stand in, wherever an installed package points.
-        path = os.pathsep.join([str(self.path), str(REPOSITORY)])
-        return subprocess.run(
-            command,
-            cwd=self.path / folder,
-            env=calm_environment() | {"PYTHONPATH": path} | more,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    def _run(self, module: list[str], folder: str, more: dict[str, str]) -> pytest.RunResult:
+        self.write("policies.json", json.dumps(self.policies))
+        return run(module, self.path / folder, {"PYTHONPATH": str(self.path), **more}, torch=False)
 
 
 class Session:
     """What an inner pytest said."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.ret, self.text = done.returncode, done.stdout
-        assert "INTERNALERROR" not in self.text + done.stderr, self.text + done.stderr
+    def __init__(self, done: pytest.RunResult) -> None:
+        self.ret, self.text, errors = int(done.ret), done.stdout.str() + "\n", done.stderr.str()
+        assert "INTERNALERROR" not in self.text + errors, self.text + errors
         assert "Traceback" not in self.text, self.text
 
     @property

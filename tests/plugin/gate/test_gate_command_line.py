@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+
+from tests.inner_pytest import run
 
 # A grader of the project's own: the right number in a box, and later on two too many as well.
 GRADER = """
@@ -43,56 +43,47 @@ def place(project, name):
     return str(project.baseline("good-0") if name == "baseline" else project.run(name))
 
 
-COMPARISONS = {
-    "run with itself": (
-        "good",
-        "good",
-        0,
-        r"OK  .*: 90.0 % -> 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out",
-    ),
-    "run with a worse": (
-        "good",
-        "bad",
-        1,
-        r"REGRESSED  good-0-\w+ -> bad-0-\w+: 90.0 % -> 50.0 %, \d+ lost and 0 gained",
-    ),
-    "run with a better": ("bad", "good", 0, r"IMPROVED  .*: 50.0 % -> 90.0 %, .*\(alpha .05\)$"),
-    "baseline with a run": ("baseline", "good", 0, r"OK  good-0.toml -> good-0-\w+: baseline 90.0 % -> now 90.0 %"),
-    "baseline with a worse run": ("baseline", "bad", 1, r"REGRESSED  good-0.toml -> bad-0-"),
-    "run with a baseline": ("bad", "baseline", 0, r"IMPROVED  bad-0-\w+ -> good-0.toml"),
-    "baseline with itself": ("baseline", "baseline", 0, r"OK  "),
-    "other decoding": (
+# Two runs, or the baseline; the exit code; how the line begins, and what it holds.
+COMPARISONS = [
+    ("good", "good", 0, "OK", r"90.0 % -> 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out"),
+    ("good", "bad", 1, "REGRESSED", r"good-0-\w+ -> bad-0-\w+: 90.0 % -> 50.0 %, \d+ lost and 0 gained"),
+    ("bad", "good", 0, "IMPROVED", r"50.0 % -> 90.0 %, .*\(alpha .05\)$"),
+    ("baseline", "good", 0, "OK", r"good-0.toml -> good-0-\w+: baseline 90.0 % -> now 90.0 %"),
+    ("bad", "baseline", 0, "IMPROVED", r"bad-0-\w+ -> good-0.toml"),
+    ("baseline", "baseline", 0, "OK", ""),
+    (
         "good",
         "brief",
         1,
-        r"INCOMPARABLE  brief-0-\w+ differs from good-0-\w+ in the decoding \(max_new_tokens 24 -> 12\)$",
+        "INCOMPARABLE",
+        r"brief-0-\w+ differs from good-0-\w+ in the decoding \(max_new_tokens 24 -> 12\)$",
     ),
-    "other grader": ("baseline", "own", 1, r"INCOMPARABLE  own-0-\w+ differs from good-0.toml in the grader "),
-}
+    ("baseline", "own", 1, "INCOMPARABLE", r"own-0-\w+ differs from good-0.toml in the grader "),
+]
 
 
-@pytest.mark.parametrize("name", COMPARISONS)
-def test_compare(left, name):
-    a, b, code, says = COMPARISONS[name]
+@pytest.mark.parametrize(("a", "b", "code", "word", "says"), COMPARISONS)
+def test_compare(left, a, b, code, word, says):
     done = left.cli("compare", place(left, a), place(left, b))
-    assert done.returncode == code, done.stdout + done.stderr
-    (line,) = done.stdout.splitlines()
-    assert re.match(says, line), line
-    assert done.stderr == ""
+    assert done.ret == code, done.stdout.str() + done.stderr.str()
+    (line,) = done.outlines
+    assert line.startswith(f"{word}  ")
+    assert re.search(says, line), line
+    assert done.stderr.str() == ""
 
 
 def test_compare_takes_the_margin_from_bs_recipe(left):
     run = place(left, "good")
-    assert "a drop of 10 points" in left.cli("compare", run, place(left, "baseline")).stdout
-    assert "a drop of 20 points" in left.cli("compare", run, run, "--margin=0.2").stdout
+    assert "a drop of 10 points" in left.cli("compare", run, place(left, "baseline")).stdout.str()
+    assert "a drop of 20 points" in left.cli("compare", run, run, "--margin=0.2").stdout.str()
 
 
 def test_compare_draws_a_page(left):
     """Incomparable or not; the exit code is the verdict's."""
-    for other, code, word in (("good", 0, "OK"), ("bad", 1, "REGRESSED"), ("brief", 1, "INCOMPARABLE")):
+    for other, code, word in (("bad", 1, "REGRESSED"), ("brief", 1, "INCOMPARABLE")):
         done = left.cli("compare", place(left, "good"), place(left, other), "--html", "--report-dir=rl-compared")
-        assert done.returncode == code, done.stdout + done.stderr
-        said, page = done.stdout.splitlines()
+        assert done.ret == code, done.stdout.str() + done.stderr.str()
+        said, page = done.outlines
         assert said.startswith(f"{word}  ")
         path = left.path / page.removeprefix("page: ")
         assert path.name == f"compare-{left.run('good').name}-{left.run(other).name}.html"
@@ -101,8 +92,8 @@ def test_compare_draws_a_page(left):
 
 def test_compare_draws_no_page_of_a_baseline_file(left):
     done = left.cli("compare", place(left, "baseline"), place(left, "bad"), "--html")
-    assert done.returncode == 1, "the verdict's, as without a page"
-    verdict, why = done.stdout.splitlines()
+    assert done.ret == 1, "the verdict's, as without a page"
+    verdict, why = done.outlines
     assert verdict.startswith("REGRESSED  ")
     assert re.fullmatch(
         r"no page: .*good-0.toml is a baseline file and keeps no texts; --html needs two run directories", why
@@ -111,7 +102,7 @@ def test_compare_draws_no_page_of_a_baseline_file(left):
 
 def test_history_of_what_sessions_left(left):
     done = left.cli("history")
-    assert (done.returncode, done.stdout) == (0, "history: rl-report/history.html\n"), done.stderr
+    assert (done.ret, done.stdout.str()) == (0, "history: rl-report/history.html"), done.stderr.str()
     page = (left.path / "rl-report/history.html").read_text()
     assert "4 runs of 4 recipes" in page
     for name in ("good", "bad", "brief", "own"):
@@ -119,7 +110,7 @@ def test_history_of_what_sessions_left(left):
         assert f'href="{run}.html"' in page
         assert (left.path / f"rl-report/{run}.html").is_file()
     again = left.cli("history", "--report-dir=rl-elsewhere", "--no-run-pages")
-    assert [path.name for path in (left.path / "rl-elsewhere").iterdir()] == ["history.html"], again.stderr
+    assert [path.name for path in (left.path / "rl-elsewhere").iterdir()] == ["history.html"], again.stderr.str()
 
 
 def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
@@ -132,15 +123,15 @@ def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
     lines = [json.dumps(row | ({"status": "unscored"} if n % 2 else {})) for n, row in enumerate(rows)]
     (b / "after/records.jsonl").write_text("\n".join(lines) + "\n")
     done = left.cli("compare", place(left, "good"), str(b))
-    assert done.returncode == 0, done.stdout
-    assert not done.stdout.startswith("REGRESSED")
+    assert done.ret == 0, done.stdout.str()
+    assert not done.stdout.str().startswith("REGRESSED")
 
     summary = json.loads((b / "after/summary.json").read_text())
     counts = {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
     (b / "after/summary.json").write_text(json.dumps({**summary, "counts": counts}))
     done = left.cli("compare", place(left, "good"), str(b))
-    assert (done.returncode, done.stdout.split()[0]) == (0, "INCONCLUSIVE")
-    assert "100 of 200 answers of unscored could not be graded; of the others: " in done.stdout
+    assert (done.ret, done.stdout.str().split()[0]) == (0, "INCONCLUSIVE")
+    assert "100 of 200 answers of unscored could not be graded; of the others: " in done.stdout.str()
 
 
 MISTAKES = {
@@ -156,8 +147,8 @@ MISTAKES = {
 def test_a_mistake_is_a_line_and_exit_code_2(left, name):
     arguments, says = MISTAKES[name]
     done = left.cli(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+    assert (done.ret, done.stdout.str()) == (2, "")
+    (line,) = done.errlines
     assert says in line
 
 
@@ -165,24 +156,24 @@ def test_compare_refuses_an_edited_baseline(left, tmp_path):
     edited = tmp_path / "good-0.toml"
     edited.write_text(left.baseline("good-0").read_text().replace("correct = 0", "correct = 1", 1))
     done = left.cli("compare", str(edited), place(left, "good"))
-    assert done.returncode == 2
-    assert "was edited by hand" in done.stderr
+    assert done.ret == 2
+    assert "was edited by hand" in done.stderr.str()
 
 
 def test_plan_says_what_the_gates_can_see(left):
     """Two gates, for there is a baseline; with five questions neither can tell."""
     done = left.cli("plan", "good", "--set", "gate.min_improvement=0.3")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"improvement.*a gain of 30 points with power 1.00; .80 was asked for", done.stdout)
-    assert re.search(r"baseline.*a drop of 10 points with power .*; .80 was asked for", done.stdout)
-    few = left.cli("plan", "good", "--set", "gate.min_improvement=0.3", "--limit", "5").stdout
+    assert done.ret == 0, done.stderr.str()
+    assert re.search(r"improvement.*a gain of 30 points with power 1.00; .80 was asked for", done.stdout.str())
+    assert re.search(r"baseline.*a drop of 10 points with power .*; .80 was asked for", done.stdout.str())
+    few = left.cli("plan", "good", "--set", "gate.min_improvement=0.3", "--limit", "5").stdout.str()
     assert re.search(r"improvement gate: 5 questions: any gain could go unseen, .*; 30 points were asked for", few)
     assert re.search(r"baseline gate: 5 questions: any drop could go unseen, .*; 10 points were asked for", few)
 
 
 def test_runs_lists_accuracies_and_verdicts(left):
     done = left.cli("runs")
-    lines = {line.split("-0-")[0]: line for line in done.stdout.splitlines()}
+    lines = {line.split("-0-")[0]: line for line in done.outlines}
     assert set(lines) == {"good", "bad", "brief", "own"}
     assert re.fullmatch(
         r"good-0-\w{12} +\d{4}-\d\d-\d\d \d\d:\d\d  50.0 % -> 90.0 %  +improvement IMPROVED, baseline NO_BASELINE",
@@ -195,16 +186,16 @@ def test_regrade(left):
     """Nothing changes until the grader does, and nothing is kept without --write."""
     run, own = left.run("own"), str(left.run("own"))
     kept = (run / "after/records.jsonl").read_bytes()
-    assert "after: 0 of 200 grades change, 75.0 % -> 75.0 %" in left.cli("regrade", own).stdout
+    assert "after: 0 of 200 grades change, 75.0 % -> 75.0 %" in left.cli("regrade", own).stdout.str()
 
     left.write("suites/recipes/grader.py", KINDER)
     left.forget()
     done = left.cli("regrade", own)
-    assert done.returncode == 0, done.stderr
-    assert "before: 100 of 200 grades change, 50.0 % -> 100.0 %" in done.stdout
-    assert "after: 50 of 200 grades change, 75.0 % -> 100.0 %" in done.stdout
-    assert done.stdout.count(": wrong -> correct, reads '-1'") == 40
-    assert done.stdout.count("  and 30 more") == 1
+    assert done.ret == 0, done.stderr.str()
+    assert "before: 100 of 200 grades change, 50.0 % -> 100.0 %" in done.stdout.str()
+    assert "after: 50 of 200 grades change, 75.0 % -> 100.0 %" in done.stdout.str()
+    assert done.stdout.str().count(": wrong -> correct, reads '-1'") == 40
+    assert done.stdout.str().count("  and 30 more") == 1
     assert (run / "after/records.jsonl").read_bytes() == kept
 
     faults = run / "after/rewards.json"
@@ -213,14 +204,14 @@ def test_regrade(left):
     assert not faults.exists(), "what failed in grades that are no more"
     left.write("suites/recipes/grader.py", GRADER)
     assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
-    assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout
+    assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout.str()
     assert left.lines("answers.txt") == []
 
     parent = '[model]\nfrom_recipe = "elsewhere"\n'
     recipe = (run / "recipe.toml").read_text()
     (run / "recipe.toml").write_text(re.sub(r"(?m)^\[model\]\nname = .*\n", parent, recipe))
     assert parent in (run / "recipe.toml").read_text()
-    assert left.cli("regrade", own).returncode == 0, "the parent's recipe is not asked for"
+    assert left.cli("regrade", own).ret == 0, "the parent's recipe is not asked for"
     (run / "recipe.toml").write_text(recipe)
 
 
@@ -230,30 +221,29 @@ def test_gate_check_counts_alarms(left):
     left.model("steady", "(n + sample) % 8")
     left.model("sinking", "(n + sample) % 8 and not seed")
     steady = left.cli("gate-check", "good", *options, "--model", "steady")
-    assert steady.returncode == 0, steady.stderr
-    assert "good: the base policy, 87.5 % right at temperature 1, asked 3 times with new seeds" in steady.stdout
-    assert "false alarms: 0 of 3 (at most 5.0 % are expected)" in steady.stdout
+    assert steady.ret == 0, steady.stderr.str()
+    assert "good: the base policy, 87.5 % right at temperature 1, asked 3 times with new seeds" in steady.stdout.str()
+    assert "false alarms: 0 of 3 (at most 5.0 % are expected)" in steady.stdout.str()
     sinking = left.cli("gate-check", "good", *options, "--model", "sinking")
-    assert re.search(r"^  REGRESSED +3  100.0 %$", sinking.stdout, re.MULTILINE)
-    assert "false alarms: 3 of 3" in sinking.stdout
+    assert re.search(r"^  REGRESSED +3  100.0 %$", sinking.stdout.str(), re.MULTILINE)
+    assert "false alarms: 3 of 3" in sinking.stdout.str()
 
 
 def test_gate_check_of_the_trained_policy_trains_nothing_again(left):
     left.forget()
     done = left.cli("gate-check", "bad", "--runs", "1", "--trained")
-    assert done.stdout.startswith("bad: the trained policy, 50.0 % right")
+    assert done.stdout.str().startswith("bad: the trained policy, 50.0 % right")
     assert left.lines("trainings.txt") == []
-    assert len(left.cli("runs").stdout.splitlines()) == 4, "nor does another run come of it"
+    assert len(left.cli("runs").outlines) == 4, "nor does another run come of it"
 
 
 def test_gate_check_of_a_real_policy(tmp_path):
     """The embedded model, sampled: other seeds give other answers."""
     recipe = '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 8\ntest_questions = 12\n'
     (tmp_path / "small.toml").write_text(f"{recipe}[evaluate]\nmax_new_tokens = 32\n")
-    command = [sys.executable, "-m", "harness.cli", "gate-check", "small.toml", "--runs", "2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^small: the base policy, [\d.]+ % right at temperature 1, asked 2 times", done.stdout)
-    assert re.search(r"^false alarms: \d of 2 ", done.stdout, re.MULTILINE)
+    done = run(["harness.cli", "gate-check", "small.toml", "--runs", "2"], tmp_path, {}, torch=True)
+    assert done.ret == 0, done.stderr.str()
+    assert re.search(r"^small: the base policy, [\d.]+ % right at temperature 1, asked 2 times", done.stdout.str())
+    assert re.search(r"^false alarms: \d of 2 ", done.stdout.str(), re.MULTILINE)
     answers = {path.read_text() for path in tmp_path.rglob("gate-check/[12]/records.jsonl")}
     assert len(answers) == 2

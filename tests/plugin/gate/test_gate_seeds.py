@@ -33,11 +33,10 @@ def spread(session):
     return word, sentence
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "n2"])
-def test_recipe_regressed_where_every_seed_lost(recorded, workers):
+def test_recipe_regressed_where_every_seed_lost(recorded):
     """Seven gates share alpha: two a seed, and the recipe's."""
     lost = {name: f"{right} and n % 5 != {int(name[-1])}" for name, right in WRONG.items()}
-    session = judge(recorded, lost, f"rl-lost{''.join(workers)}", *workers)
+    session = judge(recorded, lost, "rl-lost", "-n2")
     word, sentence = spread(session)
     assert word == "REGRESSED", sentence
     assert re.match(r"-\d+\.\d points against the baseline, the mean of 3 trained models, one a seed \(", sentence)

@@ -1,7 +1,7 @@
 """Every verdict in two real sessions, with and without workers: outcome, exit code, terminal, verdicts.json and JUnit.
 
 A recipe a case. A first session accepts policies and records their baselines; then the policies, recipes, questions
-and files change as the case says, and the same suite is run again.
+and files change as the case says, and the same suite is run again. tests/gate has the sentences.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ class Case:
 
     gate: str
     word: str
-    says: str
-    accepted: str = "True"
     now: str = "True"
+    accepted: str = "True"
     recipe: dict[str, Any] = field(default_factory=dict)
     then: dict[str, Any] = field(default_factory=dict)
 
@@ -35,132 +34,45 @@ class Case:
 
 LUCK = "n % 2 == 0 and n % 20 not in (0, 8) or n % 20 in (3, 7, 13)"  # 30 gained and 20 lost of 200
 NOISE = "n % 20 not in (0, 7, 13)"  # beside n % 11 != 1: 27 lost and 15 gained of 200
+OTHER = {"questions": "other"}
 CASES = {
-    "improved": Case("improvement", "IMPROVED", r"50.0 % -> 100.0 %, 100 gained and 0 lost of 200 .*; clear .*"),
-    "worse": Case("improvement", "REGRESSED", r"50.0 % -> 25.0 %, 0 gained and 50 lost of 200 .*", now="n % 4 == 0"),
-    "not-improved": Case(
-        "improvement",
-        "NOT_IMPROVED",
-        r"50.0 % -> 50.0 % \(a gain of 30 points is asked for\), 0 gained and 0 lost of 200 questions; "
-        "a gain of 30 points or more is ruled out, wrongly in at most 10 % of such tests",
-        now="n % 2 == 0",
-        recipe={"gate": "min_improvement = 0.3"},
-    ),
-    "luck": Case(
-        "improvement",
-        "INCONCLUSIVE",
-        r".*; this may be luck \(.*\); 200 questions: a gain of less than about \d+ points could go unseen, 10 were .*",
-        now=LUCK,
-    ),
-    "still": Case(
-        "improvement",
-        "INCONCLUSIVE",
-        r".* 0 gained and 0 lost of 9 questions; no answer turned right or wrong; 9 questions: .* could go unseen.*",
-        now="n % 2 == 0",
-        recipe={"asked": 9},
-    ),
-    "same": Case("baseline", "OK", r"baseline 100.0 % -> now 100.0 %, .* first \d+ of 200 questions; a drop of 10 .*"),
-    "lost": Case(
-        "baseline",
-        "REGRESSED",
-        r"baseline 100.0 % -> now 75.0 %, \d+ lost and 0 gained in the first \d+ of 200 questions; luck alone .*",
-        now="n % 4",
-    ),
-    "stale": Case(
-        "baseline", "IMPROVED", r"baseline 60.0 % .*; the baseline is stale: --rl-update-baselines all .*", "n % 5 < 3"
-    ),
-    "noise": Case(
-        "baseline",
-        "INCONCLUSIVE",
-        r".*; no loss beyond luck .*, but .*; 200 questions: a drop of less than about \d+ points could go unseen, .*",
-        "n % 11 != 1",
-        NOISE,
-    ),
-    "missing": Case("baseline", "NO_BASELINE", r"none is recorded in .*; --rl-update-baselines new records one"),
-    "prompt": Case(
-        "baseline",
-        "INCOMPARABLE",
-        r"this run differs from prompt-0.toml in the prompt \(system prompt or worked examples\)",
-        then={"prompt": "Box it."},
-    ),
-    "decoding": Case(
-        "baseline",
-        "INCOMPARABLE",
-        r"this run differs from .* in the decoding \(max_new_tokens 24 -> 32\)",
-        then={"max_new_tokens": 32},
-    ),
-    "grader": Case(
-        "baseline", "INCOMPARABLE", r"this run differs from .* in the grader .*", then={"reward": "boxed_exact"}
-    ),
-    "text": Case(
-        "baseline",
-        "INCOMPARABLE",
-        r"this run differs from .* in the questions \(1 of 200 differ, first other/test/\d+\)",
-        recipe={"questions": "other"},
-        then={"questions": "text/other"},
-    ),
-    "truth": Case(
-        "baseline",
-        "INCOMPARABLE",
-        r"this run differs from .* in the questions \(1 of 200 differ, first other/test/\d+\)",
-        recipe={"questions": "other"},
-        then={"questions": "truth/other"},
-    ),
-    "more": Case(
-        "baseline",
-        "INCOMPARABLE",
-        r"this run differs from .* in the questions \(250 asked, 200 before\)",
-        then={"asked": 250},
-    ),
-    "torn": Case("baseline", "INCOMPARABLE", r".*torn-0.toml: torn or not a baseline \(.*; restore it from .*"),
-    "edited": Case("baseline", "INCOMPARABLE", r".*edited-0.toml: was edited by hand \(its checksum does not .*"),
-    "foreign": Case("baseline", "INCOMPARABLE", r".*foreign-0.toml: is the baseline of recipe same, not of foreign"),
-    "too-low": Case(
-        "accuracy",
-        "TOO_LOW",
-        r"75.0 % right over 200 questions, 95 % interval 68.6 % to 80.5 %; all of it is below the 90.0 % asked for",
-        now="n % 4",
-        recipe={"gate": "min_accuracy = 0.9"},
-    ),
-    "near": Case(
-        "accuracy",
-        "INCONCLUSIVE",
-        r"75.0 % right over 200 questions, 95 % interval 68.6 % to 80.5 %; the 80.0 % asked for lie within it, .*",
-        now="n % 4",
-        recipe={"gate": "min_accuracy = 0.8"},
-    ),
-    "four": Case(
-        "accuracy",
-        "INCONCLUSIVE",
-        r"50.0 % right over 4 questions, 95 % interval 15.0 % to 85.0 %; the 20.0 % asked for lie within it, .*",
-        now="n % 2",
-        recipe={"asked": 4, "gate": "min_accuracy = 0.2"},
-    ),
-    "high": Case(
-        "accuracy",
-        "OK",
-        r"100.0 % right over 200 .*; all of it reaches the 80.0 % asked for",
-        recipe={"gate": "min_accuracy = 0.8"},
-    ),
-    "sound": Case(
-        "training", "OK", r"2 steps, every logged loss and gradient finite; reward 0.250 -> 0.500 \(first and .*"
-    ),
-    "unsound": Case("training", "UNSOUND", "loss is not finite from step 1 on"),
-    "weak": Case(
-        "baseline",
-        "INCONCLUSIVE",
-        r".* 5 lost and 0 gained in 5 questions; .*; 5 questions: any drop could go unseen, even if every answer "
-        r"turned wrong; 10 points were asked for \(that needs about \d+\)",
-        now="False",
-        recipe={"asked": 5},
-    ),
-    "few": Case(
-        "baseline",
-        "REGRESSED",
-        r"baseline 100.0 % -> now 0.0 %, \d+ lost and 0 gained in .*",
-        now="False",
-        recipe={"asked": 20},
-    ),
+    "improved": Case("improvement", "IMPROVED"),
+    "worse": Case("improvement", "REGRESSED", "n % 4 == 0"),
+    "not-improved": Case("improvement", "NOT_IMPROVED", "n % 2 == 0", recipe={"gate": "min_improvement = 0.3"}),
+    "luck": Case("improvement", "INCONCLUSIVE", LUCK),
+    "still": Case("improvement", "INCONCLUSIVE", "n % 2 == 0", recipe={"asked": 9}),
+    "same": Case("baseline", "OK"),
+    "lost": Case("baseline", "REGRESSED", "n % 4"),
+    "stale": Case("baseline", "IMPROVED", accepted="n % 5 < 3"),
+    "noise": Case("baseline", "INCONCLUSIVE", NOISE, "n % 11 != 1"),
+    "missing": Case("baseline", "NO_BASELINE"),
+    "prompt": Case("baseline", "INCOMPARABLE", then={"prompt": "Box it."}),
+    "decoding": Case("baseline", "INCOMPARABLE", then={"max_new_tokens": 32}),
+    "grader": Case("baseline", "INCOMPARABLE", then={"reward": "boxed_exact"}),
+    "text": Case("baseline", "INCOMPARABLE", recipe=OTHER, then={"questions": "text/other"}),
+    "truth": Case("baseline", "INCOMPARABLE", recipe=OTHER, then={"questions": "truth/other"}),
+    "more": Case("baseline", "INCOMPARABLE", then={"asked": 250}),
+    "torn": Case("baseline", "INCOMPARABLE"),
+    "edited": Case("baseline", "INCOMPARABLE"),
+    "foreign": Case("baseline", "INCOMPARABLE"),
+    "too-low": Case("accuracy", "TOO_LOW", "n % 4", recipe={"gate": "min_accuracy = 0.9"}),
+    "near": Case("accuracy", "INCONCLUSIVE", "n % 4", recipe={"gate": "min_accuracy = 0.8"}),
+    "high": Case("accuracy", "OK", recipe={"gate": "min_accuracy = 0.8"}),
+    "sound": Case("training", "OK"),
+    "unsound": Case("training", "UNSOUND"),
+    "weak": Case("baseline", "INCONCLUSIVE", "False", recipe={"asked": 5}),
+}
+# What a sentence says where its word alone does not tell it apart.
+SAYS = {
+    "prompt": "in the prompt (system prompt or worked examples)",
+    "decoding": "in the decoding (max_new_tokens 24 -> 32)",
+    "grader": "in the grader",
+    "text": "in the questions (1 of 200 differ, first other/test/",
+    "truth": "in the questions (1 of 200 differ, first other/test/",
+    "more": "in the questions (250 asked, 200 before)",
+    "torn": "torn or not a baseline",
+    "edited": "was edited by hand",
+    "foreign": "is the baseline of recipe same, not of foreign",
 }
 
 
@@ -219,7 +131,7 @@ def test_verdict(judged, name):
     properties = {each.get("name"): each.get("value") for each in junit.findall("./testsuite/properties/property")}
     word, sentence = session.words(name)[case.gate]
     assert word == case.word
-    assert re.fullmatch(case.says, sentence), sentence
+    assert SAYS.get(name, "") in sentence
     kept = project.verdicts(name, runs)[case.gate]
     assert (kept["verdict"], kept["sentence"]) == (word, sentence)
     assert properties[f"rl.{project.run(name, runs).name}.{case.gate}"] == f"{word}: {sentence}"
