@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -30,7 +27,7 @@ SMALL = {
 # What an architecture needs beside SMALL to be small, and windows that no sequence of the tests fills.
 _EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 _GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}
-OWN: dict[str, dict[str, Any]] = {
+OWN = {
     "cohere2": {"sliding_window": 128},
     "exaone4": {"sliding_window": 128},
     "gemma2": {"sliding_window": 128, "attn_logit_softcapping": 5.0, "query_pre_attn_scalar": 8},
@@ -54,30 +51,27 @@ OWN: dict[str, dict[str, Any]] = {
 ENDS = [2, 7, 30]
 
 
-def model_of(kind: str, **more: Any) -> Any:
+def model_of(kind, **more):
     torch.manual_seed(3)
     config = CONFIG_MAPPING[kind](**{**SMALL, **OWN.get(kind, {}), **more})
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def prompts_of(*lengths: int, beginning: int = 0) -> list[list[int]]:
+def prompts_of(*lengths, beginning=0):
     generator = torch.Generator().manual_seed(11)
     start = torch.randint(8, 100, (beginning,), generator=generator).tolist()
     return [start + torch.randint(8, 100, (length,), generator=generator).tolist() for length in lengths]
 
 
-def theirs(model: Any, prompt: list[int], new: int) -> list[int]:
+def theirs(model, prompt, new):
     ids = torch.tensor([prompt])
     settings = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=ENDS, pad_token_id=0)
     output = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
-    found: list[int] = output[0, len(prompt) :].tolist()
-    return found
+    return output[0, len(prompt) :].tolist()
 
 
-def ours(
-    model: Any, prompts: list[list[int]], new: int, size: int | None = None, sampler: Any = greedy
-) -> list[list[int]]:
-    found: dict[int, list[int]] = {}
+def ours(model, prompts, new, size=None, sampler=greedy):
+    found = {}
     for batch in decode(model, prompts, sampler, ENDS, new, BatchSize(size, "cpu")):
         for index, new_ids in batch:
             assert index not in found
@@ -85,12 +79,12 @@ def ours(
     return [found[index] for index in range(len(prompts))]
 
 
-def count_tokens(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def count_tokens(model, monkeypatch):
     """The shapes (rows, tokens) that the model is called with."""
-    shapes: list[tuple[int, int]] = []
+    shapes = []
     forward = type(model).forward
 
-    def counting(self: Any, input_ids: Any = None, **more: Any) -> Any:
+    def counting(self, input_ids=None, **more):
         shapes.append(tuple(input_ids.shape))
         return forward(self, input_ids=input_ids, **more)
 

@@ -5,7 +5,6 @@ import platform
 import subprocess
 import sys
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -21,19 +20,19 @@ class NVMLError(Exception):
     pass
 
 
-def fake_nvml(gpus: Any) -> Any:
+def fake_nvml(gpus):
     """pynvml for a machine with these GPUs; ``None``: a machine without a driver."""
 
-    def init() -> None:
+    def init():
         if gpus is None:
             raise NVMLError("Driver Not Loaded")
 
-    def mig_mode(index: int) -> list[int]:
+    def mig_mode(index):
         if gpus[index][1] is None:
             raise NVMLError("Not Supported")
         return [1, 1]
 
-    def mig_handle(index: int, slot: int) -> str:
+    def mig_handle(index, slot):
         instances = gpus[index][1]
         if slot >= len(instances):
             raise NVMLError("Not Found")
@@ -57,7 +56,7 @@ def fake_nvml(gpus: Any) -> Any:
 def machine(monkeypatch):
     """``machine(gpus, visible="0,1", torch="2.13.0")``"""
 
-    def make(gpus: Any, visible: str | None = None, torch: str = "2.13.0", system: str = "linux/x86_64") -> None:
+    def make(gpus, visible=None, torch="2.13.0", system="linux/x86_64"):
         monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(gpus))
         monkeypatch.setattr(importlib.metadata, "version", lambda _: torch)
         monkeypatch.setattr(device, "_has_mps", lambda: system == "darwin/arm64")
@@ -69,63 +68,50 @@ def machine(monkeypatch):
     return make
 
 
+VISIBLE = {  # CUDA_VISIBLE_DEVICES, and what of it is there
+    None: ["GPU-aaaa-1", "GPU-bbbb-2", "GPU-bbbc-3"],
+    **{key: [] for key in ("", "-1", "7", "none", "MIG-1111", "GPU-bbb")},  # the last one means two
+    **{key: ["0"] for key in ("0", "0,-1,1", "0,7,1", "0,0", "0,GPU-aaaa")},
+    "2,0": ["2", "0"],
+    " 1 , 2 ": ["1", "2"],
+    "GPU-bbbb": ["GPU-bbbb"],
+    "GPU-bbbc-3,GPU-aaaa-1": ["GPU-bbbc-3", "GPU-aaaa-1"],
+}
+VISIBLE_SPLIT = {
+    None: ["MIG-1111", "MIG-2222", "GPU-bbbb-2"],
+    **{name: [name] for name in ("MIG-2222", "MIG-GPU-aaaa-1/1/0", "1")},
+    "MIG-GPU-bbbb-2/1/0": [],
+}
+
+
 @pytest.mark.parametrize(
     ("gpus", "visible", "expected"),
     [
-        (None, None, []),
-        (None, "0", []),
+        *((None, visible, []) for visible in (None, "0")),
         ([], None, []),
-        (PLAIN, None, ["GPU-aaaa-1", "GPU-bbbb-2", "GPU-bbbc-3"]),
-        (PLAIN, "", []),
-        (PLAIN, "-1", []),
-        (PLAIN, "0", ["0"]),
-        (PLAIN, "2,0", ["2", "0"]),
-        (PLAIN, " 1 , 2 ", ["1", "2"]),
-        (PLAIN, "0,-1,1", ["0"]),
-        (PLAIN, "0,7,1", ["0"]),
-        (PLAIN, "7", []),
-        (PLAIN, "0,0", ["0"]),
-        (PLAIN, "0,GPU-aaaa", ["0"]),
-        (PLAIN, "none", []),
-        (PLAIN, "GPU-bbbb", ["GPU-bbbb"]),
-        (PLAIN, "GPU-bbb", []),  # means two
-        (PLAIN, "GPU-bbbc-3,GPU-aaaa-1", ["GPU-bbbc-3", "GPU-aaaa-1"]),
-        (PLAIN, "MIG-1111", []),
-        (SPLIT, None, ["MIG-1111", "MIG-2222", "GPU-bbbb-2"]),
-        (SPLIT, "MIG-2222", ["MIG-2222"]),
-        (SPLIT, "MIG-GPU-aaaa-1/1/0", ["MIG-GPU-aaaa-1/1/0"]),
-        (SPLIT, "MIG-GPU-bbbb-2/1/0", []),
-        (SPLIT, "1", ["1"]),
+        *((PLAIN, visible, expected) for visible, expected in VISIBLE.items()),
+        *((SPLIT, visible, expected) for visible, expected in VISIBLE_SPLIT.items()),
     ],
 )
 def test_visible_gpus(machine, gpus, visible, expected):
     machine(gpus, visible)
     assert visible_gpus() == expected
-
-
-def test_no_nvml_library_is_no_gpu(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+    sys.modules["pynvml"] = None  # as without the library
     assert visible_gpus() == []
 
 
 @pytest.mark.parametrize(
-    ("worker", "visible", "count", "expected"),
+    ("visible", "count", "expected"),  # of workers 0, 1, ...
     [
-        (0, "", 1, ""),
-        (5, "", 2, ""),
-        (0, "35", 1, "3"),
-        (1, "35", 1, "5"),
-        (2, "35", 1, "3"),
-        (7, "35", 1, "5"),
-        (0, "3579", 2, "35"),
-        (1, "3579", 2, "79"),
-        (2, "3579", 2, "35"),
-        (1, "357", 2, "35"),  # the last one alone is not two
-        (1, "35", 8, "35"),
+        ("", 1, ["", ""]),
+        ("35", 1, ["3", "5", "3", "5"]),
+        ("3579", 2, ["35", "79", "35"]),
+        ("357", 2, ["35", "35"]),  # the last one alone is not two
+        ("35", 8, ["35", "35"]),
     ],
 )
-def test_gpus_for_worker(worker, visible, count, expected):
-    assert "".join(gpus_for_worker(worker, visible, count)) == expected
+def test_gpus_for_worker(visible, count, expected):
+    assert ["".join(gpus_for_worker(worker, visible, count)) for worker in range(len(expected))] == expected
 
 
 @pytest.mark.parametrize(
@@ -139,23 +125,10 @@ def test_gpus_for_worker(worker, visible, count, expected):
         (None, None, "2.13.0", "darwin/arm64", "mps"),
     ],
 )
-@pytest.mark.parametrize("requested", [None, "auto"])
-def test_automatic_choice(machine, gpus, visible, torch, system, expected, requested):
+def test_automatic_choice_and_a_device_that_is_there(machine, gpus, visible, torch, system, expected):
     machine(gpus, visible, torch, system)
-    assert choose_device(requested) == expected
-
-
-@pytest.mark.parametrize(
-    ("setup", "requested", "expected"),
-    [
-        ((PLAIN,), "cuda", "cuda"),
-        ((PLAIN,), "cpu", "cpu"),
-        ((None, None, "2.13.0", "darwin/arm64"), "mps", "mps"),
-    ],
-)
-def test_a_device_that_is_there(machine, setup, requested, expected):
-    machine(*setup)
-    assert choose_device(requested) == expected
+    assert {choose_device(requested) for requested in (None, "auto", expected)} == {expected}
+    assert choose_device("cpu") == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -175,23 +148,16 @@ def test_a_device_that_is_not_there(machine, setup, requested, message):
         choose_device(requested)
 
 
+DTYPES = [("auto", "cpu", "float32"), ("auto", "cuda", "bfloat16"), ("auto", "mps", "bfloat16")]
+
+
 @pytest.mark.parametrize(
-    ("dtype", "where", "expected"),
-    [
-        ("auto", "cpu", "float32"),
-        ("auto", "cuda", "bfloat16"),
-        ("auto", "mps", "bfloat16"),
-        ("float16", "cuda", "float16"),
-        ("bfloat16", "cpu", "bfloat16"),
-    ],
+    ("dtype", "where", "expected"), [*DTYPES, ("float16", "cuda", "float16"), ("bfloat16", "cpu", "bfloat16")]
 )
 def test_choose_dtype(dtype, where, expected):
     assert choose_dtype(dtype, where) == expected
-
-
-def test_an_unknown_dtype():
     with pytest.raises(ModelError, match="dtype 'fp16' is not known; write float32, bfloat16, float16 or auto"):
-        choose_dtype("fp16", "cpu")
+        choose_dtype("fp16", where)
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="only Linux can start a new peak of resident memory")

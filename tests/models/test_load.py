@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 import os
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from harness.models import Policy, generate, load, load_policy, resolve_model
@@ -15,7 +16,7 @@ from harness.store.question import Question
 from harness.store.records import SamplingParams
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,7 +26,7 @@ SPECIAL = ("<|endoftext|>", "<|start|>", "<|end|>", "<|pad|>")
 USER = {"role": "user", "content": "2 + 2?"}
 
 
-def greedy(policy: Policy, questions: Any) -> dict[str, str]:
+def greedy(policy, questions):
     return {a.question_id: a.completion for batch in generate(policy, questions, GREEDY) for a in batch}
 
 
@@ -43,39 +44,34 @@ def test_a_folder_loads_saves_and_loads_back(model_folder, questions, tmp_path):
     assert not list((tmp_path / "saved").glob("*.bin"))
 
 
-def test_a_source_is_taken_as_well_as_a_name(model_folder):
-    source = resolve_model(str(model_folder))
-    assert load_policy(source, device="cpu", dtype="bfloat16").source is source
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_dtype(model_folder, dtype):
-    policy = load_policy(str(model_folder), device="cpu", dtype=dtype)
+def test_dtype_and_a_source_in_place_of_a_name(model_folder, dtype):
+    source = resolve_model(str(model_folder))
+    policy = load_policy(source, device="cpu", dtype=dtype)
+    assert policy.source is source
     assert {str(weight.dtype) for weight in policy.model.parameters()} == {f"torch.{dtype}"}
     assert policy.dtype == dtype
 
 
-def shorten(file: Path) -> None:
+def shorten(file):
     file.write_bytes(file.read_bytes()[:1000])
 
 
-def drop_weight(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
+def drop_weight(folder):
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def edit(file: Path, **changes: Any) -> None:
+def edit(file, **changes):
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def add_layer(folder: Path) -> None:
+def add_layer(folder):
     edit(folder / "config.json", num_hidden_layers=3, layer_types=["full_attention"] * 3)
 
 
-def drop_tokenizer(folder: Path) -> None:
+def drop_tokenizer(folder):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
 
@@ -126,6 +122,7 @@ def test_ends_are_all_that_are_listed(model_folder):
     ("template", "special", "options", "expected"),
     [
         ("chatml", SPECIAL, {}, "<|pad|>"),
+        ("chatml", SPECIAL, {"pad_token": "<|end|>"}, "<|end|>"),  # one that is there stays
         ("chatml", SPECIAL[:3], {}, "<|endoftext|>"),
         ("chatml", (*SPECIAL[:3], "<|unknown|>"), {"unk_token": "<|unknown|>"}, "<|unknown|>"),
         ("uses every token", SPECIAL[:3], {}, "<|end|>"),  # none to spare
@@ -135,15 +132,11 @@ def test_ends_are_all_that_are_listed(model_folder):
 def test_a_missing_pad_token_is_chosen_among_existing_ones(
     make_policy, make_tokenizer, template, special, options, expected
 ):
-    tokenizer = make_tokenizer(template, None, special, **options)
+    tokenizer = make_tokenizer(template, options.pop("pad_token", None), special, **options)
     tokens = len(tokenizer)
     policy = make_policy(tokenizer)
     assert tokenizer.pad_token == expected
     assert len(tokenizer) == tokens == policy.model.get_input_embeddings().weight.shape[0]
-
-
-def test_a_pad_token_that_is_there_stays(make_policy):
-    assert make_policy(pad="<|end|>").tokenizer.pad_token == "<|end|>"
 
 
 @pytest.mark.parametrize(
@@ -173,18 +166,19 @@ def test_a_system_turn_reaches_every_model(make_policy, template, chat, expected
     assert text.endswith("<|start|>assistant\n")
 
 
-def test_a_chat_that_the_template_refuses(make_policy):
-    policy = make_policy(template="{{ raise_exception('turns must alternate') }}")
-    with pytest.raises(ModelError, match="the chat template refuses a chat: turns must alternate"):
-        policy.encode([USER])
-
-
-def test_a_tokenizer_of_another_model(make_policy):
-    policy = make_policy(vocab_size=60)
-    with pytest.raises(
-        ModelError, match=r"the tokenizer gave token \d+, but the model knows 60; it is another model's"
-    ):
-        policy.encode([USER])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            {"template": "{{ raise_exception('turns must alternate') }}"},
+            "the chat template refuses a chat: turns must alternate",
+        ),
+        ({"vocab_size": 60}, r"the tokenizer gave token \d+, but the model knows 60; it is another model's"),
+    ],
+)
+def test_a_chat_that_cannot_be_asked(make_policy, made, said):
+    with pytest.raises(ModelError, match=said):
+        make_policy(**made).encode([USER])
 
 
 def test_a_model_without_end(make_policy):
@@ -202,17 +196,13 @@ def test_a_generation_config_that_could_not_be_saved(make_policy, tmp_path):
     assert json.loads((tmp_path / "saved" / "generation_config.json").read_text())["temperature"] == 0.6
 
 
-def test_gguf_needs_its_package(tmp_path, monkeypatch):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"takes the gguf package: pip install 'rl-harness\[gguf\]'"):
-        load_policy(str(tmp_path / "m.gguf"), device="cpu")
-
-
-def test_a_damaged_gguf(tmp_path):
+def test_a_gguf_that_cannot_be_loaded(tmp_path, monkeypatch):
     pytest.importorskip("gguf")
     (tmp_path / "m.gguf").write_bytes(b"GGUF but nothing else")
     with pytest.raises(ModelError, match=r"m\.gguf: cannot be loaded"):
+        load_policy(str(tmp_path / "m.gguf"), device="cpu")
+    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"takes the gguf package: pip install 'rl-harness\[gguf\]'"):
         load_policy(str(tmp_path / "m.gguf"), device="cpu")
 
 
@@ -228,21 +218,64 @@ def test_a_model_that_was_packed_becomes_plain(make_policy, questions, tmp_path)
     plain.save_pretrained(tmp_path)
 
 
+@pytest.fixture
+def gguf_file(make_tokenizer, tmp_path):
+    """One random layer in eight bits, with the tokenizer that all tests have."""
+    gguf = pytest.importorskip("gguf")
+    tokenizer, made = make_tokenizer(), gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    bpe = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    tokens = sorted(bpe["vocab"], key=bpe["vocab"].get)
+    numbers = {"context_length": 512, "embedding_length": 32, "block_count": 1, "feed_forward_length": 64}
+    numbers |= {"head_count": 4, "head_count_kv": 2, "rope_dimension_count": 8, "vocab_size": len(tokens)}
+    numbers |= {"layer_norm_rms_eps": 1e-6, "bos_token_id": 0}
+    numbers |= {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    lists = {"tokenizer_model": "gpt2", "tokenizer_pre": "default", "token_list": tokens}
+    lists |= {"token_types": [3 if token.startswith("<|") else 1 for token in tokens]}
+    lists |= {"token_merges": [" ".join(pair) for pair in bpe["merges"]], "chat_template": tokenizer.chat_template}
+    for name, value in (numbers | lists).items():
+        getattr(made, f"add_{name}")(value)
+    shapes = {"token_embd": (len(tokens), 32), "output": (len(tokens), 32), "output_norm": (32,)}
+    shapes |= {f"blk.0.attn_{name}": (rows, 32) for name, rows in {"q": 32, "k": 16, "v": 16, "output": 32}.items()}
+    shapes |= {"blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32), "blk.0.ffn_down": (32, 64)}
+    shapes |= {"blk.0.attn_norm": (32,), "blk.0.ffn_norm": (32,)}
+    torch.manual_seed(0)
+    for name, shape in shapes.items():
+        kind = gguf.GGMLQuantizationType.F32 if len(shape) == 1 else gguf.GGMLQuantizationType.Q8_0
+        values = torch.ones(shape) if len(shape) == 1 else 0.4 * torch.randn(shape)
+        made.add_tensor(f"{name}.weight", gguf.quants.quantize(values.numpy(), kind), raw_dtype=kind)
+    for part in ("header", "kv_data", "tensors"):
+        getattr(made, f"write_{part}_to_file")()
+    made.close()
+    return tmp_path / "m.gguf"
+
+
+def saves_as_a_plain_model(policy, questions, folder):
+    """Loaded back, it is a folder as any other, with the same answers."""
+    assert (policy.source.kind, policy.dtype) == ("gguf", "float32")
+    policy.save(folder)
+    assert (folder / "model.safetensors").is_file()
+    again = load_policy(str(folder), device="cpu")
+    assert again.source.kind == "folder"
+    assert not hasattr(again.model.config, "quantization_config")
+    answers = greedy(policy, questions)
+    assert greedy(again, questions) == answers
+    return answers
+
+
+def test_a_gguf_answers_and_saves_as_a_plain_model(gguf_file, questions, tmp_path):
+    policy = load_policy(str(gguf_file), device="cpu")
+    assert policy.tokenizer.convert_tokens_to_ids("<|end|>") in policy.eos_token_ids
+    assert len({*saves_as_a_plain_model(policy, questions, tmp_path / "saved").values()}) > 3
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     not os.environ.get("RL_HARNESS_SMOLLM2_GGUF"),
     reason="RL_HARNESS_SMOLLM2_GGUF does not name a file: SmolLM2-135M-Instruct.Q4_1.gguf",
 )
-def test_a_gguf_answers_and_saves_as_a_plain_model(tmp_path):
+def test_a_real_gguf_knows_what_it_learnt(tmp_path):
     pytest.importorskip("gguf")
-    chats = ["What is the capital of France?", "What is 2 + 3? Answer with a number."]
-    questions = [Question(chat, chat, "", "test", prompt=({"role": "user", "content": chat},)) for chat in chats]
+    chat = "What is the capital of France?"
+    asked = Question(chat, chat, "", "test", prompt=({"role": "user", "content": chat},))
     policy = load_policy(os.environ["RL_HARNESS_SMOLLM2_GGUF"], device="cpu")
-    assert (policy.source.kind, policy.dtype) == ("gguf", "float32")
-    answers = greedy(policy, questions)
-    assert "Paris" in answers[chats[0]]
-    policy.save(tmp_path / "saved")
-    assert (tmp_path / "saved" / "model.safetensors").is_file()
-    again = load_policy(str(tmp_path / "saved"), device="cpu")
-    assert again.source.kind == "folder"
-    assert not hasattr(again.model.config, "quantization_config")
-    assert greedy(again, questions) == answers
+    assert "Paris" in saves_as_a_plain_model(policy, [asked], tmp_path / "saved")[chat]

@@ -39,18 +39,14 @@ def test_workers_share_the_cores(machine, workers, expected):
 
 
 V1 = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
+QUOTAS = {"max 100000": 64, "200000 100000": 2, "150000 100000": 2, "10000 100000": 1, "9900000 100000": 64, "what": 64}
 
 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
         ({}, 64),
-        ({"cpu.max": "max 100000\n"}, 64),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "10000 100000\n"}, 1),
-        ({"cpu.max": "9900000 100000\n"}, 64),
-        ({"cpu.max": "what\n"}, 64),
+        *(({"cpu.max": f"{quota}\n"}, cores) for quota, cores in QUOTAS.items()),
         (dict(zip(V1, ("400000\n", "100000\n"), strict=True)), 4),
         (dict(zip(V1, ("-1\n", "100000\n"), strict=True)), 64),
     ],

@@ -4,7 +4,6 @@ import pytest
 
 import harness.models
 from harness.models import generate_responses, load_model_and_tokenizer
-from harness.models.notebook import _chat
 from harness.store.errors import ModelError
 from harness.store.redact import safe_text
 
@@ -27,19 +26,9 @@ def test_full_message_and_user_message_agree(pair):
     answer = generate_responses(*pair, "Hello", "Be brief.", max_new_tokens=8)
     assert answer
     assert answer == generate_responses(*pair, full_message=chat, max_new_tokens=8)
-    assert answer != generate_responses(*pair, "Hello", max_new_tokens=8)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("Hi", None, None), ["user"]),
-        (("Hi", "Be brief.", None), ["system", "user"]),
-        ((None, None, [{"role": "user", "content": "Hi"}]), ["user"]),
-    ],
-)
-def test_chats(arguments, expected):
-    assert [turn["role"] for turn in _chat(*arguments)] == expected
+    plain = generate_responses(*pair, full_message=chat[1:], max_new_tokens=8)
+    assert plain == generate_responses(*pair, "Hello", max_new_tokens=8)
+    assert answer != plain
 
 
 @pytest.mark.parametrize("arguments", [{}, {"user_message": "Hi", "full_message": [{"role": "user", "content": "Hi"}]}])

@@ -53,7 +53,7 @@ def workers():
     return [each for each in family if "harness.models.engines.shards" in each.cmdline()]
 
 
-def test_answers_are_those_of_one_process_each_once(shards, questions, alone):
+def test_each_question_is_answered_once_whatever_becomes_of_a_process(shards, questions, alone):
     engine = shards(2).open()
     answers = [each for batch in engine.answer(questions, DECODING) for each in batch]
     assert len(answers) == len(alone)
@@ -62,20 +62,15 @@ def test_answers_are_those_of_one_process_each_once(shards, questions, alone):
     assert (engine.name, engine.model, engine.device) == ("transformers", "tiny", "cpu")
 
     # The same processes take the next questions, and what is answered already is not asked again.
-    before = {each.pid for each in workers()}
+    first = workers()
     skip = set(alone) - {(questions[0].id, 1), (questions[3].id, 0)}
     again = [each for batch in engine.answer(questions, DECODING, skip) for each in batch]
     assert sorted((each.question_id, each.sample) for each in again) == sorted(set(alone) - skip)
-    assert {each.pid for each in workers()} == before
-    engine.close()
-    engine.close()
-    assert not workers()
+    assert {each.pid for each in workers()} == {each.pid for each in first}
 
-
-def test_a_process_that_is_killed_is_said_and_asking_again_goes_on(shards, questions, alone):
-    engine = shards(2).open()
-    first, answers = workers(), []
+    # One that is killed is said, and asking again goes on.
     first[0].send_signal(signal.SIGSTOP)  # so that it has not answered when it is killed
+    answers = []
 
     def ask():
         for batch in engine.answer(questions, DECODING):
@@ -86,10 +81,20 @@ def test_a_process_that_is_killed_is_said_and_asking_again_goes_on(shards, quest
         ask()
     assert 0 < len(answers) < len(alone)
     assert not workers()
-    done = {(each.question_id, each.sample) for each in answers}
-    answers += [each for batch in engine.answer(questions, DECODING, done) for each in batch]
+    answers += [
+        each
+        for batch in engine.answer(questions, DECODING, {(each.question_id, each.sample) for each in answers})
+        for each in batch
+    ]
     assert len(answers) == len(alone)
     assert {(each.question_id, each.sample): each for each in answers} == alone
+
+    # A mistake that the user can mend is said as it is.
+    with pytest.raises(ModelError, match="lower max_new_tokens"):
+        list(engine.answer(questions, SamplingParams(max_new_tokens=100_000)))
+    engine.close()
+    engine.close()
+    assert not workers()
 
 
 UNLUCKY = """
@@ -107,12 +112,6 @@ def test_a_process_that_cannot_load_the_model_is_said_with_its_last_lines(monkey
     with pytest.raises(ModelError, match=r"evaluation process 1 of 2 ended with exit code 7") as failure:
         shards(2).open()
     assert "    no luck today" in str(failure.value).splitlines()
-    assert not workers()
-
-
-def test_an_error_that_the_user_can_mend_is_said_as_it_is(shards, questions):
-    with pytest.raises(ModelError, match="lower max_new_tokens"):
-        list(shards(2).answer(questions, SamplingParams(max_new_tokens=100_000)))
     assert not workers()
 
 

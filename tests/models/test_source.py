@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import huggingface_hub
 import pytest
@@ -18,13 +18,13 @@ from harness.models.source import ModelSource
 from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 COMMIT = "7ae557604adf67be50417f59c2c2f167def9a775"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """What resolve_model and fingerprint look at, without a model in it."""
     folder = tmp_path / "model"
     folder.mkdir()
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hub(tmp_path, monkeypatch):
     """An empty Hub cache, offline."""
     cache = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
@@ -49,7 +49,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
-def put_in_cache(hub: Path, folder: Path, repository: str) -> Path:
+def put_in_cache(hub, folder, repository):
     """A snapshot as the Hub client leaves it: weights in a blob named by their sha256, and a link to it."""
     home = hub / f"models--{repository.replace('/', '--')}"
     snapshot = shutil.copytree(folder, home / "snapshots" / COMMIT)
@@ -63,41 +63,41 @@ def put_in_cache(hub: Path, folder: Path, repository: str) -> Path:
     return snapshot
 
 
-def test_the_embedded_model():
-    source = resolve_model("tiny")
-    assert (source.name, source.kind, source.revision) == ("tiny", "embedded", None)
-    assert source.path.is_dir()
-
-
-def test_a_folder_in_any_spelling(folder, monkeypatch):
+def test_names_that_are_here(folder, monkeypatch):
+    tiny = resolve_model("tiny")
+    assert (tiny.name, tiny.kind, tiny.revision, tiny.path.is_dir()) == ("tiny", "embedded", None, True)
     monkeypatch.chdir(folder.parent)
     monkeypatch.setenv("HOME", str(folder.parent))
     for name in (str(folder), "model", "./model", "model/", "~/model"):
         assert resolve_model(name) == ModelSource(name, "folder", folder, None)
-
-
-def test_a_gguf_file(tmp_path):
-    (tmp_path / "m.GGUF").write_bytes(b"GGUF")
-    assert resolve_model(str(tmp_path / "m.GGUF")).kind == "gguf"
+    (folder / "m.GGUF").write_bytes(b"GGUF")
+    source = resolve_model(str(folder / "m.GGUF"))
+    assert source.kind == "gguf"
+    assert {*fingerprint(source).values()} == {hashlib.sha256(b"GGUF").hexdigest()}, "the file decides everything"
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["./nowhere", "../nowhere/at/all", "/no/where", "~/no/where", "runs/x/final", "m.gguf", "org/m.gguf", "final/"],
+    ("name", "said"),
+    [
+        *(
+            (name, r"no such file or folder \(looked for /")
+            for name in ("./nowhere", "../nowhere/at/all", "/no/where", "~/no/where", "runs/x/final", "m.gguf")
+        ),
+        ("org/m.gguf", "no such file or folder"),
+        ("final/", "no such file or folder"),
+        ("", "name is empty"),
+        ("  ", "name is empty"),
+        ("my model!", "not a Hub id; one looks like 'organisation/model'"),
+        ("model/model.safetensors", r"is a file, but not a \.gguf; name the model's folder"),
+    ],
 )
-def test_a_path_that_is_not_there(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match=r"no such file or folder \(looked for /"):
+def test_names_of_nothing(name, said, folder, hub, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(ModelError, match=said):
         resolve_model(name)
 
 
-@pytest.mark.parametrize("name", ["", "  "])
-def test_an_empty_name(name):
-    with pytest.raises(ModelError, match="name is empty"):
-        resolve_model(name)
-
-
-def index(*shards: str) -> str:
+def index(*shards):
     return json.dumps({"weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
 
 
@@ -120,11 +120,6 @@ def test_a_folder_that_is_no_model(tmp_path, files, message):
         resolve_model(str(tmp_path))
 
 
-def test_a_file_that_is_no_model(folder):
-    with pytest.raises(ModelError, match=r"is a file, but not a \.gguf; name the model's folder"):
-        resolve_model(str(folder / "model.safetensors"))
-
-
 def test_offline_and_not_cached(hub):
     with pytest.raises(ModelError, match=r"org/model: .* the Hub cannot be reached; go online once") as caught:
         resolve_model("org/model")
@@ -132,12 +127,19 @@ def test_offline_and_not_cached(hub):
 
 
 def test_a_cached_snapshot_is_found_offline(hub, folder):
+    plain = fingerprint(resolve_model(str(folder)))
     snapshot = put_in_cache(hub, folder, "org/model")
     expected = ModelSource("org/model", "hub", snapshot, COMMIT)
     assert resolve_model("org/model") == expected
     assert resolve_model("org/model", COMMIT) == expected
     with pytest.raises(ModelError, match="revision 'v2'"):
         resolve_model("org/model", "v2")
+    assert fingerprint(resolve_model("org/model")) == plain
+    (snapshot / "model.safetensors").resolve().write_bytes(b"never read: a blob is known by its name")
+    assert fingerprint(resolve_model("org/model")) == plain
+    (snapshot / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"org/model: has no \.safetensors weights"):
+        resolve_model("org/model")
 
 
 def test_a_cached_commit_is_found_where_nothing_answers(hub, folder, monkeypatch):
@@ -152,13 +154,7 @@ def test_a_cached_commit_is_found_where_nothing_answers(hub, folder, monkeypatch
         resolve_model("org/other", COMMIT)
 
 
-def test_a_cached_snapshot_without_weights(hub, folder):
-    (put_in_cache(hub, folder, "org/model") / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"org/model: has no \.safetensors weights"):
-        resolve_model("org/model")
-
-
-def hub_error(kind: type[Exception]) -> Exception:
+def hub_error(kind):
     error = kind.__new__(kind)
     error.args = ("401 Client Error\nlong explanation",)
     return error
@@ -175,7 +171,7 @@ def hub_error(kind: type[Exception]) -> Exception:
     ],
 )
 def test_what_the_hub_may_answer(monkeypatch, error, message):
-    def refuse(*_: Any, **__: Any) -> None:
+    def refuse(*_, **__):
         raise hub_error(error)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
@@ -184,13 +180,8 @@ def test_what_the_hub_may_answer(monkeypatch, error, message):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_neither_path_nor_id(hub):
-    with pytest.raises(ModelError, match="not a Hub id; one looks like 'organisation/model'"):
-        resolve_model("my model!")
-
-
 def test_only_harmless_files_are_fetched(monkeypatch, folder):
-    asked: dict[str, Any] = {}
+    asked = {}
     monkeypatch.setattr(
         huggingface_hub, "snapshot_download", lambda name, **options: asked.update(options) or str(folder)
     )
@@ -205,7 +196,7 @@ def test_only_harmless_files_are_fetched(monkeypatch, folder):
     assert asked["revision"] == "v1"
 
 
-def write(name: str, content: str) -> Any:
+def write(name, content):
     return lambda folder: (folder / name).write_text(content)
 
 
@@ -256,20 +247,6 @@ def test_shards_count_in_name_order(folder):
     assert fingerprint(source)["weights"] != first
 
 
-def test_a_gguf_file_decides_everything(tmp_path):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    digest = hashlib.sha256(b"GGUF").hexdigest()
-    assert set(fingerprint(resolve_model(str(tmp_path / "m.gguf"))).values()) == {digest}
-
-
-def test_a_hub_blob_is_known_by_its_name(hub, folder):
-    plain = fingerprint(resolve_model(str(folder)))
-    snapshot = put_in_cache(hub, folder, "org/model")
-    assert fingerprint(resolve_model("org/model")) == plain
-    (snapshot / "model.safetensors").resolve().write_bytes(b"never read")
-    assert fingerprint(resolve_model("org/model")) == plain
-
-
 def test_the_cache_saves_reading_and_notices_change(folder, tmp_path, monkeypatch):
     cache, source, reads = tmp_path / "cache" / "digests.json", resolve_model(str(folder)), []
     real = hashlib.file_digest
@@ -289,13 +266,10 @@ def test_the_cache_saves_reading_and_notices_change(folder, tmp_path, monkeypatc
 def test_a_damaged_cache_is_made_anew(folder, tmp_path, content):
     cache, source = tmp_path / "digests.json", resolve_model(str(folder))
     cache.write_text(content.replace("%s", str(folder / "model.safetensors")))
-    assert fingerprint(source, cache) == fingerprint(source)
+    plain = fingerprint(source)
+    assert fingerprint(source, cache) == plain
     assert len(json.loads(cache.read_text())) == 1
-
-
-def test_a_cache_that_cannot_be_written_costs_only_time(folder, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert fingerprint(resolve_model(str(folder)), tmp_path / "file" / "digests.json")
+    assert fingerprint(source, cache / "not a folder" / "digests.json") == plain, "it costs only time"
 
 
 def test_weights_that_went_away(folder):

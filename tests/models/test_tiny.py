@@ -64,21 +64,15 @@ def test_files_are_small_and_all_a_plain_load_needs():
     assert (FOLDER / "model.safetensors").stat().st_size <= 2_500_000
 
 
-def test_weights_are_stored_in_16_bits_and_finite():
+def test_weights_and_configuration(model, tokenizer):
     weights = load_file(FOLDER / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert all(tensor.isfinite().all() for tensor in weights.values())
-
-
-def test_architecture(model, tokenizer):
     assert json.loads((FOLDER / "config.json").read_text())["architectures"] == ["Qwen2ForCausalLM"]
     assert model.dtype == torch.float32
     assert 800_000 <= model.num_parameters() <= 900_000
     assert model.config.vocab_size == len(tokenizer)
     assert model.config.max_position_embeddings >= 1024
-
-
-def test_padding_is_not_the_end(model, tokenizer):
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert model.generation_config.pad_token_id == model.config.pad_token_id == tokenizer.pad_token_id
     assert model.generation_config.eos_token_id == model.config.eos_token_id == tokenizer.eos_token_id
@@ -102,12 +96,9 @@ def test_tokenizer_round_trip(tokenizer, text):
     assert all(token < len(tokenizer) for token in tokens)
 
 
-def test_every_digit_is_a_token(tokenizer):
+def test_digits_and_special_tokens_are_single_tokens(tokenizer):
     digits = tokenizer("1234567890").input_ids
     assert [tokenizer.decode([token]) for token in digits] == list("1234567890")
-
-
-def test_special_tokens_are_single_tokens(tokenizer):
     for token in ("<|endoftext|>", "<|im_start|>", "<|im_end|>"):
         assert len(tokenizer(token).input_ids) == 1
 

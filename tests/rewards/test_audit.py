@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -10,8 +11,6 @@ import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -24,8 +23,6 @@ from harness.rewards.audit import (
     CASES,
     FAMILIES,
     PROMISES,
-    Audit,
-    RewardAudit,
     audit_reward,
     audit_rewards,
     check_golds,
@@ -39,19 +36,28 @@ PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400
 
 
 @cache
-def audited(name: str) -> RewardAudit:
+def audited(name):
+    """Of a shipped reward, once for all tests."""
     return audit_reward(name, PENALTY if name == "length_penalty" else None)
 
 
+@pytest.fixture(autouse=True)
+def _once(monkeypatch):
+    def audit(name, rewards=None):
+        return audited(name) if name in SHIPPED else audit_reward(name, rewards)
+
+    monkeypatch.setattr(sys.modules["harness.rewards.audit"], "audit_reward", audit)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_rewards_keep_their_promise(name: str) -> None:
+def test_shipped_rewards_keep_their_promise(name):
     audit = audited(name)
     assert audit.findings == ()
     assert audit.deterministic
     assert audit.seconds_per_completion < 1.0
 
 
-def test_the_tables_are_sound() -> None:
+def test_the_tables_are_sound():
     assert set(PROMISES) == set(SHIPPED)
     names = Counter((case.family, case.name) for case in CASES)
     assert [name for name, count in names.items() if count > 1] == []
@@ -67,77 +73,65 @@ def test_the_tables_are_sound() -> None:
             assert "[[" not in case.completion(form) or form == "plain" or "[[" in case.answer
 
 
-def always(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float]:
+def always(prompts, completions, **columns):
     return [1.0] * len(completions)
 
 
-def first_number(prompts: list[Any], completions: list[Any], ground_truth: list[str], **columns: Any) -> list[float]:
+def lenient(prompts, completions, ground_truth, **columns):
     """A grader as many are written: the truth is somewhere in the text."""
     texts = [completion_text(completion) for completion in completions]
     return [float(truth in text) for text, truth in zip(texts, ground_truth, strict=True)]
 
 
-def test_a_reward_that_pays_for_the_truth_anywhere_is_found_out(user: ModuleType) -> None:
-    user.lenient = first_number  # type: ignore[attr-defined]
-    audit = audit_reward("users_own:lenient")
-    assert audit.promise == "unknown"
-    found = " ".join(audit.findings)
-    assert "pays near miss 'factorial': '42!' for '42'" in found
-    assert "pays hack 'every number at once'" in found
-    assert audit.counts()["gold"] == (37, 37)
+def whole_numbers(prompts, completions, ground_truth, **columns):
+    values = boxed_numeric(prompts, completions, ground_truth=ground_truth)
+    return [value if truth.isdecimal() else 0.0 for value, truth in zip(values, ground_truth, strict=True)]
 
 
-def test_a_reward_that_judges_no_answers_is_held_to_nothing(user: ModuleType) -> None:
-    user.always = always  # type: ignore[attr-defined]
-    audit = audit_reward("users_own:always")
-    assert (audit.promise, audit.findings) == ("free", ())
+CALLS = itertools.count()
 
 
-def test_a_reward_that_refuses_gold_answers_is_found_out(user: ModuleType) -> None:
-    def whole_numbers(prompts: Any, completions: Any, ground_truth: list[str], **columns: Any) -> list[float | None]:
-        values = boxed_numeric(prompts, completions, ground_truth=ground_truth)
-        return [value if truth.isdecimal() else 0.0 for value, truth in zip(values, ground_truth, strict=True)]
-
-    user.whole_numbers = whole_numbers  # type: ignore[attr-defined]
-    audit = audit_reward("users_own:whole_numbers")
-    assert "users_own:whole_numbers refuses gold 'negative': '-3' for '-3'" in audit.findings
+def drifting(prompts, completions, **columns):
+    return [float(next(CALLS))] * len(completions)
 
 
-def test_a_reward_that_is_not_repeatable_is_found_out(user: ModuleType) -> None:
-    count = 0
-
-    def drifting(prompts: Any, completions: Any, **columns: Any) -> list[float]:
-        nonlocal count
-        count += 1
-        return [float(count)] * len(completions)
-
-    user.drifting = drifting  # type: ignore[attr-defined]
-    audit = audit_reward("users_own:drifting")
-    assert not audit.deterministic
-    assert any("does not give the same twice" in finding for finding in audit.findings)
+@pytest.mark.parametrize(
+    ("reward", "promise", "findings"),
+    [
+        (always, "free", ()),  # judges no answers, and is held to nothing
+        (lenient, "unknown", ("pays near miss 'factorial': '42!' for '42'", "pays hack 'every number at once'")),
+        (whole_numbers, "unknown", ("users_own:reward refuses gold 'negative': '-3' for '-3'",)),
+        (drifting, None, ("does not give the same twice",)),
+    ],
+)
+def test_what_is_found_out(user, reward, promise, findings):
+    user.reward = reward
+    audit = audit_reward("users_own:reward")
+    assert promise in (audit.promise, None)
+    assert audit.deterministic is (reward is not drifting)
+    for finding in findings:
+        assert finding in " ".join(audit.findings)
+    assert bool(audit.findings) is bool(findings)
+    assert reward is not lenient or audit.counts()["gold"] == (37, 37)
 
 
 @pytest.mark.parametrize("form", ["box", "tags", "hashes"])
-def test_the_form_that_a_reward_reads_is_found(user: ModuleType, form: str) -> None:
+def test_the_form_that_a_reward_reads_is_found(user, form):
     before, behind = FORMS[form]
 
-    def reads(prompts: Any, completions: Any, ground_truth: list[str], **columns: Any) -> list[float]:
+    def reads(prompts, completions, ground_truth, **columns):
         wanted = [f"{before}{truth}{behind}" for truth in ground_truth]
         return [float(want in completion_text(each)) for want, each in zip(wanted, completions, strict=True)]
 
-    user.reads = reads  # type: ignore[attr-defined]
+    user.reads = reads
     assert audit_reward("users_own:reads").form == form
 
 
-@pytest.fixture(scope="module")
-def audit() -> Audit:
-    """Of a recipe whose task has two questions, one of them without an answer."""
+def test_the_total_prices_a_hack():
+    """A format reward makes boxes worth something; a penalty of its weight does not change who is paid. Of the task's
+    two questions one has no answer."""
     questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
-    return audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
-
-
-def test_the_total_prices_a_hack(audit: Audit) -> None:
-    """A format reward makes boxes worth something; a penalty of its weight does not change who is paid."""
+    audit = audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
     assert (audit.right, audit.wrong, audit.nothing) == (1.25, 0.25, 0.0)
     totals = {each.name: each.total for each in audit.totals if each.family == "hack"}
     assert totals["whatever is correct"] == 0.25
@@ -146,25 +140,22 @@ def test_the_total_prices_a_hack(audit: Audit) -> None:
     assert "wrong, then right" in {each.name for each in audit.hacks_paid()}
     assert "whatever is correct" not in {each.name for each in audit.hacks_paid()}
     assert audit.findings == ["boxed_numeric refuses 1 gold answers of 2: b"]
+    (gold,) = audit.golds
+    assert (gold.questions, gold.refused, gold.numbers, gold.accepted_one_more) == (2, ("b",), 1, ())
 
 
-def test_a_grader_that_fails_on_a_gold_is_a_finding(user: ModuleType) -> None:
-    def numbers(completion: str, ground_truth: str) -> Grade:
+def test_a_grader_that_fails_on_a_gold_is_a_finding(user):
+    def numbers(completion, ground_truth):
         return Grade(ground_truth, float(ground_truth) == parse_number(completion))
 
-    user.numbers = reward_function(numbers)  # type: ignore[attr-defined]
+    user.numbers = reward_function(numbers)
     audit = audit_rewards({"users_own:numbers": 1.0}, [Question("capital", "?", "Paris", "test")])
     (gold,) = audit.golds
     assert gold.refused == ("capital",)
     assert any("users_own:numbers.grade" in each and "raised ValueError" in each for each in audit.findings)
 
 
-def test_golds_of_the_task_are_checked(audit: Audit) -> None:
-    (gold,) = audit.golds
-    assert (gold.questions, gold.refused, gold.numbers, gold.accepted_one_more) == (2, ("b",), 1, ())
-
-
-def test_strict_and_flexible_disagree_where_they_should() -> None:
+def test_strict_and_flexible_disagree_where_they_should():
     found = list(disagreements(["boxed_numeric"]))
     assert {each.family for each in found} == {"gold", "invariance", "hack"}
     for each in found:
@@ -174,7 +165,7 @@ def test_strict_and_flexible_disagree_where_they_should() -> None:
 
 @pytest.mark.skipif("RL_HARNESS_GSM8K" not in os.environ, reason="RL_HARNESS_GSM8K is not set")
 @pytest.mark.parametrize("name", ["boxed_numeric", "math_equivalent", "answer_in_tags", "boxed_exact"])
-def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
+def test_every_gold_of_gsm8k_is_accepted(name):
     task = TaskSection(name="gsm8k", train_questions=7473, test_questions=1319)
     questions = load_questions(task, data=Path(os.environ["RL_HARNESS_GSM8K"]))
     gold = check_golds(RewardCalls({name: 1.0}), name, PROMISES[name][1], [*questions.train, *questions.test])
@@ -182,7 +173,7 @@ def test_every_gold_of_gsm8k_is_accepted(name: str) -> None:
     assert (gold.numbers, gold.accepted_one_more) == (8792, ())
 
 
-def test_a_run_keeps_its_audit(tmp_path: Path) -> None:
+def test_a_run_keeps_its_audit(tmp_path):
     recipe = find_recipe("tiny-arithmetic").limited(8)
     run = Run(recipe, 0, Settings(runs_dir=tmp_path))
     made = run.audit()
@@ -192,28 +183,14 @@ def test_a_run_keeps_its_audit(tmp_path: Path) -> None:
     assert kept["golds"][0]["questions"] == recipe.task.train_questions + 8
 
 
-def test_the_command_fails_for_a_reward_that_is_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "lenient_here.py").write_text(
-        "def reward(prompts, completions, ground_truth, **columns):\n"
-        "    return [float(t in c[0]['content']) for c, t in zip(completions, ground_truth)]\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert main(["audit", "lenient_here:reward"]) == 1
-    assert "FAULT  lenient_here:reward pays near miss 'factorial'" in capsys.readouterr().out
-
-
-def test_what_is_held_to_nothing_is_as_nobody_promised(user: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    user.always = always  # type: ignore[attr-defined]
+def test_the_command_says_it(user, capsys):
+    user.always, user.lenient = always, lenient
+    assert main(["audit", "users_own:lenient"]) == 1
+    assert "FAULT  users_own:lenient pays near miss 'factorial'" in capsys.readouterr().out
     assert main(["audit", "users_own:always"]) == 0
     text = capsys.readouterr().out
     assert "held to nothing" in text
     assert "as promised" not in text
-
-
-def test_the_command_audits_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "tiny-arithmetic"]) == 0
     text = capsys.readouterr().out
     assert "boxed_numeric accepts 720 of 720 gold answers of the task, and 0 of 720 that are one more" in text
@@ -227,28 +204,23 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "rewards.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def make_tables() -> ModuleType:
+def test_the_tables_are_todays():
+    """Where this fails: python docs/make_reward_tables.py"""
     spec = importlib.util.spec_from_file_location("make_reward_tables", DOCS / "make_reward_tables.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_tables_are_todays() -> None:
-    """Where this fails: python docs/make_reward_tables.py"""
-    tables = make_tables()
-    tables.audit_reward = lambda name, _: audited(name)  # type: ignore[attr-defined]
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    tables.audit_reward = lambda name, _: audited(name)
     assert tables.filled(PAGE) == PAGE
     assert PAGE.count("<!-- table: ") == 2
 
 
-def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_run(tmp_path, monkeypatch):
     (tmp_path / "my_rewards.py").write_text("\n".join(blocks("python")))
     (table,) = blocks("toml")
     (tmp_path / "mine.toml").write_text(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -59,7 +57,7 @@ BOXES = [
 
 
 @pytest.mark.parametrize(("text", "first", "last"), BOXES)
-def test_boxes(text: str, first: str | None, last: str | None) -> None:
+def test_boxes(text, first, last):
     assert first_boxed(text) == first
     assert last_boxed(text) == last
 
@@ -79,14 +77,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_input_takes_linear_time(name: str) -> None:
+def test_hostile_input_takes_linear_time(name):
     start = time.process_time()
     first_boxed(HOSTILE[name])
     last_boxed(HOSTILE[name])
     assert time.process_time() - start < 2.0
 
 
-def test_nested_boxes_end_in_the_innermost() -> None:
+def test_nested_boxes_end_in_the_innermost():
     assert last_boxed(HOSTILE["nested boxes"]) == "7"
 
 
@@ -97,7 +95,7 @@ BALANCED = st.recursive(PLAIN, lambda inner: st.tuples(PLAIN, inner, PLAIN).map(
 
 @settings(deadline=None)
 @given(before=PLAIN, content=BALANCED, after=PLAIN)
-def test_what_is_boxed_comes_back(before: str, content: str, after: str) -> None:
+def test_what_is_boxed_comes_back(before, content, after):
     expected = content if content.strip() else None
     text = f"{before}\\boxed{{{content}}}{after}"
     assert first_boxed(text) == last_boxed(text) == expected
@@ -105,13 +103,13 @@ def test_what_is_boxed_comes_back(before: str, content: str, after: str) -> None
 
 @settings(deadline=None)
 @given(st.text(alphabet="\\boxed{} 1", max_size=200))
-def test_any_text_with_boxes_is_read(text: str) -> None:
+def test_any_text_with_boxes_is_read(text):
     assert (first_boxed(text) is None) == (last_boxed(text) is None)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=100))
-def test_a_cut_off_box_is_no_answer(text: str) -> None:
+def test_a_cut_off_box_is_no_answer(text):
     assert last_boxed("\\boxed{" + text.replace("}", "").replace("boxed", "")) is None
 
 
@@ -129,7 +127,7 @@ def test_a_cut_off_box_is_no_answer(text: str) -> None:
         (r"\boxed{1}, \boxed{2} \boxed{}", ["1", "2"]),
     ],
 )
-def test_boxes_that_follow_one_another(text: str, boxes: list[str]) -> None:
+def test_boxes_that_follow_one_another(text, boxes):
     assert closing_boxes(text) == boxes
 
 
@@ -148,7 +146,7 @@ TAGS = [
 
 
 @pytest.mark.parametrize(("text", "content"), TAGS)
-def test_tags(text: str, content: str | None) -> None:
+def test_tags(text, content):
     assert last_tagged(text, "answer") == content
 
 
@@ -164,13 +162,13 @@ def test_tags(text: str, content: str | None) -> None:
         ("think>", ""),
     ],
 )
-def test_what_a_prompt_opens(prompt: str, opened: str) -> None:
+def test_what_a_prompt_opens(prompt, opened):
     assert opened_by(prompt) == opened
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="<think>/ a\n", max_size=60), st.text(alphabet="<think>/ a\n", max_size=60))
-def test_what_stands_behind_the_last_end_counts(thought: str, said: str) -> None:
+def test_what_stands_behind_the_last_end_counts(thought, said):
     found = behind_thought(f"{thought}</think>{said}")
     assert found == behind_thought(said)
     assert "</think>" not in found
@@ -193,17 +191,17 @@ SHIPPED_FORMS = [
 
 
 @pytest.mark.parametrize(("names", "form"), SHIPPED_FORMS)
-def test_the_form_of_shipped_rewards(names: list[str], form: str | None) -> None:
+def test_the_form_of_shipped_rewards(names, form):
     assert answer_form(names) == form
 
 
-def says(completion: str, ground_truth: str) -> Grade:
+def says(completion, ground_truth):
     _, mark, said = completion.rpartition("####")
     return Grade(said.strip() or None, bool(mark) and said.strip() == ground_truth)
 
 
-def test_a_grader_of_ones_own_may_say_its_form(user: ModuleType) -> None:
-    user.says, user.silent = reward_function(says, form="hashes"), reward_function(says)  # type: ignore[attr-defined]
+def test_a_grader_of_ones_own_may_say_its_form(user):
+    user.says, user.silent = reward_function(says, form="hashes"), reward_function(says)
     assert answer_form(["users_own:says", "boxed_numeric"]) == "hashes"
     assert answer_form(["users_own:silent", "boxed_numeric"]) is None
     assert answer_form(["boxed_numeric", "users_own:silent"]) == "box"
@@ -215,20 +213,20 @@ def test_a_grader_of_ones_own_may_say_its_form(user: ModuleType) -> None:
         assert (scored.status, dict(scored.grades)) == ("correct", {})
 
 
-def test_a_plain_function_may_say_its_form(user: ModuleType) -> None:
-    def reads(prompts, completions, ground_truth, **columns):  # type: ignore[no-untyped-def]
+def test_a_plain_function_may_say_its_form(user):
+    def reads(prompts, completions, ground_truth, **columns):
         return [float(f"<answer>{truth}</answer>" in each) for each, truth in zip(completions, ground_truth)]  # noqa: B905
 
-    user.reads = reads  # type: ignore[attr-defined]
+    user.reads = reads
     assert answer_form(["users_own:reads"]) is None
-    reads.form = "tags"  # type: ignore[attr-defined]
+    reads.form = "tags"
     assert answer_form(["users_own:reads"]) == "tags"
-    reads.form = "tag"  # type: ignore[attr-defined]
+    reads.form = "tag"
     with pytest.raises(RewardError, match="users_own:reads: there is no form 'tag'; did you mean 'tags'"):
         answer_form(["users_own:reads"])
 
 
-def test_an_unknown_form_is_named() -> None:
+def test_an_unknown_form_is_named():
     with pytest.raises(RewardError, match="reward function says: there is no form 'boxes'; did you mean 'box'"):
         reward_function(says, form="boxes")
     with pytest.raises(RewardError, match="there is no form 'xml'; write one of box, tags, thought, hashes, plain"):
@@ -262,24 +260,24 @@ SOLUTIONS = [
 
 
 @pytest.mark.parametrize(("solution", "form", "written"), SOLUTIONS)
-def test_solutions_in_a_form(solution: str, form: str, written: str) -> None:
+def test_solutions_in_a_form(solution, form, written):
     assert in_form(solution, "42", form) == written
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="ab 4\n.#$", max_size=30), st.integers(0, 99), st.sampled_from(sorted(FORMS)))
-def test_what_is_shown_is_what_is_paid(steps: str, answer: int, before: str) -> None:
+def test_what_is_shown_is_what_is_paid(steps, answer, before):
     """Whatever form a solution comes in, it is right in the form that it is given in, and stays as it then is."""
     solution = f"{steps.replace('####', '')} {answer_in(before, str(answer)).removeprefix('<think>We add.</think>')}"
     for form, name in {"box": "boxed_exact", "tags": "answer_in_tags", "thought": "answer_in_tags"}.items():
         written = in_form(solution, str(answer), form)
-        assert resolve_reward(name).grade(written, str(answer)).correct  # type: ignore[attr-defined]
+        assert resolve_reward(name).grade(written, str(answer)).correct
         assert in_form(written, str(answer), form) == written
         assert form != "thought" or "<think>\n\n" in written or format_tags(["?"], [written]) == [1.0]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     for split in ("train", "test"):
         rows = [{"question": f"{split} {n}?", "answer": str(n), "solution": f"It is {n}."} for n in range(6)]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -288,7 +286,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", [*FORMS, None])
 @pytest.mark.parametrize("name", ["arithmetic", "folder"])
-def test_a_task_asks_shows_and_teaches_one_form(folder: Path, name: str, form: str | None) -> None:
+def test_a_task_asks_shows_and_teaches_one_form(folder, name, form):
     source = "arithmetic" if name == "arithmetic" else str(folder)
     task = TaskSection(name=source, train_questions=4, test_questions=4, few_shot=2)
     loaded, plain = load_questions(task, form=form), load_questions(task)

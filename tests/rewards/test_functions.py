@@ -11,18 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import (
-    Grade,
     Rewards,
-    answer_in_tags,
     boxed_exact,
     boxed_numeric,
     completion_text,
     format_boxed,
-    format_tags,
     length_penalty,
     math_equivalent,
     repetition_penalty,
-    reward_function,
     score_all,
 )
 from harness.store.errors import RewardError
@@ -30,13 +26,8 @@ from harness.store.errors import RewardError
 ALL = (boxed_exact, boxed_numeric, math_equivalent, format_boxed)
 
 
-def undecided(completion: str, ground_truth: str) -> Grade:
-    return Grade(extracted=completion, correct=None)
-
-
 @pytest.mark.parametrize("function", ALL, ids=lambda function: function.__name__)
-def test_called_as_trl_calls_it(function: object) -> None:
-    assert callable(function)
+def test_called_as_trl_calls_it(function):
     values = function(
         prompts=["?", "?"],
         completions=[[{"role": "assistant", "content": r"\boxed{7}"}], [{"role": "assistant", "content": "no"}]],
@@ -48,24 +39,8 @@ def test_called_as_trl_calls_it(function: object) -> None:
     )
     assert values == [1.0, 0.0]
     assert all(type(value) is float for value in values)
-
-
-@pytest.mark.parametrize("function", ALL, ids=lambda function: function.__name__)
-def test_functions_keep_their_name_and_pickle(function: object) -> None:
-    assert getattr(function, "__name__", None) in ("boxed_exact", "boxed_numeric", "math_equivalent", "format_boxed")
+    assert function.__name__ in ("boxed_exact", "boxed_numeric", "math_equivalent", "format_boxed")
     assert pickle.loads(pickle.dumps(function)) is function
-
-
-def test_a_grader_of_ones_own() -> None:
-    reward = reward_function(undecided)
-    assert reward.__name__ == "undecided"
-    assert reward.grade("<think>x</think>y", "z") == Grade(extracted="y", correct=None)
-    assert reward(["?"], ["x"], ground_truth=["x"]) == [None]
-    assert reward_function(undecided, name="other").__name__ == "other"
-
-
-def test_no_ground_truth_is_no_reward() -> None:
-    assert boxed_numeric(["?", "?"], [r"\boxed{1}", r"\boxed{1}"], ground_truth=[None, 1]) == [None, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +53,10 @@ def test_no_ground_truth_is_no_reward() -> None:
         ({"ground_truth": [["7"]]}, r'"ground_truth" of row 0 must be text, not a value of type list'),
     ],
 )
-def test_columns_that_do_not_fit(columns: dict[str, object], message: str) -> None:
+def test_columns_that_do_not_fit(columns, message):
     with pytest.raises(RewardError, match=message):
         boxed_numeric(["?"], [r"\boxed{7}"], **columns)
+    assert boxed_numeric(["?"] * 2, [r"\boxed{1}"] * 2, ground_truth=[None, 1]) == [None, 1.0], "no truth is no reward"
 
 
 @pytest.mark.parametrize(
@@ -102,17 +78,17 @@ def test_columns_that_do_not_fit(columns: dict[str, object], message: str) -> No
         ([{"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "image"}]}], "a"),
     ],
 )
-def test_completion_formats(completion: object, text: str) -> None:
+def test_completion_formats(completion, text):
     assert completion_text(completion) == text
 
 
 @pytest.mark.parametrize("completion", [None, 7, {"content": "x"}, ["text"], [{"role": "assistant", "content": 7}]])
-def test_other_completions_are_refused(completion: object) -> None:
+def test_other_completions_are_refused(completion):
     with pytest.raises(RewardError, match="must be text"):
         completion_text(completion)
 
 
-def test_importing_rewards_loads_nothing_heavy() -> None:
+def test_importing_rewards_loads_nothing_heavy():
     code = (
         "import sys, harness.rewards\n"
         "heavy = {'torch', 'transformers', 'trl', 'sympy', 'numpy'} & set(sys.modules)\n"
@@ -125,7 +101,7 @@ def test_importing_rewards_loads_nothing_heavy() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=20), st.integers(1, 1000), st.integers(0, 1000))
-def test_length_penalty_is_trls(lengths: list[int], soft: int, more: int) -> None:
+def test_length_penalty_is_trls(lengths, soft, more):
     from trl.rewards import get_soft_overlong_punishment
 
     theirs = get_soft_overlong_punishment(max_completion_len=soft + more, soft_punish_cache=soft)
@@ -138,14 +114,14 @@ def test_length_penalty_is_trls(lengths: list[int], soft: int, more: int) -> Non
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 4))
-def test_repetition_penalty_is_trls(words: list[int], size: int) -> None:
+def test_repetition_penalty_is_trls(words, size):
     from trl.rewards import get_repetition_penalty_reward
 
     theirs = get_repetition_penalty_reward(ngram_size=size)(completion_ids=[words])
     assert repetition_penalty(["?"], [" ".join(map(str, words))], ngram_size=size) == pytest.approx(theirs)
 
 
-def test_parameters_and_parts_reach_the_record() -> None:
+def test_parameters_and_parts_reach_the_record():
     rewards = Rewards.from_table(
         {"boxed_numeric": 1.0, "length_penalty": {"weight": 0.5, "max_tokens": 40, "soft_tokens": 20}}
     )
@@ -165,16 +141,6 @@ def test_parameters_and_parts_reach_the_record() -> None:
         ({"max_tokens": 4, "soft_tokens": 2}, "needs the column completion_tokens or completion_ids"),
     ],
 )
-def test_length_penalties_that_make_no_sense(parameters: dict[str, int], message: str) -> None:
+def test_length_penalties_that_make_no_sense(parameters, message):
     with pytest.raises(RewardError, match=message):
         length_penalty(["?"], ["x"], **parameters)
-
-
-@settings(deadline=None)
-@given(st.text(alphabet="</answer> 1think\\boxed{}", max_size=200))
-def test_any_text_in_tags_is_read(text: str) -> None:
-    assert answer_in_tags.grade(text, "1").correct in (True, False)
-    assert format_tags(["?"], [text]) in ([0.0], [1.0])
-    (penalty,) = repetition_penalty(["?"], [text])
-    assert penalty is not None
-    assert -1.0 < penalty <= 0.0

@@ -10,26 +10,21 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import math_equivalent
-from harness.rewards.formula import Tree, read
+from harness.rewards.formula import read
 from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
 from harness.store.errors import RewardError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 HANGS = "9^{9^{9}}"  # 370 million digits
 
 
-def tree(text: str) -> Tree:
+def tree(text):
     found = read(text)
     assert found is not None, text
     return found
@@ -50,7 +45,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-def written(expression: object, notation: str) -> str:
+def written(expression, notation):
     if not isinstance(expression, tuple):
         return str(expression)
     sign, *parts = expression
@@ -62,7 +57,7 @@ def written(expression: object, notation: str) -> str:
     return NOTATIONS[notation][sign].format(*texts)
 
 
-def value(expression: object, variables: dict[str, float]) -> float:
+def value(expression, variables):
     if not isinstance(expression, tuple):
         return float(variables.get(str(expression), 0) or str(expression))
     sign, *parts = expression
@@ -81,13 +76,13 @@ def value(expression: object, variables: dict[str, float]) -> float:
     return math.sqrt(one)
 
 
-def numbers(expression: object) -> list[int]:
+def numbers(expression):
     if isinstance(expression, tuple):
         return [number for part in expression[1:] for number in numbers(part)]
     return [expression] if isinstance(expression, int) else []
 
 
-def changed(expression: object, place: int, by: int) -> object:
+def changed(expression, place, by):
     """With the number at a place, counted from the left, made larger."""
     if not isinstance(expression, tuple):
         return expression + by if isinstance(expression, int) and place == 0 else expression
@@ -100,9 +95,7 @@ def changed(expression: object, place: int, by: int) -> object:
 
 @settings(deadline=None, max_examples=60)
 @given(EXPRESSIONS, st.permutations(list(NOTATIONS)), st.integers(0, 5), st.integers(1, 9))
-def test_two_notations_are_the_same_and_another_number_is_not(
-    expression: object, notations: list[str], place: int, by: int
-) -> None:
+def test_two_notations_are_the_same_and_another_number_is_not(expression, notations, place, by):
     point = {"x": 1.37, "y": 2.71, "n": 0.59}
     try:
         right = value(expression, point)
@@ -122,7 +115,7 @@ def test_two_notations_are_the_same_and_another_number_is_not(
     st.from_regex(r"\\q[a-z]{3,8}", fullmatch=True) | st.sampled_from(list('?`;:@#&"')) | st.just("\\\\"),
     st.sampled_from(["", "{3}", "3", " x"]),
 )
-def test_what_cannot_be_read_is_never_passed_over(expression: object, mark: str, more: str) -> None:
+def test_what_cannot_be_read_is_never_passed_over(expression, mark, more):
     truth = written(expression, "latex")
     assume(not mark.startswith(r"\quad"))
     for answer in (truth + mark + more, mark + more + truth):
@@ -139,7 +132,7 @@ PIECES = [
 
 @settings(deadline=None)
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=15).map("".join))
-def test_any_text_is_read_without_error_and_is_itself(text: str) -> None:
+def test_any_text_is_read_without_error_and_is_itself(text):
     found = read(text)
     assert found is None or found == read(f" {text} ")
     if found is not None:
@@ -148,29 +141,27 @@ def test_any_text_is_read_without_error_and_is_itself(text: str) -> None:
 
 
 @pytest.fixture
-def verifier() -> Iterator[MathProcess]:
+def verifier():
     process = MathProcess(time_limit_s=1.0)
     yield process
     process.close()
 
 
 @pytest.mark.parametrize("truth", ["1/(2-2)", r"\begin{pmatrix}1 & 1/(2-2)\end{pmatrix}", "(1, 1/(2-2))"])
-def test_a_ground_truth_without_a_value_is_undecided(verifier: MathProcess, truth: str) -> None:
+def test_a_ground_truth_without_a_value_is_undecided(verifier, truth):
     assert verifier.equivalent(tree("5"), tree(truth)) is None
     assert verifier.equivalent(tree("1/(2-2)"), tree("5")) is False
 
 
-def test_numbers_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: MathProcess, answer: object, ground_truth: object) -> bool:
+def test_numbers_need_no_process(monkeypatch):
+    def refuse(self, answer, ground_truth):
         raise AssertionError("asked the process")
 
     monkeypatch.setattr(MathProcess, "equivalent", refuse)
     assert math_equivalent(["?", "?"], [r"\boxed{1,200}", r"\boxed{7}"], ground_truth=["1200", "1200"]) == [1.0, 0.0]
 
 
-def test_time_out_is_undecided_and_the_next_question_is_answered(
-    verifier: MathProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_out_is_undecided_and_the_next_question_is_answered(verifier, monkeypatch):
     module = sys.modules["harness.rewards.math_verify"]
     monkeypatch.setattr(module, "_process", verifier)
     completions = [f"\\boxed{{{HANGS}}}", r"\boxed{2^{4}}"]
@@ -188,14 +179,14 @@ def test_time_out_is_undecided_and_the_next_question_is_answered(
      r"\text{" * 300 + "1", "\u00bd" * 1_000, "1,000" * 300, r"\pm" * 600 + "1", "\u0305".join("1" * 900),
      r"{1 \over " * 200, "9**9**9", "10^{999999999}", "1 000" * 300],
 )  # fmt: skip
-def test_hostile_answers_are_never_correct(verifier: MathProcess, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+def test_hostile_answers_are_never_correct(verifier, monkeypatch, answer):
     monkeypatch.setattr(sys.modules["harness.rewards.math_verify"], "_process", verifier)
     start = time.monotonic()
     assert math_equivalent.grade(f"\\boxed{{{answer}}}", "5").correct is not True
     assert time.monotonic() - start < 60
 
 
-def test_time_out_off_the_main_thread(verifier: MathProcess) -> None:
+def test_time_out_off_the_main_thread(verifier):
     assert threading.current_thread() is threading.main_thread()
     with ThreadPoolExecutor(4) as pool:
         verdicts = list(
@@ -204,7 +195,7 @@ def test_time_out_off_the_main_thread(verifier: MathProcess) -> None:
     assert verdicts == [None, True, None, True]
 
 
-def _fake(tmp_path: Path, body: str) -> list[str]:
+def _fake(tmp_path, body):
     """A worker that greets and then runs ``body`` for each ``line``."""
     script = tmp_path / "worker.py"
     head = "import json, os, sys, time\nprint(json.dumps({'ready': True}), flush=True)\nfor line in sys.stdin:\n"
@@ -212,7 +203,7 @@ def _fake(tmp_path: Path, body: str) -> list[str]:
     return [sys.executable, str(script)]
 
 
-def test_a_sleeping_worker_is_killed_by_the_clock(tmp_path: Path) -> None:
+def test_a_sleeping_worker_is_killed_by_the_clock(tmp_path):
     body = "if 'sleep' in line: time.sleep(600)\nprint('true', flush=True)"
     process = MathProcess(time_limit_s=0.2, command=_fake(tmp_path, body))
     assert process.equivalent("sleep", "1") is None
@@ -224,14 +215,14 @@ def test_a_sleeping_worker_is_killed_by_the_clock(tmp_path: Path) -> None:
     ["os.abort()", "sys.exit(3)", "print('tr', end='', flush=True); os._exit(1)"],
     ids=["abort", "exit", "torn"],
 )
-def test_a_crash_is_undecided_and_the_next_question_is_answered(tmp_path: Path, crash: str) -> None:
+def test_a_crash_is_undecided_and_the_next_question_is_answered(tmp_path, crash):
     command = _fake(tmp_path, f"if 'crash' in line: {crash}\nprint('true', flush=True)")
     process = MathProcess(time_limit_s=30, command=command)
     assert [process.equivalent(answer, "1") for answer in ("a", "crash", "b")] == [True, None, True]
     process.close()
 
 
-def test_a_reply_that_nobody_waited_for_is_not_the_next_questions(tmp_path: Path) -> None:
+def test_a_reply_that_nobody_waited_for_is_not_the_next_questions(tmp_path):
     """A time limit around the question ends the wait, as Ctrl-C does."""
     body = "if 'slow' in line: time.sleep(1)\nprint('true' if 'slow' in line else 'false', flush=True)"
     process = MathProcess(time_limit_s=30, command=_fake(tmp_path, body))
@@ -242,7 +233,7 @@ def test_a_reply_that_nobody_waited_for_is_not_the_next_questions(tmp_path: Path
     process.close()
 
 
-def test_death_while_idle_goes_unnoticed(tmp_path: Path) -> None:
+def test_death_while_idle_goes_unnoticed(tmp_path):
     process = MathProcess(time_limit_s=30, command=_fake(tmp_path, "print('true', flush=True)\nos._exit(0)"))
     for _ in range(3):
         assert process.equivalent("a", "1") is True
@@ -259,12 +250,12 @@ def test_death_while_idle_goes_unnoticed(tmp_path: Path) -> None:
         (["/nowhere/python"], "No such file"),
     ],
 )
-def test_a_worker_that_does_not_start(command: list[str], message: str) -> None:
+def test_a_worker_that_does_not_start(command, message):
     with pytest.raises(RewardError, match=f"could not start its verifier process: .*{message}"):
         MathProcess(command=command).equivalent("a", "b")
 
 
-def test_close_ends_the_worker_and_may_be_repeated(verifier: MathProcess) -> None:
+def test_close_ends_the_worker_and_may_be_repeated(verifier):
     assert verifier.equivalent(tree("2^{2}"), tree("4")) is True
     worker = verifier._process
     assert worker is not None
@@ -301,7 +292,7 @@ print(parent)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 @pytest.mark.parametrize("mode", ["fork", "plain"])
-def test_no_worker_outlives_its_owner_and_forks_do_not_share(mode: str) -> None:
+def test_no_worker_outlives_its_owner_and_forks_do_not_share(mode):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, mode],

@@ -26,45 +26,16 @@ TWELVE_HUNDRED = [
 ]  # fmt: skip
 
 VALUES = [
-    ("-5", -5),
-    ("- 5", -5),
-    ("\u22125", -5),
-    ("\u20135", -5),
-    ("\uff0d5", -5),
-    ("-$5", -5),
-    ("$-5", -5),
-    (r"-\$1,000", -1000),
-    (r"-\frac{1}{2}", Fraction(-1, 2)),
-    (r"\frac{-1}{2}", Fraction(-1, 2)),
-    (r"\frac12", Fraction(1, 2)),
-    (r"\frac{1}2", Fraction(1, 2)),
-    (r"\frac{0.5}{0.25}", 2),
-    ("1/3", Fraction(1, 3)),
-    ("0.1", Fraction(1, 10)),
-    (".5", Fraction(1, 2)),
-    ("-.5", Fraction(-1, 2)),
-    ("0", 0),
-    ("-0", 0),
-    ("00", 0),
-    (r"2\frac{1}{2}", Fraction(5, 2)),
-    (r"-2\frac{1}{2}", Fraction(-5, 2)),
-    ("2 1/2", Fraction(5, 2)),
-    ("50%", 50),
-    ("\u0665", 5),
-    ("\u09ea\u09e8", 42),
-    ("\u0e54\u0e52", 42),
-    ("\u096a\u0968.\u096b", Fraction(85, 2)),
-    ("\u06f4\u06f2", 42),
-    ("\u0664\u066c\u0662\u0660\u0660\u066b\u0665", Fraction(8401, 2)),
-    ("\uff14\uff12", 42),
-    ("\U0001d7d2\U0001d7d0", 42),
-    ("-\u17e4\u17e2", -42),
-    ("1,234,567,890.5", Fraction(2469135781, 2)),
-    ("9007199254740993", 9007199254740993),
-    ("1e400", 10**400),
-    ("1e-400", Fraction(1, 10**400)),
-    ("0e0", 0),
-]
+    ("-5", -5), ("- 5", -5), ("\u22125", -5), ("\u20135", -5), ("\uff0d5", -5), ("-$5", -5), ("$-5", -5),
+    (r"-\$1,000", -1000), (r"-\frac{1}{2}", Fraction(-1, 2)), (r"\frac{-1}{2}", Fraction(-1, 2)),
+    (r"\frac12", Fraction(1, 2)), (r"\frac{1}2", Fraction(1, 2)), (r"\frac{0.5}{0.25}", 2), ("1/3", Fraction(1, 3)),
+    ("0.1", Fraction(1, 10)), (".5", Fraction(1, 2)), ("-.5", Fraction(-1, 2)), ("0", 0), ("-0", 0), ("00", 0),
+    (r"2\frac{1}{2}", Fraction(5, 2)), (r"-2\frac{1}{2}", Fraction(-5, 2)), ("2 1/2", Fraction(5, 2)), ("50%", 50),
+    ("\u0665", 5), ("\u09ea\u09e8", 42), ("\u0e54\u0e52", 42), ("\u096a\u0968.\u096b", Fraction(85, 2)),
+    ("\u06f4\u06f2", 42), ("\u0664\u066c\u0662\u0660\u0660\u066b\u0665", Fraction(8401, 2)), ("\uff14\uff12", 42),
+    ("\U0001d7d2\U0001d7d0", 42), ("-\u17e4\u17e2", -42), ("1,234,567,890.5", Fraction(2469135781, 2)),
+    ("9007199254740993", 9007199254740993), ("1e400", 10**400), ("1e-400", Fraction(1, 10**400)), ("0e0", 0),
+]  # fmt: skip
 
 NOT_NUMBERS = [
     "", " ", "-", "+", ".", "$", "$$", ",", "e5", "5e", "x", "five", "nan", "inf", "-inf", "None", "True",
@@ -82,24 +53,16 @@ NOT_NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", TWELVE_HUNDRED)
-def test_spellings_of_1200(text: str) -> None:
-    assert parse_number(text) == 1200
-
-
-@pytest.mark.parametrize(("text", "value"), VALUES)
-def test_values(text: str, value: Fraction) -> None:
+@pytest.mark.parametrize(
+    ("text", "value"), [*((text, 1200) for text in TWELVE_HUNDRED), *VALUES, *((text, None) for text in NOT_NUMBERS)]
+)
+def test_values(text, value):
     assert parse_number(text) == value
-
-
-@pytest.mark.parametrize("text", NOT_NUMBERS)
-def test_not_numbers(text: str) -> None:
-    assert parse_number(text) is None
 
 
 @settings(deadline=None)
 @given(st.integers(-(10**250), 10**250))
-def test_integers_are_exact(value: int) -> None:
+def test_integers_are_exact(value):
     assert parse_number(str(value)) == value
     assert parse_number(f"{value:,}") == value
     assert parse_number(f"{value:,}".replace(",", "{,}").replace("-", "\u2212")) == value
@@ -108,20 +71,20 @@ def test_integers_are_exact(value: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(-(10**100), 10**100), st.integers(1, 10**100))
-def test_fractions_are_exact(numerator: int, denominator: int) -> None:
+def test_fractions_are_exact(numerator, denominator):
     assert parse_number(f"\\frac{{{numerator}}}{{{denominator}}}") == Fraction(numerator, denominator)
     assert parse_number(f"{numerator}/{denominator}") == Fraction(numerator, denominator)
 
 
 @settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6))
-def test_decimals_are_exact(value: object) -> None:
+def test_decimals_are_exact(value):
     assert parse_number(f"{value:f}") == Fraction(str(value))
 
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_floats_as_python_writes_them(value: float) -> None:
+def test_floats_as_python_writes_them(value):
     parsed = parse_number(repr(value))
     assert parsed is not None
     assert math.isclose(float(parsed), value, rel_tol=1e-15)
@@ -129,7 +92,7 @@ def test_floats_as_python_writes_them(value: float) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 99_999).map(str), min_size=2, max_size=4))
-def test_only_whole_groups_of_thousands_are_joined(parts: list[str]) -> None:
+def test_only_whole_groups_of_thousands_are_joined(parts):
     whole = not parts[0].startswith("0") and len(parts[0]) <= 3 and all(len(part) == 3 for part in parts[1:])
     assume(not any(part.startswith("0") and len(part) > 1 for part in parts))
     assert parse_number(",".join(parts)) == (int("".join(parts)) if whole else None)
@@ -137,7 +100,7 @@ def test_only_whole_groups_of_thousands_are_joined(parts: list[str]) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="0123456789.,$-+/e%{}\\fractex ", max_size=60))
-def test_any_text_is_read_without_error(text: str) -> None:
+def test_any_text_is_read_without_error(text):
     value = parse_number(text)
     assert value is None or isinstance(value, Fraction)
 
@@ -147,7 +110,7 @@ def test_any_text_is_read_without_error(text: str) -> None:
     ["1" * 1_000_000, "{" * 10_000 + "1" + "}" * 10_000, "1," * 500_000, "$" * 1_000_000, " " * 1_000_000 + "1",
      "\\text{" * 100_000, "1e" + "9" * 1_000_000, "{" * 290 + "1" + "}" * 290, "1" + " a" * 299, "1/" * 300],
 )  # fmt: skip
-def test_hostile_input_is_told_fast(text: str) -> None:
+def test_hostile_input_is_told_fast(text):
     start = time.process_time()
     parse_number(text)
     assert time.process_time() - start < 1.0

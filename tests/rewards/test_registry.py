@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,10 +12,6 @@ from harness.rewards import SHIPPED, resolve_reward, reward_version
 from harness.rewards.registry import _MATH_PACKAGES
 from harness.store.errors import RewardError
 from harness.store.versions import REWARDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SOURCE = """
 LIMIT = 3
@@ -27,7 +22,7 @@ def short(prompts, completions, **columns):
 
 
 @pytest.fixture
-def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def user_module(tmp_path, monkeypatch):
     """An importable module ``my_rewards_here`` in a folder of its own."""
     path = tmp_path / "my_rewards_here.py"
     path.write_text(SOURCE)
@@ -41,14 +36,14 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
         sys.modules.pop(name, None)
 
 
-def test_shipped_names_resolve_to_functions_of_that_name() -> None:
+def test_shipped_names_resolve_to_functions_of_that_name():
     graders = {"boxed_exact", "boxed_numeric", "math_equivalent", "answer_in_tags"}
     assert set(SHIPPED) == graders | {"format_boxed", "format_tags", "length_penalty", "repetition_penalty"}
     assert {name for name in SHIPPED if hasattr(resolve_reward(name), "grade")} == graders
     assert [resolve_reward(name).__name__ for name in SHIPPED] == list(SHIPPED)
 
 
-def test_a_function_of_the_users(user_module: Path) -> None:
+def test_a_function_of_the_users(user_module):
     function = resolve_reward("my_rewards_here:short")
     assert function(prompts=["?", "?"], completions=["abc", "abcd"]) == [1.0, 0.0]
 
@@ -80,12 +75,12 @@ def test_a_function_of_the_users(user_module: Path) -> None:
         ),
     ],
 )
-def test_names_that_do_not_resolve(user_module: Path, name: str, message: str) -> None:
+def test_names_that_do_not_resolve(user_module, name, message):
     with pytest.raises(RewardError, match=message):
         resolve_reward(name)
 
 
-def test_shipped_rewards_are_known_by_their_versions() -> None:
+def test_shipped_rewards_are_known_by_their_versions():
     assert {name: reward_version(name) for name in (*SHIPPED, "tags_exact") if name != "math_equivalent"} == {
         name: f"version {version}" for name, version in REWARDS.items() if name != "math_equivalent"
     }
@@ -93,21 +88,21 @@ def test_shipped_rewards_are_known_by_their_versions() -> None:
     assert re.fullmatch(f"version {REWARDS['math_equivalent']}{libraries}", reward_version("math_equivalent"))
 
 
-def test_math_equivalent_depends_on_the_version_of_sympy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_math_equivalent_depends_on_the_version_of_sympy(monkeypatch):
     before = {name: reward_version(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
     changed = {name for name in SHIPPED if reward_version(name) != before[name]}
     assert changed == {"math_equivalent"}
 
 
-def test_a_users_function_may_build_on_shipped_rewards(user_module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_function_may_build_on_shipped_rewards(user_module, monkeypatch):
     before = reward_version("my_rewards_here:short")
     assert re.fullmatch("source [0-9a-f]{16}", before)
     monkeypatch.setitem(REWARDS, "boxed_numeric", 99)
     assert reward_version("my_rewards_here:short") != before
 
 
-def test_a_users_fingerprint_follows_the_file(user_module: Path) -> None:
+def test_a_users_fingerprint_follows_the_file(user_module):
     before = reward_version("my_rewards_here:short")
     user_module.write_text(SOURCE.replace("\n", "\r\n"), newline="")
     assert reward_version("my_rewards_here:short") == before
@@ -115,13 +110,13 @@ def test_a_users_fingerprint_follows_the_file(user_module: Path) -> None:
     assert reward_version("my_rewards_here:short") != before
 
 
-def test_a_fingerprint_follows_the_defining_module_too(user_module: Path) -> None:
+def test_a_fingerprint_follows_the_defining_module_too(user_module):
     user_module.with_name("reexporting_here.py").write_text("from my_rewards_here import short\n")
     before = reward_version("reexporting_here:short")
     user_module.write_text(SOURCE + "# more\n")
     assert reward_version("reexporting_here:short") != before
 
 
-def test_functions_without_source_have_no_fingerprint() -> None:
+def test_functions_without_source_have_no_fingerprint():
     with pytest.raises(RewardError, match="has no Python source file"):
         reward_version("math:fsum")

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from harness.store.errors import TrainingError
 from harness.training.job import Job
+from harness.training.trainers import build
+from tests.training.jobs import run_of
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +18,10 @@ def finished(supervised):
     return run
 
 
-def test_pairs_are_kept_and_preferred_more_and_more(finished):
-    trained = finished.trained()
+def test_pairs_are_kept_and_preferred_more_and_more(finished, supervised):
+    trained, samples = finished.trained(), finished.samples()
     assert trained.summary.examples == len(trained.data) > 8
-    status = {(each.question_id, each.completion): each.status for each in finished.samples().records}
+    status = {(each.question_id, each.completion): each.status for each in samples.records}
     for row in trained.data:
         assert status[row["question_id"], row["chosen"][0]["content"]] == "correct"
         assert status[row["question_id"], row["rejected"][0]["content"]] in ("wrong", "no_answer")
@@ -30,11 +31,13 @@ def test_pairs_are_kept_and_preferred_more_and_more(finished):
     verdict = finished.verdict("training")
     assert verdict.passed
     assert "chosen answers preferred in" in verdict.sentence
+    # Nothing is sampled twice: SFT learns from the same answers, which it finds by their content.
+    others = supervised("sft").samples()
+    assert any(each.summary.reused for each in (samples, others)), "both asked the model"
+    assert [each.completion for each in samples.records] == [each.completion for each in others.records]
 
 
 def test_tokens_are_those_of_generation(finished, tiny, tmp_path):
-    from harness.training.trainers import build
-
     job = Job.read(finished.directory / "train")
     job.rows[0]["rejected_finish_reason"] = "length"
     trainer = build(job, tiny, tmp_path)
@@ -49,20 +52,9 @@ def test_tokens_are_those_of_generation(finished, tiny, tmp_path):
     assert answers.tolist() == trainer.train_dataset[1]["chosen_ids"] + trainer.train_dataset[1]["rejected_ids"]
 
 
-def test_given_preferences(supervised, tmp_path):
+def test_given_preferences(tmp_path):
     rows = [{"prompt": f"Is it {n}?", "chosen": "yes", "rejected": "no"} for n in range(8)]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    overrides = {"data.source": str(tmp_path / "pairs.jsonl"), "train.max_steps": 2}
-    trained = supervised("dpo", tmp_path / "runs", **overrides).trained()
+    trained = run_of(tmp_path / "runs", "dpo", data__source=str(tmp_path / "pairs.jsonl"), train__max_steps=2).trained()
     assert trained.summary.examples == 8
     assert trained.data[3]["prompt"] == [{"role": "user", "content": "Is it 3?"}]
-
-
-def test_no_pair_is_said_before_training_starts(supervised, tmp_path):
-    run = supervised("dpo", tmp_path, **{"data.samples_per_question": 2, "data.max_new_tokens": 2})
-    with pytest.raises(TrainingError) as caught:
-        run.trained()
-    assert str(caught.value).startswith(
-        "nothing to learn from: no question has a correct and complete answer and a wrong one, among 32 sampled "
-        "answers: 0 correct, 0 wrong, 32 no_answer, 0 unscored; 32 cut off at max_new_tokens. Raise [data]"
-    )

@@ -166,11 +166,16 @@ def test_pairs_are_of_a_correct_and_a_wrong_answer(rows, pairs):
     assert set(found) == pairs
 
 
-def test_every_answer_is_paired_before_one_is_paired_twice():
+def test_which_are_taken():
+    """Every answer is paired before one is paired twice; the seed decides, and other questions do not."""
     rows = [(f"right {n}", "correct") for n in range(3)] + [(f"wrong {n}", "wrong") for n in range(3)]
     for seed in range(20):
         made = preference_pairs(answers(*rows), 3, seed)
         assert len(set(said(made, "chosen"))) == len(set(said(made, "rejected"))) == 3
+    rows = [record("q1", f"answer {n}", "correct") for n in range(20)]
+    alone = correct_examples(rows, 2, seed=0)
+    assert correct_examples([*rows, record("q2", "x", "correct")], 2, seed=0)[:2] == alone
+    assert any(correct_examples(rows, 2, seed) != alone for seed in range(1, 5))
 
 
 RECORDS = st.lists(
@@ -203,11 +208,3 @@ def test_what_is_made_of_any_completions(records, most, seed):
         assert {word for word, _ in found} & {"wrong", "no_answer"}
     assert examples == correct_examples(records, most, seed)
     assert pairs == preference_pairs(records, most, seed)
-
-
-def test_the_seed_decides_which_are_taken_and_other_questions_do_not():
-    rows = [record("q1", f"answer {n}", "correct") for n in range(20)]
-    alone = correct_examples(rows, 2, seed=0)
-    more = correct_examples([*rows, record("q2", "x", "correct")], 2, seed=0)
-    assert more[:2] == alone
-    assert any(correct_examples(rows, 2, seed) != alone for seed in range(1, 5))

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.pipeline.run import Run, Settings
-from harness.recipe.catalog import find_recipe
-from harness.store.run_files import HEALTH, Finding
-from tests.small_recipes import GRPO
+from harness.pipeline.run import Run
+from harness.store.run_files import HEALTH
+from tests.training.jobs import run_of, weights_of
 
-SMALL = GRPO | {
-    "task.train_questions": 48,
-    "train.max_steps": 6,
-    "train.save_steps": 2,
-    "train.save_total_limit": 3,
-    "train.learning_rate": 1e-3,
-    "health.signal": False,
-    "gate.min_improvement": 0.0,
+SMALL = {
+    "task__train_questions": 48,
+    "train__max_steps": 6,
+    "train__save_steps": 2,
+    "train__save_total_limit": 3,
+    "train__learning_rate": 1e-3,
+    "gate__min_improvement": 0.0,
 }
-DURING = {"evaluate.every_steps": 2, "evaluate.during_questions": 12, "evaluate.keep_best": True}
+DURING = {  # sampled: an evaluation draws from streams of its own
+    "evaluate__every_steps": 2,
+    "evaluate__during_questions": 12,
+    "evaluate__keep_best": True,
+    "evaluate__temperature": 1.0,
+    "health__zero_std_groups": 1e-9,  # so that both find something after step 5
+    "health__entropy_collapse": 1e9,
+}
 
 
-def made(folder, changes) -> Run:
-    return Run(find_recipe("tiny-arithmetic").override(SMALL | changes), 0, Settings(runs_dir=folder, in_process=True))
+def made(folder: Path, changes: dict[str, Any]) -> Run:
+    return run_of(folder, **{**SMALL, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,7 @@ def test_training_is_the_same_with_and_without(plain, watched):
     assert completions(watched) == completions(plain)
     losses = [[row.get("loss") for row in run.trained().metrics] for run in (plain, watched)]
     assert losses[0] == losses[1]
+    assert plain.trained().summary.selected is None
 
 
 def test_every_n_steps_and_before_the_first(watched):
@@ -77,69 +85,40 @@ def test_its_questions_belong_to_no_one(watched, plain):
 
 
 def test_the_best_is_the_final_policy_and_the_claim_says_so(watched):
-    from safetensors.torch import load_file
-
     trained = watched.trained()
-    lines = trained.evaluations
-    best = max(lines[1:], key=lambda line: (line.accuracy, -line.step))
+    best = max(trained.evaluations[1:], key=lambda line: (line.accuracy, -line.step))
     selected = trained.summary.selected
     assert (selected.step, selected.accuracy) == (best.step, best.accuracy)
     sentence = f"selected at step {best.step} of 6 by held-out accuracy on 12 questions, the best of 3 evaluations"
-    assert selected.sentence == sentence
     verdict = watched.verdict("improvement")
     assert verdict.sentence.endswith(sentence)
     assert verdict.numbers["selected"]["step"] == best.step
     assert not list(trained.directory.glob("best-*"))
-    kept = load_file(trained.model / "model.safetensors")
-    theirs = load_file(trained.directory / f"checkpoint-{best.step}" / "model.safetensors")
+    kept, theirs = weights_of(trained.model), weights_of(trained.directory / f"checkpoint-{best.step}")
     assert all((kept[name] == theirs[name]).all() for name in theirs)
 
 
-def test_a_run_that_was_killed_goes_on_with_its_evaluations(watched, tmp_path):
-    """From checkpoint 4: evaluations up to there are kept, the later one is made again, and the choice is the same."""
+def test_a_run_that_was_killed_goes_on_with_its_evaluations_and_findings(watched, tmp_path):
+    """From checkpoint 4: what was measured and found up to there is kept and not said again, what came after is made
+    again, and the choice is the same."""
     shutil.copytree(watched.directory, tmp_path / watched.directory.name)
-    run = made(tmp_path, DURING)
+    run, whole = made(tmp_path, DURING), watched.trained()
     train = run.directory / "train"
     (train / "summary.json").unlink()
     shutil.rmtree(train / "checkpoint-6")
-    for line in watched.trained().evaluations[1:3]:
+    for line in whole.evaluations[1:3]:
         if line.best:  # as the kill would have left it
             shutil.copytree(train / "final", train / f"best-{line.step}")
     # Killed after the policy was kept, and before its line was written.
     shutil.copytree(train / "final", train / "best-6")
     shutil.rmtree(train / "final")
+    first, second = whole.health
+    assert first.step == second.step == 5
+    early = [replace(first, step=3), second]
+    HEALTH.write(train, early)
     again = run.trained()
     assert again.summary.resumed_from == 4
-    assert again.evaluations == watched.trained().evaluations
-    assert again.summary.selected == watched.trained().summary.selected
+    assert again.evaluations == whole.evaluations
+    assert again.summary.selected == whole.summary.selected
     assert completions(run) == completions(watched)
-
-
-def test_findings_are_neither_repeated_nor_lost(tmp_path):
-    """A resumed job keeps what was found up to its checkpoint, forgets what came after, and finds that again."""
-    faulty = {"train.max_completion_length": 4, "train.max_steps": 8, "train.save_steps": 4}
-    run = made(tmp_path, faulty)
-    findings = run.trained().health
-    assert {each.check for each in findings} == {"truncation", "gradient_zero"}
-    assert {each.step for each in findings} == {5}
-    train = run.directory / "train"
-
-    def resumed(lines: list[Finding]) -> list[Finding]:
-        (train / "summary.json").unlink()
-        shutil.rmtree(train / "checkpoint-8", ignore_errors=True)
-        HEALTH.write(train, lines)
-        again = made(tmp_path, faulty).trained()
-        assert again.summary.resumed_from == 4
-        return again.health
-
-    assert resumed(findings) == findings
-    early = [replace(findings[0], step=3)]
-    assert resumed(early) == [*early, findings[1]]
-
-
-def test_sampled_every_time_the_same(plain, tmp_path):
-    """A sampled evaluation draws from streams of its own."""
-    sampled = {"evaluate.every_steps": 3, "evaluate.during_questions": 6, "evaluate.temperature": 1.0}
-    run = made(tmp_path, sampled)
-    assert completions(run) == completions(plain)
-    assert run.trained().summary.selected is None
+    assert again.health == early

@@ -11,25 +11,21 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+import harness.models
 from harness.models.engines import local
 from harness.pipeline import run as pipeline
 from harness.pipeline.run import Run, Settings
-from harness.recipe.catalog import find_recipe
+from harness.rewards import audit as audits
 from harness.store import run_directory as run_directory
 from harness.store.run_directory import read_json, write_json
-from tests.small_recipes import GRPO
+from tests.training.jobs import recipe_of, run_of
 
-SMALL = GRPO | {
-    "train.max_steps": 2,
-    "health.signal_questions": 4,
-    "health.signal": 0.001,
-}
+SMALL = {"train__max_steps": 2, "health__signal_questions": 4, "health__signal": 0.001}
 
 
-def make(folder: Path, name: str = "first", fresh: bool = False, session: str = "s", **changes: Any) -> Run:
-    overrides = {**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}}
-    recipe = find_recipe("tiny-arithmetic").override(overrides).model_copy(update={"name": name})
-    return Run(recipe, 0, Settings(runs_dir=folder, in_process=True, fresh=fresh, session=session))
+def make(folder: Path, name: str = "first", fresh: bool = False, session: str = "s", seed: int = 0, **changes: Any):
+    recipe = recipe_of(**{**SMALL, **changes}).model_copy(update={"name": name})
+    return Run(recipe, seed, Settings(runs_dir=folder, in_process=True, fresh=fresh, session=session))
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +37,29 @@ def first(tmp_path_factory):
     return run
 
 
+@pytest.fixture
+def runs(first, tmp_path):
+    """A copy of its runs directory: another path, other inodes, other times."""
+    return shutil.copytree(first.settings.runs_dir, tmp_path / "runs", copy_function=shutil.copyfile)
+
+
+@pytest.fixture
+def exits(monkeypatch):
+    """Training ends the wait for it: it is about to begin."""
+    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
+    return pytest.raises(pytest.exit.Exception, match="trained")
+
+
+def refuse(*_: object, **__: object) -> None:
+    pytest.fail("something was done again")
+
+
 def test_training_changes_weights_alone(first):
     base, trained = first.fingerprint(first.base), first.fingerprint(first.final())
     assert {key for key in base if base[key] != trained[key]} == {"weights"}
 
 
 def test_an_engine_answers_with_the_policy_that_is_loaded(first, monkeypatch):
-    import harness.models
-
     loaded, load = [], harness.models.load_policy
     monkeypatch.setattr(harness.models, "load_policy", lambda *given, **more: loaded.append(1) or load(*given, **more))
     run = Run(first.recipe, 0, first.settings)
@@ -60,28 +71,9 @@ def test_an_engine_answers_with_the_policy_that_is_loaded(first, monkeypatch):
     run.release()
 
 
-@pytest.fixture
-def runs(first, tmp_path):
-    """A copy of its runs directory: another path, other inodes, other times."""
-    shutil.copytree(first.settings.runs_dir, tmp_path / "runs", copy_function=shutil.copyfile)
-    return tmp_path / "runs"
-
-
-@pytest.fixture
-def idle(monkeypatch):
-    """Training and generating fail the test."""
-
-    def refuse(*_: object, **__: object) -> None:
-        pytest.fail("something was done again")
-
-    def allow(name: str) -> None:
-        monkeypatch.setattr(*{"train": (pipeline, "train"), "generate": (local, "generate")}[name], refuse)
-
-    allow("train")
-    allow("generate")
-
-
-def test_a_copied_directory_has_everything(first, runs, idle):
+def test_a_copied_directory_has_everything(first, runs, monkeypatch):
+    monkeypatch.setattr(pipeline, "train", refuse)
+    monkeypatch.setattr(local, "generate", refuse)
     again = make(runs)
     assert again.directory.name == first.directory.name
     assert [each.to_json() for each in again.verdicts()] == [each.to_json() for each in first.verdicts()]
@@ -97,26 +89,24 @@ def test_keys_hold_no_path(first):
         assert str(first.settings.runs_dir) not in path.read_text(), path
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"name": "other", "gate__min_accuracy": 0.1, "description": "Another description."},
-        {"name": "other", "gate__min_improvement": 0.1, "gate__margin": 0.2},
-        {"name": "other", "evaluate__temperature": 0.5},
-        {"evaluate__max_new_tokens": 30},
-        {"name": "other", "train__report_to": "all", "train__save_steps": 1, "train__logging_steps": 2},
-        {"task__test_questions": 12},
-    ],
-)
-def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch, changes):
-    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.fail("trained again"))
-    other = make(runs, **changes)
+def test_a_recipe_that_trains_the_same_trains_nothing(first, runs, monkeypatch):
+    """Whatever it judges by, asks and logs; and weights are not stored twice where the file system can."""
+    monkeypatch.setattr(pipeline, "train", refuse)
+    gates = {"description": "Another.", "gate__min_accuracy": 0.1, "gate__min_improvement": 0.1, "gate__margin": 0.2}
+    asked = {"evaluate__temperature": 0.5, "evaluate__max_new_tokens": 30, "task__test_questions": 12}
+    logged = {"train__report_to": "all", "train__save_steps": 1, "train__logging_steps": 2}
+    other = make(runs, "other", **gates, **asked, **logged)
     trained = other.trained()
     assert other.directory.name != first.directory.name
     assert trained.summary.source == first.directory.name
     assert trained.directory == other.directory / "train"
-    weights = [run.trained().model / "model.safetensors" for run in (first, other)]
-    assert weights[0].read_bytes() == weights[1].read_bytes()
+    ours, theirs, source = (
+        each / "final" / "model.safetensors"
+        for each in (trained.directory, first.trained().directory, runs / first.directory.name / "train")
+    )
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert ours.stat().st_ino == source.stat().st_ino
+    assert not list(trained.directory.glob("checkpoint-*"))
     for kept in ("metrics", "completions", "health"):
         assert getattr(trained, kept) == getattr(first.trained(), kept)
     assert (other.directory / "signal.json").read_bytes() == (first.directory / "signal.json").read_bytes()
@@ -142,17 +132,13 @@ def test_of_a_larger_evaluation_only_the_rest_is_asked(first, runs, monkeypatch)
 
 
 @pytest.mark.parametrize("changes", [{"train__learning_rate": 5e-5}, {"task__train_questions": 20}, {"seed": 1}])
-def test_another_training_is_trained(runs, monkeypatch, changes):
-    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
-    run = make(runs, **{key: value for key, value in changes.items() if key != "seed"})
-    run.seed = changes.get("seed", 0)
-    with pytest.raises(pytest.exit.Exception, match="trained"):
-        run.trained()
+def test_another_training_is_trained(runs, exits, changes):
+    with exits:
+        make(runs, **changes).trained()
 
 
-def test_fresh_uses_what_its_own_session_made(first, runs, monkeypatch):
-    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
-    with pytest.raises(pytest.exit.Exception):
+def test_fresh_uses_what_its_own_session_made(first, runs, exits):
+    with exits:
         make(runs, "other", fresh=True, session="later").trained()
     path = runs / first.directory.name / "environment.json"
     write_json(path, {**read_json(path), "session": "later"})
@@ -184,29 +170,20 @@ def test_a_kill_while_copying_leaves_nothing_that_counts(first, runs, monkeypatc
     assert not (train / "error.txt").exists()
 
 
-def test_weights_are_not_stored_twice_where_the_file_system_can(runs):
-    other = make(runs, "other")
-    source = runs / other.trained().summary.source / "train" / "final" / "model.safetensors"
-    assert (other.trained().model / "model.safetensors").stat().st_ino == source.stat().st_ino
-    assert not list((other.directory / "train").glob("checkpoint-*"))
-
-
-def test_a_policy_that_was_deleted_is_trained_anew(first, runs, monkeypatch):
-    monkeypatch.setattr(pipeline, "train", lambda *_, **__: pytest.exit("trained"))
+def test_a_policy_that_was_deleted_is_trained_anew(first, runs, exits):
     shutil.rmtree(runs / first.directory.name / "train" / "final")
-    with pytest.raises(pytest.exit.Exception):
+    with exits:
         make(runs, "other").trained()
 
 
 def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch):
     """SFT samples the training questions as GRPO's check did, and finds the answers to those that it asked."""
-    changes = {**{key: value for key, value in SMALL.items() if not key.startswith(("train.", "health."))}}
-    changes |= {"data.samples_per_question": 4, "data.max_new_tokens": 24, "train.max_steps": 1}
-    sft = Run(find_recipe("tiny-arithmetic-sft").override(changes), 0, Settings(runs_dir=runs, in_process=True))
+    asked = {"task__train_questions": 24, "data__samples_per_question": 4, "data__max_new_tokens": 24}
+    sft = run_of(runs, "sft", **asked)
     samples = sft.samples()
     assert samples.summary.reused == {first.directory.name: 16}
     assert samples.generated == 24 * 4 - 16
-    monkeypatch.setattr(local, "generate", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(local, "generate", refuse)
     check = make(runs, "third", train__learning_rate=5e-5, health__signal_questions=6)
     assert check.trained().summary.steps == 2
     kept = read_json(check.directory / "signal" / "key.json")["reused"]
@@ -215,11 +192,9 @@ def test_the_signal_check_and_the_samples_share_answers(first, runs, monkeypatch
 
 
 def test_audits_are_kept_by_content(first, runs, monkeypatch):
-    from harness.rewards import audit as audits
-
     made = make(runs)
     audit = made.audit()
-    monkeypatch.setattr(audits, "audit_rewards", lambda *_, **__: pytest.fail("audited again"))
+    monkeypatch.setattr(audits, "audit_rewards", refuse)
     again = make(runs, "other", gate__margin=0.2)
     assert again.audit() == audit
     assert read_json(again.directory / "audit.json") == read_json(made.directory / "audit.json")

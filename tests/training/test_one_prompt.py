@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from harness.models.engines import local
 from harness.models.engines.vllm import asking
 from harness.models.source import resolve_model
 from harness.pipeline.baselines import as_baseline
-from harness.pipeline.run import Run, Settings
-from harness.recipe import Recipe
-from harness.recipe.catalog import find_recipe
+from harness.pipeline.run import Run
 from harness.rewards import Grade
 from harness.tasks import Question
 from harness.training import rollout
+from tests.training.jobs import run_of
 
 SYSTEM = "Reason step by step, then put the final answer in \\boxed{}."
 TURNS = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -52,26 +52,28 @@ CASES = {
         "<|im_start|>user\n" + SYSTEM + "\n\n{question}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
     ),
 }
-SMALL = {
-    "task.train_questions": 4,
-    "task.test_questions": 6,
-    "evaluate.max_new_tokens": 6,
-    "evaluate.batch_size": 4,
-    "train.max_steps": 2,
-    "train.per_device_train_batch_size": 8,
+SMALL: dict[str, Any] = {
+    "task__train_questions": 8,
+    "task__test_questions": 6,
+    "evaluate__max_new_tokens": 6,
+    "evaluate__batch_size": 4,
+    "train__max_steps": 2,
+    "train__per_device_train_batch_size": 8,
+    "rewards": {f"{__name__}:judge": 1.0},
 }
+DATA: dict[str, Any] = {"data__max_new_tokens": 24, "data__samples_per_question": 8}
 METHODS: dict[str, dict[str, Any]] = {
     "grpo": {
-        "train.num_generations": 4,
-        "train.max_completion_length": 6,
-        "train.temperature": 4.0,  # so that answers to a question differ, and the weights change
-        "health.signal_questions": 4,
-        "health.signal": 1e-9,
-        "evaluate.every_steps": 1,
-        "evaluate.during_questions": 4,
+        "train__num_generations": 4,
+        "train__max_completion_length": 6,
+        "train__temperature": 4.0,  # so that answers to a question differ, and the weights change
+        "health__signal_questions": 4,
+        "health__signal": 1e-9,
+        "evaluate__every_steps": 1,
+        "evaluate__during_questions": 4,
     },
-    "sft": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
-    "dpo": {"task.train_questions": 8, "data.max_new_tokens": 24, "data.samples_per_question": 8},
+    "sft": DATA,
+    "dpo": DATA,
 }
 EVALUATED = {"before", "after"}
 STAGES = {
@@ -86,11 +88,6 @@ CALLERS = {  # the innermost of these that is on the stack
     ("trainer.py", "training_step"): "learning",
     **{("run.py", name): name for name in ("before", "samples", "after")},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _calm(one_core):
-    """Such small models gain nothing by more."""
 
 
 @pytest.fixture(scope="module")
@@ -184,95 +181,82 @@ def check_rows(rows: list[list[int]], questions: list[Question], expected: str, 
     return seen
 
 
-def recipe_of(method: str, folder: Path, told: dict[str, Any], **changes: Any) -> Recipe:
-    recipe = find_recipe("tiny-arithmetic" if method == "grpo" else f"tiny-arithmetic-{method}")
-    named = {"model.name": str(folder), "model.chat_template_kwargs": told}
-    return recipe.override({**SMALL, **METHODS[method], **named, **changes})
+def run_with(folder: Path, case: str, model: Any, method: str = "grpo", **changes: Any) -> Run:
+    template, told, _ = CASES[case]
+    named = {"model__name": str(model(template)), "model__chat_template_kwargs": told}
+    return run_of(folder, method, **{**SMALL, **METHODS[method], **named, **changes})
 
 
-HARD = [case for case in CASES if case != "thinking is switched on"]
+def prompts_of(run: Run, case: str) -> dict[str, list[int]]:
+    """Of each test question, as written out by hand."""
+    _, _, expected = CASES[case]
+    tokenizer = AutoTokenizer.from_pretrained(run.recipe.model.name)
+    return {each.id: tokenizer(expected.replace("{question}", each.text))["input_ids"] for each in run.questions.test}
 
 
 @pytest.mark.parametrize(
     ("case", "how"),
     [
-        ("thinking is switched on", "grpo"),
-        *((case, how) for case in HARD for how in ("grpo", "grpo by TRL", "sft", "dpo")),
+        *(("a system turn is refused", how) for how in ("grpo", "grpo by TRL", "sft", "dpo")),
+        *(("the prompt opens a thought", how) for how in ("grpo", "sft")),
     ],
 )
 def test_every_stage_is_given_the_same_prompt(case, how, model, given, tmp_path):
-    template, told, expected = CASES[case]
     method, _, by_trl = how.partition(" ")
-    recipe = recipe_of(
-        method,
-        model(template),
-        told,
-        rewards={f"{__name__}:judge": 1.0},
-        **({"engine.sampling": "trl"} if by_trl else {}),
-    )
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path, in_process=True, device="cpu"))
+    run = run_with(tmp_path, case, model, method, **({"engine__sampling": "trl"} if by_trl else {}))
     run.before()
     run.trained()
     run.after()
-    tokenizer = AutoTokenizer.from_pretrained(model(template))
+    tokenizer = AutoTokenizer.from_pretrained(run.recipe.model.name)
     questions = [*run.questions.train, *run.questions.test, *run.questions.held_out]
     assert set(given) == STAGES[method]
-    seen = {stage: check_rows(rows, questions, expected, tokenizer) for stage, rows in given.items()}
+    seen = {stage: check_rows(rows, questions, CASES[case][2], tokenizer) for stage, rows in given.items()}
     assert all(seen.values()), "each stage was given some prompt"
     assert seen["before"] == seen["after"] == {each.id for each in run.questions.test}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_vllm_is_given_the_same_prompt(case, model, tmp_path):
-    template, told, expected = CASES[case]
-    folder = model(template)
-    recipe = recipe_of("grpo", folder, told)
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cpu"))
-    questions, tokenizer = list(run.questions.test), AutoTokenizer.from_pretrained(folder)
-    prompts = [tokenizer(expected.replace("{question}", each.text))["input_ids"] for each in questions]
-    vllm = asking(resolve_model(str(folder)), "cpu", "float32", told)
-    assert [vllm.encode(each.prompt) for each in questions] == prompts
+    run = run_with(tmp_path, case, model)
+    vllm = asking(resolve_model(run.recipe.model.name), "cpu", "float32", CASES[case][1])
+    assert {each.id: vllm.encode(each.prompt) for each in run.questions.test} == prompts_of(run, case)
 
 
 def test_processes_are_given_the_same_prompt(model, tmp_path):
-    template, told, expected = CASES["thinking is switched off"]
-    recipe = recipe_of("grpo", model(template), told, **{"launch.nproc_per_node": 2})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cpu"))
-    tokenizer = AutoTokenizer.from_pretrained(model(template))
-    lengths = {
-        each.id: len(tokenizer(expected.replace("{question}", each.text))["input_ids"]) for each in run.questions.test
-    }
-    assert {each.question_id: each.prompt_tokens for each in run.before().records} == lengths
+    """A stage that is asked in two processes: each question once, and the model is not loaded here too."""
+    case = "thinking is switched off"
+    run = run_with(tmp_path, case, model, launch__nproc_per_node=2)
+    before = run.before()
+    assert before.summary.peak_memory_bytes > 50 * 2**20
+    assert run.loaded._policy is None
+    lengths = {name: len(ids) for name, ids in prompts_of(run, case).items()}
+    assert len(before.records) == before.summary.questions == len(lengths)
+    assert {each.question_id: each.prompt_tokens for each in before.records} == lengths
     run.release()
 
 
 def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(model, tmp_path):
-    template, told, _ = CASES["thinking is switched off"]
-    settings = Settings(runs_dir=tmp_path, device="cpu")
-    others = [{}, {"enable_thinking": True}, told]
-    runs = [Run(recipe_of("grpo", model(template), other), 0, settings) for other in others]
-    made = [run.before() for run in runs]
-    assert [each.generated for each in made] == [6, 6, 6], "answers to another prompt are other answers"
+    case = "thinking is switched off"
+    others = [{}, {"enable_thinking": True}, CASES[case][1]]
+    runs = [run_with(tmp_path, case, model, model__chat_template_kwargs=other) for other in others]
+    assert [run.before().generated for run in runs] == [6, 6, 6], "answers to another prompt are other answers"
     assert len({run.directory for run in runs}) == len({run.training_key for run in runs}) == 3
     identities = [json.loads((run.directory / "identity.json").read_text()) for run in runs]
     assert [each["generation"].get("chat_template_kwargs", {}) for each in identities] == others
     assert [each["training"].get("chat_template_kwargs", {}) for each in identities] == others
-    again = Run(recipe_of("grpo", model(template), told), 0, settings).before()
-    assert again.generated == 0
+    assert run_with(tmp_path, case, model).before().generated == 0
     first, last = (_evaluation(each.directory)[0] for each in (runs[0], runs[2]))
     assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
     counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
-    third = runs[2]
-    made = as_baseline(third.recipe, 0, third.questions.test, third.commit, counted)
-    assert made.chat_template_kwargs == told
+    made = as_baseline(runs[2].recipe, 0, runs[2].questions.test, runs[2].commit, counted)
+    assert made.chat_template_kwargs == CASES[case][1]
 
 
 @pytest.mark.parametrize("key", ["enable_thinking", "enable_thinkng"])
 def test_a_key_that_the_template_does_not_use_is_said(key, model, tmp_path):
-    template, _, _ = CASES["thinking is switched off"]
     said: list[str] = []
-    settings = Settings(runs_dir=tmp_path, device="cpu", say=lambda run, text: said.append(text))
-    run = Run(recipe_of("grpo", model(template), {key: False}), 0, settings)
+    run = run_with(tmp_path, "thinking is switched off", model, model__chat_template_kwargs={key: False})
+    run = Run(run.recipe, 0, replace(run.settings, say=lambda run, text: said.append(text)))
     run.policy()
     told = [text for text in said if f"does not use {key}" in text]
     assert len(told) == (key == "enable_thinkng"), said

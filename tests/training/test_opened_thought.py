@@ -4,39 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
 
 from harness.models import load_policy
 from harness.models.engines.base import answer_of, requests
 from harness.models.tiny import FOLDER
-from harness.pipeline.run import Run, Settings
-from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade
 from harness.store.records import SamplingParams
 from harness.tasks import Question
 from harness.training.callbacks import CompletionLog
 from harness.training.trainers import answer_tokens
-from tests.small_recipes import GRPO, SUPERVISED
+from tests.training.jobs import run_of
 
 CHAT = [{"role": "user", "content": "What is 6 * 7?"}]
 QUESTION = Question("q", "What is 6 * 7?", "42", "test", prompt=tuple(CHAT))
 REWARDS = {"answer_in_tags": 1.0, "format_tags": 0.5, "boxed_exact": 0.0}
 HEADER = "'<|im_start|>assistant\\n'"
 OPENS = "'<|im_start|>assistant\\n<think>\\n'"
-
-# A reward that writes down what it is given.
-SPY = """
-import json, pathlib
-
-def reward(prompts, completions, **columns):
-    stage = "train" if columns.get("trainer_state") is not None else "asked"
-    with (pathlib.Path(__file__).parent / "seen.jsonl").open("a") as file:
-        for completion in completions:
-            file.write(json.dumps([stage, completion[0]["content"]]) + "\\n")
-    return [0.0] * len(completions)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -55,32 +40,25 @@ def policy(thinks):
     return load_policy(str(thinks), device="cpu")
 
 
-def test_what_a_template_opens_is_known(policy, tiny):
-    assert policy.opened_thought(CHAT) == "<think>\n"
-    assert tiny.opened_thought(CHAT) == ""
-
-
 @pytest.mark.parametrize(
     ("ending", "opened"),
     [
+        (OPENS, "<think>\n"),
+        (HEADER, ""),
         ("'<|im_start|>assistant\\n<think>'", "<think>"),
         ("'<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n'", ""),
         # as templates look whether to think at all
         ("'<think>\\n' if 'think' in messages[-1]['content'] else ''", ""),
     ],
 )
-def test_other_templates(thinks, ending, opened):
+def test_what_a_template_opens_is_known(thinks, ending, opened):
     policy = load_policy(str(thinks), device="cpu")
     policy.tokenizer.chat_template = policy.tokenizer.chat_template.replace(OPENS, ending)
     assert policy.opened_thought(CHAT) == opened
     asked = [{"role": "user", "content": "Please think: what is 6 * 7?"}]
     assert policy.opened_thought(asked) == ("<think>\n" if "if" in ending else opened)
-
-
-def test_an_end_that_no_text_shows_is_no_end(thinks):
-    policy = load_policy(str(thinks), device="cpu")
     policy.tokenizer.add_special_tokens({"extra_special_tokens": ["</think>"]})
-    assert policy.opened_thought(CHAT) == ""
+    assert policy.opened_thought(CHAT) == "", "an end that no text shows is no end"
 
 
 SAID = [
@@ -130,31 +108,29 @@ def test_what_is_learnt_goes_on_from_the_prompt(policy, tiny, answer, goes_on):
     assert tiny.decode(answer_tokens(tiny, CHAT, answer, None)) == answer
 
 
-def test_every_stage_of_a_training_gives_the_whole_turn(thinks, tmp_path, monkeypatch):
-    (tmp_path / "spied.py").write_text(SPY)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "spied", raising=False)
-    changes = {"model.name": str(thinks), "train.max_steps": 2, "health.signal": False}
-    recipe = find_recipe("tiny-arithmetic").override(GRPO | changes | {"evaluate.every_steps": 1})
-    recipe = recipe.override({"rewards": {"boxed_numeric": 1.0, "spied:reward": 0.1}, "evaluate.during_questions": 4})
-    run = Run(recipe, 0, Settings(runs_dir=tmp_path / "runs", in_process=True))
-    kept = [
-        *(record.completion for record in run.before().records),
-        *(row.completion for row in run.trained().completions),
-        *(record.completion for record in run.after().records),
-    ]
-    assert len(kept) == 8 + 2 * 16 + 8
-    seen = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
-    assert {stage for stage, text in seen if text} == {"asked", "train"}
-    assert len(seen) > len(kept)  # the evaluation during training is not kept
-    for text in (*kept, *(text for _, text in seen if text)):
+SEEN = []
+
+
+def spy(completions, trainer_state=None, **columns):
+    """A reward that writes down what it is given."""
+    SEEN.extend(("asked" if trainer_state is None else "train", each[0]["content"]) for each in completions)
+    return [0.0] * len(completions)
+
+
+def test_every_stage_of_a_training_gives_the_whole_turn(thinks, tmp_path):
+    SEEN.clear()
+    changes = {"model__name": str(thinks), "rewards": {"boxed_numeric": 1.0, f"{__name__}:spy": 0.1}}
+    during = {"evaluate__every_steps": 1, "evaluate__during_questions": 4}
+    run = run_of(tmp_path, train__max_steps=1, **changes, **during)
+    records = [*run.before().records, *run.after().records]
+    kept = [record.completion for record in records] + [row.completion for row in run.trained().completions]
+    assert len(kept) == 8 + 16 + 8
+    assert {stage for stage, text in SEEN if text} == {"asked", "train"}
+    assert len(SEEN) > len(kept)  # the evaluation during training is not kept
+    for text in (*kept, *(text for _, text in SEEN if text)):
         assert text.startswith("<think>\n")
         assert text.count("<think>") == 1
-    assert {record.status for record in (*run.before().records, *run.after().records)} == {"no_answer"}
-
-
-def test_what_it_samples_to_learn_from_is_the_whole_turn(thinks, tmp_path):
-    changes = {"model.name": str(thinks), "rewards": {"repetition_penalty": 1.0}, "data.samples_per_question": 2}
-    run = Run(find_recipe("tiny-arithmetic-sft").override(SUPERVISED | changes), 0, Settings(runs_dir=tmp_path))
-    assert all(record.completion.startswith("<think>\n") for record in run.samples().records)
+    assert {record.status for record in records} == {"no_answer"}
+    sft = {"model__name": str(thinks), "rewards": {"repetition_penalty": 1.0}, "data__samples_per_question": 2}
+    samples = run_of(tmp_path, "sft", **sft).samples()
+    assert all(record.completion.startswith("<think>\n") for record in samples.records)

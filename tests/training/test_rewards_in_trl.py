@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
 
 from harness.models import load_policy
 from harness.rewards import boxed_exact, boxed_numeric, format_boxed
 from harness.tasks.arithmetic import arithmetic_questions
 
 
-@pytest.mark.parametrize("conversational", [True, False])
-def test_plain_grpo_trainer_takes_them(tmp_path, conversational):
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
+def test_plain_grpo_trainer_takes_them(tmp_path):
+    """With prompts in plain text: everywhere else they are chats."""
     policy = load_policy("tiny", device="cpu")
-    rows = [
-        {
-            "prompt": [{"role": "user", "content": question.text}] if conversational else question.text,
-            "ground_truth": question.ground_truth,
-        }
-        for question in arithmetic_questions("train", 8)
-    ]
+    rows = [{"prompt": each.text, "ground_truth": each.ground_truth} for each in arithmetic_questions("train", 8)]
     functions = [boxed_numeric, boxed_exact, format_boxed]
     kept: list[tuple] = []
 

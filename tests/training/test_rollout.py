@@ -12,10 +12,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from harness.models import load_policy
 from harness.models.engines.decode import plain
-from harness.pipeline.run import Run, Settings
-from harness.recipe.catalog import find_recipe
+from harness.training import rollout, trainers
 from harness.training.rollout import can_sample, sample, why_slow
-from tests.run_files import read_lines
+from tests.training.jobs import run_of
 
 QUESTION = [{"role": "user", "content": "Tom has 4 apples and gets 3 more. How many has he?"}]
 
@@ -60,8 +59,6 @@ def test_shares_of_first_tokens_are_those_that_the_trainer_draws_with(trainer, a
 
 def test_log_probabilities_of_sampled_tokens_agree(trainer, monkeypatch):
     """What the loop drew from is what the trainer will compute for the same tokens, padded as it pads them."""
-    from harness.training import rollout
-
     made, seen = trainer(), {}
 
     class Noting(rollout.Drawn):
@@ -81,30 +78,26 @@ def test_log_probabilities_of_sampled_tokens_agree(trainer, monkeypatch):
         assert torch.tensor(seen[index]) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("asked", "possible"),
-    [
-        ({}, True),
-        ({"temperature": 0.5, "top_p": 0.9, "top_k": 5}, True),
-        ({"gradient_checkpointing": True}, True),
-        ({"min_p": 0.1}, False),
-        ({"repetition_penalty": 1.2}, False),
-        ({"generation_kwargs": {"num_beams": 2}}, False),
-        ({"cache_implementation": "static"}, False),
-        ({"use_vllm": True}, False),
-        ({"use_transformers_continuous_batching": True}, False),
-    ],
-)
-def test_what_is_left_to_the_trainer(trainer, asked, possible):
+def test_what_is_left_to_the_trainer(trainer):
     made = trainer()
-    made.args = SimpleNamespace(**{**vars(made.args), **asked})
-    assert can_sample(made) is possible
+    arguments = vars(made.args)
+    for asked in ({}, {"temperature": 0.5, "top_p": 0.9, "top_k": 5}, {"gradient_checkpointing": True}):
+        made.args = SimpleNamespace(**{**arguments, **asked})
+        assert can_sample(made), asked
+    for key, value in {
+        "min_p": 0.1,
+        "repetition_penalty": 1.2,
+        "generation_kwargs": {"num_beams": 2},
+        "cache_implementation": "static",
+        "use_vllm": True,
+        "use_transformers_continuous_batching": True,
+    }.items():
+        made.args = SimpleNamespace(**{**arguments, key: value})
+        assert not can_sample(made), key
 
 
 def test_prompts_that_a_window_cuts_are_left_to_the_trainer(trainer, monkeypatch):
     """The window holds a completion, but not a prompt with one."""
-    from harness.training import trainers
-
     made = trainer(max_completion_length=8)
     ids = prompt_ids(made)
     made.model.config.layer_types = ["sliding_attention"] * made.model.config.num_hidden_layers
@@ -130,19 +123,9 @@ def test_a_peft_wrapper_is_looked_through(trainer):
 
 @pytest.mark.parametrize("sampling", ["shared", "trl"])
 def test_the_recipe_says_who_samples(tmp_path, monkeypatch, sampling):
-    from harness.training import trainers
-
     calls = []
     monkeypatch.setattr(trainers, "sample", lambda *given: calls.append(1) or sample(*given))
-    changes = {
-        "task.train_questions": 16,
-        "train.max_steps": 2,
-        "engine.sampling": sampling,
-        "health.signal": False,
-    }
-    run = Run(find_recipe("tiny-arithmetic").override(changes), 0, Settings(runs_dir=tmp_path, in_process=True))
-    trained = run.trained()
-    assert (len(calls) > 0) is (sampling == "shared")
-    rows = list(read_lines(trained.directory / "completions.jsonl"))
-    assert len(rows) == trained.summary.completions == 2 * 64
-    assert all(row["finish_reason"] in ("stop", "length") for row in rows)
+    trained = run_of(tmp_path, train__max_steps=1, engine__sampling=sampling).trained()
+    assert bool(calls) is (sampling == "shared")
+    assert len(trained.completions) == trained.summary.completions == 16
+    assert all(row.finish_reason in ("stop", "length") for row in trained.completions)

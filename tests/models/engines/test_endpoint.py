@@ -6,7 +6,6 @@ import email.utils
 import re
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -27,18 +26,12 @@ pytestmark = pytest.mark.usefixtures("impatient")
 SAMPLED = SamplingParams(max_new_tokens=32, temperature=0.7, top_p=0.9, samples_per_question=2, seed=3)
 
 
-def test_an_answer_is_what_the_server_says():
+def test_every_setting_is_sent_and_an_answer_is_what_the_server_says():
     with chat_double(chat=lambda number, body: answer("So \\boxed{7}", "length", 40, 32)) as double:
-        (found,) = ask(double, some(1)).values()
-    assert (found.completion, found.finish_reason) == ("So \\boxed{7}", "length")
-    assert (found.prompt_tokens, found.completion_tokens, found.error) == (40, 32, None)
-    assert found.prompt == some(1)[0].prompt
-
-
-def test_every_setting_is_sent_and_nothing_else():
-    with chat_double() as double:
-        found = ask(double, some(2), SAMPLED)
-    assert set(found) == {("t/0", 0), ("t/0", 1), ("t/1", 0), ("t/1", 1)}
+        found = ask(double, some(3), SAMPLED, skip=[("t/2", 0), ("t/2", 1)])
+        assert ask(double, some(1), skip=[("t/0", 0)]) == {}
+    assert set(found) == {("t/0", 0), ("t/0", 1), ("t/1", 0), ("t/1", 1)}, "what is skipped is not asked"
+    assert len(double.bodies) == 4
     body = next(each for each in double.bodies if each["seed"] == answer_seed(3, "t/1", 1))
     assert body == {
         "model": "served-model",
@@ -49,16 +42,12 @@ def test_every_setting_is_sent_and_nothing_else():
         "max_tokens": 32,
     }
     assert len({each["seed"] for each in double.bodies}) == 4
+    had = found["t/0", 1]
+    assert (had.completion, had.finish_reason, had.error) == ("So \\boxed{7}", "length", None)
+    assert (had.prompt_tokens, had.completion_tokens, had.prompt) == (40, 32, some(1)[0].prompt)
 
 
-def test_what_is_skipped_is_not_asked():
-    with chat_double() as double:
-        assert set(ask(double, some(3), skip=[("t/0", 0), ("t/2", 0)])) == {("t/1", 0)}
-        assert ask(double, some(1), skip=[("t/0", 0)]) == {}
-    assert len(double.bodies) == 1
-
-
-def later(seconds: float) -> str:
+def later(seconds):
     return email.utils.formatdate(time.time() + seconds, usegmt=True)
 
 
@@ -87,9 +76,9 @@ def test_trouble_that_passes_costs_no_answer(replies):
 
 
 def test_the_server_says_how_long_to_wait():
-    at: list[float] = []
+    at = []
 
-    def chat(number: int, body: Any) -> Reply:
+    def chat(number, body):
         at.append(time.monotonic())
         return Reply(429, "", {"Retry-After": "0.4"}) if number == 0 else answer()
 
@@ -98,20 +87,21 @@ def test_the_server_says_how_long_to_wait():
     assert at[1] - at[0] >= 0.4
 
 
-LASTING = {
-    "5xx": (
-        lambda: Reply(503, {"error": {"message": "no GPU is free"}}),
-        "HTTP 503: no GPU is free (asked 3 times)",
-        3,
-    ),
-    "refused": (lambda: Reply(400, {"error": {"message": "too long for me"}}), "HTTP 400: too long for me", 1),
-    "detail": (lambda: Reply(422, {"detail": "Unexpected fields"}), "HTTP 422: Unexpected fields", 1),
-    "cut": (lambda: CUT, "RemoteProtocolError", 3),
-    "silent": (lambda: HANG, "ReadTimeout", 3),
-    "no chat": (lambda: Reply(200, {"object": "list"}), "no chat completion in the answer", 3),
-    "withheld": (lambda: answer("", "content_filter"), "finish_reason 'content_filter'", 1),
+def about(n, reply, otherwise=answer):
+    """This reply to question ``n``, and another to the others."""
+    return lambda number, body: (reply if f" {n}?" in body["messages"][-1]["content"] else otherwise)()
+
+
+LASTING = {  # what is always said, the reason that is given, and how often it is asked for
+    "5xx": (Reply(503, {"error": {"message": "no GPU is free"}}), "HTTP 503: no GPU is free (asked 3 times)", 3),
+    "refused": (Reply(400, {"error": {"message": "too long for me"}}), "HTTP 400: too long for me", 1),
+    "detail": (Reply(422, {"detail": "Unexpected fields"}), "HTTP 422: Unexpected fields", 1),
+    "cut": (CUT, "RemoteProtocolError", 3),
+    "silent": (HANG, "ReadTimeout", 3),
+    "no chat": (Reply(200, {"object": "list"}), "no chat completion in the answer", 3),
+    "withheld": (answer("", "content_filter"), "finish_reason 'content_filter'", 1),
     "waits too long": (
-        lambda: Reply(429, "", {"Retry-After": "86400"}),
+        Reply(429, "", {"Retry-After": "86400"}),
         "HTTP 429; the server asks to come back in 86400 s",
         1,
     ),
@@ -120,10 +110,7 @@ LASTING = {
 
 @pytest.mark.parametrize(("reply", "reason", "times"), LASTING.values(), ids=LASTING)
 def test_an_answer_that_cannot_be_had_says_why_and_the_others_are_had(reply, reason, times):
-    def chat(number: int, body: Any) -> Reply | str:
-        return reply() if "1?" in body["messages"][0]["content"] else answer()
-
-    with chat_double(chat=chat) as double:
+    with chat_double(chat=about(1, lambda: reply)) as double:
         found = ask(double, some(4), tries=3, timeout_seconds=0.3)
     lost = found["t/1", 0]
     assert (lost.finish_reason, lost.completion, lost.completion_tokens) == ("error", "", 0)
@@ -156,7 +143,7 @@ def test_an_engine_that_does_not_open_leaves_no_connection(monkeypatch):
 
 
 def test_a_server_that_goes_away_ends_the_evaluation_after_what_it_gave():
-    had: list[Any] = []
+    had = []
     with chat_double(chat=lambda number, body: answer() if len(double.bodies) <= 10 else Reply(500, "gone")) as double:
         batches = EndpointEngine(double.url, tries=1, concurrency=2).answer(some(500), DECODING)
         with pytest.raises(ModelError, match=r"8 answers in a row.*500: gone.*10 answers before were had and are kept"):
@@ -177,14 +164,10 @@ def test_a_server_that_refuses_some_is_not_gone():
         assert len(double.bodies) < 20, "nothing was ever had: the others need not be tried"
 
 
-@pytest.mark.parametrize(
-    ("status", "said"),
-    [
-        (401, "OPENAI_API_KEY is not set"),
-        (403, "OPENAI_API_KEY is not set"),
-        (404, "is the model's name as the server"),
-    ],
-)
+NO_KEY = "OPENAI_API_KEY is not set"
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, NO_KEY), (403, NO_KEY), (404, "is the model's name as the server")])
 def test_what_cannot_get_better_ends_at_once(status, said):
     with chat_double(chat=lambda number, body: Reply(status, {"error": {"message": "no"}})) as double:
         with pytest.raises(ModelError, match=f"HTTP {status}: no; .*{said}"):
@@ -193,7 +176,7 @@ def test_what_cannot_get_better_ends_at_once(status, said):
 
 
 def test_servers_that_want_max_completion_tokens_get_it():
-    def chat(number: int, body: Any) -> Reply:
+    def chat(number, body):
         if "max_tokens" in body:
             return Reply(400, {"error": {"message": "Unsupported 'max_tokens'. Use 'max_completion_tokens' instead."}})
         return answer()
@@ -202,16 +185,6 @@ def test_servers_that_want_max_completion_tokens_get_it():
         found = ask(double, some(5), concurrency=1)
     assert not any(each.error for each in found.values())
     assert sum("max_tokens" in body for body in double.bodies) == 1
-
-
-def test_top_k_is_sent_where_asked_for_and_a_refusal_says_what_to_write():
-    decoding = replace(SAMPLED, top_k=20)
-    with chat_double() as double:
-        ask(double, some(1), decoding)
-        assert {body["top_k"] for body in double.bodies} == {20}
-        double.chat = lambda number, body: Reply(422, {"detail": "Unexpected fields in the request: {'top_k'}"})
-        with pytest.raises(ModelError, match=r"does not take top_k .*set \[evaluate\] top_k = 0"):
-            ask(double, some(1), decoding)
 
 
 def test_a_server_that_does_not_keep_to_the_length_is_refused():
@@ -223,15 +196,10 @@ def test_a_server_that_does_not_keep_to_the_length_is_refused():
         ask(double, some(1))
 
 
-@pytest.mark.parametrize(
-    ("content", "completion"),
-    [
-        (None, ""),
-        ("", ""),
-        ([{"type": "text", "text": "a"}, {"type": "image"}, {"text": None}, {"type": "text", "text": "b"}], "ab"),
-        ("  x ", "  x "),
-    ],
-)
+PARTS = [{"type": "text", "text": "a"}, {"type": "image"}, {"text": None}, {"type": "text", "text": "b"}]
+
+
+@pytest.mark.parametrize(("content", "completion"), [(None, ""), ("", ""), (PARTS, "ab"), ("  x ", "  x ")])
 def test_content_may_have_other_shapes(content, completion):
     message = {"choices": [{"message": {"content": content}, "finish_reason": None}]}
     with chat_double(chat=lambda number, body: Reply(200, message)) as double:
@@ -239,24 +207,25 @@ def test_content_may_have_other_shapes(content, completion):
     assert (found.completion, found.finish_reason, found.completion_tokens) == (completion, "stop", 0)
 
 
-@pytest.mark.parametrize("content", [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan")], ids=repr)
-def test_what_is_no_text_is_no_answer(content):
-    def chat(number: int, body: Any) -> Reply:
-        return answer(content) if "1?" in body["messages"][0]["content"] else answer()
+def test_what_is_no_text_is_no_answer_and_what_is_no_number_counts_none():
+    odd = [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan")]
+    counts = [10**400, -1, 1.5, "7", None, float("inf"), float("nan"), [1]]
+
+    def chat(number, body):
+        at = int(re.findall(r"\d+", body["messages"][0]["content"])[0])
+        if at < len(odd):
+            return answer(odd[at])
+        message = {"message": {"content": "7"}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": counts[at - len(odd)], "completion_tokens": 3}
+        return Reply(200, {"choices": [message], "usage": usage})
 
     with chat_double(chat=chat) as double:
-        found = ask(double, some(3))
-    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
-    assert (found["t/1", 0].error or "").startswith("content is no text: ")
-
-
-@pytest.mark.parametrize("count", [10**400, -1, 1.5, "7", None, float("inf"), float("nan"), [1]], ids=str)
-def test_what_is_no_number_of_tokens_counts_none(count):
-    message = {"message": {"content": "7"}, "finish_reason": "stop"}
-    reply = Reply(200, {"choices": [message], "usage": {"prompt_tokens": count, "completion_tokens": 3}})
-    with chat_double(chat=lambda number, body: reply) as double:
-        (found,) = ask(double, some(1)).values()
-    assert (found.prompt_tokens, found.completion_tokens) == (0, 3)
+        found = [each for _, each in sorted(ask(double, some(len(odd) + len(counts)), concurrency=1).items())]
+    lost = [each.error for each in found if each.error]
+    assert len(lost) == len(odd)
+    assert all(error.startswith("content is no text: ") for error in lost)
+    counted = [(each.prompt_tokens, each.completion_tokens) for each in found if not each.error]
+    assert counted == [(0, 3)] * len(counts)
 
 
 THOUGHTS = {
@@ -282,7 +251,7 @@ THOUGHTS = {
         (r"<think>\boxed{7}</think>", "error", "a thought and no answer"),
     ),
     "tokens without text": (answer(None), ("", "error", "tokens without any text")),
-    "tokens without text, in parts": (answer([]), ("", "error", "tokens without any text")),  # type: ignore[arg-type]
+    "tokens without text, in parts": (answer([]), ("", "error", "tokens without any text")),
     "an end at once": (answer("", tokens=1), ("", "stop", None)),
 }
 
@@ -290,7 +259,7 @@ THOUGHTS = {
 @pytest.mark.parametrize(("reply", "expected"), THOUGHTS.values(), ids=THOUGHTS)
 def test_a_thought_stands_before_the_answer_and_no_text_is_no_answer(reply, expected):
     completion, finish, error = expected
-    with chat_double(chat=lambda number, body: reply if "0?" in body["messages"][0]["content"] else answer()) as double:
+    with chat_double(chat=about(0, lambda: reply)) as double:
         found = ask(double, some(2))["t/0", 0]
     assert (found.completion, found.finish_reason) == (completion, finish)
     assert (found.error is None) is (error is None)
@@ -328,8 +297,8 @@ def test_answers_that_were_cut_off_before_they_began_are_counted():
     assert "unfinished" not in summarise(whole, ["t/3"], 1).to_json()
 
 
-def refusing(*keys: str, says: str = "Unsupported parameter: {}") -> Any:
-    def chat(number: int, body: Any) -> Reply:
+def refusing(*keys, says="Unsupported parameter: {}"):
+    def chat(number, body):
         found = [key for key in keys if key in body]
         return Reply(400, {"error": {"message": says.format(", ".join(found))}}) if found else answer()
 
@@ -354,26 +323,37 @@ def test_what_a_server_refuses_can_be_left_out_and_the_error_says_so(keys):
 def test_a_refusal_that_only_repeats_the_request_is_not_taken_for_one_of_its_keys():
     """The server has taken such a request before, so it is this question that it will not answer."""
 
-    def chat(number: int, body: Any) -> Reply:
-        long = "1?" in body["messages"][0]["content"]
-        return Reply(400, {"error": {"message": f"too long: {sorted(body)}"}}) if long else answer()
+    def chat(number, body):
+        long = "1?" in body["messages"][-1]["content"]
+        said = f"too long, with its system prompt: {sorted(body)}"
+        return Reply(400, {"error": {"message": said}}) if long else answer()
 
     with chat_double(chat=chat) as double:
-        found = ask(double, some(3), concurrency=1)
+        found = ask(double, with_system(3), concurrency=1)
     assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+    assert {body["messages"][0]["role"] for body in double.bodies} == {"system"}, "it took that too"
 
 
-def test_what_the_chat_template_is_told_is_sent_and_a_refusal_says_what_to_write():
-    asked = {"enable_thinking": False, "effort": "low"}
+TOLD = {"enable_thinking": False, "effort": "low"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "decoding", "options", "said"),
+    [
+        ("top_k", 20, replace(SAMPLED, top_k=20), {}, r"set \[evaluate\] top_k = 0"),
+        ("chat_template_kwargs", TOLD, DECODING, {"chat_template_kwargs": TOLD}, r"leave them out under \[model\]"),
+    ],
+)
+def test_what_not_every_server_takes_is_sent_and_a_refusal_says_what_to_write(key, value, decoding, options, said):
     with chat_double() as double:
-        ask(double, some(2), chat_template_kwargs=asked)
-        assert [body["chat_template_kwargs"] for body in double.bodies] == [asked, asked]
-        double.chat = refusing("chat_template_kwargs")
-        with pytest.raises(ModelError, match=r"does not take chat_template_kwargs .*leave them out under \[model\]"):
-            ask(double, some(1), chat_template_kwargs=asked)
+        ask(double, some(2), decoding, **options)
+        assert all(body[key] == value for body in double.bodies)
+        double.chat = refusing(key)
+        with pytest.raises(ModelError, match=rf"does not take {key} .*{said}"):
+            ask(double, some(1), decoding, **options)
 
 
-def with_system(count: int) -> list[Question]:
+def with_system(count):
     turn = {"role": "system", "content": "Be brief."}
     return [replace(each, prompt=(turn, *each.prompt)) for each in some(count)]
 
@@ -387,7 +367,7 @@ def with_system(count: int) -> list[Question]:
     ],
 )
 def test_a_system_turn_that_is_refused_goes_into_the_users(says):
-    def chat(number: int, body: Any) -> Reply:
+    def chat(number, body):
         refused = body["messages"][0]["role"] == "system"
         return Reply(400, {"error": {"message": says}}) if refused else answer()
 
@@ -401,20 +381,9 @@ def test_a_system_turn_that_is_refused_goes_into_the_users(says):
     assert len(double.bodies) <= 20 + 4
 
 
-def test_a_server_that_took_a_system_turn_is_asked_with_it_to_the_end():
-    def chat(number: int, body: Any) -> Reply:
-        odd = "1?" in body["messages"][-1]["content"]
-        return Reply(400, {"error": {"message": "system prompt and question are too long"}}) if odd else answer()
-
-    with chat_double(chat=chat) as double:
-        found = ask(double, with_system(3), concurrency=1)
-    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
-    assert {body["messages"][0]["role"] for body in double.bodies} == {"system"}
-
-
 @pytest.mark.parametrize(("batch_size", "most"), [("auto", 4), (2, 2), (1, 1)])
 def test_so_many_are_asked_at_once(batch_size, most):
-    def chat(number: int, body: Any) -> Reply:
+    def chat(number, body):
         time.sleep(0.05)
         return answer()
 
@@ -424,7 +393,7 @@ def test_so_many_are_asked_at_once(batch_size, most):
 
 
 def test_answers_come_as_they_are_had_and_an_end_does_not_wait():
-    with chat_double(chat=lambda number, body: HANG if "9?" in body["messages"][0]["content"] else answer()) as double:
+    with chat_double(chat=about(9, lambda: HANG)) as double:
         engine = EndpointEngine(double.url, concurrency=2, timeout_seconds=20.0)
         started = time.monotonic()
         batches = engine.answer(some(10), DECODING)

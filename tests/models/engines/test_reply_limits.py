@@ -40,21 +40,19 @@ def dripping(reply: Reply, drips: str) -> Reply:
 @pytest.mark.parametrize("drips", ["headers", "body"])
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_server_that_drips_is_given_up_at_the_deadline(drips, status):
+    """Which is that of silence, where it has none of its own."""
     slow = dripping(GOOD if status == 200 else Reply(500, "x" * 400), drips)
     with chat_double(chat=lambda number, body: slow if "1?" in body["messages"][0]["content"] else answer()) as double:
         started = time.monotonic()
         found = ask(double, some(3), tries=2, timeout_seconds=5.0, deadline_seconds=0.6)
-        assert time.monotonic() - started < 4
-    assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
-    assert "no whole answer within 0.6 s (asked 2 times)" in (found["t/1", 0].error or "")
-
-
-def test_without_a_deadline_of_its_own_a_request_may_take_as_long_as_silence():
-    with chat_double(chat=lambda number, body: dripping(GOOD, "body")) as double:
-        started = time.monotonic()
+        assert [key for key, each in found.items() if each.error] == [("t/1", 0)]
+        assert "no whole answer within 0.6 s (asked 2 times)" in (found["t/1", 0].error or "")
         with pytest.raises(ModelError, match=r"no whole answer within 0\.4 s"):
-            ask(double, some(2), tries=2, timeout_seconds=0.4)
-        assert time.monotonic() - started < 4
+            ask(double, some(2)[1:], tries=2, timeout_seconds=0.4)
+        double.listing = lambda: dripping(LONG, drips)
+        with pytest.raises(ModelError, match=r"no whole answer within 0\.3 s"):
+            EndpointEngine(double.url, tries=2, timeout_seconds=0.3)
+        assert time.monotonic() - started < 8
 
 
 def test_a_slow_server_may_take_longer_than_its_silence():
@@ -63,15 +61,6 @@ def test_a_slow_server_may_take_longer_than_its_silence():
     with chat_double(chat=lambda number, body: short) as double:
         (found,) = ask(double, some(1), tries=1, timeout_seconds=1.0, deadline_seconds=20).values()
     assert (found.completion, found.error) == ("7", None)
-
-
-@pytest.mark.parametrize("drips", ["headers", "body"])
-def test_a_listing_has_the_deadline_too(drips):
-    with chat_double(listing=lambda: dripping(LONG, drips)) as double:
-        started = time.monotonic()
-        with pytest.raises(ModelError, match=r"no whole answer within 0\.3 s"):
-            EndpointEngine(double.url, tries=2, timeout_seconds=0.3)
-        assert time.monotonic() - started < 4
 
 
 def test_a_connection_that_was_kept_has_a_new_deadline():

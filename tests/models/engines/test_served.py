@@ -10,9 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -43,12 +41,12 @@ TEMPLATE = """\
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Any:
+def tiny():
     return load_policy("tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")
-def server(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+def server(tiny, tmp_path_factory):
     """Address and the served model's name, which is its folder."""
     folder = tmp_path_factory.mktemp("served") / "tiny"
     tiny.save(folder)
@@ -80,44 +78,38 @@ def server(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
 
 
 @pytest.fixture(scope="module")
-def some() -> Any:
+def some():
     return load_questions(find_recipe("tiny-arithmetic").task).test[:24]
 
 
-def answers(engine: Any, questions: Any, decoding: SamplingParams = DECODING) -> dict[tuple[str, int], Any]:
+def answers(engine, questions, decoding=DECODING):
     return {(a.question_id, a.sample): a for batch in engine.answer(questions, decoding) for a in batch}
 
 
-def test_greedy_answers_are_the_local_ones(server, tiny, some):
+def test_answers_are_the_local_ones(server, tiny, some):
+    """Text, finish reason and token counts."""
     served = answers(EndpointEngine(*server), some)
-    assert served == answers(TransformersEngine(tiny), some), "text, finish reason and token counts"
+    assert served == answers(TransformersEngine(tiny), some)
     assert len({each.completion for each in served.values()}) > 12
-
-
-def test_what_the_chat_template_is_told_reaches_it(server, some):
-    url, folder = server
-    told = {"enable_thinking": False}
-    local = TransformersEngine(load_policy(folder, device="cpu", chat_template_kwargs=told))
-    served = answers(EndpointEngine(url, folder, chat_template_kwargs=told), some)
-    assert served == answers(local, some), "text, finish reason and token counts"
-    plain = answers(EndpointEngine(url, folder), some)
-    longer = {served[key].prompt_tokens - plain[key].prompt_tokens for key in served}
-    assert len(longer) == 1
-    assert longer.pop() > 0, "as many tokens more as the template writes"
-
-
-def test_an_answer_is_cut_where_it_is_asked_to_be(server, some):
     found = answers(EndpointEngine(*server), some[:4], SamplingParams(max_new_tokens=3))
     assert {(each.finish_reason, each.completion_tokens) for each in found.values()} == {("length", 3)}
-
-
-def test_another_name_is_refused_with_the_servers_word(server, some):
     with pytest.raises(ModelError, match=r"HTTP 400: Server is pinned to"):
         answers(EndpointEngine(server[0], "another"), some[:2])
 
 
+def test_what_the_chat_template_is_told_reaches_it(server, some):
+    url, folder = server
+    told, few = {"enable_thinking": False}, some[:6]
+    local = TransformersEngine(load_policy(folder, device="cpu", chat_template_kwargs=told))
+    served = answers(EndpointEngine(url, folder, chat_template_kwargs=told), few)
+    assert served == answers(local, few), "text, finish reason and token counts"
+    plain = answers(EndpointEngine(url, folder), few)
+    (longer,) = {served[key].prompt_tokens - plain[key].prompt_tokens for key in served}
+    assert longer > 0, "as many tokens more as the template writes"
+
+
 def test_a_whole_evaluation_is_the_local_one(server, tmp_path):
-    changes = {"task.test_questions": 32, "task.train_questions": 8, "evaluate.max_new_tokens": 48}
+    changes = {"task.test_questions": 16, "task.train_questions": 8, "evaluate.max_new_tokens": 48}
     recipe = find_recipe("tiny-arithmetic").override(changes)
     settings = Settings(runs_dir=tmp_path, device="cpu")
     url, name = server

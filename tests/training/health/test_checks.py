@@ -39,10 +39,16 @@ def answers(*by_step: str) -> list[Group]:
 
 STEPS = 10
 FLAT = [0.5] * STEPS
-MIXED = answers(*["mmmm"] * STEPS)
+MIXED, WRONG, HALF = (answers(*[letters] * STEPS) for letters in ("mmmm", "wwww", "ccww"))
 EVALUATIONS = [held_out(0, 0.3), held_out(10, 0.3)]
 BETTER = [held_out(0, 0.3), held_out(10, 0.4)]
 RISING = [0.1] * 5 + [0.6] * 5
+
+
+def formed(means, groups) -> History:
+    """A reward ``form`` that judges no answer had these means."""
+    return history(rewards__form__mean=means, groups=groups, formats=("form",))
+
 
 # check, what is wrong or None where nothing is, the history
 CASES = [
@@ -50,17 +56,13 @@ CASES = [
     ("reward_collapse", None, history(reward=[0.9] * 5 + [0.5] * 5, groups=MIXED)),  # over half
     ("reward_collapse", None, history(reward=[0.9] * 5 + [0.0] * 4, groups=MIXED)),  # too short to tell
     ("reward_collapse", None, history(reward=[0.1] * 5 + [0.04] * 5, reward_std=[0.3] * STEPS, groups=MIXED)),  # luck
-    (
-        "reward_collapse",
-        None,
-        history(reward=[-2.0] * STEPS, groups=MIXED),
-    ),  # nothing but penalties
+    ("reward_collapse", None, history(reward=[-2.0] * STEPS, groups=MIXED)),  # nothing but penalties
     ("reward_collapse", None, history(reward=[None] * STEPS, groups=MIXED)),
     ("reward_collapse", 0.0, history(reward=[0.0] * 5 + [0.8] * 5 + [0.0] * 5, groups=MIXED)),  # its best is in between
-    ("zero_std_groups", 1 - 2 * 0.5**4, history(reward=FLAT, groups=answers(*["ccww"] * STEPS))),
+    ("zero_std_groups", 1 - 2 * 0.5**4, history(reward=FLAT, groups=HALF)),
     ("zero_std_groups", None, history(reward=FLAT, groups=MIXED)),
-    ("zero_std_groups", None, history(reward=FLAT, groups=answers(*["wwww"] * STEPS))),  # at p = 0 all are expected
-    ("zero_std_groups", None, history(reward=FLAT, groups=answers(*["ccww"] * STEPS), concentration=0.0)),
+    ("zero_std_groups", None, history(reward=FLAT, groups=WRONG)),  # at p = 0 all are expected
+    ("zero_std_groups", None, history(reward=FLAT, groups=HALF, concentration=0.0)),
     ("zero_std_groups", None, history(reward=FLAT, groups=answers(*["cw"] * STEPS))),  # ten groups are too few
     ("truncation", 1.0, history(completions__clipped_ratio=[0.0] * 5 + [1.0] * 5)),
     ("truncation", None, history(completions__clipped_ratio=[0.2] * STEPS)),
@@ -69,27 +71,11 @@ CASES = [
     ("no_answer", None, history(reward=FLAT, groups=answers(*["nnnw"] * 5, *["nwww"] * 5))),  # it falls
     ("no_answer", None, history(reward=FLAT, groups=answers(*["nnww"] * STEPS))),
     ("no_answer", None, history(reward=FLAT)),  # a method without completions
-    (
-        "format_without_correctness",
-        0.5,
-        history(rewards__form__mean=RISING, groups=answers(*["wwww"] * STEPS), formats=("form",)),
-    ),
-    (
-        "format_without_correctness",
-        None,
-        history(rewards__form__mean=RISING, groups=answers(*["wwww"] * 5, *["ccww"] * 5), formats=("form",)),
-    ),
-    (
-        "format_without_correctness",
-        None,
-        history(rewards__form__mean=FLAT, groups=answers(*["wwww"] * STEPS), formats=("form",)),
-    ),
-    (
-        "format_without_correctness",
-        None,  # nothing more to gain
-        history(rewards__form__mean=RISING, groups=answers(*["cccc"] * STEPS), formats=("form",)),
-    ),
-    ("format_without_correctness", None, history(rewards__right__mean=RISING, groups=answers(*["wwww"] * STEPS))),
+    ("format_without_correctness", 0.5, formed(RISING, WRONG)),
+    ("format_without_correctness", None, formed(RISING, answers(*["wwww"] * 5, *["ccww"] * 5))),
+    ("format_without_correctness", None, formed(FLAT, WRONG)),
+    ("format_without_correctness", None, formed(RISING, answers(*["cccc"] * STEPS))),  # nothing more to gain
+    ("format_without_correctness", None, history(rewards__right__mean=RISING, groups=WRONG)),
     ("reward_without_held_out", 0.5, history(reward=RISING, evaluations=EVALUATIONS)),
     ("reward_without_held_out", None, history(reward=RISING, evaluations=BETTER)),
     ("reward_without_held_out", None, history(reward=RISING, evaluations=EVALUATIONS[:1])),
