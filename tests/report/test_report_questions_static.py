@@ -101,7 +101,7 @@ def test_the_static_pages_and_the_app_say_the_same(chromium: Any, tmp_path: Path
     )
     run = write_run(tmp_path, made_up)
     rows = records_of(run, "before")
-    rows[0] |= {"status": "odd\x00", "finish_reason": "odd", "reward": None, "rewards": {}, "completion_tokens": None}
+    rows[0] |= {"status": "unscored", "finish_reason": "error", "reward": None, "rewards": {}, "completion_tokens": 0}
     rows[1] |= {
         "prompt": [{"role": "user", "content": "another"}],
         "completion": "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -28,21 +27,15 @@ class Blocked(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Blocked())
 """
-IDENTITY = {
-    "generation": {"decoding": {"max_new_tokens": 64}, "engine": {"name": "transformers"}},
-    "grading": {"rewards": [["boxed_numeric", 1.0]], "graders": {"boxed_numeric": "s"}},
-}
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[str]:
     (tmp_path / "sitecustomize.py").write_text(SITE)
-    made = [
-        write_run(tmp_path / "rl-runs", MadeUp(questions=9, steps=3, recipe=recipe)) for recipe in ("made-up", "other")
+    return [
+        str(write_run(tmp_path / "rl-runs", MadeUp(questions=9, steps=3, recipe=recipe)))
+        for recipe in ("made-up", "other")
     ]
-    for run in made:
-        (run / "identity.json").write_text(json.dumps(IDENTITY))
-    return [str(run) for run in made]
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

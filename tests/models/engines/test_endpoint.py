@@ -289,12 +289,10 @@ def test_answers_that_were_cut_off_before_they_began_are_counted():
     summary = summarise(records, [each.id for each in some(4)], 1)
     assert summary.truncated == 3
     assert summary.unfinished is not None
-    assert summary.unfinished["answers"] == 2
-    assert summary.unfinished["sentence"].startswith(
-        "2 of 4 answers were cut off in the middle of a thought, or without"
-    )
+    assert summary.unfinished.answers == 2
+    assert summary.unfinished.sentence.startswith("2 of 4 answers were cut off in the middle of a thought, or without")
     whole = [each for each in records if each.question_id == "t/3"]
-    assert "unfinished" not in summarise(whole, ["t/3"], 1).to_json()
+    assert summarise(whole, ["t/3"], 1).unfinished is None
 
 
 def refusing(*keys, says="Unsupported parameter: {}"):
