@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from harness import cli
 from harness.cli import commands
 from harness.cli.terminal import Progress
 from harness.pipeline import run as pipeline
+from harness.rewards.audit import AUDIT
 from harness.store.errors import HarnessError
 from tests.inner_pytest import REPOSITORY, run
 from tests.small_recipes import small_recipe
@@ -50,7 +50,7 @@ def test_run_trains_judges_and_reports(finished, folder):
     assert finished.outlines[-1] == "report: rl-report/index.html"
     assert (folder / "rl-report/index.html").is_file()
     (run,) = (folder / "rl-runs").glob("small-0-*")
-    assert json.loads((run / "audit.json").read_text())["findings"] == []
+    assert AUDIT.read(run).findings == []
     assert (run / "after/summary.json").is_file()
 
 

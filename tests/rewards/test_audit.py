@@ -20,6 +20,7 @@ from harness.recipe import TaskSection, load_recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number, score_all
 from harness.rewards.audit import (
+    AUDIT,
     CASES,
     FAMILIES,
     PROMISES,
@@ -177,10 +178,10 @@ def test_a_run_keeps_its_audit(tmp_path):
     recipe = find_recipe("tiny-arithmetic").limited(8)
     run = Run(recipe, 0, Settings(runs_dir=tmp_path))
     made = run.audit()
-    kept = json.loads((run.directory / "audit.json").read_text())
-    assert kept["findings"] == made.findings == []
-    assert [row["name"] for row in kept["rewards"]] == list(recipe.rewards)
-    assert kept["golds"][0]["questions"] == recipe.task.train_questions + 8
+    kept = AUDIT.read(run.directory)
+    assert kept.findings == made.findings == []
+    assert [row.name for row in kept.rewards] == list(recipe.rewards)
+    assert kept.golds[0].questions == recipe.task.train_questions + 8
 
 
 def test_the_command_says_it(user, capsys):
