@@ -1,4 +1,4 @@
-"""What a run directory holds beside its verdicts, in lines for a terminal: what it has from other runs, signal, health,
+"""What a run directory holds beside its verdicts, in lines for a terminal: its name, what it has from other runs, signal, health,
 selection, answers at k."""
 
 from __future__ import annotations
@@ -8,8 +8,14 @@ from pathlib import Path
 from harness.gate.wording import counted, percent
 from harness.rewards.at_k import at_k_line
 from harness.store.records import SUMMARY
-from harness.store.run_files import EVALUATIONS, HEALTH, SIGNAL, TRAINED, HeldOut
+from harness.store.run_files import ENVIRONMENT, EVALUATIONS, HEALTH, SIGNAL, TRAINED, HeldOut
 from harness.store.stages import ASKED, SIDES, STAGES
+
+
+def name_of(directory: Path) -> str:
+    """Recipe and seed of a run, or its folder where the file that names them does not fit: the run's page says so."""
+    environment = ENVIRONMENT.fit(directory)
+    return directory.name if environment is None else f"{environment.recipe}, seed {environment.seed}"
 
 
 def doubts(directory: Path) -> list[str]:

@@ -9,7 +9,7 @@ from itertools import chain, starmap
 from pathlib import Path
 
 from harness.gate.wording import percent
-from harness.plugin.summary import name_of
+from harness.pipeline.remarks import name_of
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
 from harness.store.redact import safe_line

@@ -18,7 +18,7 @@ from harness.plugin.terminal import Terminal
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from harness.store.run_files import Environment, Verdict
+    from harness.store.run_files import Verdict
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, PLANNED = "rl_harness", "run directory", "peak memory", "planned"
@@ -122,8 +122,9 @@ class Summary:
         if not update or "baseline" in judged:
             return False
         from harness.pipeline.baselines import is_recorded
+        from harness.store.run_files import ENVIRONMENT
 
-        run = _environment(directory)
+        run = ENVIRONMENT.fit(directory)
         return run is not None and is_recorded(get_path(self.config, "baselines-dir"), run.recipe, run.seed, update)
 
     def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
@@ -142,7 +143,9 @@ class Summary:
 
     def _of_single_models(self) -> bool:
         """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
-        seeds = {(run.recipe, run.seed) for each in self.directories if (run := _environment(each))}
+        from harness.store.run_files import ENVIRONMENT
+
+        seeds = {(run.recipe, run.seed) for each in self.directories if (run := ENVIRONMENT.fit(each))}
         single = len({recipe for recipe, _ in seeds}) == len(seeds)
         verdicts = [verdict for judged in self.judged.values() for verdict in judged.values()]
         claims = {verdict.gate for verdict in verdicts if verdict.passed is not None}
@@ -209,12 +212,13 @@ class Summary:
             return []
         from harness.pipeline.baselines import unused
         from harness.store.errors import HarnessError
+        from harness.store.run_files import ENVIRONMENT
 
         try:
             known = session_of(self.config).known()
         except HarnessError:  # a recipe that cannot be read may be the one that uses them
             return []
-        known |= {(made.recipe, made.seed) for each in self.directories if (made := _environment(each))}
+        known |= {(made.recipe, made.seed) for each in self.directories if (made := ENVIRONMENT.fit(each))}
         return unused(get_path(self.config, "baselines-dir"), known)
 
     @pytest.hookimpl(tryfirst=True)
@@ -247,21 +251,8 @@ class Summary:
         return path.relative_to(start) if path.is_relative_to(start) else path
 
 
-def _environment(directory: Path) -> Environment | None:
-    """``environment.json``, where it fits: where it does not, the run's page says so."""
-    from harness.store.run_files import ENVIRONMENT
-
-    return ENVIRONMENT.fit(directory)
-
-
-def name_of(directory: Path) -> str:
-    """Recipe and seed of a run."""
-    environment = _environment(directory)
-    return directory.name if environment is None else f"{environment.recipe}, seed {environment.seed}"
-
-
 def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[Verdict]) -> None:
-    from harness.pipeline.remarks import doubts, remarks
+    from harness.pipeline.remarks import doubts, name_of, remarks
     from harness.store.faults import stage_sentences
     from harness.store.files import RecordError
 

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from harness.store.records import SUMMARY
 from tests.inner_pytest import HEAVY, REPOSITORY
 
 # Beside the reward that counts there is one that notes which process called it, and whether to train.
@@ -251,9 +252,9 @@ def test_two_workers_ask_and_train_once_and_agree(workers, first):
     assert left["steps"] == left_before["steps"]
     assert {each["verdict"] for each in left["verdicts"]} == {each["verdict"] for each in left_before["verdicts"]}
     for stage in ("before", "after"):
-        found = [json.loads((run / stage / "summary.json").read_text()) for run in runs_of(project, "small", "other")]
-        assert sorted(sum(each["counts"].values()) for each in found) == [8, 12]
-        generated = [sum(each["counts"].values()) - sum(each["reused"].values()) for each in found]
+        found = [SUMMARY.read(run / stage) for run in runs_of(project, "small", "other")]
+        assert sorted(sum(each.counts.values()) for each in found) == [8, 12]
+        generated = [sum(each.counts.values()) - sum(each.reused.values()) for each in found]
         assert sum(generated) == 12, stage
 
 
