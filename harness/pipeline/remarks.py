@@ -1,5 +1,5 @@
-"""What a run directory holds beside its verdicts, in lines for a terminal: its name, what it has from other runs, signal,
-health, selection, answers at k."""
+"""What a run directory holds beside its verdicts, in lines for a terminal: its name, what it has from other runs, its
+signal, health, selection, answers at k."""
 
 from __future__ import annotations
 
