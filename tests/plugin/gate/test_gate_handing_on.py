@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -133,8 +134,8 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
 
 def test_a_finding_excuses_nothing(tmp_path):
     ((directory, ((verdict,), failed)),) = judged_run(tmp_path / "run", "one", "rewards failed").items()
-    verdict["numbers"] = {"finding": "most groups taught nothing"}
-    write_markdown(tmp_path / "one.md", {directory: ([verdict], failed)}, limit=COMMENT_BYTES)
+    found = replace(verdict, numbers={"finding": "most groups taught nothing"})
+    write_markdown(tmp_path / "one.md", {directory: ([found], failed)}, limit=COMMENT_BYTES)
     assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one, seed 0 |")
 
 
