@@ -1,6 +1,6 @@
 """What judges: intervals, the sequential paired test, verdicts, baselines, the health of a training, its signal.
 
-Pure functions of numbers and records. Nothing here knows a recipe, a model or a run.
+Functions of numbers and records, and the file of a baseline. Nothing here knows a recipe, a model or a run.
 """
 
 from harness.gate.sequential import Walk, walk

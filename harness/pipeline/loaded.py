@@ -107,12 +107,11 @@ class Loaded:
 
     def release(self) -> None:
         """Let go of the model and its memory."""
-        engine, policy = self._engine, self._policy
-        self._engine = self._policy = None
+        engine, loaded = self._engine, self._policy is not None
+        self._engine = self._policy = None  # nothing here may hold the model while its memory is given back
         if engine is not None:
             engine[1].close()
-        elif policy is not None:  # collecting garbage costs a twentieth of a second
-            del policy
+        elif loaded:  # collecting garbage costs a twentieth of a second
             release_memory()
 
     def _opened(self, source: ModelSource, device: str) -> Engine:

@@ -163,7 +163,7 @@ class Comparison(Stored):
         return lines + [f"not the same in all runs: {name}" for name in self.differing]
 
 
-METHODS = JsonFile[Comparison]("methods.json", Comparison)
+METHODS = JsonFile[Comparison]("methods.json", Comparison, remade=True)
 
 
 def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, margin: float = 0.05) -> Comparison:

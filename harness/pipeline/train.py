@@ -175,7 +175,7 @@ def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> TrainingS
 
 
 def _copy(other: Path, directory: Path) -> None:
-    for name in ("error.txt", "failed.json", *(entry.name for entry in directory.glob("*.jsonl"))):
+    for name in ("error.txt", "failed.json", FAULTS.name, *(entry.name for entry in directory.glob("*.jsonl"))):
         (directory / name).unlink(missing_ok=True)  # of a training that did not end
     for entry in other.iterdir():
         if entry.is_file() and entry.name not in _LEFT_OUT and not entry.name.startswith("."):

@@ -1,7 +1,8 @@
 """Whether a run's page shows what its directory holds now: then it need not be drawn again.
 
 A page ends in a comment with a hash of all that it was drawn from: every file of the run directory that a page may
-show, this package, the libraries that draw, and what the session says of the run. Whatever changes, the hash does.
+show, the code of this room and of the store, the libraries that draw, and what the session says of the run. Whatever
+changes, the hash does.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def is_drawn(page: Path, stamp: str, others: Iterable[Path]) -> bool:
 @functools.cache
 def _drawn_by() -> str:
     digest = hashlib.sha256()
-    for path in sorted((*Path(__file__).parent.glob("*.py"), *TEMPLATES.iterdir())):
+    package = Path(__file__).parents[1]
+    code = (path for room in ("report", "store") for path in (package / room).glob("*.py"))
+    for path in sorted((*code, *TEMPLATES.iterdir())):
         if path.is_file():
             _add(digest, path.name, path)
     libraries = (importlib.metadata.version(name) for name in ("jinja2", "markupsafe", "matplotlib", "numpy"))

@@ -31,8 +31,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward, reward_version
-from harness.rewards.score import primary_grader, strict_and_flexible, weighted_total
+from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward
+from harness.rewards.score import grader_versions, primary_grader, strict_and_flexible, weighted_total
 from harness.store.files import JsonFile, Stored
 from harness.store.run_directory import digest
 from harness.tasks import Question
@@ -341,7 +341,7 @@ class Audit(Stored):
         return sorted(paid, key=lambda each: -(each.total or 0.0))
 
 
-AUDIT = JsonFile[Audit]("audit.json", Audit)
+AUDIT = JsonFile[Audit]("audit.json", Audit, remade=True)
 
 
 def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:
@@ -422,7 +422,7 @@ def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[P
             "forms": dict(FORMS),
             "rewards": list(rewards.items()),
             "settings": rewards.settings(),
-            "graders": {name: reward_version(name) for name in (*rewards, "boxed_exact", "boxed_numeric")},
+            "graders": grader_versions(rewards),
             "questions": [[each.id, each.ground_truth] for each in questions],
         }
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import signal
 import threading
 import time
@@ -83,10 +84,14 @@ def _by_thread(call: Callable[[], T], seconds: float) -> T:
 
 class Loop:
     """An event loop on a daemon thread, started when first needed and kept, as clients that a user's module holds
-    belong to the loop that they were first used on."""
+    belong to the loop that they were first used on. A fork has none of its parent's threads, and starts its own."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._loop = None
 
     def start(self, coroutine: Coroutine[Any, Any, T], seconds: float) -> Callable[[], T]:
         """Run a coroutine; what is returned waits for its value, or raises what it raised, or
@@ -101,10 +106,14 @@ class Loop:
             try:
                 return _result(future, max(0.0, deadline - time.monotonic()))
             finally:
-                if not future.done():
-                    self._loop = None
+                if not future.done():  # it holds the loop up
+                    self._forget()
 
         return wait
+
+
+LOOP = Loop()
+"""That of this process."""
 
 
 async def _within(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from harness.rewards.grader import Grade, Grader, RewardFunction
-from harness.rewards.limits import Loop, OutOfTimeError, limited
+from harness.rewards.limits import LOOP, OutOfTimeError, limited
 from harness.rewards.registry import SHIPPED, Rewards, check_parameters, raised, resolve_reward
 from harness.store.errors import RewardError
 from harness.store.faults import Faults
@@ -60,7 +60,6 @@ class RewardCalls:
         self.faults = Faults(kept)
         self.failed: dict[str, set[int]] = {}  # rows of the last batch that a fault left without a value
         self._timeouts: Counter[str] = Counter()  # in a row
-        self._loop = Loop()
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], columns: Columns) -> dict[str, Values]:
         """Each function's values, one a completion; async functions run while the others are called."""
@@ -163,7 +162,7 @@ class RewardCalls:
         async def run() -> Any:
             return await self._call(name, batch)
 
-        return self._loop.start(run(), self.rewards.limit(name))
+        return LOOP.start(run(), self.rewards.limit(name))
 
     def _call(self, name: str, batch: Batch) -> Any:
         prompts, completions, columns = batch

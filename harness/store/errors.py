@@ -27,7 +27,7 @@ class RecipeError(HarnessError):
 
 
 class TaskError(HarnessError):
-    """Questions that cannot be found or read."""
+    """Questions or examples that cannot be found, read or graded."""
 
 
 class ModelError(HarnessError):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeGuard, TypeVar
@@ -49,10 +49,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class _File(Generic[T]):
-    """``name`` in its folder; ``type`` is ``T``."""
+    """``name`` in its folder; ``type`` is ``T``. What a file that is ``remade`` lacks is made again by whoever needs
+    it; any other is made once, with its run or its training."""
 
     name: str
     type: Any
+    remade: bool = field(default=False, kw_only=True)
 
     def path(self, folder: Path) -> Path:
         return folder / self.name
@@ -71,7 +73,15 @@ class _File(Generic[T]):
         except ValueError as error:
             if b"\\ud" in raw and (whole := _without_halves(raw)) != raw:
                 return self._parsed(path, whole, line)
-            raise _said(path, raw, line, error) from None
+            raise RecordError(f"{_said(path, raw, line, error)}; {self._remedy(line)}") from None
+
+    def _remedy(self, line: int | None = None) -> str:
+        if self.remade:
+            return f"delete the {'line' if line else 'file'}, and what it holds is made again"
+        return "run again with --rl-fresh, which moves this run aside and makes it anew"
+
+    def _unreadable(self, path: Path, error: OSError) -> RecordError:
+        return RecordError(f"{path}: cannot be read ({error.strerror or error}); {self._remedy()}")
 
 
 @dataclass(frozen=True)
@@ -87,8 +97,13 @@ class JsonFile(_File[T]):
             RecordError: it cannot be read, or does not fit.
         """
         path = self.path(folder)
-        raw = _bytes(path)
-        if raw is None or (self.derived and not _is_json(raw)):
+        try:
+            raw = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+        if self.derived and not _is_json(raw):
             return None
         found = self._parsed(path, raw)
         if hide:
@@ -117,20 +132,20 @@ class JsonLines(_File[T]):
         for number, _, line in self.lines(folder):
             yield self.parse(folder, number, line, hide=hide)
 
-    def lines(self, folder: Path, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
-        """Number, place in bytes and bytes of each whole line from the byte ``start`` on."""
+    def lines(self, folder: Path, first: int = 1, start: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """Number, place in bytes and bytes of each whole line, from line ``first`` on, which is at byte ``start``."""
         path = self.path(folder)
         try:
             with path.open("rb") as file:
                 file.seek(start)
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(file, first):
                     if line.endswith(b"\n"):
                         yield number, start, line
                     start += len(line)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise self._unreadable(path, error) from None
 
     def parse(self, folder: Path, number: int, line: bytes, *, hide: bool = False) -> T:
         """What one of :meth:`lines` holds."""
@@ -147,15 +162,6 @@ class JsonLines(_File[T]):
     def writer(self, folder: Path) -> LineWriter:
         """Appends row by row."""
         return LineWriter(self.path(folder))
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise _unreadable(path, error) from None
 
 
 def _is_json(raw: bytes) -> bool:
@@ -176,19 +182,14 @@ def _without_halves(raw: bytes) -> bytes:
         return raw
 
 
-def _unreadable(path: Path, error: OSError) -> RecordError:
-    return RecordError(f"{path}: cannot be read ({error.strerror or error}); move it away, and it is made again")
-
-
-def _said(path: Path, raw: bytes, line: int | None, error: ValueError) -> RecordError:
+def _said(path: Path, raw: bytes, line: int | None, error: ValueError) -> str:
     """The first thing that is wrong, in one sentence."""
     first = error.errors(include_url=False, include_context=False)[0] if _is_validation(error) else None
     what, keys = (str(error), ()) if first is None else (_wrong(first), first["loc"])
     named = [str(key) for key in keys]
     where = f"{path}:{line or _line_of(raw, named)}"
     field = f"{'.'.join(named)}: " if named else ""
-    again = "delete the line" if line else "delete the file"
-    return RecordError(f"{where}: {field}{what}; {again}, and what it holds is made again")
+    return f"{where}: {field}{what}"
 
 
 def _is_validation(error: ValueError) -> TypeGuard[ValidationError]:

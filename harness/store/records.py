@@ -212,9 +212,9 @@ class RewardFaults(Stored):
 
 
 # Of a stage that asks.
-KEY = JsonFile[Key]("key.json", Key, derived=True)
-RECORDS = JsonLines[Record]("records.jsonl", Record)
-SUMMARY = JsonFile[Summary]("summary.json", Summary, derived=True)
+KEY = JsonFile[Key]("key.json", Key, derived=True, remade=True)
+RECORDS = JsonLines[Record]("records.jsonl", Record, remade=True)
+SUMMARY = JsonFile[Summary]("summary.json", Summary, derived=True, remade=True)
 FAULTS = JsonFile[RewardFaults]("rewards.json", RewardFaults)
 
 

@@ -1,5 +1,4 @@
-"""The stages of a run, each a folder of its run directory. Whoever goes through stages, here or in `harness`, reads
-this list."""
+"""The stages of a run, each a folder of its run directory. Whoever goes through stages reads this list."""
 
 from __future__ import annotations
 

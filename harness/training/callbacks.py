@@ -190,7 +190,7 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         self._rows = [row for row in METRICS.read(directory) if "loss" in row]
         self._told = {row.check for row in HEALTH.read(directory)}
         self._writer = HEALTH.writer(directory) if ranks.is_main() else None
-        self._looked_until = 0  # bytes of completions.jsonl
+        self._next = 1, 0  # line of completions.jsonl, and its place in bytes
         self._groups: list[Group] = []
 
     def on_log(
@@ -223,9 +223,9 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         return found
 
     def _new_completions(self) -> Iterator[Completion]:
-        for number, at, line in COMPLETIONS.lines(self._directory, self._looked_until):
+        for number, at, line in COMPLETIONS.lines(self._directory, *self._next):
             yield COMPLETIONS.parse(self._directory, number, line)
-            self._looked_until = at + len(line)
+            self._next = number + 1, at + len(line)
 
 
 def forget_after(directory: Path, step: int) -> None:

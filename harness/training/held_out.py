@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.gate.statistics import accuracy_interval
+from harness.rewards import RewardCalls
 from harness.rewards.grading import grade
 from harness.store.records import Record, SamplingParams, question_means
 from harness.store.run_files import EVALUATIONS, HeldOut, Selected
@@ -39,6 +40,7 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
         self._every, self._keep_best = int(job.held_out["every_steps"]), bool(job.held_out["keep_best"])
         self._decoding = SamplingParams(**job.held_out["decoding"])
         self._questions = {row["question_id"]: as_question(row) for row in job.held_out["rows"]}
+        self._calls = RewardCalls(job.rewards)
         lines = list(EVALUATIONS.read(directory))
         self._done = {line.step for line in lines}
         self._best = max((line.accuracy for line in lines if line.step > 0), default=-1.0)
@@ -101,7 +103,7 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
 
         report()
         for batch in generate(self._policy, mine, self._decoding) if mine else ():
-            records += grade(batch, self._questions, self._job.rewards)
+            records += grade(batch, self._questions, self._job.rewards, self._calls)
             report()
         return records
 

@@ -256,5 +256,5 @@ def _check_lengths(policy: Policy, lengths: Sequence[int]) -> None:
         row = lengths.index(longest) + 1
         raise TrainingError(
             f"line {row} of train/data.jsonl has {longest} tokens and {policy.name} can hold {limit}; "
-            "leave it out, or set max_length under [train] to have it cut"
+            "leave it out, or make it shorter"
         )

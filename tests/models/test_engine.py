@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from answering import GREEDY, SAMPLED, answers, with_
 from transformers import GenerationConfig
 
 from harness.models import generate
@@ -10,6 +9,7 @@ from harness.models.engines import local
 from harness.models.engines.sampling import Streams, warpers
 from harness.store.errors import ModelError, TaskError
 from harness.store.question import Question
+from tests.models.answering import GREEDY, SAMPLED, answers, with_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

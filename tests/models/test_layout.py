@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from answering import GREEDY, answers
 
 from harness.models import load_policy
 from harness.models.engines.machine import laid_out, lay_out
+from tests.models.answering import GREEDY, answers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from answering import GREEDY, SAMPLED, answers, with_
 
 from harness.models import generate
 from harness.models.engines import decode, local, sampling
 from harness.store.errors import ModelError
+from tests.models.answering import GREEDY, SAMPLED, answers, with_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -67,8 +67,8 @@ def test_every_n_steps_and_before_the_first(watched):
         assert line.questions == 12
         low, high = line.interval
         assert 0 <= low <= line.accuracy <= high <= 1
-    assert lines[-1]["accuracy"] > 0, "nothing was learned: the test sees nothing"
-    assert not lines[0]["best"], "the base policy is not what was trained"
+    assert lines[-1].accuracy > 0, "nothing was learned: the test sees nothing"
+    assert not lines[0].best, "the base policy is not what was trained"
     best = -1.0
     for line in lines[1:]:
         assert line.best == (line.accuracy > best)

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.store.errors import ModelError
+
 if TYPE_CHECKING:
     from harness.models.engines.base import Engine
     from harness.models.policy import Policy
@@ -38,13 +40,15 @@ def open_engine(
     loaded by us, and else ``chat_template_kwargs`` says how its prompts are rendered.
 
     Raises:
-        ModelError: the model cannot be loaded, or the engine is not installed.
+        ModelError: the model cannot be loaded, or the engine is not installed, or there is none of that name.
     """
     if engine == "vllm":
         from harness.models.engines.vllm import VllmEngine
 
         told = chat_template_kwargs
         return VllmEngine(source, device=device, dtype=dtype, arguments=arguments, chat_template_kwargs=told)
+    if engine != "transformers":
+        raise ModelError(f"engine {engine!r} is not known; write transformers or vllm")
     from harness.models.engines.local import TransformersEngine
 
     return TransformersEngine(policy())
