@@ -11,7 +11,8 @@ from pathlib import Path
 
 from harness.cli.commands import EXAMPLES
 from harness.rewards import SHIPPED, Rewards
-from harness.rewards.audit import FAMILIES, audit_reward, disagreements
+from harness.rewards.audit import audit_reward, disagreements
+from harness.store.audit import FAMILIES
 
 PAGE = Path(__file__).with_name("rewards.md")
 

@@ -33,9 +33,10 @@ from harness.recipe.messages import refuser
 from harness.recipe.needs import check_data, check_needs, look_beside, look_beside_recipe_of
 from harness.recipe.schema import GateSection
 from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward
-from harness.rewards.audit import FAMILIES, Audit, audit_rewards
+from harness.rewards.audit import audit_rewards
 from harness.rewards.grading import grade_kept
 from harness.rewards.registry import check_parameters
+from harness.store.audit import FAMILIES, Audit
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
 from harness.store.files import RecordError

@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.evaluate import Evaluation
-from harness.pipeline.fingerprint import effective_decoding
 from harness.recipe.schema import given_file
 from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
-from harness.store.records import SamplingParams
-from harness.store.run_directory import digest
 from harness.store.run_files import Sampled
 from harness.training.examples import correct_examples, preference_pairs, read_examples
 
@@ -73,43 +70,6 @@ def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
         {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
         for each in questions
     ]
-
-
-def sampling(recipe: Recipe, seed: int) -> SamplingParams | None:
-    """How the policy is asked for the completions that a job learns from; each training seed draws its own."""
-    data = recipe.data
-    if data is None or data.source != "completions":
-        return None
-    return SamplingParams(
-        max_new_tokens=data.max_new_tokens or recipe.evaluate.max_new_tokens,
-        temperature=data.temperature,
-        top_p=data.top_p,
-        top_k=data.top_k,
-        samples_per_question=data.samples_per_question,
-        seed=seed,
-        batch_size=recipe.evaluate.batch_size,
-    )
-
-
-def dataset_identity(recipe: Recipe, seed: int, questions: Questions) -> dict[str, Any]:
-    """What decides the rows, beyond the base model, the training questions and the graders."""
-    data = recipe.data
-    if data is None:
-        return {}
-    identity: dict[str, Any] = {"source": data.source}
-    if (given := given_file(recipe)) is not None:
-        identity["source"] = "file"  # its content decides, not its name
-        try:
-            identity["content"] = digest(given.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError):
-            read_examples(given, recipe.train.method)  # says what is wrong
-            raise
-    elif decoding := sampling(recipe, seed):
-        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
-        identity |= {"decoding": effective_decoding(decoding), "per_question": data.per_question}
-    else:
-        identity["solutions"] = digest([each.solution for each in questions.train])
-    return {"data": identity}
 
 
 def _cost(samples: Evaluation) -> Sampled:

@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.gate.health import limits
-from harness.recipe import EngineSection, Recipe
+from harness.recipe import DataSection, EngineSection, EvaluateSection, Recipe
+from harness.recipe.launching import argument_files
+from harness.recipe.schema import data_sampling, given_file
 from harness.recipe.trl_arguments import deciding
 from harness.rewards.score import grader_versions
 from harness.store.manifest import versions
@@ -22,6 +24,7 @@ from harness.store.run_directory import digest
 from harness.store.run_files import Identity
 from harness.store.versions import DRAWS, ENGINES, PROMPT, SCORING, TASKS
 from harness.tasks import Question, Questions, kind_of
+from harness.training.examples import read_examples
 
 if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served  # which brings an HTTP client
@@ -153,33 +156,54 @@ def training_dtype(dtype: str) -> str:
 def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[str, Any]:
     """What decides the trained policy, beyond the base model and the rewards.
 
-    What only watches has no say; so recipes without an evaluation during training or ``stop_on`` keep their runs.
+    What only watches has no say; so recipes without an evaluation during training or ``stop_on`` keep their runs. So do
+    those of one process, and files of TRL's keys decide by their content, not by their names.
     """
-    during, health, grpo = recipe.evaluate, recipe.health, recipe.train.method == "grpo"
-    watched: dict[str, Any] = {}
-    if during.every_steps is not None:
-        held_out = digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out])
-        watched["during"] = {
-            "every_steps": during.every_steps,
-            "questions": held_out,
-            "keep_best": during.keep_best,
-            "decoding": effective_decoding(during.sampling),
-        }
-    if health.stop_on:
-        chosen = limits(health.limits)
-        watched["stop_on"] = {name: chosen[name] for name in sorted(health.stop_on)}
-    return watched | {
-        "method": recipe.train.method,
-        **({"sampling": recipe.engine.sampling, "draws": DRAWS.get(recipe.engine.sampling)} if grpo else {}),
-        "arguments": deciding(recipe.train.arguments, stops=bool(health.stop_on)),
+    health, method, drawn = recipe.health, recipe.train.method, recipe.engine.sampling
+    chosen = limits(health.limits)
+    files = {key: {"content": digest(content)} for key, content in argument_files(recipe).items()}
+    return {
+        "method": method,
+        **({"sampling": drawn, "draws": DRAWS.get(drawn)} if method == "grpo" else {}),
+        "arguments": deciding(recipe.train.arguments, stops=bool(health.stop_on)) | files,
+        **({"processes": recipe.launch.processes} if recipe.launch.processes > 1 else {}),
         "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
         "prompt": PROMPT,
         **({"chat_template_kwargs": dict(asked)} if (asked := recipe.model.chat_template_kwargs) else {}),
+        **({"data": _rows_identity(recipe, recipe.data, questions, seed)} if recipe.data else {}),
         "seed": seed,
         "dtype": training_dtype(recipe.model.dtype),
         "versions": versions("rl-harness", "trl", "accelerate", *(["peft"] if recipe.lora else [])),
         **({"lora": recipe.lora.model_dump()} if recipe.lora else {}),
+        **({"during": _during_identity(recipe.evaluate, questions)} if recipe.evaluate.every_steps is not None else {}),
+        **({"stop_on": {name: chosen[name] for name in sorted(health.stop_on)}} if health.stop_on else {}),
+    }
+
+
+def _rows_identity(recipe: Recipe, data: DataSection, questions: Questions, seed: int) -> dict[str, Any]:
+    """What decides the rows of ``[data]``, beyond the base model, the training questions and the graders."""
+    if (given := given_file(recipe)) is not None:
+        try:  # its content decides, not its name
+            return {"source": "file", "content": digest(given.read_text(encoding="utf-8-sig"))}
+        except (OSError, UnicodeDecodeError):
+            read_examples(given, recipe.train.method)  # says what is wrong
+            raise
+    if decoding := data_sampling(recipe, seed):
+        # The pairs are chosen by the seed, and the grades depend on the ground truths that the training identity has.
+        decided = {"decoding": effective_decoding(decoding), "per_question": data.per_question}
+    else:
+        decided = {"solutions": digest([each.solution for each in questions.train])}
+    return {"source": data.source, **decided}
+
+
+def _during_identity(during: EvaluateSection, questions: Questions) -> dict[str, Any]:
+    """The evaluation during training, which may choose the policy."""
+    return {
+        "every_steps": during.every_steps,
+        "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out]),
+        "keep_best": during.keep_best,
+        "decoding": effective_decoding(during.sampling),
     }
 
 
@@ -191,7 +215,7 @@ def policy_identity(
     Args:
         generation: a :func:`generation_identity` of the base; its questions and its decoding have no say.
         grading: a :func:`grading_identity`; the test questions' ground truths have no say.
-        training: :func:`training_identity`, with what decides the rows.
+        training: :func:`training_identity`.
     """
     sampled = recipe.data is not None and recipe.data.source == "completions"
     return {

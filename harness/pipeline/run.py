@@ -21,7 +21,7 @@ from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
 from harness.pipeline import baselines, judge
 from harness.pipeline.baselines import RecordedBaseline
-from harness.pipeline.dataset import dataset_identity, dataset_of, sampling
+from harness.pipeline.dataset import dataset_of
 from harness.pipeline.evaluate import EarlyStop, Evaluation, evaluate
 from harness.pipeline.fingerprint import (
     Keys,
@@ -40,9 +40,9 @@ from harness.pipeline.signal import find_signal
 from harness.pipeline.train import Trained, adopt_training, job_of, train
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
-from harness.recipe.launching import launch_identity, require_processes
+from harness.recipe.launching import require_processes
 from harness.recipe.needs import check_needs, check_rewards
-from harness.recipe.schema import located, questions_of
+from harness.recipe.schema import data_sampling, located, questions_of
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, run_directories, set_aside
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from harness.models.engines.base import Engine
     from harness.models.engines.chat_server import Served
     from harness.recipe import Recipe
-    from harness.rewards.audit import Audit
+    from harness.store.audit import Audit
     from harness.store.records import SamplingParams
 
 
@@ -155,11 +155,7 @@ class Run:
         return (
             self.generation(self.base, self.recipe.evaluate.sampling, self.questions.test),
             grading_identity(self.recipe, self.questions.test),
-            {
-                **training_identity(self.recipe, self.questions, self.seed),
-                **dataset_identity(self.recipe, self.seed, self.questions),
-                **launch_identity(self.recipe),
-            },
+            training_identity(self.recipe, self.questions, self.seed),
         )
 
     @cached_property
@@ -198,7 +194,7 @@ class Run:
         Raises:
             TrainingError: the recipe learns from something else.
         """
-        decoding = sampling(self.recipe, self.seed)
+        decoding = data_sampling(self.recipe, self.seed)
         if decoding is None:
             raise TrainingError(f"{self.id}: does not learn from sampled completions, so there are none")
         return self._evaluate("samples", self.base, how=decoding, questions=self.questions.train)
@@ -390,7 +386,7 @@ class Run:
     def audit(self) -> Audit:
         """The recipe's rewards, audited with its questions; ``audit.json``, unless opening the run directory would
         fetch or train a model for it."""
-        from harness.rewards.audit import AUDIT
+        from harness.store.audit import AUDIT
 
         name = self._model_name  # "" where another recipe trains the model
         if self.opened or (name and (name == "tiny" or Path(name).exists())):

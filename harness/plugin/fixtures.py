@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from harness.gate import Verdict
     from harness.models import Policy
     from harness.pipeline.evaluate import Evaluation
-    from harness.pipeline.methods import Comparison
     from harness.pipeline.run import Run, Trained
     from harness.plugin.session import Session
     from harness.recipe import Recipe
-    from harness.rewards.audit import Audit
+    from harness.store.audit import Audit
+    from harness.store.methods import Comparison
     from harness.tasks import Questions
 
 

@@ -176,7 +176,7 @@ class Summary:
         """Each comparison of methods once; all of its run directories keep it."""
         if not self.compared:
             return
-        from harness.pipeline.methods import METHODS
+        from harness.store.methods import METHODS
 
         seen = []
         for directory in sorted(self.compared):

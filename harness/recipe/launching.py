@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.models.device import visible_gpus
 from harness.models.processes import gpus_for
 from harness.recipe.schema import located
-from harness.recipe.trl_arguments import deciding
 from harness.store.errors import TrainingError
-from harness.store.run_directory import digest
 
 if TYPE_CHECKING:
     from harness.recipe.schema import LaunchSection
@@ -116,18 +114,10 @@ def local_processes(launch: LaunchSection, device: str) -> int:
     return max(1, min(count, len(visible_gpus()))) if launch.command else len(gpus_for(count))
 
 
-def launch_identity(recipe: Recipe) -> dict[str, Any]:
-    """What decides the trained policy here: the number of processes, and the content of the files of TRL's keys.
-
-    A recipe of one process without such files has nothing to add, and keeps its runs.
-    """
-    identity: dict[str, Any] = {}
-    if recipe.launch.processes > 1:
-        identity["processes"] = recipe.launch.processes
+def argument_files(recipe: Recipe) -> dict[str, Any]:
+    """What TRL will read in the files that its keys name, by key."""
     given = {key: _given(recipe, key) for key in FILES}
-    if read := {key: {"content": digest(content)} for key, (path, content) in given.items() if path is not None}:
-        identity["arguments"] = deciding(recipe.train.arguments, stops=bool(recipe.health.stop_on)) | read
-    return identity
+    return {key: content for key, (path, content) in given.items() if path is not None}
 
 
 def located_arguments(recipe: Recipe) -> dict[str, Any]:

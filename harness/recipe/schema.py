@@ -266,3 +266,19 @@ def given_file(recipe: RecipeTables) -> Path | None:
     if recipe.data is None or recipe.data.source in ("completions", "solutions"):
         return None
     return Path(located(recipe, recipe.data.source)).expanduser()
+
+
+def data_sampling(recipe: RecipeTables, seed: int) -> SamplingParams | None:
+    """How the policy is asked for the completions that a job learns from; each training seed draws its own."""
+    data = recipe.data
+    if data is None or data.source != "completions":
+        return None
+    return SamplingParams(
+        max_new_tokens=data.max_new_tokens or recipe.evaluate.max_new_tokens,
+        temperature=data.temperature,
+        top_p=data.top_p,
+        top_k=data.top_k,
+        samples_per_question=data.samples_per_question,
+        seed=seed,
+        batch_size=recipe.evaluate.batch_size,
+    )

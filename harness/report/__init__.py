@@ -1,7 +1,6 @@
 """Pages of finished (or half-finished) runs: data for them, charts, and rendering. What they look like is in reports/.
 
-Reads run directories by the types of the store and of two files that other rooms own (``audit.json``,
-``methods.json``): no torch, no model.
+Reads run directories by the types of the store, and imports no other room: no torch, no model.
 
 from harness.report.render import render_session
 render_session([Path("rl-runs/tiny-arithmetic-0-0123456789ab")], Path("rl-report"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.rewards.audit import FAMILIES, Audit, Outcome, RewardAudit
+from harness.store.audit import FAMILIES, Audit, Outcome, RewardAudit
 
 
 @dataclass(frozen=True, slots=True)

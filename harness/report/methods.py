@@ -10,7 +10,7 @@ from harness.report.present import NONE, count, percent, seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.pipeline.methods import Comparison, Row
+    from harness.store.methods import Comparison, Row
     from harness.store.records import Interval
 
 Cell = tuple[str, str]

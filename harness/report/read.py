@@ -7,11 +7,11 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.pipeline.methods import METHODS
 from harness.report.pairs import evaluation, pair
 from harness.report.views import Run, Training
-from harness.rewards.audit import AUDIT
+from harness.store.audit import AUDIT
 from harness.store.files import RecordError
+from harness.store.methods import METHODS
 from harness.store.records import FAULTS, SUMMARY, read_records
 from harness.store.run_files import (
     ENVIRONMENT,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.pipeline.methods import Comparison
-    from harness.rewards.audit import Audit
+    from harness.store.audit import Audit
+    from harness.store.methods import Comparison
     from harness.store.question import Message
     from harness.store.records import Record, Summary
     from harness.store.run_files import (

@@ -33,16 +33,12 @@ from typing import Any, Literal, get_args
 
 from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward
 from harness.rewards.score import grader_versions, primary_grader, strict_and_flexible, weighted_total
-from harness.store.files import JsonFile, Stored
+from harness.store.audit import AUDIT, Audit, Disagreement, Family, GoldCheck, Outcome, Promise, RewardAudit, Total
 from harness.store.run_directory import digest
 from harness.tasks import Question
 from harness.tasks.forms import FORMS, form_of
 
-Family = Literal["gold", "near miss", "invariance", "hack", "thought"]
 Expected = Literal["paid", "refused", "any"]
-Promise = Literal["exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free"]
-
-FAMILIES: tuple[Family, ...] = get_args(Family)
 
 PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
     {
@@ -65,7 +61,6 @@ SLOW_SECONDS = 60.0
 
 _TABLE = Path(__file__).with_name("audit_cases.jsonl")
 _MOST_SHOWN = 120
-_MOST_NAMED = 5
 _CHARACTERS_A_TOKEN = 4  # no tokenizer here: lengths in tokens are guessed from characters
 _ORDINARY_CHARACTERS = 5_000
 
@@ -121,43 +116,6 @@ CASES: tuple[Case, ...] = tuple(_case(json.loads(line)) for line in _TABLE.read_
 
 
 # One function
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Stored):
-    """What one reward function gave for one case. ``value`` is before weighting."""
-
-    family: str
-    name: str
-    truth: str
-    answer: str
-    expected: str
-    value: float | None
-    paid: bool
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RewardAudit(Stored):
-    """One reward function, audited. ``gold`` and ``nothing`` are what it pays for a right answer and for none;
-    more than halfway between them is *paid*. ``findings`` are sentences, empty where all is as promised."""
-
-    name: str
-    promise: Promise
-    form: str
-    gold: float | None
-    nothing: float | None
-    cases: tuple[Outcome, ...]
-    seconds_per_completion: float
-    slowest: str
-    slowest_seconds: float
-    deterministic: bool
-    findings: tuple[str, ...] = ()
-
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """(as promised, all) by family."""
-        by_family = {family: [each.passed for each in self.cases if each.family == family] for family in FAMILIES}
-        return {family: (sum(passed), len(passed)) for family, passed in by_family.items()}
 
 
 def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> RewardAudit:
@@ -267,81 +225,6 @@ def _findings(audit: RewardAudit) -> Iterable[str]:
 
 
 # A recipe
-
-
-@dataclass(frozen=True, slots=True)
-class GoldCheck(Stored):
-    """A grader on a task's own ground truths: each said back must be accepted, and one more than each refused.
-    ``faults`` say where a user's grader failed."""
-
-    name: str
-    questions: int
-    refused: tuple[str, ...]
-    numbers: int
-    accepted_one_more: tuple[str, ...]
-    faults: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Total(Stored):
-    """What the recipe's weighted total pays for one case."""
-
-    family: str
-    name: str
-    total: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement(Stored):
-    """A case that the strict and the flexible grader judge differently."""
-
-    family: str
-    name: str
-    truth: str
-    answer: str
-    strict: bool
-    flexible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Audit(Stored):
-    """``audit.json``. ``form`` is that in which the recipe's rewards read answers: what the one that decides says, or
-    else as it was found. ``totals`` are of the cases, and ``right``, ``wrong`` and ``nothing`` what the total pays for
-    honest answers, in the form of each reward. ``key`` is the content of what decides it."""
-
-    form: str
-    rewards: tuple[RewardAudit, ...]
-    weights: dict[str, float]
-    right: float | None
-    wrong: float | None
-    nothing: float | None
-    totals: tuple[Total, ...]
-    disagreements: tuple[Disagreement, ...]
-    golds: tuple[GoldCheck, ...]
-    key: str = ""
-
-    @property
-    def findings(self) -> list[str]:
-        """What is wrong, a sentence each; empty where everything is as promised."""
-        found = [finding for each in self.rewards for finding in each.findings]
-        for each in self.golds:
-            if each.refused:
-                named = ", ".join(each.refused[:_MOST_NAMED])
-                found.append(f"{each.name} refuses {len(each.refused)} gold answers of {each.questions}: {named}")
-            if each.accepted_one_more:
-                named = ", ".join(each.accepted_one_more[:_MOST_NAMED])
-                found.append(f"{each.name} accepts one more than the gold answer of {named}")
-            found += each.faults
-        return found
-
-    def hacks_paid(self) -> list[Total]:
-        """Hacks whose total is above that of an honest wrong answer, the dearest first."""
-        wrong = self.wrong or 0.0
-        paid = [each for each in self.totals if each.family == "hack" and (each.total or 0.0) > wrong]
-        return sorted(paid, key=lambda each: -(each.total or 0.0))
-
-
-AUDIT = JsonFile[Audit]("audit.json", Audit, remade=True)
 
 
 def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = ()) -> Audit:

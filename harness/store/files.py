@@ -71,7 +71,7 @@ class _File(Generic[T]):
         try:
             return self._adapter.validate_json(raw)
         except ValueError as error:
-            if b"\\ud" in raw and (whole := _without_halves(raw)) != raw:
+            if (whole := _without_halves(raw)) != raw:
                 return self._parsed(path, whole, line)
             raise RecordError(f"{_said(path, raw, line, error)}; {self._remedy(line)}") from None
 
@@ -168,7 +168,7 @@ def _is_json(raw: bytes) -> bool:
     from pydantic_core import from_json
 
     try:
-        from_json(raw)
+        from_json(_without_halves(raw))
     except ValueError:
         return False
     return True
@@ -176,6 +176,8 @@ def _is_json(raw: bytes) -> bool:
 
 def _without_halves(raw: bytes) -> bytes:
     """JSON whose texts hold halves of surrogate pairs, which are no characters, with U+FFFD in their place."""
+    if b"\\ud" not in raw:
+        return raw
     try:
         return _HALF.sub("\ufffd", json.dumps(json.loads(raw.decode()), ensure_ascii=False)).encode()
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """What stands in a run directory beside the answers: what ran, what was said of it, and what its training left.
 
-Together with :mod:`harness.store.records` these are the types of all files of a run directory, but for those that
-belong to one room alone: ``job.json``, ``audit.json``, ``methods.json``.
+Together with :mod:`harness.store.records`, :mod:`harness.store.audit` and :mod:`harness.store.methods` these are the
+types of all files of a run directory, but for one that belongs to one room alone: ``job.json``.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from harness import cli
 from harness.cli import commands
 from harness.cli.terminal import Progress
 from harness.pipeline import run as pipeline
-from harness.rewards.audit import AUDIT
+from harness.store.audit import AUDIT
 from harness.store.errors import HarnessError
 from tests.inner_pytest import REPOSITORY, run
 from tests.small_recipes import small_recipe

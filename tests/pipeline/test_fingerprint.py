@@ -9,7 +9,6 @@ import pytest
 
 from harness.pipeline.fingerprint import training_identity
 from harness.recipe import Recipe
-from harness.recipe.launching import launch_identity
 from harness.recipe.needs import TRACKERS, _is_installed
 from harness.recipe.trl_arguments import CONFIGS, LOGGING, REPORTING, argument_defaults
 from harness.store.errors import RecipeError
@@ -28,7 +27,7 @@ def recipe(method: str = "grpo", **tables: Any) -> Recipe:
 
 
 def identity(made: Recipe) -> dict[str, Any]:
-    return {**training_identity(made, NOTHING, 0), **launch_identity(made)}
+    return training_identity(made, NOTHING, 0)
 
 
 @pytest.mark.parametrize("key", sorted(REPORTING))

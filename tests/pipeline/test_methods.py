@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness.pipeline.methods import METHODS, _pair, compare_methods, read_finished, write_methods
+from harness.pipeline.methods import _pair, compare_methods, read_finished, write_methods
 from harness.store import run_files
 from harness.store.errors import HarnessError
+from harness.store.methods import METHODS
 from harness.store.question import Question
 from harness.store.records import RECORDS, SUMMARY
 from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED

@@ -10,11 +10,11 @@ from contextlib import nullcontext
 import pytest
 
 from harness.models.processes import environment, gpus_for
+from harness.pipeline.fingerprint import training_identity
 from harness.pipeline.plan import plan_lines
 from harness.recipe import LaunchSection, load_recipe
 from harness.recipe.catalog import find_recipe
 from harness.recipe.launching import (
-    launch_identity,
     local_processes,
     located_arguments,
     require_processes,
@@ -29,6 +29,7 @@ from harness.recipe.trl_arguments import (
     supervised_steps,
 )
 from harness.store.errors import RecipeError, TrainingError
+from harness.tasks import Questions
 from harness.training.job import Job
 from harness.training.launcher import command_of, first_failure
 
@@ -41,6 +42,10 @@ def made(tmp_path, **changes):
     path = tmp_path / "own.toml"
     path.write_text(changed.to_toml())
     return load_recipe(path)
+
+
+def identity(recipe):
+    return training_identity(recipe, Questions((), ()), 0)
 
 
 # TRL's keys, processes: completions a batch and a step, steps a batch, steps over 320 questions, 8 completions each
@@ -93,10 +98,11 @@ def test_the_plan_counts_all_processes():
 
 
 def test_the_number_of_processes_is_part_of_a_run_and_where_they_run_is_not(tmp_path):
-    assert launch_identity(made(tmp_path)) == {}
-    assert launch_identity(made(tmp_path, launch__nproc_per_node=2)) == {"processes": 2}
+    one = identity(made(tmp_path))
+    assert "processes" not in one
+    assert identity(made(tmp_path, launch__nproc_per_node=2)) == one | {"processes": 2}
     elsewhere = {"launch__nproc_per_node": 2, "launch__command": ["srun"], "launch__max_restarts": 9}
-    assert launch_identity(made(tmp_path, **elsewhere)) == {"processes": 2}
+    assert identity(made(tmp_path, **elsewhere)) == one | {"processes": 2}
 
 
 def test_a_recipe_of_one_process_is_written_as_before(tmp_path):
@@ -110,11 +116,11 @@ def test_files_of_trls_keys_count_by_content_and_are_found_beside_the_recipe(tmp
     (tmp_path / "zero.json").write_text(json.dumps(ZERO))
     recipe = load_with(tmp_path, 'deepspeed = "zero.json"')
     assert located_arguments(recipe)["deepspeed"] == str(tmp_path / "zero.json")
-    first = launch_identity(recipe)
+    first = identity(recipe)
     (tmp_path / "zero.json").write_text(json.dumps(ZERO, indent=4))
-    assert launch_identity(recipe) == first, "layout is no content"
+    assert identity(recipe) == first, "layout is no content"
     (tmp_path / "zero.json").write_text(json.dumps({"zero_optimization": {"stage": 2}}))
-    assert launch_identity(recipe) != first
+    assert identity(recipe) != first
 
 
 def load_with(tmp_path, line):

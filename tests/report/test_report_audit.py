@@ -10,7 +10,8 @@ from report_pages import run_page_of
 
 from harness.report.audit import cells_of, hacks_of, kind_of
 from harness.report.render import render_session
-from harness.rewards.audit import AUDIT, Audit, audit_rewards
+from harness.rewards.audit import audit_rewards
+from harness.store.audit import AUDIT, Audit
 from harness.store.records import FAULTS, FunctionFaults, RewardFaults
 from harness.tasks import Question
 

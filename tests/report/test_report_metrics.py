@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, run_page_of, words_of
 
-from harness.pipeline.methods import Comparison, Pair, Row, write_methods
+from harness.pipeline.methods import write_methods
 from harness.report.render import render_session
 from harness.rewards.at_k import at_k
+from harness.store.methods import Comparison, Pair, Row
 from harness.store.records import iter_records
 from harness.store.run_files import SIGNAL, Selected
 from tests.run_files import finding, signal

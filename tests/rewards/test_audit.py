@@ -19,17 +19,9 @@ from harness.pipeline.run import Run, Settings
 from harness.recipe import TaskSection, load_recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number, score_all
-from harness.rewards.audit import (
-    AUDIT,
-    CASES,
-    FAMILIES,
-    PROMISES,
-    audit_reward,
-    audit_rewards,
-    check_golds,
-    disagreements,
-)
+from harness.rewards.audit import CASES, PROMISES, audit_reward, audit_rewards, check_golds, disagreements
 from harness.rewards.grader import Grade, reward_function
+from harness.store.audit import AUDIT, FAMILIES
 from harness.tasks import Question, load_questions
 from harness.tasks.forms import FORMS
 

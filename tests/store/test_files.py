@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.pipeline.methods import METHODS
-from harness.rewards.audit import AUDIT, audit_rewards
-from harness.store import records, run_files
+from harness.rewards.audit import audit_rewards
+from harness.store import audit, methods, records, run_files
 from harness.store.files import JsonFile, JsonLines, RecordError
 from harness.store.question import Question
 from harness.store.records import Doubt, FaultReason, FunctionFaults, Grade, Key, RewardFaults
@@ -23,6 +22,7 @@ from tests import run_files as made
 HELD = HeldAgainst("a.toml", "made-up", 0, "c0", "2001-02-03", "tiny", None, 8, 1, {"torch": None}, "")
 FAULTS = RewardFaults({"my:f": FunctionFaults(8, 1, "so", (FaultReason("no", 1, "q"),), 2, "raised")})
 SELECTED = Selected(2, 4, 0.5, (0.25, 0.75), 8, 2, "so")
+PAIR = methods.Pair("a", "b", "questions", 0.5, (0.25, 0.75), 0.05, "OK", None, "so")
 # A value of every file; together all of their optional fields are there.
 FILES: list[tuple[JsonFile[Any] | JsonLines[Any], Any]] = [
     (records.KEY, Key("a", "b", "c", "d", {"run": 3}, 1.5)),
@@ -44,7 +44,8 @@ FILES: list[tuple[JsonFile[Any] | JsonLines[Any], Any]] = [
     (run_files.COMPLETIONS, made.completion(reward=None, advantage=None)),
     (run_files.HEALTH, made.finding()),
     (run_files.EVALUATIONS, made.held_out()),
-    (AUDIT, audit_rewards({"boxed_numeric": 1.0})),
+    (methods.METHODS, methods.Comparison((), (PAIR,), 0.05, ("sampled tokens",))),
+    (audit.AUDIT, audit_rewards({"boxed_numeric": 1.0})),
 ]
 IDS = [f"{type(value).__name__} {file.name}" for file, value in FILES]
 
@@ -61,9 +62,9 @@ def read(file: Any, folder: Path, **how: bool) -> Any:
 
 
 def test_every_file_is_in_the_table() -> None:
-    modules = (records, run_files)
+    modules = (records, run_files, audit, methods)
     known = {id(each) for module in modules for each in vars(module).values() if isinstance(each, JsonFile | JsonLines)}
-    assert known | {id(AUDIT)} == {id(file) for file, _ in FILES}
+    assert known == {id(file) for file, _ in FILES}
 
 
 @pytest.mark.parametrize(("file", "value"), FILES, ids=IDS)
@@ -80,7 +81,7 @@ plain = st.none() | st.booleans() | numbers | texts | st.lists(numbers, max_size
 PLACES = {str: texts, float: st.floats(allow_nan=False, allow_infinity=False), bool: st.booleans()}
 
 
-@pytest.mark.parametrize(("file", "value"), [each for each in FILES if each[0] is not AUDIT], ids=IDS[:-1])
+@pytest.mark.parametrize(("file", "value"), [each for each in FILES if each[0] is not audit.AUDIT], ids=IDS[:-1])
 @given(data=st.data())
 @settings(
     deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -93,7 +94,7 @@ def test_any_value_comes_back(file: Any, value: Any, data: st.DataObject, tmp_pa
             return {name: other(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
             return [other(inner, key) for inner in value]
-        fixed = key in ("status", "finish_reason", "level", "verdict", "interval_kind", "accuracy")
+        fixed = key in ("status", "finish_reason", "level", "verdict", "interval_kind", "accuracy", "unit")
         return value if fixed or type(value) not in PLACES else data.draw(PLACES[type(value)])
 
     row = other(json.loads(written(file, value, tmp_path)))
@@ -190,6 +191,10 @@ def test_half_a_surrogate_pair_is_no_character(tmp_path: Path) -> None:
     written(records.RECORDS, made.record(completion="a \ud83d b \\\\ud83d"), tmp_path)
     (found,) = records.RECORDS.read(tmp_path)
     assert found.completion == "a \ufffd b \\\\ud83d"
+    written(records.SUMMARY, made.summary(model="Gr\udcc3e"), tmp_path)
+    found = records.SUMMARY.read(tmp_path)
+    assert found is not None, "a name that its locale cannot write is no torn file"
+    assert found.model == "Gr\ufffde"
 
 
 def test_secrets_of_others_are_hidden_where_it_is_asked_for(tmp_path: Path) -> None:
@@ -212,7 +217,6 @@ def test_nobody_else_parses_them() -> None:
         if path.parent.name != "store" and {"json.loads(", "read_json("} & set(map(str, _calls(path)))
     }
     assert found <= others, found - others
-    assert METHODS.name == "methods.json"
 
 
 def _calls(path: Path) -> list[str]:
