@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import threading
@@ -67,6 +68,23 @@ def test_parameters_reach_every_kind_of_function(user, kind):
     calls = calls_of(user, kind(short), limit=2)
     assert values_of(calls) == [1.0, 1.0, 0.0, 1.0]
     assert not calls.faults
+
+
+def test_a_client_that_a_module_holds_meets_one_loop(user):
+    """Each stage makes calls of its own; a fork starts a loop of its own, where the old one has no thread."""
+    loops = []
+
+    async def reward(prompts, completions, **columns):
+        loops.append(asyncio.get_running_loop())
+        return [1.0] * len(completions)
+
+    for _ in range(2):
+        assert values_of(calls_of(user, reward)) == [1.0] * 4
+    assert loops[0] is loops[1]
+    if hasattr(os, "fork"):
+        if (child := os.fork()) == 0:
+            os._exit(0 if values_of(calls_of(user, reward, timeout=5)) == [1.0] * 4 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_async_functions_run_at_the_same_time(user):

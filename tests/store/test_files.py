@@ -177,6 +177,14 @@ def test_a_last_line_without_its_end_is_none(cut: int, tmp_path: Path) -> None:
         read(run_files.EVALUATIONS, tmp_path)
 
 
+def test_who_reads_on_counts_on(tmp_path: Path) -> None:
+    raw = written(run_files.EVALUATIONS, made.held_out(), tmp_path)
+    run_files.EVALUATIONS.path(tmp_path).write_bytes(3 * raw)
+    (first, *others) = run_files.EVALUATIONS.lines(tmp_path)
+    assert list(run_files.EVALUATIONS.lines(tmp_path, first[0] + 1, len(raw))) == others
+    assert [number for number, _, _ in others] == [2, 3]
+
+
 def test_the_line_of_a_field_is_named(tmp_path: Path) -> None:
     written(records.SUMMARY, made.summary(), tmp_path)
     path = records.SUMMARY.path(tmp_path)
