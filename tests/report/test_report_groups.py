@@ -147,7 +147,7 @@ def test_a_line_that_does_not_fit_is_a_note(tmp_path: Path) -> None:
     rows[1] = {"step": 1}
     (run / "train" / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = words_of(page_of(run, output=tmp_path))
-    assert "train/completions.jsonl:2: group: is missing; delete the line" in text
+    assert "train/completions.jsonl:2: group: is missing; run again with --rl-fresh" in text
 
 
 def test_the_plain_page_has_the_first_and_the_last_step(tmp_path: Path) -> None:
