@@ -96,7 +96,7 @@ class VllmEngine:
             batch = asked[start : start + size]
             outputs = self._llm.generate(
                 [{"prompt_token_ids": request.ids} for request in batch],
-                [self._params(**sampling(request, decoding, self._asking.eos_token_ids)) for request in batch],
+                [self._params(**self._sampling(request, decoding)) for request in batch],
                 use_tqdm=False,
             )
             yield [
@@ -104,25 +104,26 @@ class VllmEngine:
                 for request, output in zip(batch, outputs, strict=True)
             ]
 
+    def _sampling(self, request: Request, decoding: SamplingParams) -> dict[str, Any]:
+        """The arguments of ``vllm.SamplingParams`` for one answer. Ends are given one by one, and the model's own is not
+        asked, so that all engines stop alike. The ids are decoded here."""
+        greedy = decoding.temperature == 0
+        # vLLM 0.31 on a CPU ends at a sampled answer with a seed: "CPU Generator does not use offset".
+        seeded = self.device != "cpu"
+        return {
+            "n": 1,
+            "temperature": decoding.temperature,
+            "top_p": 1.0 if greedy else decoding.top_p,
+            "top_k": 0 if greedy else decoding.top_k,
+            "seed": answer_seed(decoding.seed, request.question.id, request.sample) if seeded else None,
+            "max_tokens": decoding.max_new_tokens,
+            "stop_token_ids": sorted(self._asking.eos_token_ids),
+            "detokenize": False,
+        }
+
     def close(self) -> None:
         self._llm = None
         release_memory()
-
-
-def sampling(request: Request, decoding: SamplingParams, ends: Collection[int]) -> dict[str, Any]:
-    """The arguments of ``vllm.SamplingParams`` for one answer. Ends are given one by one, and the model's own is not
-    asked, so that all engines stop alike. The ids are decoded here."""
-    greedy = decoding.temperature == 0
-    return {
-        "n": 1,
-        "temperature": decoding.temperature,
-        "top_p": 1.0 if greedy else decoding.top_p,
-        "top_k": 0 if greedy else decoding.top_k,
-        "seed": answer_seed(decoding.seed, request.question.id, request.sample),
-        "max_tokens": decoding.max_new_tokens,
-        "stop_token_ids": sorted(ends),
-        "detokenize": False,
-    }
 
 
 def asking(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -86,6 +86,13 @@ def test_every_setting_arrives(vllm, original_folder, policy, questions):
     assert (answer.finish_reason, answer.prompt_tokens, answer.completion_tokens) == ("stop", len(ids), 3)
 
 
+def test_on_a_cpu_answers_draw_from_the_engines_own_seed(vllm, original_folder, questions):
+    engine = VllmEngine(resolve_model(str(original_folder)), device="cpu", dtype="float32")
+    list(engine.answer(questions, SAMPLED))
+    assert vllm.made["seed"] == 0
+    assert {each["seed"] for each in vllm.calls[0][1]} == {None}
+
+
 def test_greedy_cuts_nothing_and_a_size_is_kept_to(vllm, original_folder, questions):
     engine = VllmEngine(resolve_model(str(original_folder)), device="cuda", dtype="float16")
     decoding = SamplingParams(max_new_tokens=6, top_p=0.5, top_k=3, batch_size=3)
@@ -139,4 +146,6 @@ def test_vllm_answers_as_the_default_engine(tmp_path, monkeypatch, dtype):
         if first != other:
             _, gap = parting(policy, policy.encode(question.prompt), first, other)
             assert gap <= TIES[dtype], (first, other)
+    sampled = [answer for batch in engine.answer(questions[:8], replace(SAMPLED, top_k=0)) for answer in batch]
+    assert len({(each.question_id, each.sample) for each in sampled}) == 16
     engine.close()
