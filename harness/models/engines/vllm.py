@@ -105,8 +105,8 @@ class VllmEngine:
             ]
 
     def _sampling(self, request: Request, decoding: SamplingParams) -> dict[str, Any]:
-        """The arguments of ``vllm.SamplingParams`` for one answer. Ends are given one by one, and the model's own is not
-        asked, so that all engines stop alike. The ids are decoded here."""
+        """The arguments of ``vllm.SamplingParams`` for one answer. Ends are given one by one, and the model's own is
+        not asked, so that all engines stop alike. The ids are decoded here."""
         greedy = decoding.temperature == 0
         # vLLM 0.31 on a CPU ends at a sampled answer with a seed: "CPU Generator does not use offset".
         seeded = self.device != "cpu"
