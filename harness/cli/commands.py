@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.terminal import Progress
-from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
-from harness.gate.verdicts import judge_against_baseline, judged, with_ungraded
+from harness.gate.verdicts import judge_against_baseline
 from harness.gate.wording import percent, reused_line
 from harness.models.device import choose_device
-from harness.pipeline.baselines import SAMPLED, grader_fingerprint
+from harness.pipeline.baselines import SAMPLED
+from harness.pipeline.compare import compared
 from harness.pipeline.evaluate import rewrite
-from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.judge import count_gates
+from harness.pipeline.manifest import require_run
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
@@ -31,7 +31,6 @@ from harness.recipe import Recipe, parse_changes
 from harness.recipe.catalog import find_recipe, recipe_files
 from harness.recipe.messages import refuser
 from harness.recipe.needs import check_data, check_needs, look_beside, look_beside_recipe_of
-from harness.recipe.schema import GateSection
 from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward
 from harness.rewards.audit import audit_rewards
 from harness.rewards.grading import grade_kept
@@ -40,9 +39,9 @@ from harness.store.audit import FAMILIES, Audit
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
 from harness.store.files import RecordError
-from harness.store.records import SUMMARY, Summary, correct_counts, iter_records, read_records
+from harness.store.records import SUMMARY, correct_counts, read_records
 from harness.store.run_directory import run_directories
-from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, VERDICTS, Verdict
+from harness.store.run_files import ENVIRONMENT, QUESTIONS, VERDICTS, Verdict
 from harness.store.stages import SIDES
 
 OWN_RECIPES = Path("suites/recipes")
@@ -135,11 +134,7 @@ def settings(options: argparse.Namespace, **more: Any) -> Settings:
 
 def compare(options: argparse.Namespace) -> int:
     """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
-    (a, a_summary), (b, b_summary) = _evaluation(options.a), _evaluation(options.b)
-    verdict = _compared(a, b, options)
-    for path, summary in ((options.a, a_summary), (options.b, b_summary)):
-        if summary is not None:
-            verdict = with_ungraded(verdict, summary, f" of {path.name}")
+    verdict = compared(options.a, options.b, alpha=options.alpha, margin=options.margin)
     if verdict.verdict == "INCOMPARABLE":
         print(f"INCOMPARABLE  {verdict.sentence}")
     else:
@@ -147,25 +142,6 @@ def compare(options: argparse.Namespace) -> int:
     if options.html:
         _draw_comparison(options, verdict)
     return int(verdict.passed is False)
-
-
-def _compared(a: Baseline, b: Baseline, options: argparse.Namespace) -> Verdict:
-    changed = differences(a, b)
-    if changed:
-        numbers = {"run": options.b.name, "against": options.a.name, "changed": changed}
-        return judged("baseline", "INCOMPARABLE", "changed", numbers)
-    return judge_against_baseline(
-        a.correct,
-        {question: correct / b.samples for question, correct in b.correct.items()},
-        list(b.content),
-        samples=a.samples,
-        commit=b.commit,
-        baseline_commit=a.commit,
-        margin=options.margin or GateSection(**tomllib.loads(b.recipe_toml).get("gate", {})).margin,
-        alpha=options.alpha,
-        candidate_samples=b.samples,
-        recorded=options.a.is_file(),
-    )
 
 
 def _draw_comparison(options: argparse.Namespace, verdict: Verdict) -> None:
@@ -196,45 +172,6 @@ def plan(options: argparse.Namespace) -> int:
         for line in (*kept, *gate_lines(recipe, seed, options.baselines_dir, gates)):
             print(f"  seed {seed}, {line}")
     return 0
-
-
-def _evaluation(path: Path) -> tuple[Baseline, Summary | None]:
-    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline; and the latter's summary."""
-    if path.is_file():
-        with path.open("rb") as file:
-            try:
-                recipe = str(tomllib.load(file).get("recipe", ""))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-                raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
-        return read_baseline(path, recipe), None
-    require_run(path)
-    summaries = ((path / name, SUMMARY.read(path / name)) for name in reversed(SIDES))
-    stage, summary = next((each for each in summaries if each[1]), (path, None))
-    identity, environment, effective = IDENTITY.read(path), ENVIRONMENT.read(path), path / "recipe.toml"
-    if identity is None or environment is None or summary is None:
-        raise HarnessError(f"{path}: holds no finished evaluation")
-    look_beside_recipe_of(path)
-    questions = list(QUESTIONS.read(path))[: summary.questions]
-    correct = correct_counts(iter_records(stage), (question.id for question in questions))
-    decoding = identity["generation"]["decoding"]
-    own = Baseline(
-        recipe=environment.recipe,
-        seed=environment.seed,
-        samples=summary.samples_per_question,
-        prompt=prompt_fingerprint(questions),
-        chat_template_kwargs=identity["generation"].get("chat_template_kwargs", {}),
-        grader=grader_fingerprint(dict(identity["grading"]["rewards"]), identity["grading"]["graders"]),
-        engine=identity["generation"]["engine"]["name"],
-        decoding={key: value for key, value in decoding.items() if key in COMPARED},
-        versions={},
-        commit=environment.git["commit"] if environment.git else "no commit",
-        date=environment.created[:10],
-        model=str(summary.model),
-        correct=correct,
-        content={question.id: question_content(question) for question in questions},
-        recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
-    )
-    return own, summary
 
 
 def gate_check(options: argparse.Namespace) -> int:
@@ -462,14 +399,6 @@ def recipes(options: argparse.Namespace) -> int:
         needs = "".join(f" ({NEEDS[each]})" for each in recipe.requires)
         print(f"{name}{needs}: {recipe.description}")
     return 0
-
-
-def require_run(directory: Path) -> None:
-    """Raise ``HarnessError`` where there is no run directory."""
-    if not directory.is_dir():
-        raise HarnessError(f"{directory}: no such run directory")
-    if not (directory / "environment.json").is_file():
-        raise HarnessError(f"{directory}: not a run directory (it has no environment.json)")
 
 
 def render(directories: Sequence[Path], folder: Path) -> None:

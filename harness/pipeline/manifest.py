@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from harness.recipe import load_recipe
-from harness.store.errors import RecipeError
+from harness.store.errors import HarnessError, RecipeError
 from harness.store.manifest import describe
 from harness.store.redact import clean_tree
 from harness.store.run_directory import write_toml
@@ -122,3 +122,11 @@ def served_environment(served: Served) -> dict[str, Any]:
         "weights": "unknown: the server's word is all there is, and it may serve others under the same name",
     }
     return {key: value for key, value in known.items() if value is not None}
+
+
+def require_run(directory: Path) -> None:
+    """Raise ``HarnessError`` where there is no run directory."""
+    if not directory.is_dir():
+        raise HarnessError(f"{directory}: no such run directory")
+    if not ENVIRONMENT.path(directory).is_file():
+        raise HarnessError(f"{directory}: not a run directory (it has no {ENVIRONMENT.name})")

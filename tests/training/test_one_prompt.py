@@ -17,13 +17,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from harness.cli.commands import _evaluation
 from harness.gate.baseline import differences
 from harness.models import load_policy
 from harness.models.engines import local
 from harness.models.engines.vllm import asking
 from harness.models.source import resolve_model
 from harness.pipeline.baselines import as_baseline
+from harness.pipeline.compare import evaluation_of
 from harness.pipeline.run import Run
 from harness.rewards import Grade
 from harness.tasks import Question
@@ -245,7 +245,7 @@ def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(mod
     assert [each["generation"].get("chat_template_kwargs", {}) for each in identities] == others
     assert [each["training"].get("chat_template_kwargs", {}) for each in identities] == others
     assert run_with(tmp_path, case, model).before().generated == 0
-    first, last = (_evaluation(each.directory)[0] for each in (runs[0], runs[2]))
+    first, last = (evaluation_of(each.directory)[0] for each in (runs[0], runs[2]))
     assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
     counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
     made = as_baseline(runs[2].recipe, 0, runs[2].questions.test, runs[2].commit, counted)

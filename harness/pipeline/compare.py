@@ -1,0 +1,86 @@
+"""Two evaluations that lie on disk, one held against the other as a run is against its baseline."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
+from harness.gate.verdicts import judge_against_baseline, judged, with_ungraded
+from harness.pipeline.baselines import grader_fingerprint
+from harness.pipeline.fingerprint import COMPARED
+from harness.pipeline.manifest import require_run
+from harness.recipe.needs import look_beside_recipe_of
+from harness.recipe.schema import GateSection
+from harness.store.errors import HarnessError
+from harness.store.records import SUMMARY, Summary, correct_counts, iter_records
+from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
+from harness.store.stages import SIDES
+
+
+def compared(first: Path, second: Path, *, alpha: float, margin: float | None) -> Verdict:
+    """What the baseline gate says of the ``second`` evaluation against the ``first``: run directories or files of
+    baselines. ``margin`` is that of the second one's recipe where it is ``None``.
+
+    Raises:
+        HarnessError: one of them is no finished evaluation.
+    """
+    (a, a_summary), (b, b_summary) = evaluation_of(first), evaluation_of(second)
+    if changed := differences(a, b):
+        numbers = {"run": second.name, "against": first.name, "changed": changed}
+        verdict = judged("baseline", "INCOMPARABLE", "changed", numbers)
+    else:
+        verdict = judge_against_baseline(
+            a.correct,
+            {question: correct / b.samples for question, correct in b.correct.items()},
+            list(b.content),
+            samples=a.samples,
+            commit=b.commit,
+            baseline_commit=a.commit,
+            margin=margin or GateSection(**tomllib.loads(b.recipe_toml).get("gate", {})).margin,
+            alpha=alpha,
+            candidate_samples=b.samples,
+            recorded=first.is_file(),
+        )
+    for path, summary in ((first, a_summary), (second, b_summary)):
+        if summary is not None:
+            verdict = with_ungraded(verdict, summary, f" of {path.name}")
+    return verdict
+
+
+def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
+    """A baseline file, or a run directory's ``after`` (else ``before``), as a baseline; and the latter's summary."""
+    if path.is_file():
+        with path.open("rb") as file:
+            try:
+                recipe = str(tomllib.load(file).get("recipe", ""))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+                raise HarnessError(f"{path}: neither a run directory nor a baseline file") from None
+        return read_baseline(path, recipe), None
+    require_run(path)
+    summaries = ((path / name, SUMMARY.read(path / name)) for name in reversed(SIDES))
+    stage, summary = next((each for each in summaries if each[1]), (path, None))
+    identity, environment, effective = IDENTITY.read(path), ENVIRONMENT.read(path), path / "recipe.toml"
+    if identity is None or environment is None or summary is None:
+        raise HarnessError(f"{path}: holds no finished evaluation")
+    look_beside_recipe_of(path)
+    questions = list(QUESTIONS.read(path))[: summary.questions]
+    generation, grading = identity["generation"], identity["grading"]
+    own = Baseline(
+        recipe=environment.recipe,
+        seed=environment.seed,
+        samples=summary.samples_per_question,
+        prompt=prompt_fingerprint(questions),
+        chat_template_kwargs=generation.get("chat_template_kwargs", {}),
+        grader=grader_fingerprint(dict(grading["rewards"]), grading["graders"]),
+        engine=generation["engine"]["name"],
+        decoding={key: value for key, value in generation["decoding"].items() if key in COMPARED},
+        versions={},
+        commit=environment.git["commit"] if environment.git else "no commit",
+        date=environment.created[:10],
+        model=str(summary.model),
+        correct=correct_counts(iter_records(stage), (question.id for question in questions)),
+        content={question.id: question_content(question) for question in questions},
+        recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
+    )
+    return own, summary
