@@ -66,13 +66,20 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
     look_beside_recipe_of(path)
     questions = list(QUESTIONS.read(path))[: summary.questions]
     generation, grading = identity["generation"], identity["grading"]
+    try:
+        grader = grader_fingerprint(dict(grading["rewards"]), grading["graders"])
+    except KeyError as missing:
+        raise HarnessError(
+            f"{IDENTITY.path(path)}: grading.graders: {missing} is missing; "
+            "run again with --rl-fresh, which moves this run aside and makes it anew"
+        ) from None
     own = Baseline(
         recipe=environment.recipe,
         seed=environment.seed,
         samples=summary.samples_per_question,
         prompt=prompt_fingerprint(questions),
         chat_template_kwargs=generation.get("chat_template_kwargs", {}),
-        grader=grader_fingerprint(dict(grading["rewards"]), grading["graders"]),
+        grader=grader,
         engine=generation["engine"]["name"],
         decoding={key: value for key, value in generation["decoding"].items() if key in COMPARED},
         versions={},

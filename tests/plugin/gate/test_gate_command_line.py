@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -150,6 +151,18 @@ def test_a_mistake_is_a_line_and_exit_code_2(left, name):
     assert (done.ret, done.stdout.str()) == (2, "")
     (line,) = done.errlines
     assert says in line
+
+
+def test_compare_names_what_an_edited_identity_lacks(left, tmp_path):
+    b = tmp_path / "edited"
+    shutil.copytree(left.run("good"), b)
+    identity = json.loads((b / "identity.json").read_text())
+    identity["grading"]["graders"] = {}
+    (b / "identity.json").write_text(json.dumps(identity))
+    done = left.cli("compare", place(left, "good"), str(b))
+    assert done.ret == 2
+    (line,) = done.errlines
+    assert re.search(r"identity\.json: grading\.graders: 'boxed_numeric' is missing", line), line
 
 
 def test_compare_refuses_an_edited_baseline(left, tmp_path):
