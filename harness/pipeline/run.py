@@ -43,13 +43,13 @@ from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import require_processes
 from harness.recipe.needs import check_needs, check_rewards
 from harness.recipe.schema import data_sampling, located, questions_of
+from harness.rewards.grading import try_rewards
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, run_directories, set_aside
 from harness.store.run_files import DATA, FAILED, SIGNAL, TRAINED, Example, Failed, TrainingSummary, Verdict
 from harness.store.stages import SHARED
 from harness.tasks import Question, Questions
-from harness.training.worker import try_rewards
 
 if TYPE_CHECKING:
     from harness.models import Policy

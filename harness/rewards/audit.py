@@ -32,11 +32,12 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward
+from harness.rewards.grader import form_of
 from harness.rewards.score import grader_versions, primary_grader, strict_and_flexible, weighted_total
 from harness.store.audit import AUDIT, Audit, Disagreement, Family, GoldCheck, Outcome, Promise, RewardAudit, Total
 from harness.store.run_directory import digest
 from harness.tasks import Question
-from harness.tasks.forms import FORMS, form_of
+from harness.tasks.forms import FORMS
 
 Expected = Literal["paid", "refused", "any"]
 

@@ -22,8 +22,8 @@ from itertools import islice
 from typing import Any
 
 from harness.rewards.grader import Grade, completion_text, reward_function, turn_texts
-from harness.rewards.math_verify import equivalent
 from harness.rewards.parse import same_answer, undress
+from harness.rewards.symbolic import equivalent
 from harness.store.errors import RewardError
 from harness.tasks.forms import behind_thought, closing_boxes, last_boxed, last_tagged
 
@@ -57,7 +57,7 @@ def boxed_exact(completion: str, ground_truth: str) -> Grade:
 
 @partial(reward_function, form="box")
 def math_equivalent(completion: str, ground_truth: str) -> Grade:
-    r"""The last ``\boxed{}`` may be any expression equal to the ground truth (:mod:`harness.rewards.math_verify`);
+    r"""The last ``\boxed{}`` may be any expression equal to the ground truth (:mod:`harness.rewards.symbolic`);
     undecided where SymPy runs out of time.
 
     Where the last box is not the answer, the boxes that follow one another up to it may be, as its several values:

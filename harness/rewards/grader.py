@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from harness.store.errors import RewardError
-from harness.tasks.forms import OPENING, behind_thought, check_form, opened_by
+from harness.tasks.forms import FORMS, OPENING, behind_thought, opened_by
 
 if TYPE_CHECKING:
     from harness.store.records import Status
@@ -163,3 +164,25 @@ def _content_text(content: object) -> str:
 
 def _kind(value: object) -> str:
     return f"a value of type {type(value).__name__}"
+
+
+def form_of(functions: Mapping[str, Any]) -> str | None:
+    """The form that a recipe's reward functions (by name) read, ``None`` where they do not say.
+
+    It is that of the first function that grades, or else of the first that says one. Where one of the others pays for
+    a thought before the tags, that belongs to it.
+    """
+    said = {name: form for name, each in functions.items() if (form := getattr(each, "form", None)) is not None}
+    for name, form in said.items():
+        check_form(name, form)
+    graders = [name for name, each in functions.items() if callable(getattr(each, "grade", None))]
+    form = said.get(graders[0]) if graders else next(iter(said.values()), None)
+    return "thought" if form == "tags" and "thought" in said.values() else form
+
+
+def check_form(name: str, form: str) -> None:
+    """Raises ``RewardError`` where the reward function called ``name`` says an unknown form."""
+    if form not in FORMS:
+        close = get_close_matches(str(form), FORMS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(FORMS)}"
+        raise RewardError(f"reward function {name}: there is no form {form!r}; {hint}")

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.gate.statistics import accuracy_interval, anytime_interval
-from harness.rewards import RewardCalls, behind_thought, resolve_reward, score_all
+from harness.rewards import RewardCalls, Rewards, behind_thought, resolve_reward, score_all
 from harness.rewards.at_k import at_k
 from harness.rewards.runner import UNDECIDED
 from harness.rewards.score import FLEXIBLE, STRICT, Scored, strict_and_flexible
-from harness.store.errors import TaskError
+from harness.store.errors import TaskError, TrainingError
 from harness.store.records import Doubt, Generation, Grade, Record, Summary
 from harness.tasks import Question
 
@@ -73,6 +73,21 @@ def grade_kept(records: Iterable[Record], questions: Mapping[str, Question], cal
     left = iter(records)
     while batch := list(itertools.islice(left, GRADED_AT_ONCE)):
         yield from grade(batch, questions, calls.rewards, calls)
+
+
+def try_rewards(rewards: Rewards, question: Question) -> None:
+    """Call every reward function, as evaluation will, before anything is spent on training.
+
+    Raises:
+        TrainingError: one is missing, or fails from its first call on.
+    """
+    calls = RewardCalls(rewards)
+    tried = [Generation(question.id, sample, 0, question.prompt, "", "stop", 0, 0) for sample in range(2)]
+    grade(tried, {question.id: question}, rewards, calls)
+    for name in calls.faults.reasons:
+        if calls.faults.share(name) >= 1:
+            (reason, *_) = calls.faults.reasons[name]
+            raise TrainingError(f'reward function "{name}" {reason}')
 
 
 def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:

@@ -28,11 +28,10 @@ from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn, cast
 
 from harness.rewards import functions
-from harness.rewards.grader import RewardFunction
+from harness.rewards.grader import RewardFunction, form_of
 from harness.store.errors import RewardError
 from harness.store.redact import safe_line
 from harness.store.versions import REWARDS
-from harness.tasks.forms import form_of
 
 # The strict grader of tags has a version, and is no reward of its own.
 _SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
@@ -259,7 +258,7 @@ def check_parameters(name: str, function: Callable[..., Any], parameters: Mappin
 
 def answer_form(names: Iterable[str]) -> str | None:
     """The form in which the reward functions of these names, in a recipe's order, read answers; ``None`` where that is
-    not known (:func:`harness.tasks.forms.form_of`). Raises ``RewardError`` as :func:`resolve_reward` does."""
+    not known (:func:`harness.rewards.grader.form_of`). Raises ``RewardError`` as :func:`resolve_reward` does."""
     return form_of({name: resolve_reward(name) for name in names})
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.rewards.functions import answer_in_tags, boxed_exact, boxed_numeric, tags_exact
-from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, ground_truths
+from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, form_of, ground_truths
 from harness.rewards.registry import resolve_reward, reward_version
 from harness.rewards.runner import UNDECIDED, RewardCalls
 from harness.store.errors import RewardError
-from harness.tasks.forms import form_of
 
 if TYPE_CHECKING:
     from harness.store.records import Status

@@ -1,8 +1,8 @@
 r"""The forms in which answers are written and found: boxes, tags, thoughts.
 
 The form that is rewarded is asked for, shown, taught and tested. A grading reward function says which one it reads
-(``.form``); a recipe's is that of the function that decides whether an answer is correct (:func:`form_of`). Where that
-is a function of the user's that does not say, nothing is claimed.
+(``.form``); a recipe's is that of the function that decides whether an answer is correct
+(:func:`harness.rewards.grader.form_of`). Where that is a function of the user's that does not say, nothing is claimed.
 
     >>> last_boxed(r"First \boxed{3}, no: \boxed{\frac{1}{2}}. So \boxed{4")
     '\\frac{1}{2}'
@@ -21,11 +21,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-from harness.store.errors import RewardError
+from typing import NamedTuple
 
 OPENING, CLOSING = "<think>", "</think>"
 
@@ -160,28 +157,6 @@ PROMPTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The system prompt that asks for a form, where a recipe has none of its own."""
-
-
-def check_form(name: str, form: str) -> None:
-    """Raises ``RewardError`` where the reward function called ``name`` says an unknown form."""
-    if form not in FORMS:
-        close = get_close_matches(str(form), FORMS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(FORMS)}"
-        raise RewardError(f"reward function {name}: there is no form {form!r}; {hint}")
-
-
-def form_of(functions: Mapping[str, Any]) -> str | None:
-    """The form that a recipe's reward functions (by name) read, ``None`` where they do not say.
-
-    It is that of the first function that grades, or else of the first that says one. Where one of the others pays for
-    a thought before the tags, that belongs to it.
-    """
-    said = {name: form for name, each in functions.items() if (form := getattr(each, "form", None)) is not None}
-    for name, form in said.items():
-        check_form(name, form)
-    graders = [name for name, each in functions.items() if callable(getattr(each, "grade", None))]
-    form = said.get(graders[0]) if graders else next(iter(said.values()), None)
-    return "thought" if form == "tags" and "thought" in said.values() else form
 
 
 def in_form(solution: str, answer: str, form: str) -> str:

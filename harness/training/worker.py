@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.models.processes import end_with_parent
 from harness.models.source import write_base
-from harness.store.errors import HarnessError, TrainingError
-from harness.store.records import Generation
+from harness.rewards.grading import try_rewards
+from harness.store.errors import HarnessError
 from harness.store.run_directory import read_json, write_text
 from harness.store.run_files import COMPLETIONS, TRAINED, Sampled, TrainingSummary
 from harness.training import ranks
@@ -22,8 +22,6 @@ from harness.training.job import Job, as_question, report_activity
 
 if TYPE_CHECKING:
     from harness.models import Policy
-    from harness.rewards import Rewards
-    from harness.tasks import Question
 
 
 class _Start(NamedTuple):
@@ -124,24 +122,6 @@ def _drop_unusable_checkpoints(directory: Path, period: int, processes: int) -> 
         torn = processes > 1 and len(list(checkpoint.glob("rng_state_*.pth"))) < processes
         if state is None or torn or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
             shutil.rmtree(checkpoint)
-
-
-def try_rewards(rewards: Rewards, question: Question) -> None:
-    """Call every reward function, as evaluation will, before anything is spent on training.
-
-    Raises:
-        TrainingError: one is missing, or fails from its first call on.
-    """
-    from harness.rewards import RewardCalls
-    from harness.rewards.grading import grade
-
-    calls = RewardCalls(rewards)
-    tried = [Generation(question.id, sample, 0, question.prompt, "", "stop", 0, 0) for sample in range(2)]
-    grade(tried, {question.id: question}, rewards, calls)
-    for name in calls.faults.reasons:
-        if calls.faults.share(name) >= 1:
-            (reason, *_) = calls.faults.reasons[name]
-            raise TrainingError(f'reward function "{name}" {reason}')
 
 
 def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:

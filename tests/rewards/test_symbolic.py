@@ -162,7 +162,7 @@ def test_numbers_need_no_process(monkeypatch):
 
 
 def test_time_out_is_undecided_and_the_next_question_is_answered(verifier, monkeypatch):
-    module = sys.modules["harness.rewards.math_verify"]
+    module = sys.modules["harness.rewards.symbolic"]
     monkeypatch.setattr(module, "_process", verifier)
     completions = [f"\\boxed{{{HANGS}}}", r"\boxed{2^{4}}"]
     start = time.monotonic()
@@ -180,7 +180,7 @@ def test_time_out_is_undecided_and_the_next_question_is_answered(verifier, monke
      r"{1 \over " * 200, "9**9**9", "10^{999999999}", "1 000" * 300],
 )  # fmt: skip
 def test_hostile_answers_are_never_correct(verifier, monkeypatch, answer):
-    monkeypatch.setattr(sys.modules["harness.rewards.math_verify"], "_process", verifier)
+    monkeypatch.setattr(sys.modules["harness.rewards.symbolic"], "_process", verifier)
     start = time.monotonic()
     assert math_equivalent.grade(f"\\boxed{{{answer}}}", "5").correct is not True
     assert time.monotonic() - start < 60
@@ -268,7 +268,7 @@ def test_close_ends_the_worker_and_may_be_repeated(verifier):
 SCRIPT = """
 import os, sys
 from harness.rewards import math_equivalent
-module = sys.modules["harness.rewards.math_verify"]
+module = sys.modules["harness.rewards.symbolic"]
 
 def ask(n):
     return math_equivalent.grade("\\\\boxed{2^{%d}}" % n, str(2**n)).correct
