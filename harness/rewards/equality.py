@@ -27,6 +27,10 @@ class _NoValueError(ValueError):
     """A formula that has no value, such as a division by zero."""
 
 
+class _TooLargeError(ArithmeticError):
+    """A number of more than :data:`_MAX_DIGITS` digits: a tower of powers would be computed for ever."""
+
+
 # What SymPy raises at formulas that it makes nothing of.
 _FAILURES = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RuntimeError)
 
@@ -297,6 +301,31 @@ def _root(radicand: Tree, index: Tree) -> Any:
     return sympy.root(value, degree)
 
 
+def _power(base: Tree, exponent: Tree) -> Any:
+    of, to = _value(base), _value(exponent)
+    if of not in (0, 1, -1):
+        if any(not abs(number) <= _MAX_DIGITS for number in to.atoms(sympy.Number)):
+            raise _TooLargeError  # of a variable too: a number takes its place
+        if of.is_number and to.is_number and not abs(to.evalf(5) * sympy.log(of).evalf(5)) <= _MAX_NATURAL:
+            raise _TooLargeError
+    return of**to
+
+
+def _factorial(tree: Tree) -> Any:
+    of = _value(tree)
+    if of.is_number and not abs(of.evalf(5)) <= _MAX_FACTORS:
+        raise _TooLargeError
+    return sympy.factorial(of)
+
+
+def _binomial(tree: Tree, choose: Tree) -> Any:
+    of, taken = _value(tree), _value(choose)
+    fewer = [each for each in (taken, of - taken) if each.is_number]
+    if fewer and not min(abs(each.evalf(5)) for each in fewer) <= _MAX_FACTORS:
+        raise _TooLargeError
+    return sympy.binomial(of, taken)
+
+
 def _equal(one: Any, other: Any) -> bool:
     """Exactly, as far as 1,000 digits can tell; with variables, wherever both sides are real, at points tried."""
     if one == other:
@@ -352,6 +381,9 @@ _BELOW: Tree = ["neg", ["const", "oo"]]
 _ABOVE: Tree = ["const", "oo"]
 _PRIMES = (37, 61, 17, 97, 29, 83, 43, 71, 19, 53)
 _MAX_VALUES = 50
+_MAX_DIGITS = 10_000
+_MAX_NATURAL = 23_026  # the natural logarithm of a number of so many digits
+_MAX_FACTORS = 3_000  # 3,000! has 9,131 digits
 _FUNCTIONS = {
     "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "abs": sympy.Abs, "ceil": sympy.ceiling,
     "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec, "csc": sympy.csc,
@@ -365,12 +397,12 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "add": lambda *terms: sympy.Add(*map(_value, terms)),
     "mul": lambda *factors: sympy.Mul(*map(_value, factors)),
     "div": lambda top, bottom: _value(top) / _value(bottom),
-    "pow": lambda base, exponent: _value(base) ** _value(exponent),
+    "pow": _power,
     "neg": lambda term: -_value(term),
     "root": _root,
     "call": _call,
-    "fact": lambda of: sympy.factorial(_value(of)),
+    "fact": _factorial,
     "deg": lambda of: _value(of) * sympy.pi / 180,
-    "binom": lambda of, choose: sympy.binomial(_value(of), _value(choose)),
+    "binom": _binomial,
 }
 _SCALARS = _BUILDERS.keys()

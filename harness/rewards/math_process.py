@@ -4,7 +4,11 @@ SymPy may compute for ever, also inside one long operation in C, which no alarm 
 killed from any thread, and may crash without taking a training run along.
 
 One JSON line goes each way. First a greeting, ``{"ready": true}`` or ``{"error": "..."}``; then for every
-``[answer, ground truth]``, trees of :mod:`harness.rewards.formula`, one of ``true``, ``false``, ``null``.
+``[answer, ground truth, seconds]``, trees of :mod:`harness.rewards.formula` and the processor time that they may take,
+one of ``true``, ``false``, ``null``, ``"beyond"``.
+
+A policy must not be able to stall its training by such answers. All that took too long shares a budget, of which one
+question may take half; every question that is decided gives a little back.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 from harness.store.errors import RewardError
 
@@ -25,35 +29,47 @@ if TYPE_CHECKING:
 
 _WORKER = ("-P", "-c", "from harness.rewards.math_process import work; work()")
 _START_LIMIT_S = 120.0  # it imports sympy, on a machine that may be busy with training
-_WALL_FACTOR = 4.0
+_WALL_FACTOR, _WALL_LEAST_S = 8.0, 5.0  # a busy machine
+_BUDGET = 4  # time limits of one question
+_REFILL = 0.02  # the same
+_LEAST = 0.05  # the same; thousands of times what an answer takes
+_HARD = getattr(signal, "SIGVTALRM", 0)  # what ends a process that no exception can
+BEYOND: Final = "beyond"
+
+Verdict = bool | Literal["beyond"] | None
 _MEMORY_LIMIT_BYTES = 4 << 30
 
 
 class MathProcess:
     """A verifier in a process of its own, for one owner process. Threads may share it; they take turns.
 
-    ``time_limit_s`` is processor time per question; by the clock it may be four times that. ``command`` is the
-    worker's command line without the limit, for tests.
+    ``time_limit_s`` is processor time per question, while the budget lasts; by the clock it may be much more.
+    ``command`` is the worker's command line, for tests.
     """
 
-    def __init__(self, time_limit_s: float = 5.0, command: Sequence[str] | None = None) -> None:
-        self._command = [*(command or (sys.executable, *_WORKER)), str(time_limit_s)]
-        self._wall_limit_s = time_limit_s * _WALL_FACTOR
+    def __init__(self, time_limit_s: float = 4.0, command: Sequence[str] | None = None) -> None:
+        self._command = [*(command or (sys.executable, *_WORKER))]
+        self._limit_s, self._left_s = time_limit_s, time_limit_s * _BUDGET
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._returncode: int | None = None  # of the process before this one
 
-    def equivalent(self, answer: object, ground_truth: object) -> bool | None:
-        """Whether two trees are the same (:mod:`harness.rewards.equality`); ``None`` after a time-out or a crash, or if
-        the ground truth has no value. Raises ``RewardError`` if the process cannot be started at all."""
-        request = json.dumps([answer, ground_truth]).encode() + b"\n"
+    def equivalent(self, answer: object, ground_truth: object) -> Verdict:
+        """Whether two trees are the same (:mod:`harness.rewards.equality`); ``BEYOND`` where that takes more processor
+        time or memory than it may, ``None`` after a crash or a wait by the clock, or if the ground truth has no value.
+        Raises ``RewardError`` if the process cannot be started at all."""
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
                 self._stop()  # it died while idle: no fault of this question
             if self._process is None:
                 self._start()
-            reply = self._exchange(request, self._wall_limit_s)
-        verdict = json.loads(reply) if reply else None
-        return verdict if isinstance(verdict, bool) else None
+            limit = min(self._limit_s, max(self._left_s / 2, self._limit_s * _LEAST))
+            request = json.dumps([answer, ground_truth, limit]).encode() + b"\n"
+            reply = self._exchange(request, max(limit * _WALL_FACTOR, _WALL_LEAST_S))
+            verdict: Verdict = json.loads(reply) if reply else BEYOND if self._returncode == -_HARD else None
+            taken = limit if verdict == BEYOND or not reply else -_REFILL * self._limit_s
+            self._left_s = min(max(self._left_s - taken, 0.0), self._limit_s * _BUDGET)
+        return verdict if verdict is True or verdict is False or verdict == BEYOND else None
 
     def close(self) -> None:
         """Ends the process, if there is one; the next question starts another."""
@@ -124,7 +140,7 @@ class MathProcess:
         if process is not None:
             process.kill()
             _close_pipes(process)
-            process.wait()
+            self._returncode = process.wait()
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:
@@ -137,8 +153,8 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
 
 
 def work() -> None:
-    """The process: answers until stdin ends. A question that uses more processor time than ``argv[1]`` seconds ends it
-    by signal, even inside one long operation of C code."""
+    """The process: answers until stdin ends. A question that uses more processor time than it may is ``BEYOND``; where
+    one long operation of C code does not let go, a signal ends the process a little later."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that owns this one
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not be read as a verdict
@@ -153,22 +169,37 @@ def work() -> None:
         reply({"error": str(error)})
         return
     _limit_memory()
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGPROF, _ring)
     reply({"ready": True})
 
-    limit = float(sys.argv[1])
     for line in sys.stdin:
-        answer, ground_truth = json.loads(line)
-        _arm(limit)
-        verdict = equivalent(answer, ground_truth)
-        _arm(0)
+        answer, ground_truth, seconds = json.loads(line)
+        try:
+            _arm(seconds)
+            verdict: Verdict = equivalent(answer, ground_truth)
+            _arm(0)
+        except (_OutOfTime, MemoryError):
+            _arm(0)
+            verdict = BEYOND
         reply(verdict)
 
 
+class _OutOfTime(BaseException):
+    """Not an ``Exception``: what SymPy catches of its own troubles must not catch this."""
+
+
+def _ring(number: int, frame: object) -> None:
+    raise _OutOfTime
+
+
 def _arm(seconds: float) -> None:
-    """Ends this process after that much processor time, 0 to disarm. Processor time, so that a busy machine does not
-    turn correct answers into undecided ones; the owner has a longer limit by the clock."""
+    """Raises in this process after that much processor time, and ends it after half as much again; 0 to disarm.
+    Processor time, so that a busy machine does not turn correct answers into undecided ones; the owner has a longer
+    limit by the clock."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 1.5 * seconds)
 
 
 def _limit_memory() -> None:

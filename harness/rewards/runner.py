@@ -38,6 +38,7 @@ UNDECIDED = Grade(extracted=None, correct=None)
 
 _MOST_TIMEOUTS = 3  # batches in a row without a value
 _LEAST_SECONDS = 1.0  # for one completion, when a batch is asked again one at a time
+_UNDECIDED = "the grader did not decide in time, or the ground truth has no value"
 # TRL's hooks expect a value for each completion of the batch.
 _HOOKS = ("log_extra", "log_metric")
 
@@ -96,7 +97,11 @@ class RewardCalls:
     def _values(self, name: str, waiting: Callable[[], Any] | None, batch: Batch) -> Values:
         size = len(batch[1])
         if name in SHIPPED:
-            return [number(value) for value in listed(self._call(name, batch), size)]
+            given = [number(value) for value in listed(self._call(name, batch), size)]
+            truths = batch[2].get("ground_truth") or [None] * size
+            missing = [row for row, value in enumerate(given) if value is None and truths[row] is not None]
+            self._none(name, _UNDECIDED, missing, batch)
+            return given
         if self._timeouts[name] >= _MOST_TIMEOUTS:
             reason = f"not called any more after {_MOST_TIMEOUTS} time-outs in a row"
             return self._none(name, reason, range(size), batch)

@@ -6,7 +6,7 @@ An answer is what all of it says; what cannot be read is never passed over. In t
 2. Words, and letters in a row, are compared as text: ``no`` is not ``on``.
 3. Where both texts are read whole as formulas (:mod:`harness.rewards.formula`), SymPy compares them, exactly
    (:mod:`harness.rewards.equality`). It does so in a process with a time limit (:mod:`harness.rewards.math_process`);
-   what is not decided in time is undecided: neither right nor wrong.
+   what is not decided in time is wrong where the truth is a number, and else undecided: neither right nor wrong.
 4. All else is compared as text.
 """
 
@@ -19,7 +19,7 @@ import re
 from functools import lru_cache
 
 from harness.rewards.formula import Tree, is_words, read
-from harness.rewards.math_process import MathProcess
+from harness.rewards.math_process import BEYOND, MathProcess, Verdict
 from harness.rewards.parse import normalize, parse_quantity, same_quantity, unwrap
 from harness.rewards.units import DEGREE, Unit, currency, is_measure, joined, read_unit, same_unit
 
@@ -54,8 +54,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def equivalent(answer: str, ground_truth: str) -> bool | None:
-    """Whether two texts are equal as numbers, formulas or text; ``None`` where that was not decided in time, or the
-    ground truth has no value."""
+    """Whether two texts are equal as numbers, formulas or text; ``None`` where that was not decided, or the ground
+    truth has no value."""
     same = same_quantity(answer, ground_truth)
     if same is not None:
         return same
@@ -64,7 +64,12 @@ def equivalent(answer: str, ground_truth: str) -> bool | None:
         return _text(answer) == _text(ground_truth)
     if not same_unit(given[1], truth[1]):
         return False
-    return given[0] == truth[0] or _compared(json.dumps(given[0]), json.dumps(truth[0]))
+    if given[0] == truth[0]:
+        return True
+    verdict = _compared(json.dumps(given[0]), json.dumps(truth[0]))
+    if verdict == BEYOND:
+        return False if truth[0][0] == "num" else None  # what is computed so long is no number of ordinary size
+    return verdict
 
 
 def _text(text: str) -> str:
@@ -111,5 +116,5 @@ def _last(tree: Tree) -> Tree:
 
 
 @lru_cache(maxsize=4096)
-def _compared(answer: str, ground_truth: str) -> bool | None:
+def _compared(answer: str, ground_truth: str) -> Verdict:
     return _process.equivalent(json.loads(answer), json.loads(ground_truth))

@@ -11,7 +11,7 @@ from __future__ import annotations
 REWARDS = {
     "boxed_numeric": 2,
     "boxed_exact": 1,
-    "math_equivalent": 2,
+    "math_equivalent": 3,
     "answer_in_tags": 2,
     "tags_exact": 1,
     "format_boxed": 1,
