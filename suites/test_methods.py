@@ -3,7 +3,7 @@
 pytest suites/test_methods.py                                  # recipes of one model, task, rewards, evaluation, seeds
 pytest suites/test_methods.py --rl-set 'seeds=[0, 1, 2]'
 
-Nothing here says which method must win: the table in the terminal and ``methods.json`` say which did.
+Nothing here says which method must win: the terminal (a table with ``-v``) and ``methods.json`` say which did.
 """
 
 from itertools import combinations

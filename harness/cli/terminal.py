@@ -59,7 +59,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def __call__(self, stage: str, text: str) -> None:
+    def __call__(self, stage: str, text: str, share: float | None = None) -> None:
         now = time.monotonic()
         if stage == self._stage and now - self._written < (0.2 if self._live else LOG_EVERY_SECONDS):
             return

@@ -37,6 +37,16 @@ def accuracy_interval(question_means: Sequence[float], confidence: float = 0.95)
     return max(0.0, low), min(1.0, high)
 
 
+def difference_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's t over question differences, each in [-1, 1]. Where no question differs there is no spread to judge by,
+    and the share of questions that might is bounded by Wilson's interval."""
+    if not any(differences):
+        most = accuracy_interval([0.0] * len(differences), confidence)[1]
+        return -most, most
+    low, high = accuracy_interval([(each + 1) / 2 for each in differences], confidence)
+    return 2 * low - 1, 2 * high - 1
+
+
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Student's t interval of a mean, from two values or more."""
     from scipy.special import stdtrit

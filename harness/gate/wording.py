@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.store.redact import safe_line
+
 if TYPE_CHECKING:
-    from harness.store.run_files import Signal
+    from harness.store.question import Question
+    from harness.store.records import Record
+    from harness.store.run_files import Signal, Verdict
 
 Numbers = Mapping[str, Any]
 Effect = Literal["drop", "gain"]
@@ -24,6 +28,7 @@ Code = Improvement | Baseline | Accuracy | Training | Recipe | Shared
 STALE = "the baseline is stale: --rl-update-baselines all records a new one"
 MORE_SIGNAL = "ask questions that are neither too easy nor too hard for the model, or raise num_generations"
 FORMATS = {"box": "format_boxed", "tags": "format_tags"}  # what pays for a form alone
+QUESTION_CHARACTERS, ANSWER_CHARACTERS = 200, 160  # of a lost question that a failure shows
 MOST_QUESTIONS = 1_000_000  # what takes more is "over" so many
 
 
@@ -59,6 +64,32 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def steps_done(done: int, total: int, moved: tuple[str, float, float] | None, left: float | None = None) -> str:
+    """How far a training is: ``18/40  reward 0.32 → 0.48  9 s left``; ``moved`` is of what, from and to."""
+    parts = [f"{done}/{total}"]
+    if moved is not None:
+        parts.append(f"{moved[0]} {moved[1]:.2f} → {moved[2]:.2f}")
+    if left:
+        parts.append(f"{duration(left)} left")
+    return "  ".join(parts)
+
+
+def answers_done(done: int, total: int, accuracy: float | None = None) -> str:
+    """``256/400 answers``, and of all of them what share is right."""
+    return f"{done:,}/{total:,} answers" + ("" if accuracy is None else f"  {percent(accuracy)} right")
+
+
+def stopped_line(stage: str, measured: str, checkpoint: int | None, *, fresh: bool) -> str:
+    """Where a session was interrupted and what the same command does then; ``checkpoint`` is the last one of a training
+    that was at work, 0 where there is none, and ``None`` where something else was."""
+    where = f" in {stage}{' at ' if measured else ''}{measured.partition('  ')[0]}" if stage else ""
+    how = {None: "goes on from there", 0: "begins this training again and goes on"}.get(
+        checkpoint, f"goes on from its checkpoint of step {checkpoint}"
+    )
+    which = "The same command without --rl-fresh" if fresh else "The same command"
+    return f"Stopped{where}. {which} {how}."
 
 
 def counted(number: int, what: str) -> str:
@@ -261,6 +292,105 @@ def _recipe(code: str, n: Numbers) -> str:
         f"{100 * n['mean']:+.1f} points against {n['against']}, the mean of {seeds} trained models, one a seed "
         f"({100 * n['confidence']:.3g} % interval {100 * n['low']:+.1f} to {100 * n['high']:+.1f}); {reason}"
     )
+
+
+def brief(verdict: Verdict) -> str | None:
+    """What a run's line says of a verdict, in a few words beside its numbers; ``None`` where these tell it all."""
+    n, code = verdict.numbers, verdict.code
+    gate, _, test = verdict.gate.partition(" ")
+    words = _brief(gate, code, n)
+    return f"{words or verdict.verdict} {test}" if test else words
+
+
+def _brief(gate: str, code: str, n: Numbers) -> str | None:
+    if code == "ungraded":
+        return f"{n['ungraded']['ungraded']} answers not graded"
+    match gate, code:
+        case ("improvement", "gain") | ("accuracy", "reached"):
+            return None
+        case "improvement", "no_gain":
+            return f"no gain of {points(n['min_improvement'])}"
+        case "improvement", "small_gain":
+            return "a small gain"
+        case "improvement", "loss":
+            return "worse than before"
+        case "improvement", "no_change":
+            return "no change"
+        case "improvement", "no_pairs":
+            return "no answers to compare"
+        case "improvement", _:
+            return "may be luck"
+        case "baseline", "loss":
+            return f"worse than baseline ({percent(n['baseline'])} → {percent(n['now'])})"
+        case "baseline", "changed":
+            return "not comparable to baseline"
+        case "accuracy", "below":
+            return f"below {percent(n['min_accuracy'])}"
+        case "accuracy", _:
+            return f"{percent(n['min_accuracy'])} not certain"
+        case "training", "sound":
+            return "sound, but most groups taught nothing" if n.get("finding") else "sound"
+        case "training", "refused":
+            return "not trained"
+        case "recipe", "gain" | "loss" | "no_loss":
+            return f"{ {'gain': 'better', 'loss': 'worse'}.get(code, 'no worse') } over {n['seeds']} seeds"
+    return {
+        ("baseline", "no_loss"): "no worse than baseline",
+        ("baseline", "gain"): "better than baseline",
+        ("baseline", "unusable"): "baseline cannot be used",
+        ("baseline", "none"): "no baseline yet",
+        ("baseline", "not_recorded"): "no baseline recorded",
+        ("baseline", "recorded"): "baseline recorded",
+        ("training", "no_steps"): "unsound: no steps",
+        ("training", "not_finite"): "unsound: not finite",
+        ("training", "no_signal"): "unsound: all rewards equal",
+        ("training", "reward_faults"): "unsound: a reward failed",
+    }.get((gate, code), f"{gate} not certain")
+
+
+def gained_lost(gained: int, lost: int) -> str:
+    return f"{gained:,} gained · {lost:,} lost"
+
+
+def gain(share: float, interval: tuple[float, float] | None) -> tuple[str, str]:
+    """A gain in points and its 95 % interval: ``("+99.5", "[98.8, 100.0]")``."""
+    return f"{100 * share:+.1f}", "" if interval is None else f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def left_out_line(kinds: Mapping[str, int], *, told: bool) -> str:
+    """Of how many recipes a session left out, by kind: ``6 recipes not for this machine (3 GPU, 3 on request; -v lists
+    them)``."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return (
+        f"{counted(sum(kinds.values()), 'recipe')} not for this machine ({counts}{'' if told else '; -v lists them'})"
+    )
+
+
+def lost_lines(lost: int, asked: int, shown: Sequence[tuple[Question, Record | str, Record]]) -> list[str]:
+    """Under a failing verdict: some of the questions that were lost, each with its truth, what was answered ``before``
+    (or what is known of it, in words) and what is answered now."""
+    if not lost:
+        return []
+    some = f"; {len(shown)} of them" if lost > len(shown) else ""
+    lines = [f"{lost:,} of {counted(asked, 'question')} lost{some}:"]
+    for question, before, now in shown:
+        lines += [
+            f"  {safe_line(question.id)}: {safe_line(question.text, QUESTION_CHARACTERS)}",
+            f"    truth   {safe_line(question.ground_truth, ANSWER_CHARACTERS)}",
+            f"    before  {before if isinstance(before, str) else _answer(before)}",
+            f"    now     {_answer(now)}",
+        ]
+    return lines
+
+
+def _answer(record: Record) -> str:
+    """The end of an answer, which is where its result stands, and how it ended."""
+    line = safe_line(record.completion.strip())
+    if len(line) > ANSWER_CHARACTERS:
+        line = f"...{line[3 - ANSWER_CHARACTERS :]}"
+    found = {"cut off": record.finish_reason == "length", "no answer found": record.status == "no_answer"}
+    notes = ", ".join(note for note, so in found.items() if so)
+    return f"{line or '(empty)'}{f' ({notes})' if notes else ''}"
 
 
 def plan_sentence(n: Numbers) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.gate.baseline import BaselineError
 from harness.gate.power import Plan, discordance, expected_discordance, share_alpha
 from harness.gate.sequential import stops
-from harness.gate.statistics import anytime_interval
+from harness.gate.statistics import anytime_interval, difference_interval
 from harness.gate.verdicts import (
     FEWEST_SEEDS,
     judge_accuracy,
@@ -76,6 +76,21 @@ class Judge:
             asked=asked,
             **self._terms,
         )
+
+    def with_interval(
+        self, verdict: Verdict, before: Mapping[str, float], after: Mapping[str, float], asked: int
+    ) -> Verdict:
+        """The verdict of :meth:`improvement` with the 95 % interval of the gain, as ``numbers["interval"]``: valid at
+        any time where the number of questions depended on the answers."""
+        differences = [after[each] - before[each] for each in self.order[:asked] if each in before and each in after]
+        if not differences:
+            return verdict
+        if asked == len(self.order):
+            interval = difference_interval(differences)
+        else:
+            low, high = anytime_interval([(each + 1) / 2 for each in differences])
+            interval = 2 * low - 1, 2 * high - 1
+        return with_numbers(verdict, interval=list(interval))
 
     def baseline(self, kept: RecordedBaseline, now: Mapping[str, float], asked: int) -> Verdict:
         baseline = kept.baseline

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.gate.power import share_alpha
-from harness.gate.statistics import accuracy_interval, t_interval
+from harness.gate.statistics import accuracy_interval, difference_interval, t_interval
 from harness.gate.verdicts import FEWEST_SEEDS, judge_improvement, judge_recipe
 from harness.gate.wording import percent
 from harness.store.errors import HarnessError
@@ -145,11 +145,11 @@ def _row(runs: Sequence[Finished]) -> Row:
     accuracies = [_mean([run.after[question] for question in run.asked]) for run in runs]
     if several:
         spread = _t_interval(accuracies) or accuracy_interval(_over(runs, [run.after for run in runs]))
-        gained = _t_interval(gains) or _difference_interval(_over(runs, [run.gain for run in runs]), 0.95)
+        gained = _t_interval(gains) or difference_interval(_over(runs, [run.gain for run in runs]))
     else:
         (run,) = runs
         spread = accuracy_interval([run.after[question] for question in run.asked])
-        gained = _difference_interval(list(run.gain.values()), 0.95)
+        gained = difference_interval(list(run.gain.values()))
     spread = max(0.0, spread[0]), min(1.0, spread[1])
     thousands = [run.sampled_tokens / 1000 for run in runs]
     seconds = [run.seconds for run in runs if run.seconds is not None]
@@ -202,12 +202,12 @@ def _pair(first: Sequence[Finished], second: Sequence[Finished], alpha: float, m
     if unit == "seeds":
         each = [_mean([y[q] for q in order]) - _mean([x[q] for q in order]) for x, y in zip(a, b, strict=True)]
         verdict = judge_recipe(each, margin=margin, alpha=either_way)
-        interval = _t_interval(each, 1 - alpha) or _difference_interval(differences, 1 - alpha)
+        interval = _t_interval(each, 1 - alpha) or difference_interval(differences, 1 - alpha)
     else:
         verdict = judge_improvement(
             means[0], means[1], order, min_improvement=None, margin=margin, alpha=either_way, samples=len(matched)
         )
-        interval = _difference_interval(differences, 1 - alpha)
+        interval = difference_interval(differences, 1 - alpha)
     names = first[0].recipe, second[0].recipe
     better = {"IMPROVED": names[1], "REGRESSED": names[0]}.get(verdict.verdict)
     difference = _mean(differences)
@@ -242,16 +242,6 @@ def _sentence(
     unsure = "the difference may be luck" if difference else "no difference was seen"
     said = f"{better} is better" if better else "no worse" if verdict.verdict == "OK" else unsure
     return f"{found} ({over}): {said}"
-
-
-def _difference_interval(differences: Sequence[float], confidence: float) -> Interval:
-    """Student's t over question differences, each in [-1, 1]. Where no question differs there is no spread to judge by,
-    and the share of questions that might is bounded by Wilson's interval."""
-    if not any(differences):
-        most = accuracy_interval([0.0] * len(differences), confidence)[1]
-        return -most, most
-    low, high = accuracy_interval([(each + 1) / 2 for each in differences], confidence)
-    return 2 * low - 1, 2 * high - 1
 
 
 def _over(runs: Sequence[Finished], by_question: Sequence[Mapping[str, float]]) -> list[float]:

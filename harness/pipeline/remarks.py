@@ -12,10 +12,12 @@ from harness.store.run_files import ENVIRONMENT, EVALUATIONS, HEALTH, SIGNAL, TR
 from harness.store.stages import ASKED, SIDES, STAGES
 
 
-def name_of(directory: Path) -> str:
-    """Recipe and seed of a run, or its folder where the file that names them does not fit: the run's page says so."""
+def name_of(directory: Path, *, seed: bool = True) -> str:
+    """Recipe and, if asked, ``seed`` of a run, or its folder where the file that names them does not fit."""
     environment = ENVIRONMENT.fit(directory)
-    return directory.name if environment is None else f"{environment.recipe}, seed {environment.seed}"
+    if environment is None:
+        return directory.name
+    return f"{environment.recipe}, seed {environment.seed}" if seed else environment.recipe
 
 
 def doubts(directory: Path) -> list[str]:

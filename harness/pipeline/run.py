@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from harness.gate.baseline import BaselineError
 from harness.gate.verdicts import judged, with_ungraded
+from harness.gate.wording import answers_done, counted, lost_lines
 from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
 from harness.pipeline import baselines, judge
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served
     from harness.recipe import Recipe
     from harness.store.audit import Audit
-    from harness.store.records import SamplingParams
+    from harness.store.records import Record, SamplingParams
 
 
 __all__ = ["Run", "Settings", "Trained", "over_seeds"]
@@ -86,6 +87,14 @@ class Run:
     @property
     def id(self) -> str:
         return f"{self.recipe.name}-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """What a line of progress calls it: the recipe, and of several seeds which."""
+        return self.recipe.name if len(self.recipe.seeds) == 1 else self.id
+
+    def _titled(self, stage: str) -> str:
+        return f"{self.recipe.train.method.upper() if stage == 'train' else stage} {self.label}"
 
     @cached_property
     def commit(self) -> str:
@@ -247,7 +256,8 @@ class Run:
                 device=self.device,
                 key=self.training_key,
             )
-            announce, say = partial(settings.announce, f"{self.id} train"), partial(settings.say, f"{self.id} health")
+            announce = partial(settings.announce, self._titled("train"))
+            say = partial(settings.say, f"{self.id} health")
             return train(job, directory, in_process=settings.in_process, announce=announce, say=say)
         except TrainingError as error:
             refused, said = isinstance(error, NoSignal), str(error)
@@ -270,7 +280,8 @@ class Run:
             ),
         )
         SIGNAL.write(self.directory, found)
-        self.settings.say(f"{self.id} signal", found.sentence)
+        if found.advice and not found.refused:
+            self.settings.say(f"{self.id} signal", found.sentence)
         if found.refused:
             raise NoSignal(found.sentence)
 
@@ -287,6 +298,34 @@ class Run:
                 early = self._judge.early_stop(before, usable)
             self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]
+
+    def lost(self, gate: str, most: int = 3) -> list[str]:
+        """What a failing verdict is about, in lines: questions that were right before, or in the baseline, and are no
+        more. Nothing is asked for it, so that there are none where only one side is there."""
+        baseline = None
+        if "after" not in self._made or gate not in ("improvement", "baseline", "accuracy"):
+            return []
+        if gate == "baseline":
+            kept = self._baseline_or_why()
+            if isinstance(kept, Verdict):
+                return []
+            baseline = kept.baseline
+            was = {question: right / baseline.samples for question, right in baseline.correct.items()}
+        elif self.has_before:
+            was = self.before().means
+        else:
+            return []
+        now = self.after().means
+        lost = sorted((each for each in now if was.get(each, 0.0) > now[each]), key=lambda each: now[each] - was[each])
+        questions = {question.id: question for question in self.questions.test}
+        wrong = _first(self.after(), lost[:most], lambda record: record.status != "correct")
+        right: dict[str, Any] = {}
+        if baseline is None:
+            right = _first(self.before(), lost[:most], lambda record: record.status == "correct")
+        else:
+            of = f"{counted(baseline.samples, 'answer')} of the baseline"
+            right = {each: f"right in {baseline.correct[each]} of {of}" for each in lost[:most]}
+        return lost_lines(len(lost), len(now), [(questions[each], right[each], wrong[each]) for each in lost[:most]])
 
     def ask(self, stage: str, decoding: SamplingParams, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
@@ -332,7 +371,8 @@ class Run:
         if gate == "improvement":
             self.trained()
             before, after = self.before(), self.after()
-            return self._judge.improvement(before.means, after.means, after.summary.questions)
+            paired = before.means, after.means, after.summary.questions
+            return self._judge.with_interval(self._judge.improvement(*paired), *paired)
         if self.recorded is not None:  # what was written just now is no bar for the run that it was written of
             return self.recorded
         recipe, settings = self.recipe, self.settings
@@ -405,7 +445,8 @@ class Run:
         return located(self.recipe, self.recipe.model.name)
 
     def _waiting(self, stage: str) -> Callable[[], None]:
-        return lambda: self.settings.announce(f"{self.id} {stage}", "waiting for another process that makes the same")
+        title = self._titled(stage)
+        return lambda: self.settings.announce(title, "waiting for another process that makes the same", None)
 
     def release(self) -> None:
         """Let go of the loaded model and its memory, and of the records that were read."""
@@ -457,6 +498,7 @@ class Run:
         how, questions = how or self.recipe.evaluate.sampling, questions or self.questions.test
         keys = Keys.of(self.generation(source, how, questions), grading_identity(self.recipe, questions))
         directory = self.directory
+        announce = partial(self.settings.announce, self._titled(stage))
         # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
         # others do, a question is at worst asked twice.
         first = digest([keys.answer, questions[0].id, questions[0].prompt])
@@ -469,12 +511,24 @@ class Run:
                 keys,
                 open_engine=lambda: self.loaded.engine(source, self.device),
                 others=(other / each for other in self.others() for each in SHARED) if share else (),
-                progress=lambda done, total: self.settings.announce(f"{self.id} {stage}", f"{done}/{total} answers"),
+                progress=lambda done, total: announce(answers_done(done, total), done / max(1, total)),
                 early=early,
                 session=self.settings.session,
             )
-        self.reused.setdefault(stage, sum(made.summary.counts.values()) - made.generated)
+        answers = sum(made.summary.counts.values())
+        if made.generated:
+            announce(answers_done(answers, answers, made.accuracy), 1.0)
+        self.reused.setdefault(stage, answers - made.generated)
         return made
+
+
+def _first(evaluation: Evaluation, questions: Sequence[str], wanted: Callable[[Record], bool]) -> dict[str, Record]:
+    """By question, the first answer that is wanted."""
+    found: dict[str, Record] = {}
+    for record in evaluation.records:
+        if record.question_id in questions and wanted(record):
+            found.setdefault(record.question_id, record)
+    return found
 
 
 def over_seeds(runs: Sequence[Run]) -> Verdict | None:

@@ -14,7 +14,8 @@ class Settings:
     """What belongs to a session rather than to a recipe.
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
-    ``announce(stage, text)`` is called as work goes on, and ``say(stage, text)`` with what must not be missed.
+    ``announce(stage, text, share)`` is called as work goes on, with the share that is done where that is known, and
+    ``say(stage, text)`` with what must not be missed.
     ``gates`` of the session share alpha. ``update`` records baselines (``"new"`` where there is none, or ``"all"``),
     from a clean git tree unless ``allow_dirty``.
     """
@@ -30,7 +31,7 @@ class Settings:
     allow_dirty: bool = False
     gates: int = 1
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
-    announce: Callable[[str, str], None] = lambda stage, text: None
+    announce: Callable[[str, str, float | None], None] = lambda stage, text, share: None
     say: Callable[[str, str], None] = lambda stage, text: None
 
     def __post_init__(self) -> None:

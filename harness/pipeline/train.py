@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.gate import judge_training
+from harness.gate.wording import steps_done
 from harness.models.source import base_json
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
@@ -89,29 +91,47 @@ def job_of(
 
 
 def train(
-    job: Job, directory: Path, *, in_process: bool, announce: Callable[[str], None], say: Callable[[str], None]
+    job: Job,
+    directory: Path,
+    *,
+    in_process: bool,
+    announce: Callable[[str, float | None], None],
+    say: Callable[[str], None],
 ) -> TrainingSummary:
-    """Run a job to its end in ``directory``; returns ``train/summary.json``. ``announce`` hears how far it is, ``say``
-    each finding of the health checks.
+    """Run a job to its end in ``directory``; returns ``train/summary.json``. ``announce`` hears how far it is, and the
+    share of it, ``say`` each finding of the health checks.
 
     Raises:
         TrainingError: the job failed.
     """
     from harness.training.launcher import run_job
 
+    first: list[float] = []  # reward that was seen
+    planned = 0  # steps
+
     def progress(state: Progress) -> None:
+        nonlocal planned
         if state.activity:
-            announce(state.activity)
+            announce(state.activity, None)
         elif state.total is not None:
+            planned = state.total
+            if state.reward is not None and not first:
+                first.append(state.reward)
+            moved = None if state.reward is None else ("reward", first[0], state.reward)
             left = state.seconds / max(1, state.done) * (state.total - state.step)
-            reward = "" if state.reward is None else f", reward {state.reward:.3f}"
-            announce(f"step {state.step}/{state.total}{reward}, {left:.0f} s left")
+            announce(steps_done(state.step, state.total, moved, left), state.step / max(1, state.total))
 
     def finding(found: Finding) -> None:
         say(f"{found.level}: step {found.step}, {found.sentence}")
 
-    announce("starting")
-    return run_job(job, directory, in_process=in_process, progress=progress, finding=finding)
+    announce("starting", None)
+    summary = run_job(job, directory, in_process=in_process, progress=progress, finding=finding)
+    n = judge_training(list(METRICS.read(directory))).numbers
+    ends = ((what, n.get(f"first_{what}"), n.get(f"last_{what}")) for what in ("reward", "loss"))
+    moved = next(((what, start, end) for what, start, end in ends if start is not None and end is not None), None)
+    planned = max(planned, summary.steps)  # a health check may have ended it before
+    announce(steps_done(summary.steps, planned, moved), summary.steps / planned)
+    return summary
 
 
 def _lines(file: JsonLines[T], text: str) -> cached_property[list[T]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,14 +31,12 @@ from harness.plugin.fixtures import (
     verdicts,
 )
 from harness.plugin.options import add_options, check_root, get_option
-from harness.plugin.session import SESSION, Session, session_of
+from harness.plugin.session import SESSION, Session, Unmet, session_of
 from harness.plugin.summary import (
     DIRECTORY,
     HANDED,
-    LEFT_OUT,
     MEMORY,
     METHODS,
-    NOTHING,
     PLANNED,
     REUSED,
     VERDICTS,
@@ -68,6 +67,7 @@ __all__ = [
 
 
 _HANDED: pytest.StashKey[list[list[str | int]]] = pytest.StashKey()
+_BENCHMARK: pytest.StashKey[list[str]] = pytest.StashKey()  # pytest-benchmark's line of the header
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,10 +84,23 @@ def pytest_configure(config: pytest.Config) -> None:
     check_root(config)
     config.pluginmanager.register(session.progress, "rl-harness-progress")
     config.pluginmanager.register(Summary(config), "rl-harness-summary")
-    if get_option(config, "plan"):
-        config.option.benchmark_storage = f"file://{config.rootpath}"  # where there is a folder, and none is left
-        if config.pluginmanager.hasplugin("xdist"):
-            config.option.dist, config.option.tx = "no", []  # a plan starts no workers; xdist looks after we do
+    if get_option(config, "plan") and config.pluginmanager.hasplugin("xdist"):
+        config.option.dist, config.option.tx = "no", []  # a plan starts no workers; xdist looks after we do
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """pytest-benchmark, which comes with this package, makes a folder also where nothing is timed."""
+    kind, _, folder = config.getoption("benchmark_storage", "").partition("://")
+    if kind == "file":
+        with suppress(OSError):  # it holds something
+            Path(folder).rmdir()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_header(config: pytest.Config) -> Generator[None, list[Any], list[Any]]:
+    lines = yield
+    ours = config.stash[_BENCHMARK] = [line for line in lines if str(line).startswith("benchmark: ")]
+    return [line for line in lines if line not in ours]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -120,7 +133,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)  # what -k leaves out shares no alpha
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _leave_out(config, items)
+    session = session_of(config)
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        unmet = {} if get_option(config, "plan") else _unmet(item)  # a plan says it of each
+        session.left_out |= unmet
+        (left if unmet or _without_recipe(item) else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+    if left and not (kept or session.left_out or session.mistakes):  # else pytest ends without a reason
+        names = ", ".join(dict.fromkeys(recipe.name for recipe in session.recipes))
+        session.nothing = f"no recipe here trains by the method that these tests are of; recipes: {names}"
+    _set_in_order(session, items)
     uses_device, has_xdist = False, config.pluginmanager.hasplugin("xdist")
     heavy: list[tuple[pytest.Item, Recipe, int]] = []
     for item in items:
@@ -132,33 +158,42 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(f"{recipe.name}-{seed}"))
         if "device" in getattr(item, "fixturenames", ()) or len(parameters) > 1:
             uses_device = True
-            session, fixtures = session_of(config), getattr(item, "fixturenames", ())
-            found = [session.unmet(each) or session.untrainable(each, fixtures) for each, _ in parameters]
-            reasons = [reason for reason in found if reason]
-            if reasons:
-                item.add_marker(pytest.mark.skip(reason=reasons[0]))
-                _hand_over(item, LEFT_OUT, reasons[0])
-            else:
+            if not _unmet(item):
                 heavy += [(item, recipe, seed) for recipe, seed in parameters]
-    session_of(config).plan_gates(_gated(heavy))
+    session.plan_gates(_gated(heavy))
     if uses_device and hasattr(config, "workerinput"):
         processes = max((recipe.launch.nproc_per_node for _, recipe, _ in heavy), default=1)
         take_gpus(config.workerinput["workerid"], processes)
 
 
-def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of a training method that none of the session's recipes has are left out, rather than skipped."""
-    idle = [item for item in items if _without_recipe(item)]
-    if not idle:
-        return
-    config.hook.pytest_deselected(items=idle)
-    items[:] = [item for item in items if item not in idle]
-    if not items and not session_of(config).mistakes:  # else pytest would end with "no tests ran" and no reason
-        names = ", ".join(dict.fromkeys(recipe.name for recipe in session_of(config).recipes))
-        config.stash[NOTHING] = f"no recipe here trains by the method that these tests are of; recipes: {names}"
+def _set_in_order(session: Session, items: list[pytest.Item]) -> None:
+    """By recipe and seed, so that one model is in memory at a time and one run's tests stand together; those that
+    compare several runs last. Other tests keep their places."""
+    known = {recipe.name: place for place, recipe in enumerate(session.__dict__.get("recipes", ()))}
+    met: dict[Any, int] = {}
+
+    def place(item: pytest.Item) -> tuple[int, ...]:
+        (recipe, seed), *more = _parameters(item)
+        run, module = (met.setdefault(each, len(met)) for each in ((recipe.name, seed), item.location[0]))
+        return bool(more), known.get(recipe.name, len(known)), run, module
+
+    ours = [index for index, item in enumerate(items) if _parameters(item)]
+    for index, item in zip(ours, sorted((items[each] for each in ours), key=place), strict=True):
+        items[index] = item
+
+
+def _unmet(item: pytest.Item) -> dict[str, Unmet]:
+    """Why a test that does work cannot run here, by recipe."""
+    parameters, fixtures = _parameters(item), getattr(item, "fixturenames", ())
+    if "device" not in fixtures and len(parameters) < 2:
+        return {}
+    session = session_of(item.config)
+    found = {each.name: session.unmet(each) or session.untrainable(each, fixtures) for each, _ in parameters}
+    return {name: unmet for name, unmet in found.items() if unmet}
 
 
 def _without_recipe(item: pytest.Item) -> bool:
+    """Whether a test is of a training method that none of the session's recipes has."""
     callspec = getattr(item, "callspec", None)
     given = callspec.params if callspec else {}
     return any(name in given and not isinstance(given[name], tuple) for name in ("rl_run", "rl_runs"))
@@ -174,10 +209,14 @@ def _gated(heavy: list[tuple[pytest.Item, Recipe, int]]) -> list[tuple[Recipe, i
     return gated
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """What may go unseen with as many questions as the gates have, where they are about to be asked."""
-    asked = not (get_option(config, "plan") or config.option.collectonly)
-    return [f"rl-harness: {line}" for line in session_of(config).warnings] if asked else []
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """What may go unseen with as many questions as the gates have, where they are about to be asked; and how is timed
+    what is."""
+    timed = any("benchmark" in getattr(item, "fixturenames", ()) for item in items)
+    lines = config.stash.get(_BENCHMARK, []) if timed else []
+    if get_option(config, "plan") or config.option.collectonly:
+        return lines
+    return [*lines, *(f"rl-harness: {line}" for line in session_of(config).warnings)]
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -223,13 +262,27 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # it is a worker that collects, and another process that tells
+        ours = session_of(session.config)
+        left_out = {name: [*unmet] for name, unmet in ours.left_out.items()}
+        session.config.workeroutput[HANDED] = {"left_out": left_out, "nothing": ours.nothing}
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
-    session = session_of(item.config)
+    session, parameters = session_of(item.config), _parameters(item)
+    if parameters:
+        session.progress.begin_test()
     try:
         return (yield)
+    except KeyboardInterrupt:
+        session.progress.interrupt()
+        raise
     finally:
-        session.progress.clear()  # the test may have been interrupted
+        ends = nextitem is None or _parameters(nextitem) != parameters
+        session.progress.end_test(_name(parameters) if ends and parameters else None)
         # Only now is the test itself, with the fixtures it was given, out of the way of the garbage collector.
         if session.runs and _ends_module(item, nextitem):
             session.release()
@@ -286,8 +339,16 @@ def _parameters(item: pytest.Item) -> tuple[tuple[Recipe, int], ...]:
     """The (recipe, seed) pairs that a test runs with: one, or several that it compares."""
     callspec = getattr(item, "callspec", None)
     given = callspec.params if callspec else {}
-    one: tuple[tuple[Recipe, int], ...] = (given["rl_run"],) if "rl_run" in given else ()
-    return (*one, *given.get("rl_runs", ()))
+    one, several = given.get("rl_run"), given.get("rl_runs")  # of no recipe is a mark of pytest's own
+    return (*([one] if isinstance(one, tuple) else ()), *(several if isinstance(several, tuple) else ()))
+
+
+def _name(parameters: tuple[tuple[Recipe, int], ...]) -> str:
+    """What the line of marks of a run's tests is called, as its stages are."""
+    (recipe, seed), *more = parameters
+    if more:
+        return f"{len({each.name for each, _ in parameters})} recipes compared"
+    return recipe.name if len(recipe.seeds) == 1 else f"{recipe.name}-{seed}"
 
 
 def _ends_module(item: pytest.Item, nextitem: pytest.Item | None) -> bool:

@@ -58,10 +58,12 @@ class Verdicts:
 
 
 def _hold(run: Run, verdict: Verdict, strict: bool) -> None:
-    """A failing verdict fails the test in one line; one that cannot tell skips it, or fails it if strict."""
+    """A failing verdict fails the test by its sentence and some of the questions that were lost; one that cannot tell
+    skips it, or fails it if strict."""
     text = f"{verdict.verdict} {run.id}: {verdict.sentence}"
     if verdict.passed is False or (verdict.passed is None and strict):
-        pytest.fail(text, pytrace=False)
+        lost = run.lost(verdict.gate) if verdict.passed is False else ()
+        pytest.fail("\n".join([text, *lost]), pytrace=False)
     if verdict.passed is None:
         pytest.skip(text)
 

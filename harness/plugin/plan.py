@@ -21,8 +21,8 @@ def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> int:
     wrong, (folder, runs_dir) = 0, (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
     for recipe, seed in parameters:
         terminal.write_line(f"{recipe.name}, seed {seed}: {recipe.description}", bold=True)
-        if reason := session.unmet(recipe):
-            terminal.write_line(f"  skipped: {reason}")
+        if unmet := session.unmet(recipe):
+            terminal.write_line(f"  not run: {unmet.reason}")
             continue
         kept = [] if get_option(session.config, "fresh") else kept_lines(recipe, seed, runs_dir)
         try:

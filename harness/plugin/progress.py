@@ -1,80 +1,173 @@
-"""Live progress: one line below pytest's own on a terminal, or a line now and then in a log."""
+"""Live progress: a line a stage of a run, redrawn on a terminal while it works, and a line of marks a run's tests."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.plugin.terminal import OURS, drawable
 from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from _pytest.terminal import TerminalReporter
 
 TERMINAL_EVERY_SECONDS = 0.2  # the capture is lifted for each line: seldom enough not to matter
-LOG_EVERY_SECONDS = 15.0
+LOG_AFTER_SECONDS = 60.0  # a log hears of a stage that takes longer, and then after twice the time, up to
+LOG_EVERY_SECONDS = 300.0
+NAME_WIDTH, BAR_WIDTH, BAR_FROM = 28, 20, 80  # columns; a narrower terminal has no bar
 
 
 class Progress:
-    """Called as ``progress(stage, text)`` while a stage works. Silent under ``-q`` and in xdist's workers, which have
-    no terminal.
+    """Called as ``progress(stage, text, share)`` while a stage works, ``share`` of it being done; a stage that was
+    measured leaves a line. Silent under ``-q`` and in xdist's workers, which have no terminal.
 
-    pytest counts the columns of its line of dots, so that line is never touched: on a terminal ours is drawn below it
-    and erased before the test's result is written; in a log pytest is made to start its line again.
+    Tests of a run make stages, and stages write lines, so that pytest's line of marks would begin again and again, with
+    a file's name. Unless every test has a line (``-v``), the marks of a run's tests are written together, behind its
+    name.
+
+    pytest counts the columns of its own line, so that line is never touched: on a terminal ours is drawn below it and
+    erased before anything else is written.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._stage, self._written, self._shown = "", 0.0, False
-        self._said = False
+        self._stage, self._measured, self._share = "", "", 0.0
+        self._begun = self._written = 0.0
+        self._wait = LOG_AFTER_SECONDS
+        self._shown = self._said = self._wrote = False
+        self._marks: list[tuple[str, Mapping[str, bool]]] = []  # of the tests of a run, not yet written
+        self._gathers, self._awaited = False, ""
+        self.stopped: tuple[str, str] | None = None  # stage and how far it was, when the session was interrupted
 
-    def __call__(self, stage: str, text: str) -> None:
+    def __call__(self, stage: str, text: str, share: float | None = None) -> None:
         reporter = self._reporter()
         if reporter is None:
             return
-        live, now = _is_live(reporter), time.monotonic()
-        if stage == self._stage and now - self._written < (TERMINAL_EVERY_SECONDS if live else LOG_EVERY_SECONDS):
+        now = time.monotonic()
+        if stage != self._stage:
+            self.finish()
+            self._stage, self._begun, self._written, self._wait = stage, now, now, LOG_AFTER_SECONDS
+            self._measured, self._share = "", 0.0
+        if share is not None:
+            self._measured, self._share = text, share
+        if _is_live(reporter):
+            if self._shown and now - self._written < TERMINAL_EVERY_SECONDS:
+                return
+            with self._uncaptured():
+                _draw_below(reporter, "".join(self._line(reporter, text)))
+            self._shown = True
+        elif now - self._written >= self._wait:
+            self._wait = min(2 * self._wait, LOG_EVERY_SECONDS)
+            self._write(reporter, *self._line(reporter, text))
+        else:
             return
-        self._stage, self._written, self._shown = stage, now, True
-        line = safe_line(f"  {stage}: {text}")
-        with self._uncaptured():
-            if live:
-                _draw_below(reporter, line)
-            else:
-                _write_on_a_line(reporter, line)
+        self._written = now
 
     def say(self, stage: str, text: str) -> None:
         """Write a line that stays: what a health check found must not be drawn over."""
         reporter = self._reporter()
-        if reporter is None:
-            return
-        self.clear()
-        self._said = True
-        with self._uncaptured():
-            _write_on_a_line(reporter, safe_line(f"  {stage}: {text}"))
+        if reporter is not None:
+            self._erase(reporter)
+            self._write(reporter, safe_line(f"  {stage}: {text}"))
+
+    def finish(self) -> None:
+        """The stage is at its end, or as far as it came: leave its line."""
+        reporter = self._reporter()
+        if reporter is not None:
+            self._erase(reporter)
+            if self._measured:
+                self._write(reporter, *self._line(reporter, self._measured))
+        self._stage = self._measured = ""
+
+    def interrupt(self) -> None:
+        """Remember what was at work."""
+        if self._stage and self.stopped is None:
+            self.stopped = self._stage, self._measured
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Make room for the result that pytest is about to write."""
+        """Make room for the result that pytest is about to write, or gather it."""
+        self.finish()
+        said, self._said = self._said, False
+        self._awaited = report.nodeid if self._gathers and hasattr(report, OURS) else ""
         reporter = self._reporter()
-        shown, said = self.clear(), self._said
-        self._said = False
-        if reporter is None or reporter.showlongtestinfo or not (said or (shown and not _is_live(reporter))):
-            return
-        reporter.currentfspath = None
-        reporter.write_fspath_result(report.nodeid, "")
+        if said and reporter is not None and reporter.showfspath and not reporter.showlongtestinfo:
+            reporter.currentfspath = None
+            reporter.write_fspath_result(report.nodeid, "")
 
-    def clear(self) -> bool:
-        """Erase what is drawn; whether there was anything."""
-        shown, self._shown, self._stage = self._shown, False, ""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
+        status = yield
+        if not self._awaited or report.nodeid != self._awaited or not status:
+            return status
+        self._awaited = ""
+        category, letter, word = status
+        if letter:
+            colour = {"passed": "green", "failed": "red", "error": "red"}.get(category, "yellow")
+            self._marks.append((letter, word[1] if isinstance(word, tuple) else {colour: True}))
+        return category, "", word
+
+    def begin_test(self) -> None:
+        """A test of a run begins: unless it has a line of its own, pytest is not to write the name of its file."""
         reporter = self._reporter()
-        if shown and reporter is not None and _is_live(reporter):
+        self._gathers = reporter is not None and reporter.showfspath and not reporter.showlongtestinfo
+        if self._gathers and reporter is not None:
+            reporter.showfspath = False
+
+    def end_test(self, name: str | None) -> None:
+        """It has ended, and with it, where there is a ``name``, all tests of a run: they get their line."""
+        self.finish()
+        reporter = self._reporter()
+        if self._gathers and reporter is not None:
+            reporter.showfspath = True
+            self._gathers = False
+        if name and self._marks and reporter is not None:
+            self._new_line(reporter)
+            reporter.write(safe_line(name).ljust(NAME_WIDTH) + " ")
+            for mark, markup in self._marks:
+                reporter.write(mark, **markup)
+            reporter.currentfspath = -2  # pytest's own mark for "in the middle of a line"
+            self._marks = []
+
+    def _line(self, reporter: TerminalReporter, text: str) -> tuple[str, str, str]:
+        """What stands before the bar, the bar, and what stands behind it."""
+        from harness.gate.wording import duration
+
+        bar = ""
+        if self._measured and _is_live(reporter) and reporter.config.get_terminal_writer().fullwidth >= BAR_FROM:
+            filled = round(BAR_WIDTH * self._share)
+            bar = "━" * filled + "─" * (BAR_WIDTH - filled) + " "
+        took = duration(time.monotonic() - self._begun)
+        parts = f"{safe_line(self._stage).ljust(NAME_WIDTH)} ", bar, f"{safe_line(text)}   {took}"
+        name, bar, rest = map(drawable, parts)
+        return name, bar, rest
+
+    def _write(self, reporter: TerminalReporter, before: str, bar: str = "", behind: str = "") -> None:
+        with self._uncaptured():
+            self._new_line(reporter)
+            reporter.write(before)
+            reporter.write(bar, green=True)
+            reporter.write(f"{behind}\n", flush=True)
+        self._said = True
+
+    def _new_line(self, reporter: TerminalReporter) -> None:
+        reporter.ensure_newline()
+        if not self._wrote:  # pytest leaves a line before its first one, too
+            reporter.line("")
+        self._wrote = True
+
+    def _erase(self, reporter: TerminalReporter) -> None:
+        if self._shown:
             with self._uncaptured():
                 _draw_below(reporter, "")
-        return shown
+        self._shown = False
 
     def _reporter(self) -> TerminalReporter | None:
         reporter: TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
@@ -84,12 +177,6 @@ class Progress:
     def _uncaptured(self) -> AbstractContextManager[Any]:
         capture = self._config.pluginmanager.getplugin("capturemanager")
         return capture.global_and_fixture_disabled() if capture else nullcontext()
-
-
-def _write_on_a_line(reporter: TerminalReporter, line: str) -> None:
-    reporter.ensure_newline()
-    reporter.write(line, flush=True)
-    reporter.currentfspath = -2  # pytest's own mark for "in the middle of a line"
 
 
 def _is_live(reporter: TerminalReporter) -> bool:

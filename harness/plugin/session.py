@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -31,6 +31,13 @@ NEED_WEIGHTS = TRAINING - {"rl_runs"} | {"policy"}  # what a model that is serve
 QUESTIONS = MODEL | {"questions", "audit"}  # for which questions are read
 
 
+class Unmet(NamedTuple):
+    """Why a test cannot run with a recipe here: in a word, by which recipes are counted, and in a sentence."""
+
+    kind: str
+    reason: str
+
+
 class Session:
     """Recipes are read when tests are collected, runs are made when a test asks for them."""
 
@@ -40,6 +47,8 @@ class Session:
         self.runs: list[Run] = []
         self.gated: list[tuple[Recipe, int]] = []  # what gates judge, known when tests are collected
         self.gates = 1  # how many of them share alpha
+        self.left_out: dict[str, Unmet] = {}  # recipes of tests that are not run here
+        self.nothing: str | None = None  # why no test was left to run, where no recipe is the reason
         self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
 
@@ -145,7 +154,7 @@ class Session:
         recipes = [*self.recipes, *(find_recipe(name, folder) for name in recipe_files(folder))]
         return {(recipe.name, seed) for recipe in recipes for seed in recipe.seeds}
 
-    def unmet(self, recipe: Recipe) -> str | None:
+    def unmet(self, recipe: Recipe) -> Unmet | None:
         """Why this machine or this command line cannot run a recipe, or ``None``."""
         from harness.models.device import choose_device
         from harness.tasks import reads_data
@@ -156,17 +165,18 @@ class Session:
             try:
                 if choose_device(device) == "cpu":
                     none = "and this is to run on the CPU" if device == "cpu" else "and none is visible"
-                    return f"recipe {recipe.name} requires a GPU {none}"
+                    return Unmet("GPU", f"recipe {recipe.name} requires a GPU {none}")
             except HarnessError as error:
-                return f"recipe {recipe.name} requires a GPU: {error}"
+                return Unmet("GPU", f"recipe {recipe.name} requires a GPU: {error}")
         if (
             self.data is not None
             and not reads_data(recipe.task)
             and (not asked or (self.named and any(reads_data(each.task) for each in self.recipes)))
         ):
-            return f"recipe {recipe.name} makes its own questions; --rl-data is not for it"
+            return Unmet("own questions", f"recipe {recipe.name} makes its own questions; --rl-data is not for it")
         if "request" in recipe.requires and not asked and self.data is None:
-            return f"recipe {recipe.name} runs when asked for: --rl-recipe {self._asked_as(recipe)}"
+            asked_as = f"--rl-recipe {self._asked_as(recipe)}"
+            return Unmet("on request", f"recipe {recipe.name} runs when asked for: {asked_as}")
         return None
 
     def check_needs(self, recipe: Recipe, fixtures: Collection[str]) -> None:
@@ -200,7 +210,7 @@ class Session:
             return recipe.name
         return os.path.relpath(recipe.source, self.config.invocation_params.dir)
 
-    def untrainable(self, recipe: Recipe, fixtures: Collection[str]) -> str | None:
+    def untrainable(self, recipe: Recipe, fixtures: Collection[str]) -> Unmet | None:
         """Why a test with these fixtures cannot run with a recipe whose model is served elsewhere, or ``None``.
 
         Raises:
@@ -212,7 +222,7 @@ class Session:
             return None
         if self.named or get_option(self.config, "endpoint"):
             raise RecipeError(refusal(recipe))
-        return refusal(recipe)
+        return Unmet("served elsewhere", refusal(recipe))
 
     def plan_gates(self, gated: list[tuple[Recipe, int]]) -> None:
         """Count the gates of these (recipe, seed) pairs, which share alpha."""

@@ -1,4 +1,7 @@
-"""The end of a session, in the process with the terminal: verdicts, memory and the report's path."""
+"""The end of a session, in the process with the terminal: a line a run, what was left out, and the report's path.
+
+Sentences, remarks and memory come with ``-v``.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 from harness.plugin.options import get_option, get_path, located
-from harness.plugin.session import session_of
+from harness.plugin.session import Unmet, session_of
 from harness.plugin.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
 
 # What workers hand over: an attribute of a test's report, a list of [name, value].
 HANDED, DIRECTORY, MEMORY, PLANNED = "rl_harness", "run directory", "peak memory", "planned"
-METHODS, REUSED, LEFT_OUT, VERDICTS = "methods", "reused", "left out", "verdicts"
+METHODS, REUSED, VERDICTS = "methods", "reused", "verdicts"
 ONE_MODEL = "each verdict is about one trained model; seeds = [0, 1, 2] in a recipe tests the recipe itself"
 T = TypeVar("T")
-NOTHING: pytest.StashKey[str] = pytest.StashKey()  # why no test was left to run
+MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("!", "yellow")}
 
 
 class Summary:
@@ -38,11 +41,12 @@ class Summary:
         self.planned: dict[str, None] = {}
         self.judged: dict[Path, dict[str, Verdict]] = {}  # by run directory and gate, what this session said
         self.failed: set[Path] = set()  # run directories of tests that failed
-        self.left_out: dict[str, None] = {}
+        self.ran = False  # whether any test did
         self.compared: set[Path] = set()
         self.reused: dict[tuple[str, str], int] = {}  # by run directory and stage
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.ran = True
         for name, value in getattr(report, HANDED, ()):
             if name == DIRECTORY:
                 self.directories.add(Path(str(value)))
@@ -58,8 +62,6 @@ class Summary:
                 directory, rows = json.loads(str(value))
                 verdicts = [Verdict(**row) for row in rows]
                 self.judged.setdefault(Path(directory), {}).update({each.gate: each for each in verdicts})
-            elif name == LEFT_OUT:
-                self.left_out[str(value)] = None
             elif name == REUSED:
                 directory, stage, count = json.loads(str(value))
                 # What one worker made, another finds there: only what every one of them found was there before.
@@ -68,28 +70,37 @@ class Summary:
                 module = report.location[0]  # a file outside of the root directory has no name in the id
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """What an xdist worker left out when it collected."""
+        handed = getattr(node, "workeroutput", {}).get(HANDED, {})
+        session = session_of(self.config)
+        session.nothing = handed.get("nothing") or session.nothing
+        session.left_out |= {name: Unmet(*unmet) for name, unmet in handed.get("left_out", {}).items()}
+
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter, exitstatus: int) -> None:
-        terminal = Terminal(terminalreporter)
+        terminal, session = Terminal(terminalreporter), session_of(self.config)
         undecided = None if exitstatus else self._undecided()  # what is red already looks like no pass
-        if reason := self.config.stash.get(NOTHING, None):
-            terminal.write_line(f"rl-harness: {reason}", yellow=True)
+        if session.nothing:
+            terminal.write_line(f"rl-harness: {session.nothing}", yellow=True)
+        stopped = self._stopped() if exitstatus == pytest.ExitCode.INTERRUPTED else None
         unused = self._unused()
-        if not (self.directories or self.left_out or unused):
+        if not (self.directories or session.left_out or unused or stopped):
             return
+        verbose = self.config.get_verbosity() > 0
         directories = sorted(self.directories)
         terminal.section("rl-harness")
         for line in self.planned:  # workers have no terminal to say it in when they collect
             terminal.write_line(line)
-        for directory in directories:
-            _write_run(terminal, directory, self._short(directory), self._verdicts(directory))
-        self._write_methods(terminal)
-        if self._of_single_models():
+        for directory, (mark, *cells) in zip(directories, self._lines(directories), strict=True):
+            _write_run(terminal, mark, cells)
+            shown = self._short(directory) if verbose else None
+            _write_more(terminal, directory, self._verdicts(directory), shown, told=directory in self.failed)
+        self._write_methods(terminal, verbose=verbose)
+        if verbose and self._of_single_models():
             terminal.write_line(ONE_MODEL)
-        for reason in self.left_out:
-            terminal.write_line(f"not run: {reason}")
-        if reused := self._reused():
-            terminal.write_line(reused)
-        if self.memory:
+        self._write_left_out(terminal, verbose=verbose)
+        if self.memory and verbose:
             peaks = [f"{peak / 2**20:,.0f} MiB in {module}" for module, peak in sorted(self.memory.items())]
             terminal.write_line(f"peak memory: {', '.join(peaks)}")
         if unused:
@@ -99,10 +110,52 @@ class Summary:
             self._hand_on(directories, undecided)
         except OSError as error:
             terminal.write_line(f"no Markdown was written: {error}", red=True)
-        if directories:
-            self._draw(terminal, directories)
+        page = self._draw(terminal, directories) if directories else None
+        if last := [*filter(None, [self._reused()]), *([f"Report: {self._short(page)}"] if page else ())]:
+            terminal.write_line("  ".join(last), bold=True)
+        if stopped:
+            terminal.write_line(stopped, yellow=True, bold=True)
         if undecided:
             terminal.write_line(undecided, yellow=True, bold=True)
+
+    def _lines(self, directories: Sequence[Path]) -> list[list[str]]:
+        """The cells of a line a run, each column as wide as its widest: mark, name, before, after, gain, interval,
+        answers turned, and a few words a verdict."""
+        from harness.gate.wording import brief
+        from harness.pipeline.remarks import name_of
+
+        seeds = Counter(name_of(each, seed=False) for each in directories)
+        rows = []
+        for directory in directories:
+            name = name_of(directory, seed=seeds[name_of(directory, seed=False)] > 1)
+            verdicts = self._verdicts(directory)
+            words = filter(None, map(brief, sorted(verdicts, key=lambda each: each.gate != "training")))
+            rows.append([self._mark(directory, verdicts), name, *_numbers(directory, verdicts), "   ".join(words)])
+        return aligned(rows, right=(2, 3, 4))
+
+    def _mark(self, directory: Path, verdicts: Sequence[Verdict]) -> str:
+        """Failed where a test or a verdict did; undecided where a verdict is, but for a baseline that is not there."""
+        passed = {None if each.finding else each.passed for each in verdicts if each.verdict != "NO_BASELINE"}
+        if directory in self.failed or False in passed:
+            return MARKS[False][0]
+        if None in passed or (verdicts and not passed):
+            return MARKS[None][0]
+        return MARKS[True][0] if passed else " "
+
+    def _write_left_out(self, terminal: Terminal, *, verbose: bool) -> None:
+        """Recipes that cannot run here: counted, or with the reason of each where the command asks for some of them."""
+        from harness.gate.wording import left_out_line
+
+        session = session_of(self.config)
+        found = dict(sorted(session.left_out.items()))
+        if not found:
+            return
+        picked = bool(session.named or self.config.option.keyword or any("::" in each for each in self.config.args))
+        if told := verbose or picked or not self.ran:
+            for unmet in found.values():
+                terminal.write_line(f"not run: {unmet.reason}", yellow=picked or not self.ran)
+        if not (picked or not self.ran):
+            terminal.write_line(f"  {left_out_line(Counter(each.kind for each in found.values()), told=told)}")
 
     def _verdicts(self, directory: Path) -> list[Verdict]:
         """What this session said of a run: a verdict of an earlier one was about what lay there then."""
@@ -127,19 +180,19 @@ class Summary:
         run = ENVIRONMENT.fit(directory)
         return run is not None and is_recorded(get_path(self.config, "baselines-dir"), run.recipe, run.seed, update)
 
-    def _draw(self, terminal: Terminal, directories: list[Path]) -> None:
+    def _draw(self, terminal: Terminal, directories: list[Path]) -> Path | None:
+        """Where the report begins, unless it cannot be written."""
         # The one place where the harness draws: it hands over directories and nothing else.
         from harness.report.render import render_session
 
         folder = get_path(self.config, "report-dir")
         try:
-            page = render_session(directories, folder)
+            return render_session(directories, folder)
         except OSError as error:  # the runs are kept: a full disk must not look like a failed session
             terminal.write_line(
                 f"no report: {folder} cannot be written ({error}); choose another with --rl-report-dir", red=True
             )
-        else:
-            terminal.write_line(f"report: {self._short(page)}", bold=True)
+            return None
 
     def _of_single_models(self) -> bool:
         """Whether something was claimed, and by verdicts on models alone: every recipe has a single seed here."""
@@ -172,8 +225,27 @@ class Summary:
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
 
-    def _write_methods(self, terminal: Terminal) -> None:
-        """Each comparison of methods once; all of its run directories keep it."""
+    def _stopped(self) -> str | None:
+        """Where an interrupted session stopped, and what the same command does; workers do not say where."""
+        from harness.gate.wording import stopped_line
+
+        session = session_of(self.config)
+        if not (session.progress.stopped or self.directories):
+            return None
+        stage, measured = session.progress.stopped or ("", "")
+        found = [run.opened for run in session.runs if run.opened and stage.endswith(f" {run.label}")]
+        checkpoints = [
+            int(number)
+            for directory in found
+            for each in (directory / "train").glob("checkpoint-*")
+            if (number := each.name.rpartition("-")[2]).isdigit()
+        ]
+        trains = bool(found) and stage.partition(" ")[0].isupper()
+        fresh = bool(get_option(self.config, "fresh"))
+        return stopped_line(stage, measured, max(checkpoints, default=0) if trains else None, fresh=fresh)
+
+    def _write_methods(self, terminal: Terminal, *, verbose: bool) -> None:
+        """Each comparison of methods once; all of its run directories keep it. A line, or the table and its pairs."""
         if not self.compared:
             return
         from harness.store.methods import METHODS
@@ -183,6 +255,9 @@ class Summary:
             comparison = METHODS.fit(directory)
             if comparison and comparison not in seen:
                 seen.append(comparison)
+                if not verbose:
+                    terminal.write_line(f"  methods: {comparison.line()} (-v has the table)")
+                    continue
                 terminal.write_line("methods compared (95 % intervals in brackets):", bold=True)
                 for line in comparison.lines():
                     terminal.write_line(f"  {line}")
@@ -251,8 +326,58 @@ class Summary:
         return path.relative_to(start) if path.is_relative_to(start) else path
 
 
-def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Sequence[Verdict]) -> None:
-    from harness.pipeline.remarks import doubts, name_of, remarks
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:
+    """The cells of a table, each padded to the width of its column; those of ``right`` at their left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(each)]
+        for each in (zip(row, widths, strict=True) for row in rows)
+    ]
+
+
+def _numbers(directory: Path, verdicts: Sequence[Verdict]) -> tuple[str, str, str, str, str]:
+    """Accuracy before and after, gain, its interval and the answers turned, as far as they are known."""
+    from harness.gate.wording import counted, gain, gained_lost
+    from harness.store.files import RecordError
+    from harness.store.records import SUMMARY
+    from harness.store.stages import SIDES
+
+    for each in verdicts:
+        n = each.numbers
+        if each.gate == "improvement" and n.get("pairs"):
+            gained, interval = gain(n["after"] - n["before"], n.get("interval"))
+            turned = gained_lost(n["gained"], n["lost"])
+            return f"{100 * n['before']:.1f}", f"→ {100 * n['after']:5.1f} %", gained, interval, turned
+    try:
+        summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
+    except RecordError:
+        return "", "not known", "", "", ""
+    known = [summary for summary in summaries if summary]
+    if not known:
+        return "", "not evaluated", "", "", ""
+    last = known[-1]
+    first = f"{100 * known[0].accuracy:.1f}" if len(known) > 1 else ""
+    low, high = last.interval
+    of = counted(last.questions, "question")
+    return first, f"{'→ ' if first else ''}{100 * last.accuracy:5.1f} %", "", f"[{100 * low:.1f}, {100 * high:.1f}]", of
+
+
+def _write_run(terminal: Terminal, mark: str, cells: Sequence[str]) -> None:
+    name, before, after, *rest = cells
+    colour = dict(MARKS.values()).get(mark)
+    terminal.write(f"{mark} ", **({colour: True} if colour else {}))
+    terminal.write(name, bold=True)
+    gained, *others = rest
+    line = f"   {before} {after}   {gained} " + "   ".join(others)
+    terminal.write_line(line.rstrip())
+
+
+def _write_more(
+    terminal: Terminal, directory: Path, verdicts: Sequence[Verdict], shown: Path | None, *, told: bool
+) -> None:
+    """Under the line of a run: everything where its path is to be ``shown``; else what warns, and failing verdicts that
+    no failing test ``told``."""
+    from harness.pipeline.remarks import doubts, remarks
     from harness.store.faults import stage_sentences
     from harness.store.files import RecordError
 
@@ -267,18 +392,21 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
 
     accuracies = tried(_accuracies, "not known")
     warned = [sentence for read in (stage_sentences, doubts) for sentence in tried(read, list[str]())]
-    told, saved = tried(remarks, list[tuple[str | None, str]]()), tried(_saved, None)
-    terminal.write_line(f"{name_of(directory)}: {accuracies}", bold=True)
+    remarked, saved = tried(remarks, list[tuple[str | None, str]]()), tried(_saved, None)
+    if shown:
+        terminal.write_line(f"  {accuracies}")
     for sentence in unfit:
         terminal.write_line(f"  {sentence}", red=True)
     for verdict in verdicts:
-        colour = "yellow" if verdict.finding else {True: "green", False: "red", None: "yellow"}[verdict.passed]
-        terminal.write(f"  {verdict.verdict:<13} ", **{colour: True})
-        terminal.write_line(f"{verdict.gate}: {verdict.sentence}")
+        if shown or (verdict.passed is False and not told):
+            colour = MARKS[None if verdict.finding else verdict.passed][1]
+            terminal.write(f"  {verdict.verdict:<13} ", **{colour: True})
+            terminal.write_line(f"{verdict.gate}: {verdict.sentence}")
     for sentence in warned:
         terminal.write_line(f"  ! {sentence}", yellow=True)
-    for level, line in told:
-        terminal.write_line(f"  {line}", red=level == "fatal", yellow=level == "warning")
+    for level, line in remarked:
+        if shown or level:
+            terminal.write_line(f"  {line}", red=level == "fatal", yellow=level == "warning")
     if saved:
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"
@@ -286,7 +414,8 @@ def _write_run(terminal: Terminal, directory: Path, shown: Path, verdicts: Seque
         first = error.read_text(encoding="utf-8").partition("\n")[0]
         if not any(verdict.code == "refused" for verdict in verdicts):  # by the signal check, and said so above
             terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
-    terminal.write_line(f"  {shown}")
+    if shown:
+        terminal.write_line(f"  {shown}")
 
 
 def _accuracies(directory: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 OURS = "rl_harness_test"  # the attribute of a report that says that its test has a recipe
 
 
+MARKS = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-"})
+
+
+def drawable(text: str) -> str:
+    """A text with the marks of ours that the terminal's encoding has not, in ASCII."""
+    try:
+        "✓✗→·━─".encode(getattr(sys.__stdout__, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(MARKS)
+    return text
+
+
 class Terminal:
     """What this plugin writes with; each call is one line, or a part of one."""
 
@@ -27,13 +40,14 @@ class Terminal:
         self._reporter = reporter
 
     def section(self, title: str) -> None:
+        self._reporter.currentfspath = None  # pytest has ended its line of tests, and does not know
         self._reporter.section(safe_line(title), sep="=")
 
     def write(self, text: str, **markup: bool) -> None:
-        self._reporter.write(safe_line(text), **markup)
+        self._reporter.write(drawable(safe_line(text)), **markup)
 
     def write_line(self, text: str, **markup: bool) -> None:
-        self._reporter.write_line(safe_line(text), **markup)
+        self._reporter.write_line(drawable(safe_line(text)), **markup)
 
 
 # What pytest shows of a report.

@@ -74,6 +74,19 @@ class Comparison(Stored):
         lines += [f"{pair.a} and {pair.b}: {pair.sentence}" for pair in self.pairs]
         return lines + [f"not the same in all runs: {name}" for name in self.differing]
 
+    def line(self) -> str:
+        """The outcome in short: every method's accuracy, and which is better than which beyond chance."""
+        names = [row.method for row in self.rows]
+        known = names if len(set(names)) == len(names) else [row.recipe for row in self.rows]
+        each = " · ".join(f"{name} {100 * row.accuracy:.1f} %" for name, row in zip(known, self.rows, strict=True))
+        name_of = dict(zip((row.recipe for row in self.rows), known, strict=True))
+        better = [
+            f"{name_of[pair.better]} better than {name_of[pair.a if pair.better == pair.b else pair.b]}"
+            for pair in self.pairs
+            if pair.better
+        ]
+        return f"{each}: {', '.join(better) or 'no difference beyond luck'}"
+
 
 METHODS = JsonFile[Comparison]("methods.json", Comparison, remade=True)
 

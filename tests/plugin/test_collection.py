@@ -115,7 +115,8 @@ def test_a_wrong_recipe_is_told_once_in_words(project, options):
     assert not (project.path / "rl-runs").exists()
 
 
-def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
+def test_recipes_that_cannot_run_here_are_left_out_and_counted(project):
+    """With the reason of each with ``-v``, and where the command asks for some of them."""
     project.write(
         **{
             "suites/recipes/big.toml": f'requires = ["gpu"]\n{project.small}',
@@ -123,20 +124,39 @@ def test_recipes_that_cannot_run_here_are_skipped_with_the_reason(project):
             "test_device.py": "def test_needs_device(device):\n    pass\ndef test_needs_none(recipe):\n    pass\n",
         }
     )
+    count = "  2 recipes not for this machine (1 GPU, 1 on request{})"
     big, slow = (
         "not run: recipe big requires a GPU and {}",
         "not run: recipe slow runs when asked for: --rl-recipe slow",
     )
-    for options, (passed, skipped), said in (
-        (["-n2"], (4, 2), [big.format("none is visible"), slow]),
-        (["--rl-device=cpu"], (4, 2), [big.format("this is to run on the CPU"), slow]),
+    for options, (passed, left), said in (
+        ([], (4, 2), [count.format("; -v lists them")]),
+        (["-n2"], (4, 0), [count.format("; -v lists them")]),
+        (["-v", "--rl-device=cpu"], (4, 2), [count.format(""), big.format("this is to run on the CPU"), slow]),
         (["--rl-recipe=slow", "--rl-recipe=big"], (3, 1), [big.format("none is visible")]),
+        (["-k", "needs_device"], (1, 5), [big.format("none is visible"), slow]),
         (["--rl-recipe=big", "--rl-device=cpu"], (2, 0), []),
     ):
         result = project.pytest(*options, CUDA_VISIBLE_DEVICES="")
-        result.assert_outcomes(passed=passed, skipped=skipped)
-        # Two workers report in any order.
-        assert sorted(line for line in result.outlines if line.startswith("not run: ")) == said
+        assert result.ret == 0
+        result.assert_outcomes(passed=passed, deselected=left)
+        assert sorted(line for line in result.outlines if line.lstrip().startswith(("not run: ", "2 recipes"))) == said
+
+
+@pytest.mark.parametrize("options", [[], ["-n2"]])
+def test_a_session_of_which_nothing_can_run_is_no_pass_and_says_why(project, options):
+    project.write(
+        **{
+            "suites/recipes/big.toml": f'requires = ["gpu"]\n{project.small}',
+            "test_it": "def test_it(device):\n    pass\n",
+        }
+    )
+    for asked in (["--rl-recipe=big"], ["-k", "big"], ["test_it.py::test_it[big-seed0]"]):
+        result = project.pytest(*asked, *options, CUDA_VISIBLE_DEVICES="")
+        assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+        assert "not run: recipe big requires a GPU and none is visible" in result.outlines
+    plan = project.pytest("--rl-plan", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
+    assert "  not run: recipe big requires a GPU and none is visible" in plan.outlines
 
 
 def test_a_recipe_beside_its_tests_is_asked_for_by_its_file(project):
@@ -148,10 +168,10 @@ def test_needs_device(device):
     pass
 """
     project.write(**{"apart/far.toml": f'requires = ["request"]\n{project.small}', "apart/test_far": tests})
-    result = project.pytest("-rs", "apart")
-    result.assert_outcomes(skipped=1)
+    result = project.pytest("apart")
+    result.assert_outcomes(deselected=1)
     asked = ["--rl-recipe", "apart/far.toml"]
-    result.stdout.fnmatch_lines([f"*recipe far runs when asked for: {' '.join(asked)}"])
+    assert f"not run: recipe far runs when asked for: {' '.join(asked)}" in result.outlines
     project.pytest("apart", *asked).assert_outcomes(passed=1)
 
 

@@ -137,7 +137,7 @@ def test_rewards_that_fail_while_training_data_is_sampled(session):
         found = re.search(rf"UNSOUND {name}-0: {counted}", text)
         assert found, text
         assert 0.02 * 96 < int(found[1]) < 96
-        assert re.search(rf"^{name}, seed 0: (?:.*\n)+?  ! samples: {counted}", text, re.MULTILINE), text
+        assert re.search(rf"^✗ {name} (?:.*\n)+?  ! samples: {counted}", text, re.MULTILINE), text
         (page,) = (project.path / "rl-report").glob(f"{name}-0-*.html")
         assert "(" + found[1] + "), in the sampling of its training data." in page.read_text(encoding="utf-8")
     assert len(set(re.findall(counted, text))) == 1, "as many of as many, whoever sampled them"

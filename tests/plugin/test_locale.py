@@ -53,7 +53,7 @@ def test_a_session_is_the_same_as_under_any_other_locale(elsewhere):
     assert f"{TEXT} noch einmal" in page
     again = elsewhere.pytest("-q", *options)  # and finds what the first one made
     again.assert_outcomes(passed=1)
-    assert "Reused 16 answers, 1 training step." in again.outlines
+    assert "Reused 16 answers, 1 training step.  Report: bericht/index.html" in again.outlines
     assert list((elsewhere.path / "läufe").glob("small-0-*")) == [directory]
 
 

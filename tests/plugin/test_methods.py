@@ -96,7 +96,7 @@ def trained(shared_project):
     for name, text in (("sft", SFT), ("dpo", small_recipe("dpo")), ("warmed", WARMED)):
         project.write(**{f"suites/recipes/{name}.toml": text})
     project.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text(), test_starts=STARTS)
-    result = project.pytest("--rl-in-process", torch=True)
+    result = project.pytest("-v", "--rl-in-process", torch=True)
     result.assert_outcomes(passed=3 + 4)
     runs = {name: next((project.path / "rl-runs").glob(f"{name}-0-*")) for name in ("sft", "dpo", "warmed")}
     return project, result, runs

@@ -57,7 +57,7 @@ def test_nothing_is_run(project):
         [
             "*rl-harness plan*",
             "big, seed 0: A recipe of four steps.",
-            "  skipped: recipe big requires a GPU and none is visible",
+            "  not run: recipe big requires a GPU and none is visible",
             "big, seed 1: A recipe of four steps.",
             "small, seed 0: A recipe of four steps.",
             "  model: tiny; task: arithmetic",

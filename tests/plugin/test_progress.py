@@ -1,17 +1,21 @@
-"""Live progress on a terminal and in a log: what a person sees is pytest's own lines, whole, and one of ours below."""
+"""Live progress on a terminal and in a log: a line a stage, a line of marks a run, and pytest's own lines whole."""
 
 from __future__ import annotations
 
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
-import textwrap
+import time
 
 import pytest
 
-WIDTH, HEIGHT = 60, 24
+from tests.inner_pytest import REPOSITORY, calm_environment
+from tests.plugin.conftest import SMALL
+
+WIDTH, HEIGHT = 100, 24
 
 TESTS = """
 import pytest
@@ -19,33 +23,35 @@ from harness.plugin import progress
 from harness.plugin.session import session_of
 
 progress.TERMINAL_EVERY_SECONDS = 0.0
-progress.LOG_EVERY_SECONDS = 0.0
 
-@pytest.fixture(scope="module")
-def stage(pytestconfig):
+@pytest.fixture
+def works(recipe, pytestconfig):
+    announce = session_of(pytestconfig).progress
+    announce("GRPO small", "starting")
     for step in (1, 2):
         print("swallowed by the capture")
-        session_of(pytestconfig).progress("small-0 train", f"step {step}/2, " + "a long tail " * step * 3)
+        announce("GRPO small", f"{step}/2  reward 0.10 \u2192 0.{step}0", step / 2)
+    announce("after small", "waiting for another process")
 
-def test_quiet():
+def test_quiet(recipe):
     pass
 
-def test_works(stage):
+def test_works(works):
     pass
 
-def test_fails(pytestconfig):
-    session_of(pytestconfig).progress("small-0 after", "1/8 answers")
+def test_fails(recipe, pytestconfig):
+    session_of(pytestconfig).progress("after small", "1/8 answers  " + "a long tail " * 10, 1 / 8)
     pytest.fail("it failed", pytrace=False)
 
-@pytest.mark.parametrize("number", range(3))
-def test_more(number, pytestconfig):
-    session_of(pytestconfig).progress("small-0 after", f"{number}/8 answers")
+def test_skips(recipe):
+    pytest.skip("for a reason")
 """
+OTHERS = "def test_one():\n    pass\n\ndef test_two():\n    pass\n"
 INTERRUPTED = """
 from harness.plugin.session import session_of
 
-def test_interrupted(pytestconfig):
-    session_of(pytestconfig).progress("small-0 train", "step 1/2")
+def test_interrupted(recipe, pytestconfig):
+    session_of(pytestconfig).progress("GRPO small", "1/2", 1 / 2)
     raise KeyboardInterrupt
 """
 
@@ -84,7 +90,7 @@ class Screen:
             assert letter == "m", f"a sequence that is not expected: {number}{letter}"
 
 
-def on_a_terminal(path, *arguments: str) -> tuple[Screen, int]:
+def on_a_terminal(path, *arguments: str, width: int = WIDTH) -> tuple[Screen, int]:
     ours, theirs = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     process = subprocess.Popen(
@@ -93,7 +99,7 @@ def on_a_terminal(path, *arguments: str) -> tuple[Screen, int]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env=environment | {"COLUMNS": str(WIDTH), "LINES": str(HEIGHT), "TERM": "xterm"},
+        env=environment | {"COLUMNS": str(width), "LINES": str(HEIGHT), "TERM": "xterm"},
     )
     os.close(theirs)
     output = b""
@@ -116,40 +122,72 @@ def body(lines: list[str]) -> list[str]:
     """From the line after "collected" to the failures."""
     start = next(i for i, line in enumerate(lines) if line.startswith("collected")) + 1
     end = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
-    return [line.rstrip() for line in lines[start:end] if line.strip()]
+    return [line.rstrip() for line in lines[start:end]]
 
 
-def test_on_a_terminal_pytests_lines_are_whole(project):
-    project.write(test_1=TESTS, test_2="def test_last():\n    pass\n")
+def marks(name: str, letters: str, share: int | None = None, width: int = WIDTH) -> str:
+    line = f"{name:<28} {letters}" if name == "small" else f"{name} {letters}"
+    return line if share is None else f"{line.ljust(width - 7)}[{share:>3}%]"
+
+
+def test_on_a_terminal_a_stage_has_a_line_that_is_redrawn(project):
+    project.write(test_0=OTHERS, test_1=TESTS, test_2=OTHERS)
     screen, code = on_a_terminal(project.path)
     assert code == 1
+    tail = "1/8 answers  " + "a long tail " * 10 + "   0 s"
     assert body(screen.lines) == [
-        "test_1.py ..F...".ljust(WIDTH - 7) + "[ 85%]",
-        "test_2.py .".ljust(WIDTH - 7) + "[100%]",
+        "",
+        marks("test_0.py", ".."),
+        "",
+        f"GRPO small                   {'━' * 20} 2/2  reward 0.10 → 0.20   0 s",
+        f"after small                  ━━{'─' * 18} {tail}",
+        marks("small", "..Fs", 75),
+        marks("test_2.py", "..", 100),
+        "",
     ]
-    assert not [line for line in screen.lines if "small-0 " in line], "nothing of ours is left"
-    assert all(len(line) < WIDTH for lines in screen.seen for line in lines), "a line wraps"
-    drawn = [(lines[i - 1], line) for lines in screen.seen for i, line in enumerate(lines) if "small-0 " in line]
-    step = "  small-0 train: step {}/2, a long tail a long tail a long tail"[:WIDTH]  # {} is a character too long
-    assert drawn[0] == ("test_1.py .", step.format(1).rstrip())
-    assert ("test_1.py .", step.format(2).rstrip()) in drawn
-    assert ("test_1.py ..", "  small-0 after: 1/8 answers") in drawn
+    drawn = [line for lines in screen.seen for line in lines if line.startswith(("GRPO", "after"))]
+    assert f"GRPO small                   {'━' * 10}{'─' * 10} 1/2  reward 0.10 → 0.10   0 s" in drawn
+    assert "after small                  waiting for another process   0 s" in drawn
+    live = [lines[-1] for lines in screen.seen if lines[-1]]
+    assert live
+    assert all(len(line) < WIDTH for line in live), "a line that wraps cannot be drawn over"
+
+
+def test_a_narrow_terminal_has_no_bar(project):
+    project.write(test_1=TESTS)
+    screen, _ = on_a_terminal(project.path, width=60)
+    assert "GRPO small                   2/2  reward 0.10 → 0.20   0 s" in body(screen.lines)
+    assert not any("━" in line for lines in screen.seen for line in lines)
+
+
+def test_in_verbose_mode_a_test_has_its_line(project):
+    project.write(test_1=TESTS)
+    screen, _ = on_a_terminal(project.path, "-v")
+    lines = [" ".join(line.split()[:2]) for line in body(screen.lines) if line.strip()]
+    assert [line for line in lines if "test_works" in line or "GRPO" in line][-2:] == [
+        "GRPO small",
+        "test_1.py::test_works[small-seed0] PASSED",
+    ]
+    assert [line.split()[1] for line in lines if "PASSED" in line or "FAILED" in line or "SKIPPED" in line] == [
+        "PASSED",
+        "PASSED",
+        "FAILED",
+        "SKIPPED",
+    ]
+    assert not any(line.startswith("small ") for line in lines)
 
 
 SAYS = """
 from harness.plugin.session import session_of
 
-def test_quiet():
-    pass
-
-def test_says(pytestconfig):
+def test_says(recipe, pytestconfig):
     progress = session_of(pytestconfig).progress
-    progress("small-0 train", "step 1/2")
+    progress("GRPO small", "1/2", 1 / 2)
     progress.say("small-0 health", "warning: step 1, too short")
     progress.say("small-0 health", "fatal: step 1, too bad")
-    progress("small-0 train", "step 2/2")
+    progress("GRPO small", "2/2", 1.0)
 
-def test_last():
+def test_last(recipe):
     assert False
 """
 
@@ -157,99 +195,93 @@ def test_last():
 def test_what_is_said_stays_on_a_terminal(project):
     project.write(test_1=SAYS)
     screen, _ = on_a_terminal(project.path)
-    assert body(screen.lines) == [
-        "test_1.py .",
+    assert body(screen.lines)[1:5] == [
         "  small-0 health: warning: step 1, too short",
         "  small-0 health: fatal: step 1, too bad",
-        "test_1.py .F".ljust(WIDTH - 7) + "[100%]",
-    ]
-    drawn = {line for lines in screen.seen for line in lines if "small-0 train" in line}
-    assert drawn == {"  small-0 train: step 1/2", "  small-0 train: step 2/2"}
-
-
-def test_what_is_said_stays_on_a_terminal_in_verbose_mode(project):
-    project.write(test_1=SAYS)
-    screen, _ = on_a_terminal(project.path, "-v")
-    lines = [" ".join(line.split()[:3]) for line in body(screen.lines)]
-    assert lines[1:5] == [
-        "test_1.py::test_says",
-        "small-0 health: warning:",
-        "small-0 health: fatal:",
-        "test_1.py::test_says PASSED [",
+        f"GRPO small                   {'━' * 20} 2/2   0 s",
+        marks("small", ".F", 100),
     ]
 
 
-def test_on_a_terminal_in_verbose_mode(project):
-    project.write(test_1=TESTS)
-    screen, _ = on_a_terminal(project.path, "-v")
-    lines = [line.split(" ")[:2] for line in body(screen.lines)]
-    assert lines == [
-        ["test_1.py::test_quiet", "PASSED"],
-        ["test_1.py::test_works", "PASSED"],
-        ["test_1.py::test_fails", "FAILED"],
-        *([f"test_1.py::test_more[{number}]", "PASSED"] for number in range(3)),
-    ]
-
-
-def test_an_interrupted_stage_is_erased(project):
+def test_an_interrupted_session_says_where_it_stopped_and_what_goes_on(project):
     project.write(test_1=INTERRUPTED)
-    screen, code = on_a_terminal(project.path)
-    assert code == pytest.ExitCode.INTERRUPTED
-    assert any("KeyboardInterrupt" in line for line in screen.lines)
-    assert not any("small-0 train" in line for line in screen.lines)
-    assert any("small-0 train" in line for lines in screen.seen for line in lines)
+    for options, which in (([], "The same command"), (["--rl-fresh"], "The same command without --rl-fresh")):
+        screen, code = on_a_terminal(project.path, *options)
+        assert code == pytest.ExitCode.INTERRUPTED
+        (line,) = [line for line in screen.lines if line.startswith("Stopped")]
+        assert line == f"Stopped in GRPO small at 1/2. {which} goes on from there."
 
 
-# options, what stands between "collected" and "FAILURES" in a log
-LOGS = {
-    "plain": (
-        [],
-        """
-        test_1.py .
-          small-0 train: step 1/2, ...
-          small-0 train: step 2/2, ...
-        test_1.py .
-          small-0 after: 1/8 answers
-        test_1.py F
-          small-0 after: 0/8 answers
-        test_1.py .
-          small-0 after: 1/8 answers
-        test_1.py .
-          small-0 after: 2/8 answers
-        test_1.py .
-        """,
-    ),
-    "verbose": (
-        ["-v"],
-        """
-        test_1.py::test_quiet PASSED
-        test_1.py::test_works
-          small-0 train: step 1/2, ...
-          small-0 train: step 2/2, ...
-        test_1.py::test_works PASSED
-        test_1.py::test_fails
-          small-0 after: 1/8 answers
-        test_1.py::test_fails FAILED
-        test_1.py::test_more[0]
-          small-0 after: 0/8 answers
-        test_1.py::test_more[0] PASSED
-        test_1.py::test_more[1]
-          small-0 after: 1/8 answers
-        test_1.py::test_more[1] PASSED
-        test_1.py::test_more[2]
-          small-0 after: 2/8 answers
-        test_1.py::test_more[2] PASSED
-        """,
-    ),
-    "quiet": (["-q"], "\n..F...\n"),
-}
-
-
-@pytest.mark.parametrize("how", LOGS)
-def test_in_a_log(project, how):
-    options, expected = LOGS[how]
-    project.write(test_1=TESTS)
+def in_a_log(project, *options: str) -> list[str]:
     text = project.pytest(*options).stdout.str().partition("= FAILURES =")[0]
     text = text.partition(" items\n")[2] or text
-    lines = [re.sub(r" +\[[ \d]+%\]", "", line).rstrip() for line in text.splitlines() if line.strip("= ")]
-    assert [re.sub("a long tail.*", "...", line) for line in lines] == textwrap.dedent(expected).split("\n")[1:-1]
+    lines = [re.sub(r" +\[[ \d]+%\]", "", line).rstrip() for line in text.splitlines()[:-1]]
+    return [re.sub("a long tail.*  ", "...", line) for line in lines]
+
+
+LOG = """
+test_0.py ..
+
+GRPO small                   2/2  reward 0.10 → 0.20   0 s
+after small                  1/8 answers  ...0 s
+small                        ..Fs
+test_2.py ..
+""".splitlines()
+
+
+def test_in_a_log_a_stage_has_one_line(project):
+    project.write(test_0=OTHERS, test_1=TESTS, test_2=OTHERS)
+    assert in_a_log(project) == [*LOG, ""]
+    quiet = project.pytest("-q").stdout.str()
+    assert "......Fs..".removeprefix("..") in quiet
+    assert "GRPO small" not in quiet
+
+
+def test_a_log_hears_of_a_long_stage_now_and_then(project):
+    slow = TESTS.replace("TERMINAL_EVERY_SECONDS", "LOG_AFTER_SECONDS")
+    project.write(test_1=slow)
+    assert in_a_log(project)[1:6] == [
+        "GRPO small                   starting   0 s",
+        "GRPO small                   1/2  reward 0.10 → 0.10   0 s",
+        "GRPO small                   2/2  reward 0.10 → 0.20   0 s",
+        "GRPO small                   2/2  reward 0.10 → 0.20   0 s",
+        "after small                  waiting for another process   0 s",
+    ]
+
+
+def test_workers_marks_are_pytests_own(project):
+    project.write(test_0=OTHERS, test_1=TESTS)
+    result = project.pytest("-n2")
+    result.assert_outcomes(passed=4, failed=1, skipped=1)
+    assert not any(line.startswith(("small ", "GRPO small")) for line in result.outlines)
+    (line,) = [line for line in result.outlines if line.endswith("[100%]")]
+    assert sorted(line.split()[0]) == sorted("....Fs")
+
+
+def test_marks_that_the_terminal_has_not_are_ascii(project):
+    project.write(test_1=TESTS)
+    result = project.pytest(torch=None, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert "GRPO small                   2/2  reward 0.10 -> 0.20   0 s" in result.outlines
+
+
+def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(project):
+    long = project.small.replace("max_steps = 4", "max_steps = 4000\nsave_steps = 1\nsave_total_limit = 2")
+    project.write(**{SMALL: f"{long}\n[health]\nsignal = false\n"})
+    project.write(test_it="def test_it(trained):\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark"]
+    environment = calm_environment() | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, env=environment, text=True)
+    until = time.monotonic() + 300
+    while not list(project.path.glob("rl-runs/small-0-*/train/checkpoint-*")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    time.sleep(1)  # its progress is read five times a second
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert re.search(
+        r"^Stopped in GRPO small at \d+/4000\. The same command goes on from its checkpoint of step \d+\.$",
+        out,
+        re.MULTILINE,
+    ), out

@@ -214,7 +214,7 @@ class ToldError(Exception):
 
 @pytest.mark.parametrize("stage", ["train", "before"])
 def test_waiting_for_another_process_is_said(first, tmp_path, monkeypatch, stage):
-    def announce(heading: str, text: str) -> None:
+    def announce(heading: str, text: str, share: float | None) -> None:
         if "waiting" in text:
             raise ToldError(heading, text)
 
@@ -227,4 +227,5 @@ def test_waiting_for_another_process_is_said(first, tmp_path, monkeypatch, stage
             holders.enter_context(FileLock(held / ".lock"))
         with pytest.raises(ToldError) as told:
             {"train": run.trained, "before": run.before}[stage]()
-    assert told.value.args == (f"{run.id} {stage}", "waiting for another process that makes the same")
+    title = f"{'GRPO' if stage == 'train' else stage} {run.label}"
+    assert told.value.args == (title, "waiting for another process that makes the same")

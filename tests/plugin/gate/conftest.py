@@ -209,8 +209,9 @@ class MadeUp:
         assert changes.keys() <= defaults.keys()
         self.write(f"suites/recipes/{name}.toml", RECIPE.format(**defaults | changes))
 
-    def pytest(self, *arguments: str, folder: str = ".", **environment: str) -> Session:
-        return Session(self._run([*PYTEST, "--junitxml=junit.xml", *arguments], folder, environment))
+    def pytest(self, *arguments: str, folder: str = ".", verbose: bool = True, **environment: str) -> Session:
+        told = ["-v"] if verbose else []
+        return Session(self._run([*PYTEST, *told, "--junitxml=junit.xml", *arguments], folder, environment))
 
     def cli(self, *arguments: str) -> pytest.RunResult:
         return self._run(["made_up", *arguments], ".", {})
@@ -270,8 +271,9 @@ class Session:
         return self.text.partition("= rl-harness =")[2]
 
     def words(self, name: str, seed: int = 0) -> dict[str, tuple[str, str]]:
-        """Word and sentence by gate, as the terminal has them."""
-        block = re.search(rf"^{re.escape(name)}, seed {seed}: .*\n((?:  .*\n)*)", self.section, re.MULTILINE)
+        """Word and sentence by gate, as the terminal has them with ``-v``."""
+        line = rf"^[✓✗!] {re.escape(name)}(?:, seed {seed})? .*\n((?:  .*\n)*)"
+        block = re.search(line, self.section, re.MULTILINE)
         assert block, self.text
         found = re.findall(r"^  ([A-Z_]+) +([\w ()/.:]+?): (.*)$", block[1], re.MULTILINE)
         return {gate: (word, sentence) for word, gate, sentence in found}

@@ -41,9 +41,9 @@ def test_unchanged_takes_at_most_a_quarter_of_the_questions(early):
     assert (after["planned_questions"], after["accuracy"]) == (400, 1.0)
     assert summary(project, "before")["questions"] == 400, "what is held against is asked whole"
     assert f"  stopped early: asked {asked} of 400 questions, about {10 * (400 - asked):,} tokens saved" in session.text
-    (line,) = [line for line in session.section.splitlines() if line.startswith("small, seed 0: ")]
+    (line,) = [line for line in session.section.splitlines() if line.startswith("  before ")]
     assert re.fullmatch(
-        r".*: before .* \(95 %: .*\) of 400 questions, after 100.0 % \(95 %, anytime-valid: .*\) "
+        r"  before .* \(95 %: .*\) of 400 questions, after 100.0 % \(95 %, anytime-valid: .*\) "
         rf"of {asked} of 400 questions",
         line,
     )
