@@ -86,6 +86,7 @@ def environment(**changes: Any) -> Environment:
 
 def identity(method: str = "grpo", **generation: Any) -> Identity:
     return {
+        "key": "0" * 64,
         "format": 1,
         "generation": {
             "model": {"weights": "a" * 16},

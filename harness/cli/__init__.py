@@ -1,7 +1,7 @@
 """``rl-harness``: the same work without pytest.
 
     rl-harness run tiny-arithmetic
-    rl-harness compare rl-runs/A rl-runs/B
+    rl-harness compare tiny-arithmetic "tiny-arithmetic lr=2e-6"
     rl-harness report rl-runs/*
 
 Each subcommand is a function of the parsed options that returns the exit code: 0, 1 for a verdict that fails, 2 for a
@@ -19,9 +19,12 @@ import sys
 import traceback
 from pathlib import Path
 
+from harness import __version__
 from harness.cli.terminal import SafeErrors, SafeOutput
 from harness.store.errors import HarnessError
 from harness.store.redact import safe_text
+
+RUN = "a run: its name, the beginning of one, or the path of its directory"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +40,7 @@ def _main(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with contextlib.redirect_stdout(SafeOutput(sys.stdout)):
-            commands = importlib.import_module("harness.cli.commands")  # --help has no need of it
+            commands = importlib.import_module(f"harness.cli.{options.module}")  # --help has no need of it
             code = int(getattr(commands, options.command)(options))
         sys.stdout.flush()
         return code
@@ -59,23 +62,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rl-harness", description="Post-training recipes without pytest: run, judge, compare, report."
     )
+    parser.add_argument("--version", action="version", version=f"rl-harness {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, text: str) -> argparse.ArgumentParser:
+    def command(name: str, text: str, module: str = "commands") -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(command=name.replace("-", "_"))
+        added.set_defaults(command=name.replace("-", "_"), module=module)
         return added
 
     run = command("run", "train and judge one recipe, and write its report")
     _add_recipe(run)
     run.add_argument("--seed", type=_seed, action="append", help="training seed (repeatable; default: the recipe's)")
     run.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
+    run.add_argument("--name", help="what to call the run; default: the recipe and what was overridden in it")
     run.add_argument("--stop-early", action="store_true", help="end generation as soon as every gate has its verdict")
     _add_folder(run, "--report-dir", "rl-report")
 
     compare = command("compare", "hold B against A; 1 where B REGRESSED or they cannot be compared")
     for name in ("a", "b"):
-        compare.add_argument(name, type=Path, metavar=name.upper(), help="a run directory or a baseline file")
+        compare.add_argument(name, metavar=name.upper(), help="a run or a baseline file")
+    _add_folder(compare, "--runs-dir", "rl-runs")
     compare.add_argument("--margin", type=_share, help="largest drop that may go unseen (default: B's recipe's)")
     compare.add_argument("--alpha", type=_share, default=0.05, help="chance of a false alarm (%(default)s)")
     compare.add_argument("--html", action="store_true", help="draw a page of both runs' answers side by side too")
@@ -98,10 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
 
     regrade = command("regrade", "grade a run's kept answers with today's graders; generate nothing")
-    regrade.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    regrade.add_argument("run", metavar="RUN", help=RUN)
+    _add_folder(regrade, "--runs-dir", "rl-runs")
     regrade.add_argument("--write", action="store_true", help="keep the new grades in the run directory")
 
-    runs = command("runs", "list the run directories")
+    runs = command("runs", "list what was run, oldest first, or say what differs between two of them", "kept")
+    runs.add_argument("--diff", nargs=2, metavar=("A", "B"), help=f"what differs between two runs; each is {RUN}")
     _add_folder(runs, "--runs-dir", "rl-runs")
 
     history = command("history", "draw accuracy by date and commit over many runs")
@@ -110,11 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder(history, "--report-dir", "rl-report")
 
     report = command("report", "draw the report of run directories")
-    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    report.add_argument("runs", nargs="+", metavar="RUN", help=RUN)
+    _add_folder(report, "--runs-dir", "rl-runs")
     _add_folder(report, "--report-dir", "rl-report")
 
     methods = command("methods", "hold the training methods of finished runs against each other")
-    methods.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    methods.add_argument("runs", nargs="+", metavar="RUN", help=RUN)
+    _add_folder(methods, "--runs-dir", "rl-runs")
     methods.add_argument("--alpha", type=_share, default=0.05, help="chance of a false claim, shared (%(default)s)")
 
     recipes = command("recipes", "list the recipes")

@@ -20,10 +20,9 @@ from harness.gate.verdicts import judge_against_baseline
 from harness.gate.wording import percent, reused_line
 from harness.models.device import choose_device
 from harness.pipeline.baselines import SAMPLED
-from harness.pipeline.compare import compared
+from harness.pipeline.compare import called, compared
 from harness.pipeline.evaluate import rewrite
 from harness.pipeline.judge import count_gates
-from harness.pipeline.manifest import require_run
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
@@ -38,10 +37,10 @@ from harness.rewards.registry import check_parameters
 from harness.store.audit import FAMILIES, Audit
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
-from harness.store.files import RecordError
-from harness.store.records import SUMMARY, correct_counts, read_records
+from harness.store.records import correct_counts, read_records
 from harness.store.run_directory import run_directories
-from harness.store.run_files import ENVIRONMENT, QUESTIONS, VERDICTS, Verdict
+from harness.store.run_files import QUESTIONS, Verdict
+from harness.store.siblings import find_run
 from harness.store.stages import SIDES
 
 OWN_RECIPES = Path("suites/recipes")
@@ -72,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
                     options,
                     fresh=options.fresh,
                     stop_early=options.stop_early,
+                    name=options.name,
                     session=session,
                     announce=progress,
                     say=progress.say,
@@ -134,27 +134,31 @@ def settings(options: argparse.Namespace, **more: Any) -> Settings:
 
 def compare(options: argparse.Namespace) -> int:
     """Hold B's latest evaluation against A's; 1 where it REGRESSED or the two cannot be compared."""
-    verdict = compared(options.a, options.b, alpha=options.alpha, margin=options.margin)
+    sides = _side(options.a, options.runs_dir), _side(options.b, options.runs_dir)
+    verdict = compared(*sides, alpha=options.alpha, margin=options.margin)
     if verdict.verdict == "INCOMPARABLE":
         print(f"INCOMPARABLE  {verdict.sentence}")
     else:
-        print(f"{verdict.verdict}  {options.a.name} -> {options.b.name}: {verdict.sentence}")
+        print(f"{verdict.verdict}  {' -> '.join(called(*sides))}: {verdict.sentence}")
     if options.html:
-        _draw_comparison(options, verdict)
+        _draw_comparison(sides, verdict, options.report_dir)
     return int(verdict.passed is False)
 
 
-def _draw_comparison(options: argparse.Namespace, verdict: Verdict) -> None:
+def _side(word: str, runs_dir: Path) -> Path:
+    return Path(word) if Path(word).is_file() else find_run(word, runs_dir)
+
+
+def _draw_comparison(sides: tuple[Path, Path], verdict: Verdict, folder: Path) -> None:
     """The page of both runs' answers; a file of a baseline has none, which changes nothing about the verdict."""
     from harness.report.render import render_comparison
 
-    files = [path for path in (options.a, options.b) if path.is_file()]
+    files = [path for path in sides if path.is_file()]
     if files:
         print(f"no page: {files[0]} is a baseline file and keeps no texts; --html needs two run directories")
         return
-    folder = options.report_dir
     try:
-        page = render_comparison(options.a, options.b, verdict, folder)
+        page = render_comparison(*sides, verdict, folder)
     except OSError as error:
         raise HarnessError(f"{folder}: the page cannot be written ({error}); choose another --report-dir") from None
     print(f"page: {page}")
@@ -227,8 +231,7 @@ def gate_check(options: argparse.Namespace) -> int:
 
 def regrade(options: argparse.Namespace) -> int:
     """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
-    directory: Path = options.run
-    require_run(directory)
+    directory = find_run(options.run, options.runs_dir)
     rewards = _rewards_of(directory / "recipe.toml")
     look_beside_recipe_of(directory)
     questions = {question.id: question for question in QUESTIONS.read(directory)}
@@ -325,34 +328,9 @@ def _paid(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.3g}"
 
 
-def runs(options: argparse.Namespace) -> int:
-    """One line a run directory, oldest first: date, accuracy before and after, verdicts."""
-    found = run_directories(options.runs_dir)
-    if not found:
-        raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
-    width = max(len(directory.name) for directory in found)
-    for directory in found:
-        try:
-            print(f"{directory.name:<{width}}  {_line_of(directory)}")
-        except RecordError as error:  # the others are still told
-            print(f"{directory.name:<{width}}  {error}")
-    return 0
-
-
-def _line_of(directory: Path) -> str:
-    environment, said = ENVIRONMENT.read(directory), VERDICTS.read(directory)
-    created = environment.created[:16].replace("T", " ") if environment else ""
-    summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
-    accuracies = [percent(summary.accuracy) if summary else "-" for summary in summaries]
-    words = ", ".join(f"{each.gate} {each.verdict}" for each in (said.verdicts if said else ())) or "no verdict"
-    return f"{created}  {' -> '.join(accuracies):<18}  {words}"
-
-
 def report(options: argparse.Namespace) -> int:
     """Draw the report again from run directories."""
-    for directory in options.runs:
-        require_run(directory)
-    render(options.runs, options.report_dir)
+    render([find_run(word, options.runs_dir) for word in options.runs], options.report_dir)
     return 0
 
 
@@ -386,9 +364,8 @@ def methods(options: argparse.Namespace) -> int:
     """The table of methods from finished runs: accuracy, what it cost, and every pair on the same questions."""
     from harness.pipeline.methods import compare_methods
 
-    for directory in options.runs:
-        require_run(directory)
-    print(*compare_methods(options.runs, alpha=options.alpha).lines(), sep="\n")
+    runs = [find_run(word, options.runs_dir) for word in options.runs]
+    print(*compare_methods(runs, alpha=options.alpha).lines(), sep="\n")
     return 0
 
 

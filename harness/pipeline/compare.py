@@ -15,6 +15,7 @@ from harness.recipe.schema import GateSection
 from harness.store.errors import HarnessError
 from harness.store.records import SUMMARY, Summary, correct_counts, iter_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
+from harness.store.siblings import name_of
 from harness.store.stages import SIDES
 
 
@@ -26,8 +27,9 @@ def compared(first: Path, second: Path, *, alpha: float, margin: float | None) -
         HarnessError: one of them is no finished evaluation.
     """
     (a, a_summary), (b, b_summary) = evaluation_of(first), evaluation_of(second)
+    names = called(first, second)
     if changed := differences(a, b):
-        numbers = {"run": second.name, "against": first.name, "changed": changed}
+        numbers = {"run": names[1], "against": names[0], "changed": changed}
         verdict = judged("baseline", "INCOMPARABLE", "changed", numbers)
     else:
         verdict = judge_against_baseline(
@@ -42,10 +44,16 @@ def compared(first: Path, second: Path, *, alpha: float, margin: float | None) -
             candidate_samples=b.samples,
             recorded=first.is_file(),
         )
-    for path, summary in ((first, a_summary), (second, b_summary)):
+    for name, summary in zip(names, (a_summary, b_summary), strict=True):
         if summary is not None:
-            verdict = with_ungraded(verdict, summary, f" of {path.name}")
+            verdict = with_ungraded(verdict, summary, f" of {name}")
     return verdict
+
+
+def called(first: Path, second: Path) -> tuple[str, str]:
+    """What a person calls two runs, or files of baselines: by their folders where they have one name."""
+    a, b = (path.name if path.is_file() else name_of(path) for path in (first, second))
+    return (first.name, second.name) if a == b else (a, b)
 
 
 def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:

@@ -57,9 +57,27 @@ class Keys:
         return cls(digest(generation), digest(grading), digest(answer), digest(grader))
 
 
-def run_identity(generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]) -> Identity:
-    """Everything that decides the result of a run."""
-    return cast(Identity, {"format": 1, "generation": generation, "grading": grading, "training": training})
+def run_identity(
+    recipe: str, generation: dict[str, Any], grading: dict[str, Any], training: dict[str, Any]
+) -> Identity:
+    """Everything that decides the result of a run. Recipes of different names are different runs."""
+    decided = {"format": 1, "generation": generation, "grading": grading, "training": training}
+    return cast(Identity, {"key": digest([recipe, decided]), **decided})
+
+
+def decides(key: str, recipe: Recipe) -> bool:
+    """Whether a dotted key of a recipe has a say in the result: what only asks, watches, logs or saves has none."""
+    table, _, rest = key.partition(".")
+    match table:
+        case "description" | "requires" | "seeds" | "gate":
+            return False
+        case "health":
+            return rest == "stop_on" or bool(recipe.health.stop_on)
+        case "train":
+            return bool(deciding({rest.partition(".")[0]: None}, stops=bool(recipe.health.stop_on)))
+        case "evaluate" if recipe.evaluate.every_steps is None:
+            return rest not in ("batch_size", "during_questions", "keep_best")
+    return key not in ("evaluate.batch_size", "launch.max_restarts", "launch.command")
 
 
 def generation_identity(

@@ -4,7 +4,7 @@ baseline it was held against. The report reads run directories only, so what it 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,16 @@ from harness.store.run_directory import write_toml
 from harness.store.run_files import (
     ENVIRONMENT,
     IDENTITY,
+    NAME,
     OVERRIDES,
     QUESTIONS,
     Changed,
     Environment,
     Identity,
+    Name,
     Overrides,
 )
+from harness.store.siblings import leaves
 
 if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served
@@ -51,21 +54,26 @@ def write_manifest(
     seed: int,
     *,
     identity: Identity,
+    name: Name,
     questions: Sequence[Question],
     device: str,
     served: Served | None,
     session: str,
 ) -> None:
-    """The first files of a run directory; of a run that goes on, only the recipe as it is written now."""
+    """The first files of a run directory; of a run that goes on, only the recipe as it is written now and what the run
+    is called."""
     if ENVIRONMENT.read(directory) is None:
-        QUESTIONS.write(directory, (replace(each, solution=None) for each in questions))
         IDENTITY.write(directory, identity)
+        QUESTIONS.write(directory, (replace(each, solution=None) for each in questions))
         server = {} if served is None else served_environment(served)
         told = {**describe(device), **server}
         ENVIRONMENT.write(directory, Environment(**told, recipe=recipe.name, seed=seed, session=session))
     write_toml(directory / "recipe.toml", recipe_text(recipe))
     if (changed := overrides(recipe)) is not None:
         OVERRIDES.write(directory, changed)
+    earlier = NAME.fit(directory)
+    if name.given or not (earlier and earlier.given):
+        NAME.write(directory, name)
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -92,15 +100,6 @@ def overrides(recipe: Recipe) -> Overrides | None:
         if written.get(key) != effective.get(key)
     ]
     return Overrides(short(recipe.source), str(Path.cwd()), tuple(changed))
-
-
-def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested tables as ``{"train.learning_rate": 1e-4}``; an empty table has no leaf."""
-    found: dict[str, Any] = {}
-    for key, value in tables.items():
-        name = f"{path}.{key}" if path else key
-        found |= leaves(value, name) if isinstance(value, Mapping) else {name: value}
-    return found
 
 
 def short(path: Path) -> str:

@@ -14,7 +14,7 @@ from harness.recipe.schema import questions_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.store.records import SUMMARY
 from harness.store.run_directory import run_directories
-from harness.store.run_files import TRAINED
+from harness.store.run_files import ENVIRONMENT, TRAINED
 from harness.store.stages import STAGES
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:
     text = recipe_text(recipe)
     stages = {stage: "training" if stage == "train" else stage for stage in STAGES if stage != "baseline"}
     for directory in reversed(run_directories(runs_dir)):
-        if directory.name.rpartition("-")[0] != f"{recipe.name}-{seed}" or _text(directory / "recipe.toml") != text:
+        made = ENVIRONMENT.fit(directory)
+        if made is None or (made.recipe, made.seed) != (recipe.name, seed) or _text(directory / "recipe.toml") != text:
             continue
         found = {name: (TRAINED if name == "train" else SUMMARY).fit(directory / name) for name in stages}
         kept = {stages[name]: summary for name, summary in found.items() if summary is not None}

@@ -1,5 +1,5 @@
-"""What a run directory holds beside its verdicts, in lines for a terminal: its name, what it has from other runs, its
-signal, health, selection, answers at k."""
+"""What a run directory holds beside its verdicts, in lines for a terminal: what it has from other runs, its signal,
+health, selection, answers at k."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from pathlib import Path
 from harness.gate.wording import counted, percent
 from harness.rewards.at_k import at_k_line
 from harness.store.records import SUMMARY
-from harness.store.run_files import ENVIRONMENT, EVALUATIONS, HEALTH, SIGNAL, TRAINED, HeldOut
+from harness.store.run_files import EVALUATIONS, HEALTH, SIGNAL, TRAINED, HeldOut
 from harness.store.stages import ASKED, SIDES, STAGES
-
-
-def name_of(directory: Path, *, seed: bool = True) -> str:
-    """Recipe and, if asked, ``seed`` of a run, or its folder where the file that names them does not fit."""
-    environment = ENVIRONMENT.fit(directory)
-    if environment is None:
-        return directory.name
-    return f"{environment.recipe}, seed {environment.seed}" if seed else environment.recipe
 
 
 def doubts(directory: Path) -> list[str]:

@@ -36,6 +36,7 @@ from harness.pipeline.fingerprint import (
 from harness.pipeline.judge import GATES, RECIPE, Judge, write_verdicts
 from harness.pipeline.loaded import Loaded, open_endpoint, refusal
 from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
+from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
 from harness.pipeline.signal import find_signal
 from harness.pipeline.train import Trained, adopt_training, job_of, train
@@ -47,8 +48,9 @@ from harness.recipe.schema import data_sampling, located, questions_of
 from harness.rewards.grading import try_rewards
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
-from harness.store.run_directory import digest, locked, run_directories, set_aside
-from harness.store.run_files import DATA, FAILED, SIGNAL, TRAINED, Example, Failed, TrainingSummary, Verdict
+from harness.store.run_directory import digest, locked, place_of, run_directories, set_aside
+from harness.store.run_files import DATA, FAILED, NAME, SIGNAL, TRAINED, Example, Failed, Name, TrainingSummary, Verdict
+from harness.store.siblings import slug
 from harness.store.stages import SHARED
 from harness.tasks import Question, Questions
 
@@ -86,15 +88,15 @@ class Run:
 
     @property
     def id(self) -> str:
-        return f"{self.recipe.name}-{self.seed}"
+        """What a person calls this run."""
+        return self._name.name
 
-    @property
-    def label(self) -> str:
-        """What a line of progress calls it: the recipe, and of several seeds which."""
-        return self.recipe.name if len(self.recipe.seeds) == 1 else self.id
+    @cached_property
+    def _name(self) -> Name:
+        return run_name(self.recipe, self.seed, self.settings.name)
 
     def _titled(self, stage: str) -> str:
-        return f"{self.recipe.train.method.upper() if stage == 'train' else stage} {self.label}"
+        return f"{self.recipe.train.method.upper() if stage == 'train' else stage} {self.id}"
 
     @cached_property
     def commit(self) -> str:
@@ -135,21 +137,24 @@ class Run:
     @cached_property
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
-        identity = run_identity(*self._identities)
-        path = self.settings.runs_dir / f"{self.id}-{digest(identity)[:12]}"
-        with locked(path):
-            if self.settings.fresh and held_by_another(path, self.settings.session):
-                set_aside(path)
-            write_manifest(
-                path,
-                self.recipe,
-                self.seed,
-                identity=identity,
-                questions=self.questions.test,
-                device=self.device,
-                served=self.served,
-                session=self.settings.session,
-            )
+        identity, runs_dir = run_identity(self.recipe.name, *self._identities), self.settings.runs_dir
+        with locked(runs_dir / ".locks" / "names"):
+            path = place_of(runs_dir, slug(self._name.name), identity["key"])
+            with locked(path):
+                if self.settings.fresh and held_by_another(path, self.settings.session):
+                    set_aside(path)
+                write_manifest(
+                    path,
+                    self.recipe,
+                    self.seed,
+                    identity=identity,
+                    name=self._name,
+                    questions=self.questions.test,
+                    device=self.device,
+                    served=self.served,
+                    session=self.settings.session,
+                )
+        self._name = NAME.read(path) or self._name  # one that was given earlier stays
         return path
 
     @property

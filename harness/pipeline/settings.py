@@ -14,6 +14,7 @@ class Settings:
     """What belongs to a session rather than to a recipe.
 
     ``data`` replaces the Hub as the source of questions. ``fresh`` uses nothing kept from earlier sessions.
+    ``name`` is what the runs are called instead of by their recipe and what was overridden in it.
     ``announce(stage, text, share)`` is called as work goes on, with the share that is done where that is known, and
     ``say(stage, text)`` with what must not be missed.
     ``gates`` of the session share alpha. ``update`` records baselines (``"new"`` where there is none, or ``"all"``),
@@ -30,6 +31,7 @@ class Settings:
     update: Literal["new", "all"] | None = None
     allow_dirty: bool = False
     gates: int = 1
+    name: str | None = None
     session: str = field(default_factory=lambda: uuid.uuid4().hex)
     announce: Callable[[str, str, float | None], None] = lambda stage, text, share: None
     say: Callable[[str, str], None] = lambda stage, text: None

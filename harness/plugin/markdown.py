@@ -9,11 +9,11 @@ from itertools import chain, starmap
 from pathlib import Path
 
 from harness.gate.wording import percent
-from harness.pipeline.remarks import name_of
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
 from harness.store.redact import safe_line
 from harness.store.run_files import Verdict
+from harness.store.siblings import name_of
 from harness.store.stages import SIDES
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters

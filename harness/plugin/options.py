@@ -17,6 +17,7 @@ OPTIONS = (
     ("data", "a folder with train.jsonl and test.jsonl, or one JSONL file, to read instead of the Hub", "value"),
     ("limit", "ask at most N training (but enough to train on) and N test questions", "int"),
     ("set", "override a recipe's key: --rl-set train.max_steps=2 (repeatable; the value is TOML)", "list"),
+    ("name", "what to call the runs; default: the recipe's name and what was overridden in it", "value"),
     ("device", "cpu, cuda or mps; default: the best there is", "value"),
     ("nproc", "train and answer in N processes of this machine, on a GPU each or on the CPU's cores", "int"),
     ("runs-dir", "where run directories are kept (default: rl-runs in the root directory)", "value"),

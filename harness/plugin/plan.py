@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.pipeline.naming import run_name
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
 from harness.plugin.options import get_option, get_path
 from harness.plugin.terminal import Terminal
@@ -20,7 +21,8 @@ def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> int:
     terminal.section("rl-harness plan")
     wrong, (folder, runs_dir) = 0, (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
     for recipe, seed in parameters:
-        terminal.write_line(f"{recipe.name}, seed {seed}: {recipe.description}", bold=True)
+        name = run_name(recipe, seed, get_option(session.config, "name")).name
+        terminal.write_line(f"{name}: {recipe.description}", bold=True)
         if unmet := session.unmet(recipe):
             terminal.write_line(f"  not run: {unmet.reason}")
             continue

@@ -241,10 +241,11 @@ class Session:
             return []
         from harness.pipeline.baselines import is_recorded
         from harness.pipeline.judge import plans
+        from harness.pipeline.naming import run_name
 
         folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
         return [
-            f"{recipe.name}, seed {seed}, {gate} gate: {planned.sentence}"
+            f"{run_name(recipe, seed, self.settings.name).name}, {gate} gate: {planned.sentence}"
             for recipe, seed in self.gated
             for gate, planned in plans(recipe, seed, folder, self.gates).items()
             if not planned.enough
@@ -268,6 +269,7 @@ class Session:
             update=get_option(self.config, "update-baselines"),
             allow_dirty=bool(get_option(self.config, "allow-dirty")),
             gates=self.gates,
+            name=get_option(self.config, "name"),
             # xdist's workers are one session: what one of them makes fresh, the others use
             session=os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid-{os.getpid()}-{id(self)}"),
         )

@@ -122,15 +122,15 @@ class Summary:
         """The cells of a line a run, each column as wide as its widest: mark, name, before, after, gain, interval,
         answers turned, and a few words a verdict."""
         from harness.gate.wording import brief
-        from harness.pipeline.remarks import name_of
+        from harness.store.siblings import name_of
 
-        seeds = Counter(name_of(each, seed=False) for each in directories)
         rows = []
         for directory in directories:
-            name = name_of(directory, seed=seeds[name_of(directory, seed=False)] > 1)
             verdicts = self._verdicts(directory)
             words = filter(None, map(brief, sorted(verdicts, key=lambda each: each.gate != "training")))
-            rows.append([self._mark(directory, verdicts), name, *_numbers(directory, verdicts), "   ".join(words)])
+            rows.append(
+                [self._mark(directory, verdicts), name_of(directory), *_numbers(directory, verdicts), "   ".join(words)]
+            )
         return aligned(rows, right=(2, 3, 4))
 
     def _mark(self, directory: Path, verdicts: Sequence[Verdict]) -> str:
@@ -218,9 +218,9 @@ class Summary:
         ]
         if not gates or any(each.passed is not None for _, each in gates):
             return None
-        which = ", ".join(
-            f"{directory.name.rpartition('-')[0]} {each.gate} {each.verdict}" for directory, each in gates[:3]
-        )
+        from harness.store.siblings import name_of
+
+        which = ", ".join(f"{name_of(directory)} {each.gate} {each.verdict}" for directory, each in gates[:3])
         more = f" and {len(gates) - 3} more" if len(gates) > 3 else ""
         strict = "" if session_of(self.config).strict else "; --rl-strict makes it a failure"
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
@@ -233,7 +233,7 @@ class Summary:
         if not (session.progress.stopped or self.directories):
             return None
         stage, measured = session.progress.stopped or ("", "")
-        found = [run.opened for run in session.runs if run.opened and stage.endswith(f" {run.label}")]
+        found = [run.opened for run in session.runs if run.opened and stage.endswith(f" {run.id}")]
         checkpoints = [
             int(number)
             for directory in found

@@ -13,6 +13,7 @@ from harness.report.pairs import share_common
 from harness.report.read import Reader
 from harness.report.reasons import Form, form_of, rules_of
 from harness.report.training import TrainingPage, training_page
+from harness.store.siblings import name_of
 from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def page_of(
         mark=mark,
         word=word,
         kind=kind,
-        title=run.name if run.seed is None else f"{run.name} · seed {run.seed}",
+        title=run.name if run.seed is None else name_of(run.path),
         differs=tuple(differs),
         evaluations=evaluations,
         words=words,

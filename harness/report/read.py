@@ -30,12 +30,11 @@ from harness.store.secrets import redact, redact_tree
 from harness.store.stages import ASKED, STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.store.files import JsonFile, JsonLines
     from harness.store.records import Record
-    from harness.store.run_files import Identity
 
 T = TypeVar("T")
 
@@ -110,15 +109,6 @@ def read_run(path: Path) -> Run:
         audit=reader.file(AUDIT),
         methods=reader.file(METHODS),
     )
-
-
-def read_head(path: Path) -> tuple[tuple[str, int | None], Mapping[str, Any], Identity | None]:
-    """``((recipe, seed), recipe, identity)`` of a run directory, without its records."""
-    reader = Reader(path)
-    name, seed, _ = name_parts(path.name)
-    told = reader.file(VERDICTS) or reader.file(ENVIRONMENT)
-    recipe = redact_tree(_toml(text_of(path / "recipe.toml", []), []))
-    return (told.recipe, told.seed) if told else (name, seed), recipe, reader.file(IDENTITY)
 
 
 def _training(reader: Reader, folder: Path) -> Training | None:

@@ -1,9 +1,10 @@
 """The run directory: content-addressed, append-only, resumable.
 
-    <runs-dir>/<recipe>-<seed>-<12 hex>/
+    <runs-dir>/<name>/
 
-The hex is a hash of everything that decides the result (``identity.json`` in the directory), so the same inputs find
-the same directory and what lies there is not made again. JSON lines are appended and flushed; a torn line is dropped
+``identity.json`` in it holds everything that decides the result and the hash of that (``key``), so the same inputs find
+the same directory and what lies there is not made again. The name is for people; where another run has it, the first
+hex digits of the key stand behind it. JSON lines are appended and flushed; a torn line is dropped
 and its work redone. Every other file is written to a temporary name and renamed. One lock file lets many processes
 share a directory: the first makes a stage, the others wait and read it. No writer here writes a secret
 (:mod:`harness.store.redact`).
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +210,25 @@ def set_aside(directory: Path) -> None:
     for entry in directory.iterdir():
         if entry.name != ".lock":
             entry.rename(attic / entry.name)
+
+
+def place_of(runs_dir: Path, stem: str, key: str) -> Path:
+    """The run directory with this key, or else where it is to be made: named ``stem``, unless that is taken.
+
+    Whoever makes one there holds a lock until its ``identity.json`` says the key.
+    """
+    likely = [runs_dir / name for name in (stem, f"{stem}-{key[:12]}", f"{stem}-{key}")]
+    made = (path for path in chain(likely, run_directories(runs_dir)) if _key_of(path) == key)
+    return next(made, None) or next(path for path in likely if _is_free(path) or path == likely[-1])
+
+
+def _key_of(directory: Path) -> str | None:
+    return (read_json(directory / "identity.json") or {}).get("key")
+
+
+def _is_free(path: Path) -> bool:
+    """Nothing is there, or what was has been set aside."""
+    return not os.path.lexists(path) or (path.is_dir() and all(entry.name == ".lock" for entry in path.iterdir()))
 
 
 def run_directories(runs_dir: Path) -> list[Path]:

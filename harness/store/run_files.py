@@ -58,8 +58,9 @@ class TrainingIdentity(TypedDict):
 
 
 class Identity(TypedDict):
-    """``identity.json``: all that decides the result of a run."""
+    """``identity.json``: all that decides the result of a run, and in ``key`` the hash by which the run is found."""
 
+    key: str
     format: int
     generation: GenerationIdentity
     grading: GradingIdentity
@@ -114,6 +115,16 @@ class Overrides(Stored):
     file: str
     folder: str
     changed: tuple[Changed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Stored):
+    """``name.json``: what a person calls a run, as ``units lr=2e-6 seed 1``; ``variant`` is the same for all seeds.
+    ``given`` is a name that somebody chose."""
+
+    name: str
+    variant: str
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +360,7 @@ QUESTIONS = JsonLines[Question]("questions.jsonl", Question)
 IDENTITY = JsonFile[Identity]("identity.json", Identity)
 ENVIRONMENT = JsonFile[Environment]("environment.json", Environment)
 OVERRIDES = JsonFile[Overrides]("overrides.json", Overrides)
+NAME = JsonFile[Name]("name.json", Name, remade=True)
 HELD_AGAINST = JsonFile[HeldAgainst]("baseline.json", HeldAgainst, remade=True)
 SIGNAL = JsonFile[Signal]("signal.json", Signal)
 VERDICTS = JsonFile[Verdicts]("verdicts.json", Verdicts, remade=True)

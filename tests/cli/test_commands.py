@@ -44,20 +44,20 @@ def finished(folder):
 def test_run_trains_judges_and_reports(finished, folder):
     assert finished.ret == 0, finished.stderr.str()
     said = finished.stdout.str()
-    assert re.search(r"^small-0: INCONCLUSIVE  improvement: ", said, re.MULTILINE)
-    assert re.search(r"^small-0: OK            accuracy: ", said, re.MULTILINE)
-    assert re.search(r"^small-0: OK            training: 4 steps", said, re.MULTILINE)
+    assert re.search(r"^small: INCONCLUSIVE  improvement: ", said, re.MULTILINE)
+    assert re.search(r"^small: OK            accuracy: ", said, re.MULTILINE)
+    assert re.search(r"^small: OK            training: 4 steps", said, re.MULTILINE)
     assert finished.outlines[-1] == "report: rl-report/index.html"
     assert (folder / "rl-report/index.html").is_file()
-    (run,) = (folder / "rl-runs").glob("small-0-*")
+    (run,) = (folder / "rl-runs").glob("small")
     assert AUDIT.read(run).findings == []
     assert (run / "after/summary.json").is_file()
 
 
 def test_progress_in_a_log_is_a_line_now_and_then(finished):
     said = finished.stderr.str()
-    for stage in ("before", "train", "after"):
-        assert re.search(rf"^small-0 {stage}: ", said, re.MULTILINE), said
+    for stage in ("before", "GRPO", "after"):
+        assert re.search(rf"^{stage} small: ", said, re.MULTILINE), said
     assert "\x1b" not in said
     assert "\r" not in said
 
@@ -67,13 +67,13 @@ def test_a_failing_verdict_is_exit_code_1(finished, folder):
     command = ("run", "small.toml", "--set", "gate.min_accuracy=0.99")
     again = run_cli(folder, *command)
     assert again.ret == 1, again.stderr.str()
-    assert "small-0: TOO_LOW       accuracy: " in again.stdout.str()
+    assert "small: TOO_LOW       accuracy: " in again.stdout.str()
     assert "report: rl-report/index.html" in again.stdout.str()
     assert again.errlines == [], "nothing was done, so there was no progress"
     (folder / "taken").write_text("a file")
     again = run_cli(folder, *command, "--report-dir", "taken")
     assert again.ret == 2
-    assert "small-0: OK            training" in again.stdout.str()
+    assert "small: OK            training" in again.stdout.str()
     (line,) = again.errlines
     assert "taken" in line
     assert "--report-dir" in line
@@ -128,7 +128,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
 
 
 def test_report_of_kept_runs(finished, folder):
-    (run,) = (folder / "rl-runs").glob("small-0-*")
+    (run,) = (folder / "rl-runs").glob("small")
     done = run_cli(folder, "report", str(run), "--report-dir", "again")
     assert done.ret == 0
     assert done.outlines == ["report: again/index.html"]

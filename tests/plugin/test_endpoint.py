@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.run_directory import run_directories
 from tests.chat_double import Reply, answer, chat_double, models
 
 EVALUATION = (Path(__file__).parents[2] / "suites" / "test_evaluation.py").read_text()
@@ -25,7 +26,7 @@ def served(project):
 
 
 def runs(project) -> list[Path]:
-    return sorted((project.path / "rl-runs").glob("*-0-*"))
+    return sorted(run_directories(project.path / "rl-runs"))
 
 
 def everything_written(project) -> str:
@@ -67,7 +68,7 @@ def test_a_recipe_may_name_the_server_and_a_threshold_judges_it(served):
         result.assert_outcomes(passed=1, failed=1)
         assert {body["model"] for body in double.bodies} == {"b"}
         assert double.most_at_once <= 3
-    result.stdout.fnmatch_lines(["*TOO_LOW small-0: *"])
+    result.stdout.fnmatch_lines(["*TOO_LOW small: *"])
 
 
 def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
@@ -89,7 +90,7 @@ def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
         said = "2 of 8 answers could not be had: HTTP 400: the prompt is not to my taste (2)"
         first.stdout.fnmatch_lines([f"*AssertionError: {said}; they are unscored*"])
         first.stdout.fnmatch_lines([f"*! before: {said}; they are unscored, and the next run asks for them again"])
-        first.stdout.fnmatch_lines(["*INCONCLUSIVE small-0: 2 of 8 answers could not be had; of the others: *"])
+        first.stdout.fnmatch_lines(["*INCONCLUSIVE small: 2 of 8 answers could not be had; of the others: *"])
         (run,) = runs(served)
         summary = json.loads((run / "before" / "summary.json").read_text())
         assert summary["counts"]["unscored"] == 2

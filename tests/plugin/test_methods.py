@@ -98,7 +98,7 @@ def trained(shared_project):
     project.write(test_methods=(REPOSITORY / "suites/test_methods.py").read_text(), test_starts=STARTS)
     result = project.pytest("-v", "--rl-in-process", torch=True)
     result.assert_outcomes(passed=3 + 4)
-    runs = {name: next((project.path / "rl-runs").glob(f"{name}-0-*")) for name in ("sft", "dpo", "warmed")}
+    runs = {name: next((project.path / "rl-runs").glob(name)) for name in ("sft", "dpo", "warmed")}
     return project, result, runs
 
 

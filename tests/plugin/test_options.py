@@ -47,6 +47,7 @@ CASES = {
     "limit": ("7", "8", "7", "8"),
     "nproc": ("2", "4", "2", "4"),
     "set": ("x.y=1\n  x.z=2", "x.y=3", "['x.y=1', 'x.z=2']", "['x.y=3']"),
+    "name": ("one", "two", "one", "two"),
     "device": ("cpu", "mps", "cpu", "mps"),
     "runs-dir": ("kept", "elsewhere", "{root}/kept", "{root}/sub/elsewhere"),
     "report-dir": ("page", "elsewhere", "{root}/page", "{root}/sub/elsewhere"),

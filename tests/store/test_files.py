@@ -16,7 +16,7 @@ from harness.store import audit, methods, records, run_files
 from harness.store.files import JsonFile, JsonLines, RecordError
 from harness.store.question import Question
 from harness.store.records import Doubt, FaultReason, FunctionFaults, Grade, Key, RewardFaults
-from harness.store.run_files import Changed, Failed, HeldAgainst, Overrides, Progress, Selected, Verdicts
+from harness.store.run_files import Changed, Failed, HeldAgainst, Name, Overrides, Progress, Selected, Verdicts
 from tests import run_files as made
 
 HELD = HeldAgainst("a.toml", "made-up", 0, "c0", "2001-02-03", "tiny", None, 8, 1, {"torch": None}, "")
@@ -33,6 +33,7 @@ FILES: list[tuple[JsonFile[Any] | JsonLines[Any], Any]] = [
     (run_files.IDENTITY, made.identity(chat_template_kwargs={"enable_thinking": False})),
     (run_files.ENVIRONMENT, made.environment(git=None, served_created=3)),
     (run_files.OVERRIDES, Overrides("a.toml", ".", (Changed("train.beta", None, 0.5), Changed("seeds", [0], [0, 1])))),
+    (run_files.NAME, Name("made-up lr=2e-6 seed 1", "made-up lr=2e-6", given=True)),
     (run_files.HELD_AGAINST, HELD),
     (run_files.SIGNAL, made.signal(advice=("ask easier questions",), concentration=0.5)),
     (run_files.VERDICTS, Verdicts("made-up", 0, {"margin": 0.05}, (made.verdict(numbers={"n": [1, None]}),))),

@@ -64,7 +64,8 @@ def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     from harness.store.run_directory import write_json, write_lines
     from harness.store.run_files import TRAINED, TrainingSummary
 
-    recipe, seed, _ = directory.parent.name.rsplit("-", 2)
+    run = json.loads((directory.parent / "environment.json").read_text())
+    recipe, seed = run["recipe"], run["seed"]
     note("trainings.txt", f"{recipe}-{seed}")
     policies = json.loads((HERE / "policies.json").read_text())
     final = directory / "final"
@@ -240,9 +241,8 @@ class MadeUp:
             (self.path / name).unlink(missing_ok=True)
 
     def run(self, name: str, runs_dir: str = "rl-runs") -> Path:
-        """The one run directory of a recipe and seed (``"small-0"``)."""
-        (directory,) = (self.path / runs_dir).glob(f"{name}-*")
-        return directory
+        """The one run directory of a name (``"small seed 1"``)."""
+        return self.path / runs_dir / name.replace(" ", "-")
 
     def verdicts(self, name: str, runs_dir: str = "rl-runs") -> dict[str, dict[str, Any]]:
         """``verdicts.json`` by gate."""
@@ -270,9 +270,10 @@ class Session:
         """The terminal's section of verdicts."""
         return self.text.partition("= rl-harness =")[2]
 
-    def words(self, name: str, seed: int = 0) -> dict[str, tuple[str, str]]:
-        """Word and sentence by gate, as the terminal has them with ``-v``."""
-        line = rf"^[✓✗!] {re.escape(name)}(?:, seed {seed})? .*\n((?:  .*\n)*)"
+    def words(self, name: str, seed: int | None = None) -> dict[str, tuple[str, str]]:
+        """Word and sentence by gate, as the terminal has them with ``-v``; ``seed`` where a recipe has several."""
+        called = name if seed is None else f"{name} seed {seed}"
+        line = rf"^[✓✗!] {re.escape(called)} .*\n((?:  .*\n)*)"
         block = re.search(line, self.section, re.MULTILINE)
         assert block, self.text
         found = re.findall(r"^  ([A-Z_]+) +([\w ()/.:]+?): (.*)$", block[1], re.MULTILINE)

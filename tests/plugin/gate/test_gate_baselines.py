@@ -46,7 +46,7 @@ def test_a_run_keeps_word_of_what_it_was_held_against(made_up):
     assert kept["recipe_toml"] == (made_up.run("small") / "recipe.toml").read_text()
     made_up.recipe("small", asked=100, max_new_tokens=12)
     made_up.pytest(*BASELINE, "--rl-runs-dir=rl-other")
-    (other,) = made_up.path.glob("rl-other/small-0-*")
+    (other,) = made_up.path.glob("rl-other/small")
     assert json.loads((other / "baseline.json").read_text()) == kept
     made_up.baseline("small-0").unlink()
     made_up.pytest(*BASELINE, "--rl-runs-dir=rl-other")
@@ -114,7 +114,7 @@ def test_a_weak_baseline_can_be_recorded_again(made_up):
     assert recorded.ret == 0
     weak = "5 questions: any drop could go unseen, even if every answer turned wrong; 10 points were asked for"
     assert weak in recorded.words("small")["baseline"][1]
-    assert f"rl-harness: small, seed 0, baseline gate: {weak}" in made_up.pytest(NEW, *BASELINE).text
+    assert f"rl-harness: small, baseline gate: {weak}" in made_up.pytest(NEW, *BASELINE).text
     assert made_up.baseline("small-0").exists()
     made_up.recipe("small", asked=200)
     made_up.pytest(ALL, *BASELINE)

@@ -47,19 +47,19 @@ def place(project, name):
 # Two runs, or the baseline; the exit code; how the line begins, and what it holds.
 COMPARISONS = [
     ("good", "good", 0, "OK", r"90.0 % -> 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out"),
-    ("good", "bad", 1, "REGRESSED", r"good-0-\w+ -> bad-0-\w+: 90.0 % -> 50.0 %, \d+ lost and 0 gained"),
+    ("good", "bad", 1, "REGRESSED", r"good -> bad: 90.0 % -> 50.0 %, \d+ lost and 0 gained"),
     ("bad", "good", 0, "IMPROVED", r"50.0 % -> 90.0 %, .*\(alpha .05\)$"),
-    ("baseline", "good", 0, "OK", r"good-0.toml -> good-0-\w+: baseline 90.0 % -> now 90.0 %"),
-    ("bad", "baseline", 0, "IMPROVED", r"bad-0-\w+ -> good-0.toml"),
+    ("baseline", "good", 0, "OK", r"good-0.toml -> good: baseline 90.0 % -> now 90.0 %"),
+    ("bad", "baseline", 0, "IMPROVED", r"bad -> good-0.toml"),
     ("baseline", "baseline", 0, "OK", ""),
     (
         "good",
         "brief",
         1,
         "INCOMPARABLE",
-        r"brief-0-\w+ differs from good-0-\w+ in the decoding \(max_new_tokens 24 -> 12\)$",
+        r"brief differs from good in the decoding \(max_new_tokens 24 -> 12\)$",
     ),
-    ("baseline", "own", 1, "INCOMPARABLE", r"own-0-\w+ differs from good-0.toml in the grader "),
+    ("baseline", "own", 1, "INCOMPARABLE", r"own differs from good-0.toml in the grader "),
 ]
 
 
@@ -184,15 +184,24 @@ def test_plan_says_what_the_gates_can_see(left):
     assert re.search(r"baseline gate: 5 questions: any drop could go unseen, .*; 10 points were asked for", few)
 
 
-def test_runs_lists_accuracies_and_verdicts(left):
+def test_runs_is_a_table(left):
     done = left.cli("runs")
-    lines = {line.split("-0-")[0]: line for line in done.outlines}
-    assert set(lines) == {"good", "bad", "brief", "own"}
-    assert re.fullmatch(
-        r"good-0-\w{12} +\d{4}-\d\d-\d\d \d\d:\d\d  50.0 % -> 90.0 %  +improvement IMPROVED, baseline NO_BASELINE",
-        lines["good"],
-    )
-    assert "50.0 % -> 50.0 %" in lines["bad"]
+    header, *lines = (re.split(" {2,}", line) for line in done.outlines)
+    assert header == ["run", "date", "commit", "differs in", "before", "after", "verdict"]
+    rows = {line[0]: dict(zip(header, line, strict=True)) for line in lines}
+    assert rows.keys() == {"good", "bad", "brief", "own"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", rows["good"].pop("date"))
+    others = {"run": "good", "commit": "-", "differs in": "-"}
+    assert rows["good"] == others | {"before": "50.0 %", "after": "90.0 %", "verdict": "IMPROVED"}
+    assert (rows["bad"]["after"], rows["bad"]["verdict"]) == ("50.0 %", "INCONCLUSIVE improvement")
+
+
+def test_runs_says_what_two_of_them_differ_in(left):
+    rows = {" ".join(line.split()) for line in left.cli("runs", "--diff", "good", "brief").outlines}
+    assert rows == {"good brief", "recipe recipe good brief", "evaluate.max_new_tokens 24 12"}
+    assert left.cli("runs", "--diff", "good", str(left.run("good"))).outlines == [
+        "good and good: nothing differs that is known of them"
+    ]
 
 
 def test_regrade(left):
@@ -247,7 +256,7 @@ def test_gate_check_of_the_trained_policy_trains_nothing_again(left):
     done = left.cli("gate-check", "bad", "--runs", "1", "--trained")
     assert done.stdout.str().startswith("bad: the trained policy, 50.0 % right")
     assert left.lines("trainings.txt") == []
-    assert len(left.cli("runs").outlines) == 4, "nor does another run come of it"
+    assert len(left.cli("runs").outlines) == 1 + 4, "nor does another run come of it"
 
 
 def test_gate_check_of_a_real_policy(tmp_path):

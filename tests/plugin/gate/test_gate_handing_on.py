@@ -35,8 +35,8 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
     assert text.startswith("what another step wrote\n" + HEAD)
     rows = text.splitlines()[5:]
     assert [[cell.strip() for cell in row.split("|")[1:5]] for row in rows] == [
-        ["❌", "bad, seed 0", "50.0 % → 25.0 %", "improvement"],
-        ["✅", "good, seed 0", "50.0 % → 100.0 %", "improvement"],
+        ["❌", "bad", "50.0 % → 25.0 %", "improvement"],
+        ["✅", "good", "50.0 % → 100.0 %", "improvement"],
     ]
     assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[0]
 
@@ -88,7 +88,7 @@ def test_a_file_that_earlier_steps_filled_stays_within_the_limit(tmp_path):
 def test_what_fits_says_nothing_of_more(tmp_path):
     run = judged_run(tmp_path / "run", "one", "a sentence")
     write_markdown(tmp_path / "new/one.md", run, limit=COMMENT_BYTES)
-    row = "| ❌ | one, seed 0 |  | baseline | INCOMPARABLE: a sentence |\n"
+    row = "| ❌ | one |  | baseline | INCOMPARABLE: a sentence |\n"
     assert (tmp_path / "new/one.md").read_text() == HEAD + row
 
 
@@ -136,7 +136,7 @@ def test_a_finding_excuses_nothing(tmp_path):
     ((directory, ((verdict,), failed)),) = judged_run(tmp_path / "run", "one", "rewards failed").items()
     found = replace(verdict, numbers={"finding": "most groups taught nothing"})
     write_markdown(tmp_path / "one.md", {directory: ([found], failed)}, limit=COMMENT_BYTES)
-    assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one, seed 0 |")
+    assert (tmp_path / "one.md").read_text().startswith(HEAD + "| ❌ | one |")
 
 
 def test_what_an_earlier_session_said_is_not_handed_on(made_up):
@@ -150,16 +150,16 @@ def test_what_an_earlier_session_said_is_not_handed_on(made_up):
     assert [row.split("|")[4].strip() for row in (made_up.path / "comment.md").read_text().splitlines()[4:]] == [
         "training"
     ]
-    run = made_up.run("good-0")
+    run = made_up.run("good")
     shutil.rmtree(run / "after")
     (run / "train/final/model.safetensors").write_text("torn")
     session = made_up.pytest("-k", "improvement", comment)
     assert session.ret == 1
     assert session.words("good") == {}
-    assert "rl.good-0" in (made_up.path / "junit.xml").read_text()
+    assert "rl.good" in (made_up.path / "junit.xml").read_text()
     assert ".improvement" not in (made_up.path / "junit.xml").read_text()
     (row,) = (made_up.path / "comment.md").read_text().splitlines()[4:]
-    assert row.startswith("| ❌ | good, seed 0 |")
+    assert row.startswith("| ❌ | good |")
     assert row.endswith(f"| {NEVER_JUDGED} |")
 
 
@@ -176,4 +176,4 @@ def test_a_training_that_taught_next_to_nothing_is_a_finding(made_up):
         (green, "50.0 %", False),
     ]
     marks = [row.split("|")[1:3] for row in (made_up.path / "comment.md").read_text().splitlines()[4:]]
-    assert marks == [[" ⚠️ ", " vain, seed 0 "], [" ✅ ", " well, seed 0 "]]
+    assert marks == [[" ⚠️ ", " vain "], [" ✅ ", " well "]]

@@ -62,7 +62,7 @@ def test_one_lost_seed_says_nothing_of_the_recipe(recorded):
 def test_the_other_seeds_say_where_to_look(recorded):
     session = judge(recorded, WRONG, "rl-same")
     for seed in (0, 1):
-        expected = f"small-{seed}: the verdict about the recipe comes with its last seed, 2"
+        expected = f"small seed {seed}: the verdict about the recipe comes with its last seed, 2"
         assert re.search(rf"SKIPPED .*{expected}", session.text)
 
 

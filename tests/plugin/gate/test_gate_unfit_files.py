@@ -48,5 +48,5 @@ def test_it_is_said_in_one_sentence(judged, broken, again):
     assert session.text.partition("= rl-harness =")[0].count(said) == 1, session.text
     assert session.section.partition("= short test summary")[0].count(said) == again, session.text
     assert session.words("good")["improvement"][0] == "IMPROVED"
-    assert "| ✅ | good, seed 0 | 50.0 % → 100.0 % |" in (judged.path / "comment.md").read_text()
+    assert "| ✅ | good | 50.0 % → 100.0 % |" in (judged.path / "comment.md").read_text()
     assert judged.pytest("-k", "improvement").ret == 0, "what is whole again is read again"

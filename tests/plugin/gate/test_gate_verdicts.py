@@ -136,7 +136,7 @@ def test_verdict(judged, name):
     assert (kept["verdict"], kept["sentence"]) == (word, sentence)
     assert properties[f"rl.{project.run(name, runs).name}.{case.gate}"] == f"{word}: {sentence}"
     if case.outcome != "passed":
-        assert f"{word} {name}-0: {sentence}" in session.text, "the test says so itself"
+        assert f"{word} {name}: {sentence}" in session.text, "the test says so itself"
 
 
 def test_workers_say_the_same(accepted):
@@ -147,7 +147,7 @@ def test_workers_say_the_same(accepted):
 def test_a_plan_warns_and_stops_nothing(judged):
     """Its line stands where tests are collected, or, of workers, at the end; the questions are asked all the same."""
     project, session, runs, junit = judged
-    (line,) = [line for line in session.text.splitlines() if "weak, seed 0, baseline gate: " in line]
+    (line,) = [line for line in session.text.splitlines() if "weak, baseline gate: " in line]
     assert re.search(r"gate: 5 questions: any drop could go unseen, .*; 10 points were asked for \(that needs", line)
     assert len((project.run("weak", runs) / "after/records.jsonl").read_text().splitlines()) == 5
     assert outcomes(junit)["test_training[weak-seed0]"] == "passed"

@@ -1,0 +1,79 @@
+"""The commands about what is kept: ``runs``, one line a run or what two of them differ in."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness.gate.wording import percent
+from harness.store.changes import changes
+from harness.store.errors import HarnessError
+from harness.store.files import RecordError
+from harness.store.records import SUMMARY
+from harness.store.run_directory import run_directories
+from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
+from harness.store.siblings import differences, find_run, name_of
+from harness.store.stages import SIDES
+
+
+def runs(options: argparse.Namespace) -> int:
+    """A table of the runs, oldest first, or what differs between two of them."""
+    if options.diff:
+        _print_changes(*(find_run(word, options.runs_dir) for word in options.diff))
+        return 0
+    found = run_directories(options.runs_dir)
+    if not found:
+        raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
+    names = list(map(name_of, found))
+    shared = {name for name, times in Counter(names).items() if times > 1}
+    rows: list[tuple[str, ...]] = [("run", "date", "commit", "differs in", "before", "after", "verdict")]
+    for directory, name, told in zip(found, names, differences(found), strict=True):
+        said = f"{name} ({directory.name})" if name in shared else name
+        try:
+            rows.append((said, *_row(directory, ", ".join(map(str, told)) or "-")))
+        except RecordError as error:  # the others are still told
+            rows.append((said, str(error)))
+    print(*_aligned(rows), sep="\n")
+    return 0
+
+
+def _row(directory: Path, differs: str) -> tuple[str, ...]:
+    environment, said = ENVIRONMENT.read(directory), VERDICTS.read(directory)
+    created = environment.created[:16].replace("T", " ") if environment else "-"
+    commit = environment.git["commit"][:10] if environment and environment.git else "-"
+    summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
+    accuracies = [percent(summary.accuracy) if summary else "-" for summary in summaries]
+    return created, commit, differs, *accuracies, verdict_words(said.verdicts if said else ())
+
+
+def verdict_words(verdicts: Iterable[Verdict]) -> str:
+    """What a run comes to: the verdicts that fail, else those that stay open, else whether it improved."""
+    judged = [each for each in verdicts if each.verdict != "NO_BASELINE"]
+    telling = [each for each in judged if each.passed is False] or [each for each in judged if each.passed is None]
+    if telling:
+        by_word = {each.verdict: [other.gate for other in telling if other.verdict == each.verdict] for each in telling}
+        return "; ".join(f"{word} {', '.join(gates)}" for word, gates in by_word.items())
+    words = {each.verdict for each in judged}
+    return "IMPROVED" if "IMPROVED" in words else "OK" if words else "-"
+
+
+def _print_changes(first: Path, second: Path) -> None:
+    names = name_of(first), name_of(second)
+    told = changes(first, second)
+    if not told:
+        print(f"{names[0]} and {names[1]}: nothing differs that is known of them")
+        return
+    part, rows = "", [("", "", *names)]
+    for each in told:
+        rows.append((each.part if each.part != part else "", each.key, each.first, each.second))
+        part = each.part
+    print(*_aligned(rows), sep="\n")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The cells below one another; a row that says one thing alone takes no part in the widths."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[column]) for row in full) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]

@@ -1,0 +1,76 @@
+"""What a run is called: its recipe, what was overridden in it, and its seed where that says something.
+
+tiny-arithmetic
+tiny-arithmetic lr=2e-6
+tiny-arithmetic lr=2e-6 seed 1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.pipeline.fingerprint import decides
+from harness.pipeline.manifest import overrides
+from harness.recipe.schema import section_types
+from harness.store.errors import HarnessError
+from harness.store.redact import safe_line
+from harness.store.run_files import Changed, Name
+from harness.store.siblings import label, slug, worded
+
+if TYPE_CHECKING:
+    from harness.recipe import Recipe
+
+_MOST, _LONGEST = 4, 32  # overrides that a name says, and characters of a value
+
+
+def run_name(recipe: Recipe, seed: int, given: str | None = None) -> Name:
+    """The name of a recipe's run with a seed; ``given`` is what somebody calls it instead of by its overrides.
+
+    Raises:
+        HarnessError: ``given`` is no name.
+    """
+    known = overrides(recipe)
+    changed = known.changed if known else ()
+    seeds = next((each.file for each in changed if each.key == "seeds"), recipe.seeds)
+    variant = " ".join([recipe.name, *_words(recipe, changed)]) if given is None else check_name(given)
+    alone = [seed] == recipe.seeds == seeds
+    return Name(variant if alone else f"{variant} seed {seed}", variant, given is not None)
+
+
+def check_name(given: str) -> str:
+    """The same, where it can be printed and be a folder's name."""
+    if not given.strip() or len(given) > 60 or safe_line(given) != given or slug(given) == "run" != given:
+        raise HarnessError(f"{given!r} is no name for a run; write letters, digits and spaces, at most 60")
+    return given.strip()
+
+
+def _words(recipe: Recipe, changed: tuple[Changed, ...]) -> list[str]:
+    told = {
+        each.key: each.run
+        for each in changed
+        if each.run not in (None, "") and decides(each.key, recipe) and not _is_default(each)
+    }
+    labels = {key: label(key) for key in told}
+    words = ["lora"] if any(each.key.startswith("lora.") and each.file is None for each in changed) else []
+    for key, value in told.items():
+        short = labels[key] if list(labels.values()).count(labels[key]) == 1 else key
+        words.append(f"{short}={_brief(value)}")
+    return words if len(words) <= _MOST else [*words[: _MOST - 1], f"and {len(words) - _MOST + 1} more"]
+
+
+def _is_default(changed: Changed) -> bool:
+    """Of a key whose whole table the file leaves out: ``[data]`` comes with ``method = "dpo"``."""
+    table, _, key = changed.key.partition(".")
+    field = section_types()[table].model_fields.get(key) if table in section_types() else None
+    return (
+        changed.file is None and field is not None and bool(changed.run == field.get_default(call_default_factory=True))
+    )
+
+
+def _brief(value: Any) -> str:
+    """A value without spaces; of a path or an address its last part, of a long text its beginning."""
+    text = worded(value).replace(" ", "")
+    if isinstance(value, str) and "://" not in text:
+        text = text.rstrip("/").rpartition("/")[2]
+    text = text.partition("://")[2] or text
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
