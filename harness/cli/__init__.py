@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 
 from harness import __version__
+from harness.cli.project import find_project, near
 from harness.cli.terminal import SafeErrors, SafeOutput
 from harness.store.errors import HarnessError
 from harness.store.redact import safe_text
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str] | None) -> int:
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         with contextlib.redirect_stdout(SafeOutput(sys.stdout)):
             commands = importlib.import_module(f"harness.cli.{options.module}")  # --help has no need of it
             code = int(getattr(commands, options.command)(options))
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--limit", type=int, help="at most N training (but enough to train on) and N test questions")
     audit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     audit.add_argument("--json", action="store_true", help="print audit.json instead of text")
+    _add_folder(audit, "--recipes-dir", "suites/recipes")
 
     regrade = command("regrade", "grade a run's kept answers with today's graders; generate nothing")
     regrade.add_argument("run", metavar="RUN", help=RUN)
@@ -113,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder(runs, "--runs-dir", "rl-runs")
 
     history = command("history", "draw accuracy by date and commit over many runs")
-    history.add_argument("runs_dir", type=Path, nargs="?", default=Path("rl-runs"), metavar="RUNS_DIR")
+    history.add_argument("runs_dir", type=Path, nargs="?", default=_folder("--runs-dir", "rl-runs"), metavar="RUNS_DIR")
     history.add_argument("--no-run-pages", action="store_true", help="draw no pages of runs; link those that are there")
     _add_folder(history, "--report-dir", "rl-report")
 
@@ -141,11 +143,18 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda or mps")
     parser.add_argument("--nproc", type=int, help="train and answer in so many processes of this machine")
     _add_folder(parser, "--runs-dir", "rl-runs")
+    _add_folder(parser, "--recipes-dir", "suites/recipes")
     _add_folder(parser, "--baselines-dir", "suites/baselines")
 
 
 def _add_folder(parser: argparse.ArgumentParser, name: str, default: str) -> None:
-    parser.add_argument(name, type=Path, default=Path(default), help="default: %(default)s")
+    parser.add_argument(name, type=Path, default=_folder(name, default), help="default: %(default)s")
+
+
+def _folder(option: str, default: str) -> Path:
+    """The folder that the ini twin of pytest's option names, or its default."""
+    key = "rl_" + option.removeprefix("--").replace("-", "_")
+    return near(find_project(Path.cwd()).folder(key, default))
 
 
 def _share(text: str) -> float:

@@ -43,7 +43,6 @@ from harness.store.run_files import QUESTIONS, Verdict
 from harness.store.siblings import find_run
 from harness.store.stages import SIDES
 
-OWN_RECIPES = Path("suites/recipes")
 NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
 # What a shipped function that needs parameters is tried with, where no recipe gives them.
 EXAMPLES = {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}}
@@ -114,7 +113,7 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     given = [f"--set {assignment}" for assignment in options.set]
     given += [f"--model {options.model}"] if options.model else []
     given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
-    recipe = find_recipe(options.recipe, OWN_RECIPES)
+    recipe = find_recipe(options.recipe, options.recipes_dir)
     recipe = recipe.override(changes, given) if changes else recipe
     check_data(recipe, options.data, "--data")
     check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
@@ -281,7 +280,7 @@ def _audit(options: argparse.Namespace) -> Audit:
         example = EXAMPLES.get(target, {})
         check_parameters(target, resolve_reward(target), example, shipped=target in SHIPPED)
         return audit_rewards(Rewards({target: 1.0}, {target: example} if example else {}))
-    recipe = find_recipe(target, OWN_RECIPES)
+    recipe = find_recipe(target, options.recipes_dir)
     if options.set:
         recipe = recipe.override(parse_changes(options.set), [f"--set {each}" for each in options.set])
     if options.limit is not None:
