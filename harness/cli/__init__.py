@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=name.replace("-", "_"), module=module)
         return added
 
+    init = command("init", "write a recipe, questions, a suite and a workflow into a repository")
+    init.add_argument("folder", type=Path, nargs="?", default=Path(), metavar="FOLDER", help="default: this folder")
+
     run = command("run", "train and judge one recipe, and write its report")
     _add_recipe(run)
     run.add_argument("--seed", type=_seed, action="append", help="training seed (repeatable; default: the recipe's)")

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.cli.init import init as init
 from harness.cli.terminal import Progress
 from harness.gate.verdicts import judge_against_baseline
 from harness.gate.wording import percent, reused_line
