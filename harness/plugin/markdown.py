@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from pathlib import Path
 
-from harness.gate.wording import percent
+from harness.gate.wording import counted, percent
+from harness.pipeline.lost import lost_questions
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
 from harness.store.redact import safe_line
@@ -23,6 +24,7 @@ LINKS = re.compile(r"(?=://)|(?<=www)(?=\.)|(?<=@)|(?<=#)(?=\d)|(?<=gh-)(?=\d)",
 COMMITS = re.compile(r"(?<![0-9a-z])[0-9a-f]{7,40}(?![0-9a-z])", re.IGNORECASE)
 BREAK = "\u200b"
 NEVER_JUDGED = "a test failed before there was a verdict"
+LOST, LONGEST = 5, 300  # questions that are shown, and characters of each cell
 MARKS = {True: "✅", False: "❌", None: "⚠️"}
 
 Judged = tuple[Sequence[Verdict], bool]  # a run's verdicts, and whether a test of it failed
@@ -31,8 +33,8 @@ Judged = tuple[Sequence[Verdict], bool]  # a run's verdicts, and whether a test 
 def write_markdown(
     path: Path, runs: Mapping[Path, Judged], note: str | None = None, *, limit: int, append: bool = False
 ) -> None:
-    """Write a table of this session's verdicts, by run directory, cut at a whole row so that the file stays under
-    ``limit`` bytes.
+    """Write a table of this session's verdicts, by run directory, and the questions that each run lost, cut at a whole
+    row so that the file stays under ``limit`` bytes.
 
     ``note`` is what stands above it: what nobody may overlook.
     """
@@ -50,9 +52,29 @@ def write_markdown(
         kept.append(row)
     if left < 0 and not kept:
         return  # a step before this one has filled the file
+    lost = []
+    for table in map(_lost, runs):
+        left -= len(table.encode())
+        lost += [table] if left >= 0 else []
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if append else "w", encoding="utf-8") as file:
-        file.write("".join([text, *kept, more if left < 0 else ""]))
+        file.write("".join([text, *kept, *lost, more if left < 0 else ""]))
+
+
+def _lost(directory: Path) -> str:
+    """A table of the first questions that a run lost, or nothing."""
+    try:
+        against, lost = lost_questions(directory)
+    except RecordError:  # its row says so
+        return ""
+    if not lost:
+        return ""
+    cells = ([_plain(text, LONGEST) for text in (each.question, each.truth, each.answer)] for each in lost[:LOST])
+    shown = f", the first {LOST}" if len(lost) > LOST else ""
+    return (
+        f"\n**{_plain(name_of(directory))}: {counted(len(lost), 'question')} lost against the {against}{shown}**\n\n"
+        "| question | truth | now |\n|---|---|---|\n"
+    ) + "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
 def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
@@ -81,10 +103,10 @@ def _row(mark: str, run: str, gate: str, text: str) -> str:
     return f"| {mark} | {run} | {_plain(gate)} | {_plain(text)} |\n"
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, limit: int | None = None) -> str:
     """A cell; text from recipes, questions and paths must not end it, open a tag, be a link or a picture, or call
     somebody."""
-    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text)))
+    broken = LINKS.sub(BREAK, COMMITS.sub(_parted, safe_line(text, limit)))
     return html.escape(broken).translate(MARKUP).replace(BREAK, "&#8203;")
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.pipeline.lost import Lost
+from harness.plugin import markdown
 from harness.plugin.markdown import COMMENT_BYTES, NEVER_JUDGED, SUMMARY_BYTES, write_markdown
 from harness.store.run_files import ENVIRONMENT
 from tests.run_files import environment, verdict
@@ -33,12 +35,28 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
     assert session.ret == 1
     text = (project.path / "step.md").read_text()
     assert text.startswith("what another step wrote\n" + HEAD)
-    rows = text.splitlines()[5:]
+    rows = text.splitlines()[5:7]
     assert [[cell.strip() for cell in row.split("|")[1:5]] for row in rows] == [
         ["❌", "bad", "50.0 % → 25.0 %", "improvement"],
         ["✅", "good", "50.0 % → 100.0 %", "improvement"],
     ]
     assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[0]
+
+
+def test_the_questions_that_were_lost_stand_below(handed_on):
+    project, session, _ = handed_on
+    _, found, lost = (
+        (project.path / "comment.md").read_text().partition("\n**bad, seed 0: 50 questions lost against the ")
+    )
+    assert found, session.text
+    heading, _, _, _, *rows = lost.splitlines()
+    assert heading == "base model, the first 5**"
+    assert len(rows) == 5
+    for row in rows:
+        _, question, truth, now, _ = (cell.strip() for cell in row.split("|"))
+        assert question
+        assert now == "-1" != truth
+    assert "good, seed 0: " not in lost
 
 
 def test_comment_is_written_anew(handed_on):
@@ -130,6 +148,23 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
         read = html.unescape(line)
         assert not re.search(r"#\d|gh-\d|[0-9a-f]{7}", read, re.IGNORECASE), "an issue, or a commit"
         assert "0123456789abcdef0123456789abcdef01234567" in read.replace("\u200b", ""), "as a person reads it"
+
+
+def test_a_lost_question_is_held_to_its_cell_and_its_length(tmp_path, monkeypatch):
+    lost = [Lost(HOSTILE, HOSTILE * 9, HOSTILE)] * 3
+    monkeypatch.setattr(markdown, "lost_questions", lambda _: ("baseline", lost))
+    run = judged_run(tmp_path / "run", "one", "a sentence")
+    write_markdown(tmp_path / "out.md", run, limit=COMMENT_BYTES)
+    text = (tmp_path / "out.md").read_text()
+    assert "**one, seed 0: 3 questions lost against the baseline**" in text
+    for row in text.splitlines()[-3:]:
+        assert row.count("|") == 4
+        assert not set("<>[]`~*\\\"'") & set(row)
+        assert row.isprintable()
+    assert max(len(html.unescape(cell).replace("\u200b", "")) for cell in row.split("|")) < markdown.LONGEST + 9
+    monkeypatch.setattr(markdown, "lost_questions", lambda _: ("baseline", lost * 1000))
+    write_markdown(tmp_path / "cut.md", run, limit=len((tmp_path / "out.md").read_bytes()) - 9)
+    assert "lost" not in (tmp_path / "cut.md").read_text(), "a table is whole, or not there"
 
 
 def test_a_finding_excuses_nothing(tmp_path):
