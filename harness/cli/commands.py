@@ -7,42 +7,36 @@ from __future__ import annotations
 
 import argparse
 import json
-import tomllib
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.cli.init import init as init
 from harness.cli.terminal import Progress
-from harness.gate.verdicts import judge_against_baseline
 from harness.gate.wording import percent, reused_line
 from harness.models.device import choose_device
-from harness.pipeline.baselines import SAMPLED
 from harness.pipeline.compare import called, compared
-from harness.pipeline.evaluate import rewrite
+from harness.pipeline.gate_check import check_gate
 from harness.pipeline.judge import count_gates
+from harness.pipeline.naming import check_sweep, run_name
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
+from harness.pipeline.regrade import regraded
 from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
-from harness.recipe import Recipe, parse_changes
+from harness.recipe import Recipe, parse_changes, sweep
 from harness.recipe.catalog import find_recipe, recipe_files
-from harness.recipe.messages import refuser
-from harness.recipe.needs import check_data, check_needs, look_beside, look_beside_recipe_of
-from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward
+from harness.recipe.needs import check_data, check_needs, look_beside
+from harness.rewards import SHIPPED, Rewards, resolve_reward
 from harness.rewards.audit import audit_rewards
-from harness.rewards.grading import grade_kept
 from harness.rewards.registry import check_parameters
 from harness.store.audit import FAMILIES, Audit
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
-from harness.store.records import correct_counts, read_records
 from harness.store.run_directory import run_directories
-from harness.store.run_files import QUESTIONS, Verdict
+from harness.store.run_files import TRAINED, Verdict
 from harness.store.siblings import find_run
-from harness.store.stages import SIDES
 
 NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
 # What a shipped function that needs parameters is tried with, where no recipe gives them.
@@ -52,60 +46,53 @@ _SHOWN = 12
 
 def run(options: argparse.Namespace) -> int:
     """Train and judge a recipe with each of its seeds, and over them; 1 where a verdict fails."""
-    recipe = chosen_recipe(options)
-    if "gpu" in recipe.requires and options.device is None and choose_device() == "cpu":
+    recipes = chosen_recipes(options)
+    if "gpu" in recipes[0].requires and options.device is None and choose_device() == "cpu":
         raise HarnessError(
-            f"recipe {recipe.name} requires a GPU and none is visible; --device cpu runs it all the same"
+            f"recipe {recipes[0].name} requires a GPU and none is visible; --device cpu runs it all the same"
         )
     if options.seed:
-        recipe = recipe.override({"seeds": list(dict.fromkeys(options.seed))})
-    failed, refused, session = False, False, uuid.uuid4().hex
+        recipes = [recipe.override({"seeds": list(dict.fromkeys(options.seed))}) for recipe in recipes]
+    session, gates = uuid.uuid4().hex, sum(count_gates(*each, options.baselines_dir) for each in with_seeds(recipes))
+    shared = {"fresh": options.fresh, "stop_early": options.stop_early, "name": options.name}
+    shared |= {"session": session, "gates": gates}
     runs: list[Run] = []
-    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
-    for seed in recipe.seeds:
-        with Progress() as progress:
-            made = Run(
-                recipe,
-                seed,
-                settings(
-                    options,
-                    fresh=options.fresh,
-                    stop_early=options.stop_early,
-                    name=options.name,
-                    session=session,
-                    announce=progress,
-                    say=progress.say,
-                    gates=gates,
-                ),
-            )
-            try:
-                verdicts = made.verdicts()
-            except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
-                verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
-            made.audit()  # now that there is a directory to keep it in
-        runs.append(made)
-        for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
-            print(f"{made.id}: ! {sentence}", flush=True)
-        for verdict in verdicts:
-            print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
-            failed = failed or verdict.passed is False
-        for _, line in remarks(made.directory):
-            print(f"{made.id}: {line}")
-        refused = refused or not (made.directory / "train" / "summary.json").is_file()
-    over = None if refused else over_seeds(runs)
-    if over is not None:
-        runs[-1].keep(over)
-        print(f"{recipe.name}: {over.verdict:<13} {over.gate}: {over.sentence}")
-        failed = failed or over.passed is False
+    failed = False
+    for recipe in recipes:
+        made = [_run_one(recipe, seed, options, shared) for seed in recipe.seeds]
+        refused = any(TRAINED.read(run.directory / "train") is None for run in made)
+        if (over := None if refused else over_seeds(made)) is not None:
+            made[-1].keep(over)
+            print(f"{made[-1].variant}: {over.verdict:<13} {over.gate}: {over.sentence}")
+        failed = failed or any(each.passed is False for run in made for each in run.judged.values())
+        runs += made
     if reused := reused_line(sum((Counter(made.reused) for made in runs), Counter())):
         print(reused)
     render([made.directory for made in runs], options.report_dir)
     return int(failed)
 
 
-def chosen_recipe(options: argparse.Namespace) -> Recipe:
+def _run_one(recipe: Recipe, seed: int, options: argparse.Namespace, shared: Mapping[str, Any]) -> Run:
+    """Train and judge with one seed, and print what there is to say of it."""
+    with Progress() as progress:
+        made = Run(recipe, seed, settings(options, announce=progress, say=progress.say, **shared))
+        try:
+            verdicts = made.verdicts()
+        except NoSignal:  # the training gate has its verdict; there is nothing to judge for the others
+            verdicts = [verdict for verdict in [made.verdict("training")] if verdict is not None]
+        made.audit()  # now that there is a directory to keep it in
+    for sentence in [*stage_sentences(made.directory), *doubts(made.directory)]:
+        print(f"{made.id}: ! {sentence}", flush=True)
+    for verdict in verdicts:
+        print(f"{made.id}: {verdict.verdict:<13} {verdict.gate}: {verdict.sentence}", flush=True)
+    for _, line in remarks(made.directory):
+        print(f"{made.id}: {line}")
+    return made
+
+
+def chosen_recipes(options: argparse.Namespace) -> list[Recipe]:
     """The recipe that was named, with ``--set``, ``--model``, ``--nproc`` and ``--limit`` applied, and what it needs
-    looked for."""
+    looked for; several where a key is given several values."""
     changes: dict[str, Any] = parse_changes(options.set)
     if options.model:
         changes |= {"model.name": options.model, "model.from_recipe": None}
@@ -114,11 +101,16 @@ def chosen_recipe(options: argparse.Namespace) -> Recipe:
     given = [f"--set {assignment}" for assignment in options.set]
     given += [f"--model {options.model}"] if options.model else []
     given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
-    recipe = find_recipe(options.recipe, options.recipes_dir)
-    recipe = recipe.override(changes, given) if changes else recipe
-    check_data(recipe, options.data, "--data")
-    check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
-    return recipe if options.limit is None else recipe.limited(options.limit)
+    recipes = sweep(find_recipe(options.recipe, options.recipes_dir), changes, given)
+    check_sweep(recipes, records=False)
+    check_data(recipes[0], options.data, "--data")
+    for recipe in recipes:
+        check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
+    return recipes if options.limit is None else [recipe.limited(options.limit) for recipe in recipes]
+
+
+def with_seeds(recipes: Sequence[Recipe]) -> list[tuple[Recipe, int]]:
+    return [(recipe, seed) for recipe in recipes for seed in recipe.seeds]
 
 
 def settings(options: argparse.Namespace, **more: Any) -> Settings:
@@ -166,15 +158,16 @@ def _draw_comparison(sides: tuple[Path, Path], verdict: Verdict, folder: Path) -
 
 def plan(options: argparse.Namespace) -> int:
     """What a recipe would cost and what its gates can see."""
-    recipe = chosen_recipe(options)
-    print(f"{recipe.name}: {recipe.description}")
-    for line in plan_lines(recipe, options.data):
-        print(f"  {line}")
-    gates = sum(count_gates(recipe, seed, options.baselines_dir) for seed in recipe.seeds)
-    for seed in recipe.seeds:
-        kept = kept_lines(recipe, seed, options.runs_dir)
-        for line in (*kept, *gate_lines(recipe, seed, options.baselines_dir, gates)):
-            print(f"  seed {seed}, {line}")
+    recipes = chosen_recipes(options)
+    gates = sum(count_gates(*each, options.baselines_dir) for each in with_seeds(recipes))
+    for recipe in recipes:
+        print(f"{run_name(recipe, recipe.seeds[0]).variant}: {recipe.description}")
+        for line in plan_lines(recipe, options.data):
+            print(f"  {line}")
+        for seed in recipe.seeds:
+            kept = kept_lines(recipe, seed, options.runs_dir)
+            for line in (*kept, *gate_lines(recipe, seed, options.baselines_dir, gates)):
+                print(f"  seed {seed}, {line}")
     return 0
 
 
@@ -183,85 +176,42 @@ def gate_check(options: argparse.Namespace) -> int:
 
     Always 0: with few runs, a count above ``alpha`` may be luck, so the rates are for a person to read.
     """
-    if options.runs < 1:
-        raise HarnessError(f"--runs {options.runs} asks nothing; give 1 or more")
-    recipe = chosen_recipe(options)
-    temperature = recipe.evaluate.temperature if options.temperature is None else options.temperature
-    temperature = temperature or 1.0  # greedy answers are the same whatever the seed
+    recipe, *others = chosen_recipes(options)
+    if others:
+        raise HarnessError(f"{', '.join(recipe.swept)}: one policy is asked again and again; give one value")
     if not options.trained:  # without a training, this is no run that anyone wants listed
         options.runs_dir = options.runs_dir / ".gate-check"
-    words: Counter[str] = Counter()
-    asked = []
     with Progress() as progress:
         run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress, say=progress.say))
-        order = [question.id for question in run.questions.test]
-        decoding = replace(recipe.evaluate.sampling, temperature=temperature, samples_per_question=SAMPLED)
-        baseline = run.ask("gate-check/baseline", decoding, trained=options.trained)
-        correct = correct_counts(baseline.records, order)
-        for seed in range(1, options.runs + 1):
-            once = replace(decoding, samples_per_question=1, seed=decoding.seed + seed)
-            again = run.ask(f"gate-check/{seed}", once, trained=options.trained)
-            verdict = judge_against_baseline(
-                correct,
-                again.means,
-                order,
-                samples=SAMPLED,
-                commit=f"check {seed}",
-                margin=recipe.gate.margin,
-                alpha=recipe.gate.alpha,
-            )
-            words[verdict.verdict] += 1
-            asked.append(verdict.numbers.get("certain_after") or len(order))
-            progress("gate-check", f"{seed}/{options.runs} runs")
+        found = check_gate(run, options.runs, temperature=options.temperature, trained=options.trained)
     whose = "the trained policy" if options.trained else "the base policy"
     print(
-        f"{recipe.name}: {whose}, {percent(baseline.accuracy)} right at temperature {temperature:g}, "
+        f"{recipe.name}: {whose}, {percent(found.accuracy)} right at temperature {found.temperature:g}, "
         f"asked {options.runs} times with new seeds"
     )
-    for word in sorted(words):
-        print(f"  {word:<13} {words[word]:>4}  {percent(words[word] / options.runs)}")
+    for word in sorted(found.words):
+        print(f"  {word:<13} {found.words[word]:>4}  {percent(found.words[word] / options.runs)}")
     print(
-        f"false alarms: {words['REGRESSED']} of {options.runs} (at most {percent(recipe.gate.alpha)} are expected); "
-        f"{sum(asked) / len(asked):.0f} of {len(order)} questions decided on average"
+        f"false alarms: {found.words['REGRESSED']} of {options.runs} (at most {percent(recipe.gate.alpha)} are "
+        f"expected); {found.asked:.0f} of {found.questions} questions decided on average"
     )
-    if words["INCONCLUSIVE"] > options.runs / 2:
-        print(f"{len(order)} questions seldom decide: rl-harness plan {options.recipe} says how many would")
+    if found.words["INCONCLUSIVE"] > options.runs / 2:
+        print(f"{found.questions} questions seldom decide: rl-harness plan {options.recipe} says how many would")
     return 0
 
 
 def regrade(options: argparse.Namespace) -> int:
     """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
-    directory = find_run(options.run, options.runs_dir)
-    rewards = _rewards_of(directory / "recipe.toml")
-    look_beside_recipe_of(directory)
-    questions = {question.id: question for question in QUESTIONS.read(directory)}
-    for stage in SIDES:
-        records = read_records(directory / stage)
-        if not records:
-            continue
-        calls = RewardCalls(rewards)
-        again = list(grade_kept(records, questions, calls))
-        changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
-        right = [sum(record.status == "correct" for record in each) / len(each) for each in (records, again)]
-        print(f"{stage}: {len(changed)} of {len(records)} grades change, {percent(right[0])} -> {percent(right[1])}")
-        for old, new in changed[:20]:
+    for each in regraded(find_run(options.run, options.runs_dir), write=options.write):
+        right = f"{percent(each.before)} -> {percent(each.after)}"
+        print(f"{each.stage}: {len(each.changed)} of {each.answers} grades change, {right}")
+        for old, new in each.changed[:20]:
             print(f"  {old.question_id} sample {old.sample}: {old.status} -> {new.status}, reads {new.extracted!r}")
-        if len(changed) > 20:
-            print(f"  and {len(changed) - 20} more")
-        for sentence in calls.faults.sentences():
+        if len(each.changed) > 20:
+            print(f"  and {len(each.changed) - 20} more")
+        for sentence in each.faults:
             print(f"  {sentence}")
-        if options.write:
-            rewrite(directory / stage, again, list(questions), calls.faults)
     return 0
-
-
-def _rewards_of(path: Path) -> Rewards:
-    """``[rewards]`` of a run's recipe, and no more: another recipe that it starts from may lie elsewhere."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("rewards")
-    except (OSError, ValueError) as error:
-        raise HarnessError(f"{path}: cannot be read ({error})") from None
-    return Rewards.from_table(table, refuser(path))
 
 
 def audit(options: argparse.Namespace) -> int:

@@ -7,12 +7,13 @@ tiny-arithmetic lr=2e-6 seed 1
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.fingerprint import decides
 from harness.pipeline.manifest import overrides
 from harness.recipe.schema import section_types
-from harness.store.errors import HarnessError
+from harness.store.errors import HarnessError, RecipeError
 from harness.store.redact import safe_line
 from harness.store.run_files import Changed, Name
 from harness.store.siblings import label, slug, worded
@@ -32,7 +33,9 @@ def run_name(recipe: Recipe, seed: int, given: str | None = None) -> Name:
     known = overrides(recipe)
     changed = known.changed if known else ()
     seeds = next((each.file for each in changed if each.key == "seeds"), recipe.seeds)
-    variant = " ".join([recipe.name, *_words(recipe, changed)]) if given is None else check_name(given)
+    swept = [Changed(key, None, recipe.value(key)) for key in recipe.swept]
+    keys = {each.key: each for each in (*swept, *(changed if given is None else ()))}
+    variant = " ".join([recipe.name if given is None else check_name(given), *_words(recipe, keys.values())])
     alone = [seed] == recipe.seeds == seeds
     return Name(variant if alone else f"{variant} seed {seed}", variant, given is not None)
 
@@ -44,18 +47,34 @@ def check_name(given: str) -> str:
     return given.strip()
 
 
-def _words(recipe: Recipe, changed: tuple[Changed, ...]) -> list[str]:
+def swept_words(recipe: Recipe) -> list[str]:
+    """The values that a recipe has of those that keys are given, as its name says them."""
+    return _words(recipe, [Changed(key, None, recipe.value(key)) for key in recipe.swept])
+
+
+def check_sweep(recipes: Sequence[Recipe], *, records: bool) -> None:
+    """Raise ``RecipeError`` where values of a key would share a run, or (``records``) a baseline."""
+    for key in recipes[0].swept:
+        if not decides(key, recipes[0]):
+            raise RecipeError(f"{key} decides no result, so all its values are of one run; give it one value")
+        if records:
+            raise RecipeError(f"{key} has several values and a recipe has one baseline a seed; record one of them")
+
+
+def _words(recipe: Recipe, changed: Collection[Changed]) -> list[str]:
     told = {
         each.key: each.run
         for each in changed
-        if each.run not in (None, "") and decides(each.key, recipe) and not _is_default(each)
+        if each.key in recipe.swept
+        or (each.run not in (None, "") and decides(each.key, recipe) and not _is_default(each))
     }
     labels = {key: label(key) for key in told}
     words = ["lora"] if any(each.key.startswith("lora.") and each.file is None for each in changed) else []
     for key, value in told.items():
         short = labels[key] if list(labels.values()).count(labels[key]) == 1 else key
         words.append(f"{short}={_brief(value)}")
-    return words if len(words) <= _MOST else [*words[: _MOST - 1], f"and {len(words) - _MOST + 1} more"]
+    most = max(_MOST, len(recipe.swept) + 1)
+    return words if len(words) <= most else [*words[: most - 1], f"and {len(words) - most + 1} more"]
 
 
 def _is_default(changed: Changed) -> bool:

@@ -91,6 +91,11 @@ class Run:
         """What a person calls this run."""
         return self._name.name
 
+    @property
+    def variant(self) -> str:
+        """The same for all seeds."""
+        return self._name.variant
+
     @cached_property
     def _name(self) -> Name:
         return run_name(self.recipe, self.seed, self.settings.name)

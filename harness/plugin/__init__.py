@@ -115,20 +115,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for recipe, _ in parameters:
                 session.untrainable(recipe, metafunc.fixturenames)
                 session.check_needs(recipe, metafunc.fixturenames)
-            ids = [f"{recipe.name}-seed{seed}" for recipe, seed in parameters]
+            ids = [f"{_id(recipe)}-seed{seed}" for recipe, seed in parameters]
             metafunc.parametrize("rl_run", parameters, ids=ids, scope="session", indirect=True)
         if "rl_runs" in asked:
             groups = session.groups(recipes)
             for recipe, _ in (pair for group in groups for pair in group):
                 session.untrainable(recipe, metafunc.fixturenames)
                 session.check_needs(recipe, metafunc.fixturenames)
-            ids = ["+".join(dict.fromkeys(recipe.name for recipe, _ in group)) for group in groups]
+            ids = ["+".join(dict.fromkeys(_id(recipe) for recipe, _ in group)) for group in groups]
             metafunc.parametrize("rl_runs", groups, ids=ids, scope="session", indirect=True)
     except (HarnessError, pytest.UsageError) as error:
         if session.mistaken(str(error)):
             raise pytest.Collector.CollectError(safe_text(str(error))) from None
         for name in asked:
             metafunc.parametrize(name, [])  # told already, for another file
+
+
+def _id(recipe: Recipe) -> str:
+    """A recipe in a test's id: its name, and the values that it has of those that keys are given."""
+    if not recipe.swept:
+        return recipe.name
+    from harness.pipeline.naming import swept_words
+    from harness.store.siblings import slug
+
+    return f"{recipe.name}-{slug(' '.join(swept_words(recipe)))}"
 
 
 @pytest.hookimpl(trylast=True)  # what -k leaves out shares no alpha
@@ -155,7 +165,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         recipe, seed = parameters[0]
         if has_xdist:  # it is xdist that knows this marker
-            item.add_marker(pytest.mark.xdist_group(f"{recipe.name}-{seed}"))
+            item.add_marker(pytest.mark.xdist_group(f"{_id(recipe)}-{seed}"))
         if "device" in getattr(item, "fixturenames", ()) or len(parameters) > 1:
             uses_device = True
             if not _unmet(item):

@@ -21,7 +21,7 @@ def write_plan(session: Session, parameters: list[tuple[Recipe, int]]) -> int:
     terminal.section("rl-harness plan")
     wrong, (folder, runs_dir) = 0, (get_path(session.config, name) for name in ("baselines-dir", "runs-dir"))
     for recipe, seed in parameters:
-        name = run_name(recipe, seed, get_option(session.config, "name")).name
+        name = run_name(recipe, seed, session.name_given(recipe)).name
         terminal.write_line(f"{name}: {recipe.description}", bold=True)
         if unmet := session.unmet(recipe):
             terminal.write_line(f"  not run: {unmet.reason}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,14 +80,16 @@ class Session:
 
         folder = get_path(self.config, "recipes-dir")
         names = self.named or sorted(path.stem for path in folder.glob("*.toml")) or sorted(recipe_files())
-        return [self.adjusted(find_recipe(self._located(name), folder)) for name in names]
+        return [each for name in names for each in self.adjusted(find_recipe(self._located(name), folder))]
 
     def _located(self, name: str) -> str:
         return str(located(self.config, "recipe", name)) if name.endswith(".toml") else name
 
-    def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``."""
-        from harness.recipe import parse_changes
+    def adjusted(self, recipe: Recipe) -> list[Recipe]:
+        """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``: several
+        where a key is given several values."""
+        from harness.pipeline.naming import check_sweep
+        from harness.recipe import parse_changes, sweep
         from harness.recipe.checks import of_endpoint
 
         changes = parse_changes(get_option(self.config, "set") or [])
@@ -100,9 +103,9 @@ class Session:
             changes["model.from_recipe"] = None  # that model takes the place of what another recipe trains
         if (processes := get_option(self.config, "nproc")) is not None:
             changes["launch.nproc_per_node"] = processes
-        recipe = recipe.override(changes, self.given) if changes else recipe
-        limit = get_option(self.config, "limit")
-        return recipe if limit is None else recipe.limited(limit)
+        made, limit = sweep(recipe, changes, self.given), get_option(self.config, "limit")
+        check_sweep(made, records=bool(get_option(self.config, "update-baselines")))
+        return made if limit is None else [each.limited(limit) for each in made]
 
     @property
     def given(self) -> list[str]:
@@ -124,7 +127,7 @@ class Session:
             get_option(self.config, name)  # a bad value in the ini file is said now
         if marker is not None and marker.args and not self.named:
             folder = get_path(self.config, "recipes-dir")
-            recipes = [self.adjusted(find_recipe(each, folder)) for each in marker.args]
+            recipes = [recipe for each in marker.args for recipe in self.adjusted(find_recipe(each, folder))]
         else:
             recipes = self.recipes
         kept = [recipe for recipe in recipes if method is None or recipe.train.method in method.args]
@@ -245,7 +248,7 @@ class Session:
 
         folder, update = get_path(self.config, "baselines-dir"), get_option(self.config, "update-baselines")
         return [
-            f"{run_name(recipe, seed, self.settings.name).name}, {gate} gate: {planned.sentence}"
+            f"{run_name(recipe, seed, self.name_given(recipe)).name}, {gate} gate: {planned.sentence}"
             for recipe, seed in self.gated
             for gate, planned in plans(recipe, seed, folder, self.gates).items()
             if not planned.enough
@@ -269,7 +272,6 @@ class Session:
             update=get_option(self.config, "update-baselines"),
             allow_dirty=bool(get_option(self.config, "allow-dirty")),
             gates=self.gates,
-            name=get_option(self.config, "name"),
             # xdist's workers are one session: what one of them makes fresh, the others use
             session=os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid-{os.getpid()}-{id(self)}"),
         )
@@ -278,13 +280,18 @@ class Session:
         """The run of a parameter if a test asked for it. Recipes of one name may differ: they are compared whole."""
         return next((run for run in self.runs if run.seed == seed and run.recipe == recipe), None)
 
+    def name_given(self, recipe: Recipe) -> str | None:
+        """``--rl-name``, with the recipe's own where the session has several."""
+        given = get_option(self.config, "name")
+        return f"{given} {recipe.name}" if given and len({each.name for each in self.recipes}) > 1 else given
+
     def run_of(self, recipe: Recipe, seed: int) -> Run:
         """The ``Run`` of a parameter, one for the whole session."""
         from harness.pipeline.run import Run
 
         run = self.find_run(recipe, seed)
         if run is None:
-            run = Run(recipe, seed, self.settings)
+            run = Run(recipe, seed, replace(self.settings, name=self.name_given(recipe)))
             self.runs.append(run)
         return run
 

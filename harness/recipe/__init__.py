@@ -20,6 +20,7 @@ from harness.recipe.schema import (
     ModelSection,
     TrainSection,
 )
+from harness.recipe.sweeps import sweep
 from harness.tasks.load import TaskSection
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "TrainSection",
     "load_recipe",
     "parse_changes",
+    "sweep",
 ]

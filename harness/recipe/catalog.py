@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from harness.recipe.checks import check, fewest_questions
 from harness.recipe.messages import explain, line_of, refuser
@@ -17,6 +17,7 @@ from harness.recipe.schema import LaunchSection, RecipeTables, section_types
 from harness.rewards.registry import Rewards
 from harness.store.errors import RecipeError, nearest
 from harness.store.names import as_text
+from harness.store.siblings import leaves
 
 _PACKAGE = Path(__file__).parents[1]
 # An installed package carries a copy; in a checkout they lie where users edit them.
@@ -32,6 +33,8 @@ class Recipe(RecipeTables):
     Raises:
         RecipeError: a key is unknown, a value has the wrong type, or the combination is impossible.
     """
+
+    _swept: tuple[str, ...] = PrivateAttr(())
 
     def __init__(self, **fields: Any) -> None:
         source = fields.get("source")
@@ -63,9 +66,24 @@ class Recipe(RecipeTables):
                 table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself
             table[key] = value
         try:
-            return Recipe(**tables, source=self.source)
+            return Recipe(**tables, source=self.source).of_sweep(self.swept)
         except RecipeError as error:
             raise RecipeError(f"{error} (under {' '.join(given)})" if given else str(error)) from None
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """Keys that this recipe has one of several values of (:mod:`harness.recipe.sweeps`)."""
+        return self._swept
+
+    def of_sweep(self, keys: Iterable[str]) -> Recipe:
+        """The same recipe, one of those that differ in these keys."""
+        made = self.model_copy()
+        made._swept = tuple(keys)
+        return made
+
+    def value(self, key: str) -> Any:
+        """The value of a dotted key; ``None`` where it is not set."""
+        return leaves(self._tables()).get(key)
 
     def limited(self, questions: int) -> Recipe:
         """The recipe with at most ``questions`` training and test questions, but enough to train on at all."""

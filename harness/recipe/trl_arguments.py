@@ -87,14 +87,25 @@ def argument_defaults(method: str) -> dict[str, Any]:
     Raises:
         RecipeError: TRL or transformers is not installed.
     """
-    defaults: dict[str, Any] = {}
+    return {key: _default(field.value) for key, field in _fields(method).items()}
+
+
+def takes_list(method: str, key: str) -> bool:
+    """Whether a list is a value of a method's key, by its type."""
+    field = _fields(method).get(key) if method in CONFIGS else None
+    return field is not None and "list" in ast.unparse(field.annotation).lower()
+
+
+@functools.cache
+def _fields(method: str) -> dict[str, ast.AnnAssign]:
+    found: dict[str, ast.AnnAssign] = {}
     for package, file, name in CONFIGS[method]:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             raise RecipeError(f"the package {package!r} is not installed; install rl-harness with its requirements")
         path = Path(spec.submodule_search_locations[0]) / file
-        defaults |= _dataclass_fields(path, name)
-    return defaults
+        found |= _dataclass_fields(path, name)
+    return found
 
 
 def completions_per_batch(arguments: dict[str, Any], processes: int = 1) -> int:
@@ -145,11 +156,11 @@ def supervised_steps(arguments: dict[str, Any], rows: int, processes: int = 1) -
     return math.ceil(float(arguments["num_train_epochs"]) * an_epoch)
 
 
-def _dataclass_fields(path: Path, name: str) -> dict[str, Any]:
+def _dataclass_fields(path: Path, name: str) -> dict[str, ast.AnnAssign]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     return {
-        node.target.id: _default(node.value)
+        node.target.id: node
         for node in definition.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }

@@ -1,0 +1,61 @@
+"""A run's kept answers under today's graders; nothing is generated."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.pipeline.evaluate import rewrite
+from harness.recipe.messages import refuser
+from harness.recipe.needs import look_beside_recipe_of
+from harness.rewards import RewardCalls, Rewards
+from harness.rewards.grading import grade_kept
+from harness.store.errors import HarnessError
+from harness.store.records import Record, read_records
+from harness.store.run_files import QUESTIONS
+from harness.store.stages import SIDES
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """A stage with so many ``answers``: those whose grades ``changed``, old and new, the share correct ``before`` and
+    ``after``, and sentences about graders that failed."""
+
+    stage: str
+    answers: int
+    changed: Sequence[tuple[Record, Record]]
+    before: float
+    after: float
+    faults: Sequence[str]
+
+
+def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
+    """Stage by stage; ``write`` keeps the new grades.
+
+    Raises:
+        HarnessError: the recipe cannot be read, or a reward of it is not there.
+    """
+    rewards = _rewards_of(directory / "recipe.toml")
+    look_beside_recipe_of(directory)
+    questions = {question.id: question for question in QUESTIONS.read(directory)}
+    for stage in SIDES:
+        if not (records := read_records(directory / stage)):
+            continue
+        calls = RewardCalls(rewards)
+        again = list(grade_kept(records, questions, calls))
+        changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
+        before, after = (sum(each.status == "correct" for each in side) / len(side) for side in (records, again))
+        if write:
+            rewrite(directory / stage, again, list(questions), calls.faults)
+        yield Regraded(stage, len(records), changed, before, after, calls.faults.sentences())
+
+
+def _rewards_of(path: Path) -> Rewards:
+    """``[rewards]`` of a run's recipe, and no more: another recipe that it starts from may lie elsewhere."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("rewards")
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})") from None
+    return Rewards.from_table(table, refuser(path))
