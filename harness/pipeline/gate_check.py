@@ -54,5 +54,5 @@ def check_gate(run: Run, times: int, *, temperature: float | None = None, traine
         )
         words[verdict.verdict] += 1
         asked += verdict.numbers.get("certain_after") or len(order)
-        run.settings.announce("gate-check", f"{seed}/{times} runs")
+        run.settings.announce("gate-check", f"{seed}/{times} runs", seed / times)
     return GateCheck(words, asked / times, len(order), baseline.accuracy, temperature)
