@@ -103,10 +103,11 @@ def chosen_recipes(options: argparse.Namespace) -> list[Recipe]:
     given += [] if options.nproc is None else [f"--nproc {options.nproc}"]
     recipes = sweep(find_recipe(options.recipe, options.recipes_dir), changes, given)
     check_sweep(recipes, records=False)
+    recipes = recipes if options.limit is None else [recipe.limited(options.limit) for recipe in recipes]
     check_data(recipes[0], options.data, "--data")
     for recipe in recipes:
         check_needs(recipe, data=options.data, trains=getattr(options, "trained", True), given=given)
-    return recipes if options.limit is None else [recipe.limited(options.limit) for recipe in recipes]
+    return recipes
 
 
 def with_seeds(recipes: Sequence[Recipe]) -> list[tuple[Recipe, int]]:

@@ -19,6 +19,7 @@ from harness.store.stages import STAGES
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
+    from harness.tasks import Questions
 
 
 def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
@@ -27,14 +28,16 @@ def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
     Raises:
         TaskError: the questions that lie here (those of ``data`` in place of the recipe's) are not as many, or torn.
     """
+    questions: list[str] = []
     if recipe.task.name != "gsm8k" or data is not None:  # nothing is downloaded
-        questions_of(recipe, data)
+        questions = _questions(questions_of(recipe, data))
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
     most = recipe.evaluate.max_new_tokens
     if recipe.model.endpoint is not None:
         url = server_url(recipe.model.endpoint)
         return [
             f"model: {recipe.model.name or 'what is served'} at {url}; task: {recipe.task.name}",
+            *questions,
             f"evaluation: {counted(asked, 'answer')}, at most {counted(most, 'token')} an answer; nothing is trained",
         ]
     gate = ", ".join(
@@ -44,10 +47,24 @@ def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
     )
     return [
         f"model: {_model(recipe)}; task: {recipe.task.name}",
+        *questions,
         f"before and after: {counted(asked, 'answer')} each, at most {counted(most, 'token')} an answer",
         *_training(recipe),
         f"gate: {gate}",
     ]
+
+
+def _questions(found: Questions) -> list[str]:
+    """How many questions a file or folder has, and how many of them are of no use."""
+    if (counts := found.counts) is None:
+        return []
+    uses = {"asked": found.test, "trained on": found.train, "held out": found.held_out}
+    parts = [", ".join([f"{counts.rows:,} there", *(f"{len(each):,} {use}" for use, each in uses.items() if each)])]
+    if counts.same:
+        parts.append(f"{counts.same:,} more have the text of a test question and are not trained on")
+    if counts.again:
+        parts.append(f"{counts.again:,} more have the text of another and are asked once")
+    return [f"questions: {'; '.join(parts)}"]
 
 
 def _model(recipe: Recipe) -> str:

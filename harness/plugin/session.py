@@ -52,6 +52,7 @@ class Session:
         self.nothing: str | None = None  # why no test was left to run, where no recipe is the reason
         self.mistakes: set[str] = set()  # of recipes and options, told when tests are collected
         self._told: set[str] = set()
+        self._looked: list[tuple[Recipe, list[bool]]] = []  # what was found to have all that such tests need
 
     @property
     def concerned(self) -> bool:
@@ -190,17 +191,23 @@ class Session:
 
         if self.unmet(recipe):
             return
+        asked = [not each.isdisjoint(fixtures) for each in (QUESTIONS, MODEL, TRAINING)]
+        if (recipe, asked) in self._looked:
+            return
+        questions, model, trains = asked
         check_needs(
             recipe,
             data=self.data,
-            questions=not QUESTIONS.isdisjoint(fixtures),
-            model=not MODEL.isdisjoint(fixtures),
-            trains=not TRAINING.isdisjoint(fixtures),
+            questions=questions,
+            model=model,
+            trains=trains,
+            reads=not get_option(self.config, "plan"),  # a plan says it recipe by recipe
             given=self.given,
         )
         # Data named in the ini file, or beside a suite's own recipes, is for those that read it.
         if reads_data(recipe.task) or (self.named and self.config.getoption("rl_data") is not None):
             check_data(recipe, self.data, "--rl-data")
+        self._looked.append((recipe, asked))
 
     def _asked_as(self, recipe: Recipe) -> str:
         """What a user writes for a recipe: its name, or its file where that lies beside tests that name it."""

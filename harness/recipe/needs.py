@@ -13,12 +13,13 @@ from harness.models.source import looks_like_path
 from harness.recipe.catalog import Recipe, load_recipe, parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.messages import refuser
-from harness.recipe.schema import given_file, located
+from harness.recipe.schema import given_file, located, questions_of
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.registry import check_parameters
-from harness.store.errors import RecipeError, RewardError, nearest
+from harness.store.errors import RecipeError, RewardError, TaskError, nearest
 from harness.store.run_files import OVERRIDES
 from harness.tasks import reads_data
+from harness.tasks.load import TooFewError
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
 TRACKERS = {
@@ -58,20 +59,26 @@ def check_needs(
     questions: bool = True,
     model: bool = True,
     trains: bool = True,
+    reads: bool = True,
     given: Sequence[str] = (),
 ) -> None:
     """Look for all that is needed, before anything is made: reward functions, and as asked for the questions (``data``
-    stands in for the recipe's), the model, and what the training takes. ``given`` are the options that changed the
-    recipe.
+    stands in for the recipe's), the model, and what the training takes. With ``reads``, questions that lie here are
+    read. ``given`` are the options that changed the recipe.
 
     Raises:
-        RecipeError: as :func:`check_rewards` does, or a file, a folder or a package is not there.
+        RecipeError: as :func:`check_rewards` does, a file, a folder or a package is not there, or the questions are too
+            few or torn.
     """
     check_rewards(recipe)
     check_endpoint_keys(recipe, given)
     trains = trains and recipe.model.endpoint is None
     if questions and data is None and reads_data(recipe.task) and recipe.task.name != "gsm8k":
         _check_file(recipe, "task", "name", given)
+    if questions and reads:
+        _check_questions(recipe, data, given)
+    if model and recipe.model.endpoint is None:
+        _check_packages(recipe, trains, given)
     if model and recipe.model.endpoint is None and looks_like_path(recipe.model.name):
         _check_file(recipe, "model", "name", given)
     if trains:
@@ -81,7 +88,34 @@ def check_needs(
         if recipe.lora is not None and importlib.util.find_spec("peft") is None:
             refuser(recipe.source)(("lora",), "takes the peft package: pip install 'rl-harness[lora]'")
     if model and (parent := parent_of(recipe)) is not None:
-        check_needs(parent, data=data)
+        check_needs(parent, data=data, reads=reads)
+
+
+def _check_questions(recipe: Recipe, data: Path | None, given: Sequence[str]) -> None:
+    """Read the questions, where they lie here: their columns, and whether there are as many as are asked for."""
+    if not reads_data(recipe.task) or (data is None and recipe.task.name == "gsm8k"):
+        return
+    if data is not None and not data.exists():
+        return  # check_data says so, with the option
+    try:
+        questions_of(recipe, data)
+    except TooFewError as error:
+        _refuse(recipe, *error.key, str(error), given)
+    except TaskError as error:
+        raise RecipeError(str(error)) from None
+
+
+def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:
+    """Packages that answer or read the model, and are no requirement of ours."""
+    if recipe.engine.name == "vllm" and not _is_installed("vllm"):
+        words = "vLLM is not installed: pip install 'rl-harness[vllm]' on a machine with a GPU, or leave out this key"
+        _refuse(recipe, "engine", "name", words, given)
+    if trains and recipe.train.arguments.get("use_vllm") and not _is_installed("vllm"):
+        words = "vLLM is not installed: pip install 'trl[vllm]' on a machine with a GPU, or leave out this key"
+        _refuse(recipe, "train", "use_vllm", words, given)
+    if recipe.model.name.lower().endswith(".gguf") and not _is_installed("gguf"):
+        words = "reading GGUF files takes the gguf package: pip install 'rl-harness[gguf]'"
+        _refuse(recipe, "model", "name", words, given)
 
 
 def _check_file(recipe: Recipe, table: str, key: str, given: Sequence[str]) -> None:

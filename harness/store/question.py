@@ -40,12 +40,25 @@ class Question(Stored):
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Of how many questions a source has (``rows``), how many are left out: ``same`` of the training split have the
+    text of a test question and are not trained on, ``again`` of the test split have that of another and are asked once.
+    """
+
+    rows: int
+    same: int
+    again: int
+
+
+@dataclass(frozen=True, slots=True)
 class Questions:
     """The questions of one recipe, in their fixed order: ``train`` is asked in training, ``test`` in evaluation.
 
     ``held_out`` are of the training split too, but never trained on: the evaluation during training asks them.
+    ``counts`` is of the source, where that is a file or folder.
     """
 
     train: tuple[Question, ...]
     test: tuple[Question, ...]
     held_out: tuple[Question, ...] = ()
+    counts: Counts | None = None

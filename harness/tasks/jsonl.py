@@ -1,18 +1,21 @@
-"""Questions from JSON Lines files: one object a line, with fields named by the recipe.
+"""Questions from JSON Lines and CSV files: one object or row a line, with fields named by the recipe.
 
     [task]
     name = "questions.jsonl"
     fields = { question = "problem", answer = "final", solution = "worked" }
 
-A folder holds ``train.jsonl`` and ``test.jsonl``. A single file serves both splits: its rows are shuffled by the task's
-seed, the test questions are taken first and the training questions from the rest.
+A folder holds ``train.jsonl`` and ``test.jsonl``. A single file, which may be a ``.csv`` with a heading, serves both
+splits: its rows are shuffled by the task's seed, the test questions are taken first and the training questions from the
+rest.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +30,27 @@ FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "i
 
 
 def read_rows(path: Path, what: str = "questions") -> list[tuple[int, Row]]:
-    """Every object of a JSONL file with its 1-based line number; blank lines are passed over. ``what``
-    they are goes into the error of an empty file.
+    """Every object of a JSONL file, or row of a CSV file by its heading, with its 1-based line number;
+    blank lines are passed over. ``what`` they are goes into the error of an empty file.
 
     Raises:
         TaskError: the file cannot be read, or a line is not a JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise TaskError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         raise TaskError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from None
-    rows: list[tuple[int, Row]] = []
-    for number, line in enumerate(lines, 1):
+    rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text))
+    if not rows:
+        raise TaskError(f"{path}: holds no {what}")
+    return rows
+
+
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -50,10 +59,20 @@ def read_rows(path: Path, what: str = "questions") -> list[tuple[int, Row]]:
             raise TaskError(f"{path}:{number}: not valid JSON: {error.msg} at column {error.colno}") from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}:{number}: a line must be one JSON object, not {type(row).__name__}")
-        rows.append((number, row))
-    if not rows:
-        raise TaskError(f"{path}: holds no {what}")
-    return rows
+        yield number, row
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
+    """Rows with the line that each ends in."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row:
+                heading = ", ".join(reader.fieldnames or ())
+                raise TaskError(f"{path}:{reader.line_num}: more fields than the heading has ({heading})")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise TaskError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
 def read_split(path: Path, split: str, to_question: Callable[[Row, str, int], Question]) -> list[Question]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.store.errors import TaskError
 from harness.store.names import as_text
-from harness.store.question import Message, Question, Questions
+from harness.store.question import Counts, Message, Question, Questions
 from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
 from harness.tasks.arithmetic import arithmetic_questions
@@ -21,8 +21,14 @@ from harness.tasks.gsm8k import gsm8k_rows, to_question
 from harness.tasks.jsonl import read_split, row_reader
 
 
+class TooFewError(TaskError):
+    """A source has fewer questions than a recipe asks for under ``key``."""
+
+    key: tuple[str, str]
+
+
 class TaskSection(Table):
-    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL file or folder; see :mod:`harness.tasks`.
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL or CSV file or folder (:mod:`harness.tasks`).
 
     Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none.
     """
@@ -62,10 +68,11 @@ def load_questions(
         TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
             answer, or there are fewer questions than asked for.
     """
+    counts = None
     if task.name == "arithmetic":
         train, test, examples = _arithmetic(task, held_out)
     else:
-        train_pool, test_pool, again = _pools(task, data)
+        train_pool, test_pool, again, rows = _pools(task, data)
         repeated = f"; {again} more have the text of another and are asked once" if again else ""
         test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
         asked = {question.text for question in test}
@@ -73,23 +80,21 @@ def load_questions(
         same = len(train_pool) - len(examples)
         left_out = f"; {same} more have the text of a test question and are not trained on" if same else ""
         train = _take(examples, task.train_questions, "train", task, left_out=left_out)
+        counts = Counts(rows, same, rows - len(train_pool) - len(test_pool))
         if held_out:
             known = {question.text for question in train}
             rest = [question for question in examples[task.train_questions :] if question.text not in known]
             different = _once(rest)
             same = len(rest) - len(different)
             left_out = f"; {same} more have the text of another and are asked once" if same else ""
-            key = "[evaluate] during_questions"
+            key = ("evaluate", "during_questions")
             train += _take(different, held_out, "train", task, key=key, left_out=left_out)
     asks = PROMPTS[form or "box"] if task.system_prompt is None else task.system_prompt
-    return Questions(
-        *(
-            with_prompts(
-                split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form
-            )
-            for split in (train[: task.train_questions], test, train[task.train_questions :])
-        )
+    trained, tested, held = (
+        with_prompts(split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form)
+        for split in (train[: task.train_questions], test, train[task.train_questions :])
     )
+    return Questions(trained, tested, held, counts)
 
 
 def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
@@ -108,10 +113,10 @@ def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[
     return train, make("test", task.test_questions, task.seed), examples
 
 
-def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question], int]:
-    """All training and all test questions of a source, each in an order fixed by the task's seed, and how many test
-    questions were left out because their text stood before: a second answer to it says nothing of its own, and the
-    gate's intervals are those of questions that do."""
+def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question], int, int]:
+    """All training and all test questions of a source, each in an order fixed by the task's seed, how many test
+    questions were left out because their text stood before (a second answer to it says nothing of its own, and the
+    gate's intervals are those of questions that do), and how many questions there are in all."""
     path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
     read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
     if path is None:
@@ -128,15 +133,15 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
         test = different[: task.test_questions]
         asked = {question.id for question in test}
         rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
-        return rest, [replace(each, split="test") for each in test], len(both) - len(different)
+        return rest, [replace(each, split="test") for each in test], len(both) - len(different), len(both)
     else:
         raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL file, "
-            "or a folder with train.jsonl and test.jsonl"
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
+            "file, or a folder with train.jsonl and test.jsonl"
         )
     train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
     test = _once(every)
-    return train, test, len(every) - len(test)
+    return train, test, len(every) - len(test), len(train) + len(every)
 
 
 def _once(questions: Iterable[Question]) -> list[Question]:
@@ -152,13 +157,21 @@ def _shuffled(questions: list[Question], seed: str) -> list[Question]:
 
 
 def _take(
-    pool: Sequence[Question], count: int, split: str, task: TaskSection, key: str = "", left_out: str = ""
+    pool: Sequence[Question],
+    count: int,
+    split: str,
+    task: TaskSection,
+    key: tuple[str, str] | None = None,
+    left_out: str = "",
 ) -> list[Question]:
     if len(pool) < count:
-        raise TaskError(
+        table, name = key = key or ("task", f"{split}_questions")
+        few = TooFewError(
             f"task {task.name!r} has {len(pool)} {split} question{'s' * (len(pool) != 1)} left, the recipe asks for "
-            f"{count}; lower {key or f'[task] {split}_questions'} or give --rl-limit{left_out}"
+            f"{count}; lower [{table}] {name} or give --rl-limit{left_out}"
         )
+        few.key = key
+        raise few
     return list(pool[:count])
 
 

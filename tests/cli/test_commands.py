@@ -167,6 +167,11 @@ MISTAKES = {
     "no key": (["run", "small.toml", "--set", "2"], "an override is written key=value"),
     "no such model": (["run", "small.toml", "--model", "./nowhere"], "nowhere: no such file or folder"),
     "no such file of a recipe": (["run", "lost.toml"], "lost.toml:7: [task] name: nowhere.jsonl: no such file"),
+    "too few questions": (
+        ["run", "few.toml"],
+        "few.csv' has 1 test question left, the recipe asks for 8; lower [task]",
+    ),
+    "too few with a limit": (["run", "few.toml", "--limit", "1"], "few.csv' has 0 train questions left"),
     "no such data": (["run", "gsm8k-smollm2-135m", "--data", "nowhere"], "--data nowhere: no such file or folder"),
     "data for no one": (["audit", "small.toml", "--data", "."], "recipe small makes its own questions"),
     "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
@@ -183,6 +188,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(SMALL)
     (tmp_path / "lost.toml").write_text(SMALL.replace('"arithmetic"', '"nowhere.jsonl"'))
+    (tmp_path / "few.toml").write_text(SMALL.replace('"arithmetic"', '"few.csv"'))
+    (tmp_path / "few.csv").write_text("question,answer\nx,1\n")
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""

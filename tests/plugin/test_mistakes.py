@@ -113,7 +113,7 @@ def test_plain():
 
     harness.load_recipe("nowhere.toml")
 
-@pytest.mark.rl_recipe("no-template", "bad-row")
+@pytest.mark.rl_recipe("no-template")
 def test_asks(before):
     pass
 """
@@ -126,18 +126,14 @@ def test_each_is_one_sentence(project):
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings.pop("chat_template", None)
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    good = {"question": "What is 1 + 2?", "answer": "3"}
-    lines = [{"question": "What is 1 + 2?"} if n == 7 else good | {"id": n} for n in range(1, 41)]
-    project.write(**{"rows.jsonl": "".join(json.dumps(line) + "\n" for line in lines)})
     for name, old, new in (
         ("nowhere", 'name = "tiny"', 'name = "./no-such-model"'),
         ("no-template", 'name = "tiny"', f'name = "{folder}"'),
-        ("bad-row", 'name = "arithmetic"', f'name = "{project.path / "rows.jsonl"}"'),
     ):
         project.write(**{f"suites/recipes/{name}.toml": recipe.replace(old, new, 1)})
     project.write(test_calls=CALLS)
     result = project.pytest(torch=True)
-    result.assert_outcomes(failed=5, errors=4)
+    result.assert_outcomes(failed=5, errors=3)
     setup = "ERROR at setup of test_"
     for heading, *parts in (
         (f"{setup}first[nowhere-seed0]", "./no-such-model: "),
@@ -145,7 +141,6 @@ def test_each_is_one_sentence(project):
         ("test_calls[nowhere-seed0]", "./no-such-model: "),
         ("test_verdict[nowhere-seed0]", "no gate named 'improvment'; did you mean 'improvement'?"),
         (f"{setup}asks[no-template-seed0]", "chat template"),
-        (f"{setup}asks[bad-row-seed0]", "rows.jsonl:7: ", "no field 'answer'", "[task] fields"),
         ("test_long[2]", "the job crashed. Last lines: (shown above)"),
     ):
         (line,) = sentence_of(result, heading)
@@ -155,6 +150,29 @@ def test_each_is_one_sentence(project):
     assert "    harness.load_recipe(" in text
     assert text.count("Traceback") == 0
     assert text.count("harness/recipe/") == text[text.index(" test_plain ") :].count("harness/recipe/") > 0
+
+
+GOOD = '{"question": "What is 1 + 2?", "answer": "3"}\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([GOOD] * 6 + ['{"question": "?"}\n'] + [GOOD] * 40, "rows.jsonl:7: no field 'answer' (fields here: question)"),
+        ([GOOD.replace("2", str(n)) for n in range(9)] + [GOOD] * 40, "small.toml:8: [task] train_questions: task '"),
+    ],
+)
+def test_questions_are_read_when_tests_are_collected(project, rows, said):
+    """Once for all tests, by a recipe that will ask them."""
+    project.write(**{"suites/recipes/rows.jsonl": "".join(rows)})
+    recipe = project.small.replace('"arithmetic"', '"rows.jsonl"')
+    project.write(**{"suites/recipes/small.toml": recipe, "test_a": ASKS, "test_b": ASKS.replace("before", "trained")})
+    result = project.pytest("--collect-only", torch=None)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert plain(result).count(said) == 1, result.stdout.str()
+    assert not HEAVY & set(project.imported("finished"))
+    project.write(**{"suites/recipes/small.toml": f'requires = ["request"]\n{recipe}'})
+    assert project.pytest("--collect-only").ret == 0
 
 
 @pytest.mark.parametrize(
@@ -176,7 +194,9 @@ def test_data_that_would_not_be_read(project, task, data, said):
 
 def test_data_beside_recipes_that_read_it_leaves_the_others_out(project):
     reads = project.small.replace('"arithmetic"', '"gsm8k"').replace('"tiny"', '"no/such-model"')
-    project.write(**{"suites/recipes/reads.toml": reads, "data/train.jsonl": "", "data/test.jsonl": ""})
+    rows = "".join(f'{{"question": "{n}?", "answer": "#### {n}"}}\n' for n in range(24))
+    project.write(**{"suites/recipes/reads.toml": reads, "data/train.jsonl": rows.replace("?", "!")})
+    project.write(**{"data/test.jsonl": rows})
     project.write(test_asks=ASKS)
     result = project.pytest("--rl-recipe=small", "--rl-recipe=reads", "--rl-data=data", "-rs")
     result.assert_outcomes(skipped=1, errors=1)

@@ -95,6 +95,22 @@ def test_fewer_questions_than_are_asked_spoil_the_plan(project):
     assert not {"torch", "transformers", "trl"} & set(project.imported("finished"))
 
 
+def test_the_plan_counts_what_is_of_no_use(project):
+    """70 lines of which 16 repeat a test question."""
+    recipe = project.small.replace('"arithmetic"', '"data"')
+    asked, others = [f"{n}?" for n in range(8)], [f"{n}!" for n in range(46)]
+    for name, texts in (("test", asked), ("train", [*asked, *asked, *others])):
+        rows = "".join(f'{{"question": "{text}", "answer": "1"}}\n' for text in texts)
+        project.write(**{f"suites/recipes/data/{name}.jsonl": rows})
+    project.write(**{"suites/recipes/small.toml": recipe, "test_x": "def test_x(before):\n    pass\n"})
+    result = project.pytest("--rl-plan")
+    assert result.ret == 0
+    says = (
+        "questions: 70 there, 8 asked, 24 trained on; 16 more have the text of a test question and are not trained on"
+    )
+    assert says in result.stdout.str()
+
+
 def test_gates_that_nobody_asks_for_share_no_alpha(project):
     """What the plan says of a gate is what the session will do."""
     gated = project.small + "\n[gate]\nmin_improvement = 0.1\n"

@@ -54,20 +54,49 @@ NEEDS = {
     ),
     "a model": (NOT_THERE, 'name = "./nowhere', f"[model] name: ./nowhere: {MISSING}"),
     "examples": (GIVEN, "source", f"[data] source: nowhere.jsonl: {MISSING}"),
+    "an engine": (f'{SMALL}\n[engine]\nname = "vllm"\n', 'name = "vllm"', "[engine] name: vLLM is not installed: pip "),
+    "a sampler": (
+        tracked('"none"\nuse_vllm = true'),
+        "use_vllm",
+        "[train] use_vllm: vLLM is not installed: pip install",
+    ),
+    "gguf": (
+        changed('name = "tiny"', 'name = "x.GGUF"'),
+        "name =",
+        "[model] name: reading GGUF files takes the gguf package: pip install 'rl-harness[gguf]'",
+    ),
+    "too few to train on": (
+        changed('name = "arithmetic"', 'name = "repeats"'),
+        "train_questions",
+        "[task] train_questions: task '.*repeats' has 20 train questions left, the recipe asks for 24; .*; 16 more "
+        "have the text of a test question and are not trained on",
+    ),
+    "too few to ask": (
+        changed('name = "arithmetic"', 'name = "few.csv"'),
+        "test_questions",
+        "[task] test_questions: task '.*few.csv' has 1 test question left, the recipe asks for 8",
+    ),
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where neither peft nor wandb is installed, and a run of wandb's left its folder."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else found(name, *rest))
+    """Where none of the optional packages is installed, and a run of wandb's left its folder."""
+    found, absent = importlib.util.find_spec, {"peft", "vllm", "gguf"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else found(name, *rest))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "wandb").mkdir()
     mine = "def reward(prompts, completions, *, longest=1, ground_truth=None):\n    return [0.0] * len(completions)\n"
     (tmp_path / "mine.py").write_text(mine)
     (tmp_path / "raises.py").write_text("1 / 0\n")
+    (tmp_path / "few.csv").write_text("question,answer\nx,1\n")
+    (tmp_path / "column.csv").write_text("frage,answer\nx,1\n")
+    asked, others = [f"{n}?" for n in range(8)], [f"{n}!" for n in range(20)]
+    (tmp_path / "repeats").mkdir()
+    for name, texts in {"test": asked, "train": [*asked, *asked, *others]}.items():
+        lines = (f'{{"question": "{text}", "answer": "1"}}\n' for text in texts)
+        (tmp_path / "repeats" / f"{name}.jsonl").write_text("".join(lines))
     return tmp_path
 
 
@@ -92,6 +121,11 @@ def test_what_a_recipe_lacks_is_told_with_its_line(folder: Path, need: str) -> N
         (tracked('"wandb"'), {"trains": False}),
         (tracked('"none"'), {}),
         (GIVEN, {"trains": False}),
+        (tracked('"none"\nuse_vllm = true'), {"trains": False}),
+        (f'{SMALL}\n[engine]\nname = "vllm"\n', {"trains": False, "model": False}),
+        (changed('name = "arithmetic"', 'name = "few.csv"'), {"questions": False}),
+        (changed('name = "arithmetic"', 'name = "few.csv"'), {"reads": False}),
+        (changed('name = "arithmetic"', 'name = "gsm8k"'), {}),
         (NOT_THERE, {"trains": False, "model": False}),
         (changed('name = "tiny"', 'name = "/models/x.gguf"\nendpoint = "http://127.0.0.1:9/v1"'), {}),
     ],
@@ -128,6 +162,16 @@ def test_a_call_from_python_is_told_before_the_base_model_is_asked(folder: Path)
     with pytest.raises(RecipeError, match=r"small\.toml:\d+: \[data\] source: nowhere\.jsonl: no such file"):
         harness.run(folder / "small.toml", runs_dir=folder / "runs")
     assert not (folder / "runs").exists()
+
+
+def test_questions_that_cannot_be_read_are_told_with_their_line(folder: Path) -> None:
+    recipe = loaded(folder, changed('name = "arithmetic"', 'name = "column.csv"'))
+    with pytest.raises(
+        RecipeError, match=r"column\.csv:2: no field 'question' \(fields here: frage, answer\); name yours"
+    ):
+        check_needs(recipe)
+    with pytest.raises(RecipeError, match=r"test_questions: .* has 1 test question left"):
+        check_needs(recipe, data=folder / "few.csv")
 
 
 SERVED = {"model.endpoint": "http://h"}

@@ -15,6 +15,7 @@ import pytest
 
 from harness.recipe import TaskSection
 from harness.store.errors import TaskError
+from harness.store.question import Counts
 from harness.tasks import Question, load_questions
 
 Rows = list[dict[str, Any]]
@@ -371,3 +372,38 @@ def test_arithmetic_examples_do_not_change_with_the_number_of_questions():
 
     assert len(prompts(3)) == 1
     assert prompts(3) == prompts(50)
+
+
+def test_a_csv_file_is_read_by_its_heading(tmp_path: Path) -> None:
+    lines = [f'"What is {n} + 1,\nin digits?",{n + 1},' for n in range(30)]
+    path = tmp_path / "all.csv"
+    path.write_text("\ufeffproblem,answer,note\n\n" + "\n".join(lines) + "\n")
+    loaded = load_questions(task(path, train=20, test=10, fields={"question": "problem"}))
+    assert {question.text: question.ground_truth for question in (*loaded.train, *loaded.test)} == {
+        f"What is {n} + 1,\nin digits?": str(n + 1) for n in range(30)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("frage,answer\nx,1\n", r"all.csv:2: no field 'question' \(fields here: frage, answer\); name yours in the"),
+        ("question,answer\n\nx,1,2\n", r"all.csv:3: more fields than the heading has \(question, answer\)"),
+        ("question,answer\nx\n", r"all.csv:2: the field 'answer' is empty"),
+        ('question,answer\n"x,1\n', r"all.csv:\d: not valid CSV: "),
+        ("question,answer\n", r"all.csv: holds no questions"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_read(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(text)
+    with pytest.raises(TaskError, match=says):
+        load_questions(task(tmp_path / "all.csv", train=1, test=1))
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    """A text that only the training split has twice is trained on twice."""
+    train = write(tmp_path / "data/train.jsonl", [*rows(20), *rows(5), *rows(3, start=100)])
+    write(tmp_path / "data/test.jsonl", [*rows(10, start=100), *rows(4, start=100)])
+    assert load_questions(task(train.parent, train=5, test=10)).counts == Counts(rows=42, same=3, again=4)
+    one = load_questions(task(write(tmp_path / "one.jsonl", [*rows(30), *rows(30)]), train=5, test=10)).counts
+    assert one == Counts(rows=60, same=10, again=0)
