@@ -1,2 +1,2 @@
-// Before anything is drawn: where the script will show the questions, the static ones need not be laid out.
-if ("DecompressionStream" in window) document.documentElement.classList.add("js");
+// Before anything is drawn: one tab is shown, not all of them below each other.
+document.documentElement.classList.add("js");

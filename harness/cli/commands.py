@@ -287,7 +287,7 @@ def report(options: argparse.Namespace) -> int:
 
 def history(options: argparse.Namespace) -> int:
     """Draw the history of all runs in a folder, and the pages of those runs that have none or an old one."""
-    from harness.report.history_page import render_history
+    from harness.report.history import render_history
 
     folder: Path = options.runs_dir
     if not folder.is_dir():

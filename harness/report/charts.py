@@ -1,12 +1,14 @@
-"""Which charts a training's numbers allow, and what stands on them. ``draw`` draws them."""
+"""Which charts a training's numbers allow, and what stands on them; :mod:`harness.report.svg` draws them."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.report.present import number
+from harness.report.svg import thin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +58,12 @@ class Line:
         """Whether every value is the same, so that a picture shows nothing."""
         return len(set(self.known)) == 1 and len(self.known) == len(self.values) > 1 and not self.held_out
 
+    def hover(self) -> list[Any]:
+        """``[name, steps, values]`` for the value under the pointer."""
+        there = [(x, y) for x, y in zip(self.steps, self.values, strict=True) if y is not None]
+        xs, ys = thin([x for x, _ in there], [y for _, y in there])
+        return [self.name, xs, [float(f"{y:.4g}") for y in ys]]
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -78,6 +86,11 @@ class Chart:
     smooth: bool = True
     marks: tuple[Mark, ...] = ()
     gaps: tuple[float, ...] = ()
+
+    def hover(self) -> str:
+        """What the page's script says of the step under the pointer, as JSON."""
+        told = {"lines": [line.hover() for line in self.lines], "share": self.share}
+        return json.dumps(told, separators=(",", ":"), allow_nan=False)
 
 
 class _Plan(NamedTuple):

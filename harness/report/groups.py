@@ -1,21 +1,23 @@
-"""Groups of completions as GRPO saw them: the steps in numbers, and the texts packed in blocks that open on demand."""
+"""Groups of completions as GRPO saw them: ``train/completions.jsonl`` in numbers, and its texts packed by step.
+
+A training of 100,000 completions is hundreds of megabytes of JSON. The file is read once for what numbers need, and a
+second time, a few steps at a time, for what a page shows.
+"""
 
 from __future__ import annotations
 
-import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from markupsafe import Markup
-
-from harness.report.completions import Asked, Row, Sampled, groups_of, samples_of
-from harness.report.pack import pack
-from harness.report.present import KINDS, MARKS, STATUS_WORDS
-from harness.report.text import fold
-from harness.store.redact import visible
+from harness.report.pack import Blocks, pack
+from harness.report.present import KINDS, MARKS, STATUSES, fold
+from harness.store.files import RecordError
+from harness.store.run_files import COMPLETIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from harness.store.run_files import Completion
 
@@ -23,131 +25,176 @@ T = TypeVar("T")
 
 BUDGET = 9_000_000
 """Characters of packed data that a page may carry for groups; beyond it, evenly spaced steps are left out."""
-
 BLOCK = 400_000
-"""Characters of JSON in a block, about: what a browser unpacks at once when a step is opened."""
-
+"""Characters of text in a block, about: what a browser unpacks at once when a step is opened."""
 FOLD_AT = 6_000
 """Characters of one completion that are shown; the rest is left out of the middle."""
-
-TABLE = 400
-"""Rows of the table of steps; of more steps, evenly spaced ones are listed."""
-
-PLAIN_GROUPS = 8
-"""Groups of the first and of the last step that stand in the page for readers without JavaScript."""
-
 _TIE = 1e-8
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One training step in numbers. ``signal`` counts groups whose rewards differ: the others teach nothing."""
+class Row(NamedTuple):
+    """One sampled completion in numbers. ``group`` counts groups from 0 in order of sight; ``offset`` and ``length``
+    are the bytes of its line, ``number`` is the line's."""
 
     step: int
-    groups: int
-    completions: int
+    group: int
+    question: int
     reward: float | None
-    signal: int
-    cut: int
+    cut: bool
+    offset: int
+    length: int
+    number: int
+
+
+class Asked(NamedTuple):
+    """A training question: its id, its last chat turn, its ground truth."""
+
+    id: str
+    text: str
+    ground_truth: str
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """The completions to one question in one step. ``std`` has Bessel's correction, as TRL computes it."""
+class Sampled:
+    """What was sampled during training: light rows by step in order, every question met, the reward functions."""
 
-    asked: Asked
-    samples: tuple[Completion, ...]
-    mean: float | None
-    std: float | None
-    signal: bool
+    train: Path
+    steps: dict[int, list[Row]]
+    questions: tuple[Asked, ...]
+    functions: tuple[str, ...]
+
+    @property
+    def completions(self) -> int:
+        """How many completions there are."""
+        return sum(map(len, self.steps.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class GroupsPage:
-    """What the groups' section needs. ``packed_steps`` is smaller than the steps where not all of them are in the page.
+    """``packed_steps`` is smaller than ``steps`` where not all of them are in the page.
 
-    ``reach`` is the largest advantage of any, whichever its sign: all bars have one scale.
-
-    ``index`` and ``blocks`` are packed (:mod:`harness.report.pack`). The index holds ``functions``, ``questions`` as
-    ``[id, text, ground truth]``, ``steps`` as
-    ``[step, block, place in the block, questions of its groups, groups with signal]``; a
-    block is a list of steps, a step a list of groups.
+    The first of ``blocks`` is an index: ``functions``, ``questions`` as ``[id, text, ground truth]``, the largest
+    advantage of any as ``reach``, and ``steps`` as ``[step, block, place in the block, questions of its groups, groups
+    with signal, mean reward]``. A block is a list of steps, a step a list of groups.
     """
 
-    steps: tuple[Step, ...]
-    listed: tuple[Step, ...]
-    first: tuple[Group, ...]
-    last: tuple[Group, ...]
-    functions: tuple[str, ...]
+    steps: int
     questions: int
+    completions: int
     packed_steps: int
-    reach: float
-    index: Markup
-    blocks: tuple[Markup, ...]
+    blocks: Blocks
 
 
-def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage | None:
-    """The groups of a training, ``None`` where no completion was kept."""
-    if not sampled.steps:
+def scan(train: Path) -> Sampled | None:
+    """Read the file in ``train/`` once. ``None`` where there is none.
+
+    Raises:
+        RecordError: a line does not fit.
+    """
+    steps: dict[int, list[Row]] = defaultdict(list)
+    questions: dict[str, int] = {}
+    asked: list[Asked] = []
+    groups: dict[tuple[int, str], int] = {}
+    functions: dict[str, None] = {}
+    for number, offset, line in COMPLETIONS.lines(train):
+        row = COMPLETIONS.parse(train, number, line, hide=True)
+        if row.question_id not in questions:
+            questions[row.question_id] = len(questions)
+            asked.append(Asked(row.question_id, row.prompt[-1]["content"] if row.prompt else "", row.ground_truth))
+        group = groups.setdefault((row.step, row.group), len(groups))
+        functions |= dict.fromkeys(row.rewards)
+        place = questions[row.question_id], row.reward, row.finish_reason == "length", offset, len(line), number
+        steps[row.step].append(Row(row.step, group, *place))
+    if not steps:
         return None
-    steps = tuple(step_facts(step, rows) for step, rows in sampled.steps.items())
-    numbers = [step.step for step in steps]
-    chosen = thinned(numbers, _affordable(sampled, numbers, budget))
-    blocks, places, reach = _blocks(sampled, chosen)
-    questions = [[visible(asked.id), _short(asked.text), _short(asked.ground_truth)] for asked in sampled.questions]
-    functions = [visible(function) for function in sampled.functions]
-    return GroupsPage(
-        steps=steps,
-        listed=tuple(thinned(steps, TABLE)),
-        first=plain_groups(sampled, numbers[0]),
-        last=plain_groups(sampled, numbers[-1]) if len(numbers) > 1 else (),
-        functions=sampled.functions,
-        questions=len(sampled.questions),
-        packed_steps=len(chosen),
-        reach=reach,
-        index=Markup(
-            pack({"functions": functions, "questions": questions, "steps": places, "marks": _marks(), "reach": reach})
-        ),
-        blocks=tuple(map(Markup, blocks)),
-    )
+    return Sampled(train, {step: steps[step] for step in sorted(steps)}, tuple(asked), tuple(functions))
 
 
-def step_facts(step: int, rows: Sequence[Row]) -> Step:
-    """One step in numbers."""
-    groups = groups_of(rows)
+def groups_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of one step, a list a group, in the order in which the groups were met."""
+    found: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row.group].append(row)
+    return list(found.values())
+
+
+def samples_of(sampled: Sampled, step: int) -> list[tuple[int, list[Completion]]]:
+    """``(question, completions)`` of each group of a step, its lines read again."""
+    found = []
+    try:
+        with COMPLETIONS.path(sampled.train).open("rb") as file:
+            for group in groups_of(sampled.steps[step]):
+                samples = []
+                for row in group:
+                    file.seek(row.offset)
+                    samples.append(COMPLETIONS.parse(sampled.train, row.number, file.read(row.length), hide=True))
+                found.append((group[0].question, samples))
+    except (OSError, RecordError):  # changed since it was scanned
+        return []
+    return found
+
+
+def expected_zero_std(rows: Sequence[Row]) -> float | None:
+    """The share of a step's groups in which all rewards would agree if every completion drew its reward from the
+    step's own mix of rewards, whatever its question. In [0, 1]; ``None`` where no completion has a reward.
+
+    Questions differ in difficulty, so it is a floor: the share that is seen lies above it by as much as they differ.
+    """
     rewards = [row.reward for row in rows if row.reward is not None]
-    return Step(
-        step=step,
-        groups=len(groups),
-        completions=len(rows),
-        reward=sum(rewards) / len(rewards) if rewards else None,
-        signal=sum(differ([row.reward for row in group]) for group in groups),
-        cut=sum(row.cut for row in rows),
-    )
+    if not rewards:
+        return None
+    shares = [count / len(rewards) for count in Counter(round(reward, 6) for reward in rewards).values()]
+    groups = groups_of(rows)
+    return sum(agreement(shares, len(group)) for group in groups) / len(groups)
 
 
-def group_of(asked: Asked, samples: Sequence[Completion]) -> Group:
-    """A group with its mean and standard deviation."""
-    rewards = [sample.reward for sample in samples if sample.reward is not None]
-    return Group(
-        asked=asked,
-        samples=tuple(samples),
-        mean=sum(rewards) / len(rewards) if rewards else None,
-        std=statistics.stdev(rewards) if len(rewards) > 1 else 0.0 if rewards else None,
-        signal=differ(rewards),
-    )
+def agreement(shares: Sequence[float], draws: int) -> float:
+    """The chance that ``draws`` independent draws all fall into one class, of classes with these shares.
+
+    Of two classes it is the p^G + (1 - p)^G of a binary reward.
+
+    >>> agreement([0.5, 0.5], draws=3)
+    0.25
+    """
+    return min(1.0, sum(share**draws for share in shares))
+
+
+def expected_by_step(sampled: Sampled | None) -> dict[int, float]:
+    """:func:`expected_zero_std` of every step that sampled."""
+    found = {step: expected_zero_std(rows) for step, rows in sampled.steps.items()} if sampled else {}
+    return {step: share for step, share in found.items() if share is not None}
+
+
+def groups_page(sampled: Sampled, budget: int = BUDGET) -> GroupsPage:
+    """The groups of a training."""
+    numbers = list(sampled.steps)
+    chosen = thinned(numbers, _affordable(sampled, numbers, budget))
+    blocks: Blocks = []
+    places: list[list[Any]] = []
+    reach = 0.0
+    for block in _gathered(sampled, chosen):
+        for place, (step, groups) in enumerate(block):
+            with_signal = sum(differ(group["totals"]) for group in groups)
+            rewards = [row.reward for row in sampled.steps[step] if row.reward is not None]
+            mean = round(sum(rewards) / len(rewards), 4) if rewards else None
+            places.append([step, len(blocks), place, [group["question"] for group in groups], with_signal, mean])
+            reach = max([reach, *(abs(a) for group in groups for a in group["advantages"] if a is not None)])
+        blocks.append((f"groups-{len(blocks)}", pack([groups for _, groups in block])))
+    index = {
+        "functions": sampled.functions,
+        "questions": [[asked.id, _short(asked.text), _short(asked.ground_truth)] for asked in sampled.questions],
+        "steps": places,
+        "reach": reach,
+        "marks": {each: [KINDS.get(each, "open"), MARKS[each], STATUSES[each]] for each in MARKS},
+    }
+    packed = [("groups", pack(index)), *blocks]
+    return GroupsPage(len(numbers), len(sampled.questions), sampled.completions, len(chosen), packed)
 
 
 def differ(rewards: Sequence[float | None]) -> bool:
     """Whether a group's rewards are not all the same: only then is there an advantage to learn from."""
     known = [reward for reward in rewards if reward is not None]
     return bool(known) and max(known) - min(known) > _TIE
-
-
-def plain_groups(sampled: Sampled, step: int) -> tuple[Group, ...]:
-    """The first groups of a step, for a reader without JavaScript."""
-    found = samples_of(sampled, step)[:PLAIN_GROUPS]
-    return tuple(group_of(sampled.questions[question], samples) for question, samples in found)
 
 
 def thinned(items: Sequence[T], most: int) -> list[T]:
@@ -163,20 +210,6 @@ def _affordable(sampled: Sampled, numbers: Sequence[int], budget: int) -> int:
     probe = thinned(numbers, 8)
     size = sum(len(pack([_packed(samples_of(sampled, step), sampled.functions)])) for step in probe)
     return len(probe) * budget // max(1, size)
-
-
-def _blocks(sampled: Sampled, numbers: Sequence[int]) -> tuple[list[str], list[list[Any]], float]:
-    """The packed blocks, for each step where it lies and which questions it asked, and the largest advantage."""
-    blocks: list[str] = []
-    places: list[list[Any]] = []
-    reach = 0.0
-    for block in _gathered(sampled, numbers):
-        for place, (step, groups) in enumerate(block):
-            with_signal = sum(differ(group["totals"]) for group in groups)
-            places.append([step, len(blocks), place, [group["question"] for group in groups], with_signal])
-            reach = max([reach, *(abs(a) for group in groups for a in group["advantages"] if a is not None)])
-        blocks.append(pack([groups for _, groups in block]))
-    return blocks, places, reach
 
 
 def _gathered(sampled: Sampled, numbers: Sequence[int]) -> Iterator[list[tuple[int, list[dict[str, Any]]]]]:
@@ -203,24 +236,19 @@ def _packed(groups: Sequence[tuple[int, list[Completion]]], functions: Sequence[
             "totals": [sample.reward for sample in samples],
             "advantages": [None if sample.advantage is None else round(sample.advantage, 4) for sample in samples],
             "tokens": [sample.completion_tokens for sample in samples],
-            "statuses": [visible(sample.status) for sample in samples],
+            "statuses": [sample.status for sample in samples],
             "cut": [sample.finish_reason == "length" for sample in samples],
         }
         for question, samples in groups
     ]
 
 
-def _marks() -> dict[str, list[str]]:
-    """Status to its css class, mark and words."""
-    return {status: [KINDS.get(status, "open"), MARKS[status], STATUS_WORDS.get(status, status)] for status in MARKS}
-
-
 def _text(completion: str) -> str | list[Any]:
-    """What is invisible made visible; a long text as ``[head, characters left out, tail]``."""
+    """A long text as ``[head, characters left out, tail]``."""
     head, tail, left_out = fold(completion, FOLD_AT)
-    return [visible(head), left_out, visible(tail)] if left_out else visible(head)
+    return [head, left_out, tail] if left_out else head
 
 
 def _short(text: str) -> str:
     head, tail, left_out = fold(text, FOLD_AT)
-    return visible(f"{head} … {tail}" if left_out else head)
+    return f"{head} … {tail}" if left_out else head

@@ -1,44 +1,66 @@
-"""Numbers and outcomes as a reader meets them: units, marks and words."""
+r"""How a page says things: numbers and units, marks and words, and untrusted text made safe to look at.
+
+>>> percent(0.9950), points(0.032), count(13300), seconds(125.0)
+('99.5\xa0%', '+3.2', '13,300', '2 min 5 s')
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.report.pairs import share_correct
+from markupsafe import Markup, escape
+
+from harness.store.redact import CONTROL_NAMES, INVISIBLE, RANGES, symbol_of
+from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.report.views import Evaluation, Flip, Run
-    from harness.store.records import Grade, Record
+    from harness.store.records import Record
+    from harness.store.run_files import Verdict
 
 NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 MARKS: Mapping[str, str] = {"correct": "✓", "wrong": "✗", "no_answer": "∅", "unscored": "?"}
 KINDS: Mapping[str, str] = {"correct": "good", "wrong": "bad", "no_answer": "bad"}
-STATUS_WORDS: Mapping[str, str] = {"no_answer": "no answer", "unscored": "not scored"}
-FINISH_WORDS: Mapping[str, str] = {
+STATUSES: Mapping[str, str] = {
+    "correct": "correct",
+    "wrong": "wrong",
+    "no_answer": "no answer",
+    "unscored": "not scored",
+}
+FINISHES: Mapping[str, str] = {
     "stop": "ended by itself",
     "length": "cut off at the token limit",
     "error": "could not be had",
 }
-GRADER_WORDS: Mapping[str, str] = {
+GRADERS: Mapping[str, str] = {
     "boxed_exact": "strict grader",
     "boxed_numeric": "flexible grader",
     "tags_exact": "strict grader",
     "answer_in_tags": "flexible grader",
 }
-GRADED: Mapping[bool | None, tuple[str, str]] = {
-    True: ("good", "✓ correct"),
-    False: ("bad", "✗ wrong"),
-    None: ("open", "? not scored"),
+RULES: Mapping[str, str] = {
+    "boxed_exact": "the strict grader reads the first \\boxed{} and wants the ground truth character for character",
+    "boxed_numeric": "the flexible grader reads the last \\boxed{} and compares numbers, so 18.0 is 18",
+    "tags_exact": "the strict grader reads the last <answer> and wants the ground truth character for character",
+    "math_equivalent": "math_equivalent reads the last \\boxed{} and takes any expression of equal value",
+    "answer_in_tags": "the flexible grader reads the last <answer> and compares numbers, so 18.0 is 18",
 }
-NO_ANSWER = ("bad", "∅ no answer")
+"""What a grader accepts, in one line."""
+
 CLIP_AT = 400
 """Characters of an extracted answer that a report holds: one that is longer is not an answer."""
-STATUSES = ("correct", "wrong", "no_answer", "unscored")
+FOLD_AT = 20_000
+"""Characters of one text that are shown; the rest is left out of the middle."""
+
+
+# Numbers
 
 
 def number(value: Any) -> float | None:
@@ -47,19 +69,24 @@ def number(value: Any) -> float | None:
     return float(value) if given else None
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as per cent: ``0.125`` is ``12.5 %``."""
-    return NONE if value is None else f"{100 * value:.{digits}f}\u00a0%"
+def percent(value: float | None) -> str:
+    """A share in per cent, to a tenth that is told only where there is one: ``12.5 %``, ``100 %``."""
+    return NONE if value is None else f"{_tenth(100 * value)}\u00a0%"
 
 
 def points(value: float | None) -> str:
-    """A difference of shares in percentage points, signed."""
-    return NONE if value is None else f"{100 * value:+.1f}\u00a0pp".replace("-", "\u2212")
+    """A difference of shares in percentage points, signed: ``+12.5``."""
+    return NONE if value is None else _sign(value) + _tenth(abs(100 * value))
+
+
+def within(interval: Sequence[float] | None) -> str:
+    """An interval of shares in per cent: ``[98.1, 100]``; ``""`` where there is none."""
+    return "" if interval is None else f"[{', '.join(_tenth(100 * end) for end in interval)}]".replace("-", MINUS)
 
 
 def count(value: float | None) -> str:
-    """A whole number with thin thousands."""
-    return NONE if value is None else f"{round(value):,}".replace(",", "\u202f")
+    """A whole number: ``13,300``."""
+    return NONE if value is None else f"{round(value):,}".replace("-", MINUS)
 
 
 def plural(number: int, noun: str) -> str:
@@ -67,13 +94,14 @@ def plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}" + ("" if number == 1 else "s")
 
 
-def clip(text: str, limit: int = CLIP_AT) -> str:
-    """``text`` of at most ``limit`` characters, and how many more there are.
+def signed(value: float | None) -> str:
+    """A difference of other numbers, in three digits: ``+2.47``."""
+    return NONE if value is None else _sign(value) + f"{abs(value):.3g}"
 
-    >>> clip("abcdef", 4)
-    'abcd… (2 more characters)'
-    """
-    return text if len(text) <= limit else f"{text[:limit]}… ({plural(len(text) - limit, 'more character')})"
+
+def brief(value: float) -> str:
+    """A number in three digits."""
+    return f"{value:.3g}".replace("-", MINUS)
 
 
 def plain(value: Any) -> str:
@@ -89,29 +117,55 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(map(plain, value)) or NONE
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items())
+        return "; ".join(f"{key}: {plain(each)}" for key, each in value.items()) or NONE
     return str(value)
 
 
-def leaves(tree: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
-    """A nested mapping as ``(dotted name, plain value)`` rows."""
-    rows: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else str(key)
-        rows += leaves(value, name) if isinstance(value, dict) and value else [(name, plain(value))]
-    return rows
+def seconds(value: float | None) -> str:
+    """A duration: ``0.5 s``, ``21 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if value is None:
+        return NONE
+    if value < 10:
+        return f"{_tenth(value)} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def brief(value: float) -> str:
-    """A number in three digits."""
-    return f"{value:.3g}".replace("-", "\u2212")
+def size(value: float | None) -> str:
+    """Bytes in binary units."""
+    if value is None:
+        return NONE
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
 
 
-def signed(value: float | None) -> str:
-    """A number with its sign and two digits behind the point: ``+2.47``, ``\u22120.35``."""
-    return NONE if value is None else f"{value:+.2f}".replace("-", "\u2212")
+def moment(value: str) -> str:
+    """An ISO time to the minute: ``2001-02-03 04:05 UTC``; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
+
+
+def _tenth(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0").replace("-", MINUS)
+
+
+def _sign(value: float) -> str:
+    return MINUS if value < 0 else "+"
+
+
+# Words
 
 
 def typed(command: str) -> str:
@@ -124,85 +178,117 @@ def typed(command: str) -> str:
     return f"python -m pytest {rest}".rstrip() if first.rsplit("/", 1)[-1] == "__main__.py" else command
 
 
-def moment(value: str) -> str:
-    """An ISO time to the minute: ``2001-02-03 04:05 UTC``; anything else as it is."""
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        return value
-    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".strip()
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """The values of nested tables by dotted key."""
+    found: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        found += leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", plain(value))]
+    return found
 
 
-def seconds(value: float | None) -> str:
-    """A duration: ``0.5 s``, ``21 s``, ``2 min 5 s``, ``1 h 3 min``."""
-    if value is None:
-        return NONE
-    if value < 10:
-        return f"{value:.1f}\u00a0s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole}\u00a0s"
-    if whole < 3600:
-        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s"
-    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+def arrow(text: str) -> str:
+    """A sentence of the gate with the page's own arrow."""
+    return text.replace("->", "→")
 
 
-def size(value: float | None) -> str:
-    """Bytes in binary units."""
-    if value is None:
-        return NONE
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f}\u00a0{unit}"
-        value /= 1024
-    return f"{value:.1f}\u00a0GiB"
+_WORDS: Mapping[tuple[str, str], str] = {
+    ("improvement", "IMPROVED"): "Better than before, beyond luck",
+    ("improvement", "REGRESSED"): "Worse than before, beyond luck",
+    ("improvement", "NOT_IMPROVED"): "No gain of the size that is asked for",
+    ("improvement", "INCONCLUSIVE"): "May be luck: these questions cannot tell whether it got better",
+    ("baseline", "IMPROVED"): "Better than the baseline, beyond luck",
+    ("baseline", "OK"): "No worse than the baseline",
+    ("baseline", "REGRESSED"): "Worse than the baseline, beyond luck",
+    ("baseline", "INCONCLUSIVE"): "These questions cannot tell whether it is worse than the baseline",
+    ("baseline", "INCOMPARABLE"): "Cannot be compared with the baseline",
+    ("baseline", "NO_BASELINE"): "No baseline yet",
+    ("accuracy", "OK"): "As accurate as asked for",
+    ("accuracy", "TOO_LOW"): "Less accurate than asked for",
+    ("accuracy", "INCONCLUSIVE"): "These questions cannot tell whether it is as accurate as asked for",
+    ("training", "OK"): "Training was sound",
+    ("training", "UNSOUND"): "Training was not sound",
+    ("recipe", "IMPROVED"): "The recipe is better, over several trained models",
+    ("recipe", "OK"): "The recipe is no worse, over several trained models",
+    ("recipe", "REGRESSED"): "The recipe is worse, over several trained models",
+    ("recipe", "INCONCLUSIVE"): "Too few trained models to speak of the recipe",
+    ("B against A", "IMPROVED"): "B is better than A, beyond luck",
+    ("B against A", "OK"): "B is no worse than A",
+    ("B against A", "REGRESSED"): "B is worse than A, beyond luck",
+    ("B against A", "INCONCLUSIVE"): "These questions cannot tell A and B apart",
+    ("B against A", "INCOMPARABLE"): "A and B cannot be compared",
+}
 
 
-def interval(evaluation: Evaluation) -> str:
-    """``95 % interval 9.6 to 16.1 %``, or why there is none."""
-    if evaluation.interval is None:
-        return "no interval: the evaluation did not finish" if evaluation.summary is None else "no interval"
-    low, high = evaluation.interval
-    return f"95\u00a0% interval {100 * low:.1f} to {percent(high)}"
+class Told(NamedTuple):
+    """An outcome as a mark, a word or a line, and a css class."""
+
+    mark: str
+    word: str
+    kind: str
 
 
-def graded(grade: Grade) -> tuple[str, str]:
-    """``(css class, words)`` of what a grader said. Wrong is an answer; none is none."""
-    return NO_ANSWER if grade.correct is False and grade.extracted is None else GRADED[grade.correct]
+def verdict_told(verdict: Verdict) -> Told:
+    """A verdict as one line in plain words; a test's own is told with the test's name."""
+    gate, _, test = verdict.gate.partition(" (")
+    words = _WORDS.get((verdict.gate, verdict.verdict)) or _WORDS.get((gate, verdict.verdict))
+    if verdict.code == "recorded":
+        words = "The baseline was recorded"
+    words = words or f"{gate}: {verdict.verdict.replace('_', ' ').lower()}"
+    mark, kind = {True: ("✓", "good"), False: ("✗", "bad"), None: ("!", "warn")}[verdict.passed]
+    return Told(mark, f"{words} ({test}" if test else words, kind)
 
 
-def outcome_words(run: Run) -> tuple[str, str, str]:
-    """``(mark, word, css class)`` of a run."""
+def verdict_figures(verdict: Verdict) -> str:
+    """The numbers of a verdict that a reader wants first; ``""`` where it has none of them."""
+    n = verdict.numbers
+    shares = {key: percent(found) for key in (*SIDES, "baseline", "now") if (found := number(n.get(key))) is not None}
+    told = []
+    if set(SIDES) <= shares.keys():
+        told.append(f"{shares['before']} → {shares['after']}")
+    elif {"baseline", "now"} <= shares.keys():
+        told.append(f"{shares['baseline']} → {shares['now']}")
+    elif (reached := number(n.get("accuracy"))) is not None:
+        ends = (number(n.get("low")), number(n.get("high")))
+        told.append(f"{percent(reached)} {within((ends[0], ends[1])) if None not in ends else ''}".strip())  # type: ignore[arg-type]
+    flips = [f"{count(found)} {key}" for key in ("gained", "lost") if (found := number(n.get(key))) is not None]
+    if flips and shares:
+        told.append(" · ".join(flips))
+    least = number(n.get("min_accuracy"))
+    if least is not None:
+        told.append(f"{percent(least)} asked for")
+    first, last = number(n.get("first_reward")), number(n.get("last_reward"))
+    if first is not None and last is not None:
+        told.append(f"reward {brief(first)} → {brief(last)}")
+    return ", ".join(told)
+
+
+def outcome_told(run: Run) -> Told:
+    """A run in a word: what failed it, else what was left open, else the best that was said of it."""
     if run.training is not None and run.training.error:
-        return "✗", "training failed", "bad"
-    if not run.verdicts:
-        return NONE, "not judged", "open"
-    return {True: ("✓", "passed", "good"), False: ("✗", "failed", "bad"), None: ("!", "undecided", "warn")}[run.outcome]
-
-
-def headline(runs: Sequence[Run]) -> tuple[str, str, str]:
-    """``(mark, sentence, css class)`` of the whole session."""
-    if not runs:
-        return NONE, "No runs", "open"
-    words = [outcome_words(run) for run in runs]
-    worst = next((word for kind in ("bad", "warn", "open", "good") for word in words if word[2] == kind), words[0])
-    if len(runs) > 1:
-        words.sort(key=lambda word: ("bad", "warn", "open", "good").index(word[2]))
-        counts = [(sum(w[1] == word for w in words), word) for word in dict.fromkeys(w[1] for w in words)]
-        return worst[0], f"{len(runs)} runs: " + ", ".join(f"{n} {word}" for n, word in counts), worst[2]
-    verdicts = runs[0].judged
-    if runs[0].versus is not None and verdicts:
-        return worst[0], f"{verdicts[0].gate}: {verdicts[0].verdict.replace('_', ' ')}", worst[2]
-    if not verdicts or worst[1] == "training failed":
-        return worst[0], worst[1].capitalize(), worst[2]
-    passed = sum(verdict.passed is True for verdict in verdicts)
-    failed = sum(verdict.passed is False for verdict in verdicts)
+        return Told("✗", "training failed", "bad")
+    words = {verdict.verdict: verdict for verdict in reversed(run.judged)}
+    failed = next((w for w in ("REGRESSED", "UNSOUND", "INCOMPARABLE", "TOO_LOW", "NOT_IMPROVED") if w in words), None)
     if failed:
-        return worst[0], f"{failed} of {len(verdicts)} verdicts failed", worst[2]
-    if passed == len(verdicts):
-        return worst[0], "Passed" if passed == 1 else f"All {passed} verdicts passed", worst[2]
-    undecided = f"{len(verdicts) - passed} undecided"
-    return worst[0], f"{passed} passed, {undecided}" if passed else f"Nothing decided: {undecided}", worst[2]
+        return Told("✗", failed.replace("_", " ").lower(), "bad")
+    if run.progress is not None:
+        return Told("…", "running", "open")
+    if not words:
+        return Told(NONE, "not judged", "open")
+    if None in [verdict.passed for verdict in run.judged]:
+        return Told("!", "undecided", "warn")
+    return Told("✓", "improved" if "IMPROVED" in words else "passed", "good")
+
+
+def session_told(told: Sequence[Told]) -> Told:
+    """All runs of a session: ``2 improved, 1 regressed``, with the mark of the worst."""
+    if not told:
+        return Told(NONE, "No runs", "open")
+    order = ("bad", "open", "warn", "good")
+    worst = min(told, key=lambda each: order.index(each.kind))
+    counts = Counter(each.word for each in sorted(told, key=lambda each: -order.index(each.kind)))
+    if len(told) == 1:
+        return Told(worst.mark, worst.word.capitalize(), worst.kind)
+    return Told(worst.mark, ", ".join(f"{n} {word}" for word, n in counts.items()), worst.kind)
 
 
 def flip_words(flip: Flip, two_sided: bool) -> str:
@@ -212,78 +298,62 @@ def flip_words(flip: Flip, two_sided: bool) -> str:
     return names.get(flip) or both + flip
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One question on one side in a few characters; ``words`` says the mark to a screen reader, ``extracted`` is the
-    answer given most often."""
+class Form(NamedTuple):
+    """The form in which a grader looks for an answer: what begins it, and a sentence for a text that has no such
+    beginning (``absent``) and for one that has it and still holds no answer (``empty``)."""
 
-    mark: str
-    kind: str
-    words: str
-    extracted: str
-    cut: bool
+    token: str
+    absent: str
+    empty: str
 
 
-def side(answers: Sequence[Record]) -> Side:
-    """The side's mark, or how many of several answers are right."""
-    cut = any(answer.finish_reason == "length" for answer in answers)
-    if not answers:
-        return Side(NONE, "open", "not asked", "", cut)
-    if len(answers) == 1:
-        status = answers[0].status
-        words = STATUS_WORDS.get(status, status)
-        return Side(MARKS.get(status, "?"), KINDS.get(status, "open"), words, answers[0].extracted or "", cut)
-    right = sum(answer.status == "correct" for answer in answers)
-    share = share_correct(answers)
-    kind = "open" if share is None else "good" if share > 0.5 else "bad"
-    said = Counter(answer.extracted for answer in answers if answer.extracted).most_common(1)
-    words = f"{right} of {len(answers)} correct"
-    return Side(f"{right}/{len(answers)}", kind, words, said[0][0] or "" if said else "", cut)
+_BOX = Form(
+    "\\boxed",
+    "no \\boxed{} in the text, so nothing to grade",
+    "no closed \\boxed{} with something in it, so nothing to grade",
+)
+_TAGS = Form(
+    "<answer>",
+    "no <answer> in the text, so nothing to grade",
+    "no closed <answer> with something in it, so nothing to grade",
+)
+_OTHER = Form("", "", "nothing that the grader could take for an answer")
+_FORMS: Mapping[str, Form] = {
+    "boxed_exact": _BOX,
+    "boxed_numeric": _BOX,
+    "math_equivalent": _BOX,
+    "answer_in_tags": _TAGS,
+}
 
 
-Cost = tuple[str, str]
-"""What it is, and how much."""
-
-
-def cost(evaluation: Evaluation) -> list[Cost]:
-    """What an evaluation cost: tokens, time and memory, those that are known."""
-    time, memory = (getattr(evaluation.summary, key, None) for key in ("seconds", "peak_memory_bytes"))
-    rows = [("completion tokens", count(evaluation.completion_tokens) if evaluation.answers else NONE)]
-    rows += [("time, without loading", seconds(time))] if time is not None else []
-    rows += [("peak memory", size(memory))] if memory else []
-    return rows
+def form_of(functions: Iterable[str]) -> Form:
+    """The form that the first grader among a recipe's reward functions looks for."""
+    return next((_FORMS[function] for function in functions if function in _FORMS), _OTHER)
 
 
 Row = tuple[str, list[str], str]
 """The name of a number, one cell per evaluation, and the change."""
 
 
-def comparison(run: Run) -> tuple[list[Row], list[Row]]:
-    """The two tables of numbers: how good the answers are, and what became of them and what they cost."""
+def comparison(run: Run) -> list[Row]:
+    """How good the answers are, what became of them, and what they cost."""
     sides = [evaluation for evaluation in (run.before, run.after) if evaluation is not None]
-    good: list[tuple[str, list[float | None], Any, Any]] = [("accuracy", [s.accuracy for s in sides], percent, points)]
+    rows: list[tuple[str, list[float | None], Any, Any]] = [("accuracy", [s.accuracy for s in sides], percent, points)]
     for key, name in (("strict_accuracy", "by the strict grader"), ("flexible_accuracy", "by the flexible grader")):
-        good.append((name, [getattr(s.summary, key, None) for s in sides], percent, points))
-    good.append(("reward, mean", [s.mean_reward for s in sides], plain, _signed))
+        rows.append((name, [getattr(s.summary, key, None) for s in sides], percent, points))
+    rows.append(("reward, mean", [s.mean_reward for s in sides], plain, signed))
     functions = dict.fromkeys(function for s in sides for function in s.rewards)
-    good += [(function, [s.rewards.get(function) for s in sides], plain, _signed) for function in functions]
-    good += [("time, without loading", [getattr(s.summary, "seconds", None) for s in sides], seconds, None)]
-    good += [("peak memory", [getattr(s.summary, "peak_memory_bytes", None) for s in sides], size, None)]
-    counts: list[tuple[str, list[float | None], Any, Any]] = [
-        ("questions", [s.questions for s in sides], count, None),
-        ("completions", [s.answers for s in sides], count, None),
-    ]
+    if len(functions) > 1:
+        rows += [(function, [s.rewards.get(function) for s in sides], plain, signed) for function in functions]
+    rows.append(("questions", [s.questions for s in sides], count, None))
+    rows.append(("answers", [s.answers for s in sides], count, None))
     for status in dict.fromkeys([*STATUSES, *(status for s in sides for status in s.counts)]):
         values: list[float | None] = [s.counts.get(status, 0) for s in sides]
-        if any(values) or status in ("correct", "wrong", "no_answer"):
-            counts.append((STATUS_WORDS.get(status, status), values, count, _more))
-    counts.append(("truncated", [s.truncated for s in sides], count, _more))
-    counts.append(("prompt tokens", [s.prompt_tokens for s in sides], count, None))
-    counts.append(("completion tokens", [s.completion_tokens for s in sides], count, _more))
-    return _rows(good), _rows(counts)
-
-
-def _rows(rows: Sequence[tuple[str, list[float | None], Any, Any]]) -> list[Row]:
+        if any(values):
+            rows.append((STATUSES.get(status, status), values, count, _more))
+    rows.append(("cut off at the token limit", [s.truncated for s in sides], count, _more))
+    rows.append(("tokens in the prompts", [s.prompt_tokens for s in sides], count, None))
+    rows.append(("tokens in the answers", [s.completion_tokens for s in sides], count, _more))
     return [
         (name, [shape(v) for v in values], _change(values, differ))
         for name, values, shape, differ in rows
@@ -297,9 +367,90 @@ def _change(values: Sequence[float | None], differ: Any) -> str:
     return str(differ(values[1] - values[0])) if values[0] != values[1] else "="
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "\u2212")
-
-
 def _more(value: float) -> str:
-    return f"{round(value):+,}".replace(",", "\u202f").replace("-", "\u2212")
+    return _sign(value) + count(abs(value))
+
+
+# Untrusted text
+
+
+def _name(code: int) -> str:
+    return "surrogate" if 0xD800 <= code <= 0xDFFF else unicodedata.name(chr(code), "control character").lower()
+
+
+def _marked(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f'<span class="ctl" title="U+{code:04X} {_name(code)}">{symbol_of(match[0])}</span>'
+
+
+def rules() -> dict[str, Any]:
+    """What a page's script needs to show texts as :func:`shown` does."""
+    names = {code: _name(code) for low, high in RANGES for code in range(low, high + 1) if not 0xD800 <= code <= 0xDFFF}
+    return {
+        "ranges": RANGES,
+        "symbols": {str(code): symbol for code, symbol in CONTROL_NAMES.items()},
+        "names": {str(code): name for code, name in names.items() if name != "control character"},
+        "fold": FOLD_AT,
+    }
+
+
+def shown(text: object) -> Markup:
+    """The body-text form of :func:`visible`: escaped, each symbol in a span that tells its name. Not for attributes."""
+    return str.__new__(Markup, INVISIBLE.sub(_marked, str.__str__(escape(str(text)))))
+
+
+def fold(text: str, limit: int = FOLD_AT) -> tuple[str, str, int]:
+    """``(head, tail, characters left out between them)``; ``(text, "", 0)`` where it is short enough.
+
+    >>> fold("abcdefghij", limit=4)
+    ('abc', 'j', 6)
+    """
+    if len(text) <= limit:
+        return text, "", 0
+    tail = limit // 3
+    return text[: limit - tail], text[-tail:], len(text) - limit
+
+
+def folded(text: str, limit: int = FOLD_AT) -> Markup:
+    """:func:`shown` of at most ``limit`` characters, with a note of how many are left out."""
+    head, tail, left_out = fold(text, limit)
+    if not left_out:
+        return shown(text)
+    note = Markup('<span class="fold">… {} characters left out here …</span>').format(count(left_out))
+    return shown(head) + note + shown(tail)
+
+
+def clip(text: str, limit: int = CLIP_AT) -> str:
+    """``text`` of at most ``limit`` characters, and how many more there are.
+
+    >>> clip("abcdef", 4)
+    'abcd… (2 more characters)'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}… ({plural(len(text) - limit, 'more character')})"
+
+
+def shorten(text: str, limit: int = 160) -> str:
+    """One line of at most ``limit`` characters."""
+    line = " ".join(text[: limit * 8].split())
+    return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1].rstrip() + "…"
+
+
+def said(answers: Sequence[Record]) -> Told:
+    """A side of a question: its mark (of several answers, how many are right) and the answer given most often."""
+    if not answers:
+        return Told(NONE, "not asked", "open")
+    extracted = Counter(answer.extracted for answer in answers if answer.extracted).most_common(1)
+    words = extracted[0][0] if extracted else ""
+    if len(answers) == 1:
+        status = answers[0].status
+        return Told(MARKS.get(status, "?"), words or "no answer", KINDS.get(status, "open"))
+    right = sum(answer.status == "correct" for answer in answers)
+    scored = sum(answer.status != "unscored" for answer in answers)
+    return Told(f"{right}/{len(answers)}", words, "open" if not scored else "good" if right / scored > 0.5 else "bad")
+
+
+def interval_told(evaluation: Evaluation) -> str:
+    """``95 % interval [9.6, 16.1]``, or why there is none."""
+    if evaluation.interval is None:
+        return "the evaluation did not finish" if evaluation.summary is None else "no interval"
+    return f"95\u00a0% interval {within(evaluation.interval)}"

@@ -1,18 +1,24 @@
-"""A run directory as a ``views.Run``. What is missing is left out; so is a file that does not fit its type, with a note
-that says why."""
+"""A run directory as a ``views.Run``, both evaluations laid side by side. What is missing is left out; so is a file
+that does not fit its type, with a note that says why."""
 
 from __future__ import annotations
 
-import re
 import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.report.pairs import evaluation, pair
-from harness.report.views import Run, Training
+from harness.report.present import leaves, plain
+from harness.report.views import FLIPS, Change, Evaluation, Flip, Prompt, Question, Run, Since, Training, Versus
 from harness.store.audit import AUDIT
 from harness.store.files import RecordError
 from harness.store.methods import METHODS
-from harness.store.records import FAULTS, SUMMARY, read_records
+from harness.store.question import Question as Asked
+from harness.store.records import FAULTS, SUMMARY, Record, Summary, read_records
+from harness.store.redact import clean_tree
+from harness.store.run_directory import run_directories
 from harness.store.run_files import (
     ENVIRONMENT,
     EVALUATIONS,
@@ -21,22 +27,30 @@ from harness.store.run_files import (
     IDENTITY,
     METRICS,
     OVERRIDES,
+    PROGRESS,
     QUESTIONS,
     SIGNAL,
     TRAINED,
     VERDICTS,
+    Verdict,
 )
 from harness.store.secrets import redact, redact_tree
+from harness.store.siblings import differences, name_of
 from harness.store.stages import ASKED, STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from harness.store.files import JsonFile, JsonLines
-    from harness.store.records import Record
+    from harness.store.run_files import Environment, HeldAgainst
 
 T = TypeVar("T")
+
+Answers = Mapping[str, Sequence[Record]]
+"""The answers of one evaluation by question id."""
+NOT_SET = "not set"
+"""A value that a side has none of."""
+NAMES = {"before": "A", "after": "B"}
+"""The sides of a comparison of two runs."""
+_MOST, _LONGEST = 6, 60
 
 
 class Reader:
@@ -70,6 +84,15 @@ class Reader:
             records.sort(key=lambda record: record.sample)
         return found
 
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        """``recipe.toml`` as it stands, and parsed."""
+        text = text_of(self.run / "recipe.toml", self.notes)
+        try:
+            return redact(text), redact_tree(tomllib.loads(text))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            self.notes.append(f"recipe.toml is shown as it stands but does not parse: {error}.")
+            return redact(text), {}
+
 
 def read_run(path: Path) -> Run:
     """Read one run directory. Never raises for what lies in it: a run may have stopped anywhere."""
@@ -77,10 +100,8 @@ def read_run(path: Path) -> Run:
     notes = reader.notes
     if not path.is_dir():
         notes.append("There is no such run directory.")
-    recipe_text = text_of(path / "recipe.toml", notes)
+    recipe_text, recipe = reader.recipe()
     environment, judged = reader.file(ENVIRONMENT), reader.file(VERDICTS)
-    name, seed, key = name_parts(path.name)
-    told = judged or environment
     for stage, where in STAGES.items():
         if faults := reader.file(FAULTS, stage):
             notes += [f"{each.sentence}, {where}." for each in faults.functions.values()]
@@ -89,26 +110,27 @@ def read_run(path: Path) -> Run:
         start = f"{STAGES[stage][:1].upper()}{STAGES[stage][1:]}"
         notes += [f"{start} {doubt}." for doubt in (summary.doubts if summary else ())]
     before, after = reader.answers("before"), reader.answers("after")
-    return Run(
+    training = _training(reader, path / "train")
+    run = Run(
         path=path,
-        name=told.recipe if told else name,
-        seed=told.seed if told else seed,
-        key=key,
-        recipe_text=redact(recipe_text),
-        recipe=redact_tree(_toml(recipe_text, notes)),
+        name=name_of(path),
+        recipe_text=recipe_text,
+        recipe=recipe,
         environment=environment,
         identity=reader.file(IDENTITY),
         verdicts=judged.verdicts if judged else (),
         before=evaluation("before", before, summaries["before"]),
         after=evaluation("after", after, summaries["after"]),
-        training=_training(reader, path / "train"),
+        training=training,
         questions=pair(reader.lines(QUESTIONS), before, after),
         baseline=reader.file(HELD_AGAINST),
         overrides=reader.file(OVERRIDES),
         notes=tuple(notes),
         audit=reader.file(AUDIT),
         methods=reader.file(METHODS),
+        progress=reader.file(PROGRESS, "train") if training and not training.summary and not training.error else None,
     )
+    return replace(run, since=_since(run))
 
 
 def _training(reader: Reader, folder: Path) -> Training | None:
@@ -127,11 +149,6 @@ def _training(reader: Reader, folder: Path) -> Training | None:
     )
 
 
-def name_parts(folder: str) -> tuple[str, int | None, str]:
-    match = re.fullmatch(r"(.+)-(\d{1,18})-([0-9a-f]{12})", folder)
-    return (match[1], int(match[2]), match[3]) if match else (folder, None, "")
-
-
 def text_of(path: Path, notes: list[str]) -> str:
     try:
         return path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
@@ -142,9 +159,230 @@ def text_of(path: Path, notes: list[str]) -> str:
         return ""
 
 
-def _toml(text: str, notes: list[str]) -> dict[str, Any]:
+# Both evaluations
+
+
+def share_correct(answers: Sequence[Record]) -> float | None:
+    """Share of correct among the scored answers; ``None`` where none was scored."""
+    scored = [answer.status == "correct" for answer in answers if answer.status != "unscored"]
+    return sum(scored) / len(scored) if scored else None
+
+
+def is_right(answers: Sequence[Record]) -> bool | None:
+    """Whether more than half of the scored answers are correct; ``None`` where none was scored."""
+    share = share_correct(answers)
+    return None if share is None else share > 0.5
+
+
+def flip_of(before: Sequence[Record], after: Sequence[Record], two_sided: bool) -> Flip:
+    """The class of one question. With one evaluation only, it is that one's word."""
+    if (not before and not after) or (two_sided and not (before and after)):
+        return "unasked"
+    first, last = is_right(before or after), is_right(after or before)
+    if first is None or last is None:
+        return "unscored"
+    if first == last:
+        return "right" if first else "wrong"
+    return "gained" if last else "lost"
+
+
+def pair(listed: Iterable[Asked], before: Answers, after: Answers) -> tuple[Question, ...]:
+    """Every question with its answers, flips first, then in the fixed order of ``questions.jsonl``.
+
+    A question that was answered but is not listed (the list is missing) comes after the listed ones.
+    """
+    questions = {each.id: (each.text or _last_user(each.prompt), each.ground_truth, each.prompt) for each in listed}
+    for question, (first, *_) in (*before.items(), *after.items()):
+        questions.setdefault(question, (_last_user(first.prompt), first.ground_truth, first.prompt))
+    two_sided = bool(before and after)
+    paired = []
+    for place, (identity, (text, truth, prompt)) in enumerate(questions.items(), 1):
+        was, is_now = tuple(before.get(identity, ())), tuple(after.get(identity, ()))
+        flip = flip_of(was, is_now, two_sided)
+        paired.append(Question(place, identity, text, truth, prompt, was, is_now, flip))
+    return tuple(sorted(paired, key=lambda question: (FLIPS.index(question.flip), question.number)))
+
+
+def _last_user(prompt: Prompt) -> str:
+    return next((turn["content"] for turn in reversed(prompt) if turn["role"] == "user"), "")
+
+
+def evaluation(name: str, answers: Answers, summary: Summary | None) -> Evaluation | None:
+    """One evaluation in numbers: accuracy and interval from its summary, the counts from its records, or from the
+    summary where no record is left. ``None`` where there is neither."""
+    every = [answer for samples in answers.values() for answer in samples]
+    if not every and summary is None:
+        return None
+    shares = [share for share in map(share_correct, answers.values()) if share is not None]
+    functions = dict.fromkeys(function for answer in every for function in answer.rewards)
+    counted: dict[str, Any] = {
+        "answers": len(every),
+        "questions": len(answers),
+        "counts": Counter(answer.status for answer in every),
+        "truncated": sum(answer.finish_reason == "length" for answer in every),
+        "prompt_tokens": sum(answer.prompt_tokens for answer in every),
+        "completion_tokens": sum(answer.completion_tokens for answer in every),
+    }
+    if not every and summary is not None:
+        counted = {key: getattr(summary, key) for key in counted if key != "answers"}
+        counted["answers"] = sum(summary.counts.values())
+    return Evaluation(
+        name=name,
+        accuracy=summary.accuracy if summary else sum(shares) / len(shares) if shares else None,
+        interval=summary.interval if summary else None,
+        rewards={function: _mean(a.rewards.get(function) for a in every) for function in functions},
+        mean_reward=_mean(answer.reward for answer in every),
+        summary=summary,
+        **counted,
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
+
+
+# Runs held against each other
+
+
+def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The keys of two recipes that differ, in the order of the recipe."""
+    # An empty table says nothing that a missing one does not, nor does an empty text.
+    one, two = ({key: value for key, value in leaves(each) if value != ""} for each in (first, second))
+    keys = [key for key in dict.fromkeys((*two, *one)) if one.get(key) != two.get(key)]
+    return tuple(Change(key, one.get(key, NOT_SET), two.get(key, NOT_SET)) for key in keys)
+
+
+def versions_apart(there: Mapping[str, str | None], here: Mapping[str, str | None]) -> tuple[Change, ...]:
+    """Packages whose version is another here than there."""
+    both = [name for name in there if name in here and there[name] != here[name]]
+    return tuple(Change(name, plain(there[name]), plain(here[name])) for name in both)
+
+
+def green_before(path: Path, environment: Environment | None) -> Path | None:
+    """The last run beside this one, of the same recipe and seed, that was made before it and passed every gate."""
+    if environment is None:
+        return None
+    found: list[tuple[str, Path]] = []
+    for other in run_directories(path.parent):
+        reader = Reader(other)
+        there, judged = reader.file(ENVIRONMENT), reader.file(VERDICTS)
+        passed = {each.passed for each in judged.verdicts if each.verdict != "NO_BASELINE"} if judged else set()
+        same = there is not None and (there.recipe, there.seed) == (environment.recipe, environment.seed)
+        if there and same and there.created < environment.created and passed == {True}:
+            found.append((there.created, other))
+    return max(found)[1] if found else None
+
+
+def _since(run: Run) -> Since | None:
+    green = green_before(run.path, run.environment)
+    if green is not None:
+        reader = Reader(green)
+        there = reader.file(ENVIRONMENT)
+        _, recipe = reader.recipe()
+        after = reader.file(SUMMARY, "after") or reader.file(SUMMARY, "before")
+        what, date, accuracy = "the last green run", there.created if there else "", after.accuracy if after else None
+        commit, model = commit_of(there), _model(recipe)
+        packages = there.packages if there else {}
+    elif run.baseline is not None:
+        held = run.baseline
+        what, date, accuracy = "the baseline", held.date, held.accuracy
+        commit, model, packages = _short_commit(held.commit), held.model, held.versions
+        recipe = parsed(held) or {}
+    else:
+        return None
+    here = run.environment.packages if run.environment else {}
+    return Since(
+        what=what,
+        date=date,
+        accuracy=accuracy,
+        recipe=changes(recipe, run.recipe) if recipe else None,
+        commits=(commit, commit_of(run.environment)),
+        models=(model, _model(run.recipe)),
+        versions=versions_apart(packages, here),
+    )
+
+
+def parsed(held: HeldAgainst) -> dict[str, Any] | None:
+    """The recipe of a baseline, where it carries one."""
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        notes.append(f"recipe.toml is shown as it stands but does not parse: {error}.")
+        return tomllib.loads(held.recipe_toml) or None
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+
+
+def commit_of(environment: Environment | None) -> str:
+    """A commit in ten digits, and whether files differed from it."""
+    git = environment.git if environment else None
+    return _short_commit(git["commit"]) + (" with uncommitted changes" if git["dirty"] else "") if git else ""
+
+
+def _short_commit(commit: str) -> str:
+    return commit if commit == "no commit" else commit[:10]
+
+
+def _model(recipe: Mapping[str, Any]) -> str:
+    table = recipe.get("model")
+    return str(table.get("name", "")) if isinstance(table, dict) else ""
+
+
+def compare_runs(a: Path, b: Path, verdict: Verdict) -> Run:
+    """Two runs as one whose "before" is A's latest evaluation and whose "after" is B's; ``verdict`` is made by who can
+    judge. What is wrong with either directory stands in the notes, as on its own page."""
+    first, second = read_run(a), read_run(b)
+    sides = [_latest(run) for run in (first, second)]
+    asked = {
+        each.id: Asked(each.id, each.text, each.ground_truth, "test", None, each.prompt)
+        for run in (first, second)
+        for each in run.questions
+    }
+    answers = [_answers(run, side) for run, side in zip((first, second), sides, strict=True)]
+    before, after = (
+        None if side is None else replace(side, name=name) for side, name in zip(sides, NAMES, strict=True)
+    )
+    return replace(
+        second,
+        name=f"{first.name} → {second.name}",
+        recipe={key: value for key, value in second.recipe.items() if key not in ("gate", "description", "train")},
+        verdicts=(Verdict(**clean_tree(replace(verdict, gate="B against A").to_json())),),
+        before=before,
+        after=after,
+        training=None,
+        questions=pair(asked.values(), answers[0], answers[1]),
+        baseline=None,
+        notes=tuple(f"{name}: {note}" for name, run in (("A", first), ("B", second)) for note in run.notes),
+        versus=Versus(
+            words=NAMES,
+            names=(first.path.name, second.path.name),
+            stages=tuple("" if side is None else side.name for side in sides),
+            commits=tuple(commit_of(run.environment) for run in (first, second)),
+            changes=changes(first.recipe, second.recipe),
+            versions=versions_apart(*(run.environment.packages if run.environment else {} for run in (first, second))),
+        ),
+        audit=None,
+        methods=None,
+        progress=None,
+        since=None,
+    )
+
+
+def _latest(run: Run) -> Evaluation | None:
+    """The evaluation that a comparison looks at: after training, or before it where there is no other."""
+    sides = [side for side in (run.after, run.before) if side is not None]
+    return next((side for side in sides if side.summary), sides[0] if sides else None)
+
+
+def _answers(run: Run, side: Evaluation | None) -> dict[str, tuple[Record, ...]]:
+    if side is None:
         return {}
+    every = {question.id: question.after if side.name == "after" else question.before for question in run.questions}
+    return {question: answers for question, answers in every.items() if answers}
+
+
+def told_apart(runs: Sequence[Path]) -> list[tuple[tuple[str, str], ...]]:
+    """``(key, value)`` of what differs between a run and the others of its recipe, beyond its name, for each run."""
+    return [tuple((each.key, _short(each.value)) for each in told[:_MOST]) for told in differences(runs)]
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"

@@ -1,173 +1,313 @@
-"""The pages of a session: one of all runs, one a run, and its questions page by page for readers without JavaScript."""
+"""The pages of a session: one of all runs, and one of each."""
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from harness.report import cards, files, present, skeleton, unchanged
-from harness.report.blocks import blocks_of
-from harness.report.comparison import compare_runs
-from harness.report.document import document
-from harness.report.methods import methods_of
-from harness.report.pack import parts
-from harness.report.page import page_of
-from harness.report.read import read_run
-from harness.report.titles import differences
+from harness.report import TEMPLATES, files, groups, present, svg, tables
+from harness.report.charts import charts_of
+from harness.report.pack import marked_up, question_blocks
+from harness.report.read import Reader, commit_of, compare_runs, green_before, parsed, read_run, told_apart
+from harness.report.read import changes as recipe_changes
+from harness.report.training import TrainingPage, training_page
+from harness.report.views import FLIPS
+from harness.store.redact import visible
+from harness.store.run_files import ENVIRONMENT
 from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from harness.report.page import Page
-    from harness.report.views import Question
+    from jinja2 import Environment
+
+    from harness.report.groups import GroupsPage
+    from harness.report.present import Told
+    from harness.report.views import Evaluation, Flip, Question, Run
     from harness.store.run_files import Verdict
 
-SCRIPTS = (
-    "unpack.js",
-    "address.js",
-    "texts.js",
-    "answers.js",
-    "query.js",
-    "highlight.js",
-    "diff.js",
-    "open.js",
-    "table.js",
-    "export.js",
-    "questions.js",
-    "group-cards.js",
-    "groups.js",
-)
-"""Of a run's page."""
-
-STATIC_QUESTIONS, STATIC_ANSWERS = 50, 200
-"""How many questions, and about how many completions, stand on one page for readers without JavaScript."""
+SECONDS = 5
+"""After how long a page of a session that is still running loads itself again."""
+FEW = 3
+"""Questions that a run's overview shows."""
+TABS = ("overview", "questions", "training", "groups", "rewards", "setup")
 
 
-def render_session(runs: Sequence[Path], output_dir: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A run ready to be shown.
+
+    ``stem`` is the file name of the run's page without ``.html``, ``told`` its outcome, ``differs`` tells the run from
+    its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``gained`` and
+    ``lost`` are held against the baseline where that is what the run is judged by, ``few`` are the questions that the
+    overview shows, and ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there.
+    """
+
+    run: Run
+    stem: str
+    told: Told
+    differs: tuple[tuple[str, str], ...]
+    evaluations: tuple[Evaluation, ...]
+    words: Mapping[str, str]
+    sides: tuple[str, ...]
+    flips: Mapping[Flip, int]
+    few: tuple[Question, ...]
+    asked: int
+    samples: int
+    spark: Markup
+    threshold: float | None
+    training: TrainingPage | None
+    groups: GroupsPage | None
+    distributions: list[tables.Distribution]
+    records: Mapping[str, str]
+
+    @property
+    def change(self) -> float | None:
+        """After less before, as a share."""
+        before, after = self.run.before, self.run.after
+        there = before and after and before.accuracy is not None and after.accuracy is not None
+        return after.accuracy - before.accuracy if there else None  # type: ignore[union-attr,operator]
+
+    @property
+    def baseline(self) -> float | None:
+        """The accuracy of the baseline that the run is held against."""
+        return self.run.baseline.accuracy if self.run.baseline else None
+
+    @property
+    def lost_to_baseline(self) -> int | None:
+        """Questions that the baseline had right, where the run is worse than it."""
+        held = next((v for v in self.run.verdicts if v.gate == "baseline" and v.verdict == "REGRESSED"), None)
+        lost = present.number(held.numbers.get("lost")) if held else None
+        return None if lost is None else int(lost)
+
+    @property
+    def seconds(self) -> float | None:
+        """What asking, training and asking again took, as far as it is known."""
+        known = [stage.seconds for stage in tables.stages_of(self.run) if stage.seconds is not None]
+        return sum(known) if known else None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out."""
+        return round(sum((stage.tokens_in or 0) + (stage.tokens_out or 0) for stage in tables.stages_of(self.run)))
+
+    @property
+    def tabs(self) -> list[str]:
+        """The tabs that have something to show."""
+        there = {"training": self.training, "groups": self.groups, "rewards": self.run.audit or self.distributions}
+        return [tab for tab in TABS if there.get(tab, True)]
+
+    def bell(self, low: float = 0.0, high: float = 1.0) -> Markup:
+        """Before and after, drawn."""
+        sides = [(each.name, each.accuracy, each.interval) for each in self.evaluations]
+        return svg.dumbbell(sides, self.threshold, self.baseline, low, high)
+
+    def light(self) -> Page:
+        """The page without questions, steps and charts: what a page of all runs needs, in little memory."""
+        training = self.run.training and replace(self.run.training, steps=self.run.training.steps[-1:])
+        run = replace(self.run, questions=(), training=training)
+        return replace(self, run=run, few=(), training=None, groups=None, distributions=[])
+
+
+def page_of(
+    run: Run,
+    stem: str = "run",
+    differs: Sequence[tuple[str, str]] = (),
+    records: Mapping[str, str] | None = None,
+    drawn: bool = True,
+) -> Page:
+    """The page of a run; without its charts, groups and bars unless ``drawn``: a page of all runs shows none."""
+    reader = Reader(run.path)
+    sampled = reader.tried(lambda: groups.scan(run.path / "train"), None) if drawn and run.versus is None else None
+    run = replace(run, notes=(*run.notes, *reader.notes))
+    trains = run.training is not None or run.compares or bool(run.recipe.get("train"))
+    words = {"before": "before", "after": "after"} if trains else {"before": "accuracy", "after": "after"}
+    if run.versus is not None:
+        words = dict(run.versus.words)
+    gate = run.recipe.get("gate")
+    curve = charts_of(run.training.steps)[:1] if run.training else []
+    asked_after = any(question.after for question in run.questions)
+    return Page(
+        run=run,
+        stem=stem,
+        told=present.outcome_told(run),
+        differs=tuple(differs),
+        evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),
+        words=words,
+        sides=SIDES if run.compares else ("after",) if asked_after else ("before",),
+        flips=Counter(question.flip for question in run.questions),
+        few=_few(run),
+        asked=len(run.questions),
+        samples=max((len(side) for q in run.questions for side in (q.before, q.after)), default=0),
+        spark=svg.spark(curve[0].lines[0].values) if curve else Markup(""),
+        threshold=present.number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
+        training=training_page(run, run.training, sampled) if drawn and run.training is not None else None,
+        groups=None if sampled is None else groups.groups_page(sampled),
+        distributions=tables.distributions_of(run, words) if drawn else [],
+        records=records or {},
+    )
+
+
+def _few(run: Run) -> tuple[Question, ...]:
+    """Three questions, lost ones first; where fewer were lost one that was gained, else what is wrong."""
+    order = ("lost", "gained", "wrong", "unscored", "right")
+    answered = [question for question in run.questions if question.before or question.after]
+    found = sorted(answered, key=lambda q: (order.index(q.flip) if q.flip in order else len(order), q.number))[:FEW]
+    gained = next((question for question in answered if question.flip == "gained"), None)
+    if gained is not None and len(found) == FEW and all(question.flip == "lost" for question in found):
+        found = [*found[:-1], gained]
+    return tuple(found)
+
+
+def render_session(runs: Sequence[Path], output_dir: Path, *, live: str = "") -> Path:
     """Write ``output_dir/index.html``, a page for each run directory beside it, and return the path of the first.
 
     The pages depend on what lies in the directories alone: the same runs give the same bytes. Each is written under
     another name and renamed, so a reader never meets half a page. One run is read at a time, and a page that shows
     what its directory holds is left as it is.
+
+    Args:
+        live: what the session is doing, where it is not at its end yet: the page of all runs says so and loads itself
+            again every few seconds, until it is written once more without this.
     """
     paths = [Path(path) for path in runs]
     stems = files.stems(path.name for path in paths)
     pages: list[Page] = []
-    for number, (path, stem, differs) in enumerate(zip(paths, stems, differences(paths), strict=True), 1):
+    for path, stem, differs in zip(paths, stems, told_apart(paths), strict=True):
         records = _records(path, output_dir)
-        stamp = unchanged.stamp_of(path, path.name, number, stem, differs, records)
-        page = page_of(number, read_run(path), stem, differs, records=records, drawn=False)
-        siblings = [output_dir / stem / question_page_name(part) for part in range(2, len(static_parts(page)) + 1)]
-        if not unchanged.is_drawn(output_dir / f"{stem}.html", stamp, siblings):
-            page = page_of(number, page.run, stem, differs, records=records)
-            write_run_pages(page, output_dir, stamp=stamp)
+        green = green_before(path, ENVIRONMENT.fit(path))
+        since = files.stamp_of(green) if green else ""
+        stamp = files.stamp_of(path, path.name, stem, differs, sorted(records.items()), since)
+        page = page_of(read_run(path), stem, differs, records, drawn=False)
+        if not files.is_drawn(output_dir / f"{stem}.html", stamp):
+            page = page_of(page.run, stem, differs, records)
+            files.write(output_dir / f"{stem}.html", run_page(page) + stamp)
         pages.append(page.light())
         del page  # its records: the next run's take their place
     target = output_dir / "index.html"
-    files.write(target, session_page(pages))
+    files.write(target, session_page(pages, live))
     return target
 
 
 def render_comparison(a: Path, b: Path, verdict: Verdict, output_dir: Path) -> Path:
     """Write the page of two runs and return its path."""
     (stem,) = files.stems([f"compare-{a.resolve().name}-{b.resolve().name}"])
-    return write_run_pages(page_of(1, compare_runs(a, b, verdict), stem), output_dir, home="")
-
-
-def write_run_pages(page: Page, folder: Path, home: str = "index.html", stamp: str = "") -> Path:
-    """Write a run's page and the pages of its further questions; return the path of the first.
-
-    ``home`` is where the page's top leads back to, ``""`` for nowhere. ``stamp`` is put at its end.
-    """
-    pages = static_parts(page)
-    siblings = folder / page.stem
-    for number, part in enumerate(pages[1:], 2):
-        files.write(siblings / question_page_name(number), questions_page(page, part, number, len(pages)))
-    files.remove_stale(siblings, [question_page_name(number) for number in range(2, len(pages) + 1)])
-    target = folder / f"{page.stem}.html"
-    files.write(target, run_page(page, pages[0], len(pages), home) + stamp)
+    target = output_dir / f"{stem}.html"
+    files.write(target, run_page(page_of(compare_runs(a, b, verdict), stem), home=""))
     return target
 
 
-def session_page(pages: Sequence[Page]) -> str:
+def session_page(pages: Sequence[Page], live: str = "") -> str:
     """The page of all runs as a string."""
-    mark, sentence, kind = present.headline([page.run for page in pages])
-    methods = methods_of(page.run.methods for page in pages)
-    created = max((page.run.environment.created for page in pages if page.run.environment), default="")
-    return document(
-        "session.html.j2", pages=pages, mark=mark, sentence=sentence, kind=kind, created=created, methods=methods
-    )
-
-
-def run_page(page: Page, first: Sequence[Question], page_count: int, home: str) -> str:
-    """The page of one run as a string: ``first`` of its questions as they stand, all of them packed for the script."""
-    return document(
-        "page.html.j2",
-        head=("head.js",),
-        scripts=SCRIPTS,
-        page=page,
-        home=home,
-        rows=cards.rows(first, page),
-        common=_common(page),
-        templates=skeleton.source(),
-        blocks=[(name, words, Markup(packed)) for name, words, packed in blocks_of(page)],
-        pager=_pager(page, 1, page_count, here=""),
-    )
-
-
-def questions_page(page: Page, part: Sequence[Question], number: int, page_count: int) -> str:
-    """One of the pages that hold a run's further questions for readers without JavaScript."""
-    return document(
-        "questions-page.html.j2",
-        page=page,
-        number=number,
-        page_count=page_count,
-        rows=cards.rows(part, page),
-        common=_common(page),
-        pager=_pager(page, number, page_count, here="../"),
-        back=f"../{page.stem}.html",
-    )
-
-
-def static_parts(page: Page) -> list[Sequence[Question]]:
-    """The questions as the static pages hold them; at least one part, which may be empty."""
-    sides = 2 if page.two_sided else 1
-    size = max(10, min(STATIC_QUESTIONS, STATIC_ANSWERS // max(1, page.samples * sides)))
-    return list(parts(page.run.questions, size)) or [()]
-
-
-def question_page_name(number: int) -> str:
-    """The file name of the ``number``-th page of questions, from 2 on; the first is the run's own page."""
-    return f"questions-{number}.html"
-
-
-def _pager(page: Page, number: int, page_count: int, here: str) -> list[tuple[str, str, bool]]:
-    """``(words, href, whether it is this page)`` of the first, last and nearest pages of questions."""
-    if page_count == 1:
-        return []
-    near = sorted({1, page_count, *range(max(1, number - 2), min(page_count, number + 2) + 1)})
-    links = [(number - 1, "previous")] if number > 1 else []
-    links += [(other, str(other)) for other in near]
-    links += [(number + 1, "next")] if number < page_count else []
-    folder = "" if here else f"{page.stem}/"
-    return [
-        (
-            words,
-            f"{here}{page.stem}.html#questions" if other == 1 else folder + question_page_name(other),
-            other == number,
-        )
-        for other, words in links
+    ends = [
+        end for page in pages for side in page.evaluations for end in (*(side.interval or ()), side.accuracy or 0.0)
     ]
+    ends += [page.baseline for page in pages if page.baseline is not None]
+    environments = [page.run.environment for page in pages if page.run.environment]
+    times = [page.seconds for page in pages if page.seconds is not None]
+    newest = max(environments, key=lambda each: each.created, default=None)
+    machine = newest and (newest.processor if newest.device == "cpu" else newest.device)
+    return document(
+        "index.html.j2",
+        scripts=("report.js",),
+        pages=pages,
+        told=present.session_told([page.told for page in pages]),
+        zoom=svg.zoom(ends),
+        created=newest.created if newest else "",
+        commits=list(dict.fromkeys(commit_of(each) for each in environments if each.git)),
+        machine=machine or "",
+        seconds=sum(times) if times else None,
+        tokens=sum(page.tokens for page in pages),
+        methods=tables.methods_of(page.run.methods for page in pages),
+        live=live,
+        refresh=SECONDS if live else 0,
+    )
 
 
-def _common(page: Page) -> Markup | None:
-    if not page.common:
-        return None
-    what = "this system prompt" if [turn["role"] for turn in page.common] == ["system"] else "these turns"
-    return cards.earlier(page.common, f"every prompt begins with {what}")
+def run_page(page: Page, home: str = "index.html") -> str:
+    """The page of one run as a string; ``home`` is where its top leads back to, ``""`` for nowhere."""
+    run = page.run
+    blocks = question_blocks(run, page.words, page.sides) + (page.groups.blocks if page.groups else [])
+    held = run.baseline
+    recipe = parsed(held) if held else None
+    return document(
+        "run.html.j2",
+        scripts=(*(("vendor/marked.js", "vendor/temml.js") if marked_up(run.questions) else ()), "report.js"),
+        page=page,
+        run=run,
+        home=home,
+        blocks=[(name, Markup(packed)) for name, packed in blocks],
+        rules=present.rules(),
+        against=None if recipe is None else recipe_changes(recipe, run.recipe),
+        refresh=0,
+    )
+
+
+def document(template: str, *, scripts: Sequence[str] = (), **context: Any) -> str:
+    """A page with its style and scripts inline, and a Content-Security-Policy that allows these and nothing else."""
+    style = _source("report.css")
+    head = _source("head.js")
+    sources = [_source(name) for name in scripts]
+    allowed = " ".join(_hash(source) for source in (head, *sources))
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {allowed}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    marked = {"css": Markup(style), "head_script": Markup(head), "scripts": list(map(Markup, sources))}
+    return environment().get_template(template).render(policy=policy, **marked, **context)
+
+
+@functools.cache
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _hash(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+@functools.cache
+def environment() -> Environment:
+    """The Jinja environment: escaping is on for every template, an unknown name is an error, and every printed string
+    has its invisible characters made visible."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    def finalize(value: object) -> object:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    jinja = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    names = (
+        "arrow brief count folded leaves moment percent plain plural points seconds shorten shown signed typed within"
+    )
+    jinja.filters |= {name: getattr(present, name) for name in names.split()} | {"bytes": present.size}
+    jinja.globals |= {
+        "FLIPS": FLIPS,
+        "FINISHES": present.FINISHES,
+        "METHOD_COLUMNS": tables.COLUMNS,
+        "METRICS": tables.METRICS,
+        "STATUSES": present.STATUSES,
+        "MARKS": present.MARKS,
+        "KINDS": present.KINDS,
+        **{name: getattr(tables, name) for name in ("at_k_of", "cases_of", "hacks_of", "kind_of", "stages_of")},
+        **{name: getattr(present, name) for name in ("comparison", "flip_words", "interval_told", "said")},
+        **{name: getattr(present, name) for name in ("verdict_told", "verdict_figures")},
+    }
+    return jinja
 
 
 def _records(path: Path, folder: Path) -> dict[str, str]:

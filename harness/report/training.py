@@ -1,4 +1,4 @@
-"""What the training section of a run's page needs: its headline, its charts, its findings and its table."""
+"""The training of a run for its page: whether it was sound, its charts, and what the health checks said."""
 
 from __future__ import annotations
 
@@ -8,32 +8,47 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from harness.report.charts import EXPECTED, Chart, chart_of, charts_of
-from harness.report.draw import draw
-from harness.report.groups import thinned
-from harness.report.present import number
-from harness.report.signal import expected_by_step
-from harness.report.sound import Soundness, soundness
+from harness.report.groups import expected_by_step, thinned
+from harness.report.present import NONE, number, percent, plural
+from harness.report.svg import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from harness.report.completions import Sampled
+    from harness.report.groups import Sampled
     from harness.report.views import Run, Training
     from harness.store.run_files import Finding, Logged
 
 TABLE = 500
 """Rows of the table of logged numbers; of more lines, evenly spaced ones are listed."""
+CUT_HIGH = 0.1
+"""A share of truncated completions above which a headline says so: cut-off answers get no reward for what they knew."""
+ZERO_HIGH = 0.5
+"""A share of groups without signal above which more is sampled in vain than learnt from."""
+ZERO_ABOVE_CHANCE = 0.25
+"""How far the share may lie above chance before the headline warns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """Whether training was sound in a mark and one or two sentences; ``kind`` is a css class."""
+
+    mark: str
+    kind: str
+    word: str
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPage:
-    """``findings`` come with the place of the chart they are marked on, counted from 1,
-    ``flat`` are charts of one value that stays the same and are not drawn, ``table`` is every
-    logged line, or evenly spaced ones of very many, and ``sampling`` says why reward and accuracy need not be equal,
+    """``wide`` is the first chart once more, drawn for the overview. ``findings`` come with the place of the chart they
+    are marked on, counted from 1, ``flat`` are charts of one value that stays the same and are not drawn, ``table`` is
+    every logged line, or evenly spaced ones of very many, ``sampling`` says why reward and accuracy need not be equal,
     and ``told`` are sentences about a stop, a selected checkpoint and the signal check."""
 
     sound: Soundness
     charts: list[tuple[Chart, Markup]]
+    wide: Markup
     flat: list[Chart]
     findings: list[tuple[Finding, int | None]]
     expects: bool
@@ -52,7 +67,8 @@ def training_page(run: Run, training: Training, sampled: Sampled | None) -> Trai
     charts = [chart for chart in every if chart not in flat]
     return TrainingPage(
         sound=soundness(run, training, expected),
-        charts=[(chart, Markup(draw(chart))) for chart in charts],
+        charts=[(chart, draw(chart)) for chart in charts],
+        wide=draw(charts[0], 720, 200) if charts else Markup(""),
         flat=flat,
         findings=[(finding, chart_of(finding, charts)) for finding in sorted(health, key=lambda f: f.step)],
         expects=any(line.name == EXPECTED for chart in charts for line in chart.lines),
@@ -90,3 +106,80 @@ def told_of(training: Training) -> list[str]:
         "Signal check before training": training.signal,
     }
     return [f"{head}: {each.sentence.rstrip('.')}." for head, each in told.items() if each]
+
+
+def soundness(run: Run, training: Training, expected: Mapping[int, float]) -> Soundness:
+    """What the training verdict, the health checks and the logged shares say together; the worst of them leads."""
+    worst, about = _foremost(run, training)
+    learnt, kind = _signal(training, expected)
+    if worst == "good" and kind == "warn":
+        worst = "warn"
+    mark, word = {
+        "bad": ("✗", "Not sound"),
+        "warn": ("!", "Sound with reservations"),
+        "open": (NONE, "Cannot tell"),
+        "good": ("✓", "Sound"),
+    }[worst]
+    return Soundness(mark, worst, word, tuple(sentence for sentence in (about, learnt) if sentence))
+
+
+def _foremost(run: Run, training: Training) -> tuple[str, str]:
+    if training.error:
+        return "bad", "Training failed; what it last said stands above."
+    verdict = next((verdict for verdict in run.verdicts if verdict.gate == "training"), None)
+    if verdict is not None and verdict.passed is False:
+        return "bad", _sentence(verdict.sentence)
+    if not training.steps:
+        return "open", "No step was logged."
+    findings = training.health or ()
+    fatal = [finding for finding in findings if finding.level == "fatal"]
+    if fatal:
+        return "bad", f"A health check at step {fatal[0].step} was fatal: {_sentence(fatal[0].sentence)}"
+    broken = sorted({step for key in ("loss", "grad_norm", "reward") for step in _broken(training.steps, key)})
+    if broken:
+        return "bad", f"The loss, gradient or reward is no finite number at step {broken[0]:g}{_more(len(broken) - 1)}."
+    done = f"{plural(training.steps[-1]['step'], 'step')}, every logged loss and gradient finite"
+    if findings:
+        count = "one warning" if len(findings) == 1 else f"{len(findings)} warnings"
+        first = min(findings, key=lambda finding: finding.step)
+        return "warn", f"{done}, but the health checks gave {count}, first at step {first.step}."
+    return "good", f"{done}{', and no health check spoke' if training.health is not None else ''}."
+
+
+def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str]:
+    """A sentence about groups without signal and truncation, and whether it is a warning."""
+    said, kind = [], "good"
+    zero = _mean(training.steps, "frac_reward_zero_std")
+    if zero is not None:
+        chance = sum(expected.values()) / len(expected) if expected else None
+        beside = f" (by chance alone {percent(chance)})" if chance is not None else ""
+        said.append(f"{percent(zero)} of the groups were without signal: equal rewards teach nothing{beside}")
+        if training.signal is not None:
+            said.append(f"the signal check before training expected {percent(training.signal.zero_std_share)}")
+        if zero > ZERO_HIGH or (chance is not None and zero - chance > ZERO_ABOVE_CHANCE):
+            kind = "warn"
+    cut = _mean(training.steps, "completions/clipped_ratio")
+    if cut is not None:
+        said.append(f"{percent(cut) if cut else 'none'} of the completions reached the token limit")
+        if cut > CUT_HIGH:
+            kind = "warn"
+    text = "; ".join(said)
+    return (f"{text[:1].upper()}{text[1:]}." if text else ""), kind
+
+
+def _broken(steps: Sequence[Logged], key: str) -> list[float]:
+    return [step["step"] for step in steps if key in step and number(step[key]) is None]
+
+
+def _mean(steps: Sequence[Logged], key: str) -> float | None:
+    values = [value for step in steps if (value := number(step.get(key))) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _more(count: int) -> str:
+    return f" and at {count} more" if count else ""
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Identity,
         Logged,
         Overrides,
+        Progress,
         Signal,
         TrainingSummary,
         Verdict,
@@ -96,6 +97,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """The last green run of the same recipe and seed, or else the baseline: when it was, what it reached, and what
+    differs from it, in words (``same``) where nothing does. ``recipe`` is ``None`` where its recipe is not known."""
+
+    what: str
+    date: str
+    accuracy: float | None
+    recipe: tuple[Change, ...] | None
+    commits: tuple[str, str]
+    models: tuple[str, str]
+    versions: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Versus:
     """Two runs on one page: the sides' names, the directories, the evaluation that each side shows (``before`` or
     ``after``), their commits, and where their recipes and versions differ."""
@@ -112,15 +127,13 @@ class Versus:
 class Run:
     """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
     was held against, ``overrides`` what the command line changed in the recipe's file, and ``methods`` the comparison
-    it took part in.
+    it took part in. ``progress`` is that of a training under way, ``since`` what changed since it last was green.
 
     With ``versus`` these are two runs: "before" is A and "after" is B.
     """
 
     path: Path
     name: str
-    seed: int | None
-    key: str
     recipe_text: str
     recipe: Mapping[str, Any]
     environment: Environment | None
@@ -136,6 +149,8 @@ class Run:
     versus: Versus | None = None
     audit: Audit | None = None
     methods: Comparison | None = None
+    progress: Progress | None = None
+    since: Since | None = None
 
     @property
     def weights(self) -> Mapping[str, Any]:

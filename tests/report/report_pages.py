@@ -5,20 +5,20 @@ from __future__ import annotations
 import html
 import re
 from pathlib import Path
+from typing import Any
 
+from harness.report.pack import unpack
 from harness.report.render import render_session
 
 
 def page_of(*runs: Path, output: Path) -> str:
-    """The session page, then each run's page with the pages of its further questions, one after another."""
-    pages = (page.read_text(encoding="utf-8") for page in pages_of(render_session(runs, output)))
-    return re.sub(r"<template\b.*?</template>", "", "\n".join(pages), flags=re.S)
+    """The session page, then each run's page, one after another."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages_of(render_session(runs, output)))
 
 
 def pages_of(index: Path) -> list[Path]:
     """Every page of a report, in the order in which a reader turns them."""
-    runs = sorted(path for path in index.parent.glob("*.html") if path != index)
-    return [index, *(page for run in runs for page in (run, *question_pages(run)))]
+    return [index, *sorted(path for path in index.parent.glob("*.html") if path != index)]
 
 
 def run_page_of(index: Path, number: int = 0) -> Path:
@@ -26,13 +26,15 @@ def run_page_of(index: Path, number: int = 0) -> Path:
     return sorted(path for path in index.parent.glob("*.html") if path != index)[number]
 
 
-def question_pages(run_page: Path) -> list[Path]:
-    """The pages of a run's further questions, in order."""
-    return sorted(run_page.with_suffix("").glob("questions-*.html"), key=lambda page: int(page.stem.split("-")[1]))
-
-
 def words_of(page: str) -> str:
     """The page's text: no tags, one space between words."""
-    body = re.sub(r"<(script|style|template)\b[^>]*>.*?</\1>", " ", page, flags=re.S)
+    body = re.sub(r"<(script|style)\b[^>]*>.*?</\1>", " ", page, flags=re.S)
     body = re.sub(r"</?mark\b[^>]*>", "", body)  # stands within words
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def packed_in(page: str, block: str) -> Any:
+    """What a block of a page holds."""
+    match = re.search(rf'id="{block}-data">([^<]*)<', page)
+    assert match is not None
+    return unpack(match[1])

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.report.text import visible
-from harness.store.redact import clean_line, safe_line, safe_text
+from harness.store.redact import clean_line, safe_line, safe_text, visible
 from harness.store.secrets import HIDDEN, hide_values, redact, redact_command, redact_tree, secret_values
 from tests.secrets_and_escapes import ESCAPES, INVISIBLE, SECRETS, TOKENS, VARIABLES
 

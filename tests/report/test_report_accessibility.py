@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_up_runs import MadeUp, write_run
-from report_pages import question_pages, run_page_of
+from report_pages import run_page_of
 
-from harness.report.history_page import render_history
+from harness.report.history import render_history
 from harness.report.render import render_comparison, render_session
 from tests.run_files import verdict
 
@@ -54,7 +54,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         "run": run_page_of(index, 1),
         "failed": run_page_of(index, 2),
         "bare": run_page_of(index, 0),
-        "static questions": question_pages(run_page_of(index, 1))[0],
         "history": render_history(root / "runs", root / "report"),
         "compare": render_comparison(good, bad, LOST, root / "report"),
     }
@@ -65,17 +64,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     [
         ("session", "", "main", 1280),
         ("session", "", "main", 390),
-        ("run", "", "tr.row", 1280),
-        ("run", "", "tr.row", 390),
-        ("run", "#q1", "tr.detail .answer", 1280),
-        ("run", "#q1", "tr.detail .answer", 390),
-        ("run", "#step=3", ".shown-groups .sample", 1280),
-        ("run", "#flip=lost&graders=agree", "tr.row", 1280),
-        ("failed", "", "tr.row", 1280),
-        ("bare", "", "tr.row", 1280),
-        ("static questions", "", "details.q", 1280),
+        ("run", "", ".verdicts", 1280),
+        ("run", "", ".verdicts", 390),
+        ("run", "#q1", ".card .answer", 1280),
+        ("run", "#q1", ".card .answer", 390),
+        ("run", "#training", "#training .plot", 1280),
+        ("run", "#step=3", ".samples li", 1280),
+        ("run", "#rewards", "#rewards .plot", 1280),
+        ("run", "#setup", "#setup table", 390),
+        ("failed", "", "#error", 1280),
+        ("bare", "", ".few", 1280),
         ("history", "", "table", 1280),
-        ("compare", "", "tr.row", 1280),
+        ("compare", "", ".few", 1280),
     ],
 )
 def test_axe_finds_nothing_serious(

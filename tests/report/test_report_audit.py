@@ -8,8 +8,8 @@ import pytest
 from made_up_runs import write_run
 from report_pages import run_page_of
 
-from harness.report.audit import cells_of, hacks_of, kind_of
 from harness.report.render import render_session
+from harness.report.tables import cases_of, hacks_of, kind_of
 from harness.rewards.audit import audit_rewards
 from harness.store.audit import AUDIT, Audit
 from harness.store.records import FAULTS, FunctionFaults, RewardFaults
@@ -30,18 +30,19 @@ def page_of(folder: Path, audit: Audit) -> str:
 
 def test_the_section_shows_the_matrix_and_the_prices(tmp_path: Path, kept: Audit) -> None:
     page = page_of(tmp_path, kept)
-    assert "Reward audit" in page
-    assert page.count('<li class="cell ') == 2 * len(kept.rewards[0].cases)
+    assert "What the rewards pay for" in page
+    told = page.count("✓ as promised") + page.count("either is allowed") + page.count("✗ not as promised")
+    assert told == sum(len(reward.cases) for reward in kept.rewards)
     assert "boxed_numeric refuses 1 gold answers of 2: b" in page
     assert "a right answer is paid <b>1.25</b>, a wrong one <b>0.25</b> and none <b>0</b>" in page
     assert "boxed_numeric accepts 1 of 2 gold answers" in page
-    assert "What a hack would be paid (4 more than an honest wrong answer)" in page
+    assert "4 of 81 more than an honest wrong answer" in page
 
 
 def test_the_dearest_hack_comes_first(kept: Audit) -> None:
     assert next(hack.name for hack in hacks_of(kept) if hack.above_wrong) == "wrong, then right"
-    kinds = {kind_of(each) for cells in cells_of(kept.rewards[0]).values() for each in cells}
-    assert kinds == {"paid", "refused", "price"}
+    kinds = {kind_of(each) for each in cases_of(kept.rewards[0])}
+    assert kinds == {"paid", "refused", "choice"}
 
 
 def test_markup_in_a_case_is_text(tmp_path: Path, kept: Audit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up_runs import MadeUp, write_run
 
 from harness.report.charts import EXPECTED, Chart, Line, Mark, chart_of, charts_of
-from harness.report.draw import draw, trailing_mean
 from harness.report.read import read_run
+from harness.report.svg import draw, nice, spark, thin, trailing_mean
 from harness.store.run_files import Finding, HeldOut
 from tests import run_files
 
@@ -64,11 +67,11 @@ def test_svg_is_fit_for_a_strict_page(values: tuple[float | None, ...]) -> None:
     svg = draw(Chart("Reward", "", (line, line)))
     root = ElementTree.fromstring(svg)
     assert not {name for element in root.iter() for name in element.attrib} & {"style", "id", "clip-path"}
-    assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {"svg", "g", "path", "text"}
+    assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {"svg", "path", "text"}
     assert "untrusted" not in svg
     assert "#" not in svg
-    assert "s0-stroke" in svg
-    assert "s1-stroke" in svg
+    assert 'class="s0 ' in svg
+    assert 'class="s1 ' in svg
     assert draw(Chart("Reward", "", (line, line))) == svg
 
 
@@ -89,10 +92,9 @@ def test_held_out_accuracy_stands_on_the_reward_chart() -> None:
     assert accuracy.low == (0.1, 0.3)
     titles = [chart.title for chart in charts_of(steps_of(reward=[0.1, 200.0]), held_out=held_out)]
     assert titles == ["Reward", "Held-out accuracy"]
-    # The star is a filled path of ten corners; without a best step there is none.
     without = replace(chart, lines=(chart.lines[0], replace(accuracy, best=None)))
-    assert draw(chart).count("s1-fill") == 1
-    assert "s1-fill" not in draw(without)
+    assert draw(chart).count(" star") == 1
+    assert " star" not in draw(without)
 
 
 def test_expected_share_is_averaged_between_logged_steps() -> None:
@@ -113,12 +115,9 @@ def test_findings_mark_the_chart_of_their_metric() -> None:
     assert (norm.marks, norm.gaps) == ((Mark(10, None, "fatal"),), (10,))
     assert charts[0].marks == (Mark(5, 0.1, "warning"),)
     shapes = [draw(chart) for chart in charts]
-    assert "bad-fill" in shapes[1]
-    assert "warn-fill" not in shapes[1]
-    assert "warn-fill" in shapes[0]
-    for svg in shapes:
-        tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
-        assert tags <= {"svg", "g", "path", "text"}
+    assert "mark fatal" in shapes[1]
+    assert "mark warning" not in shapes[1]
+    assert "mark warning" in shapes[0]
 
 
 def test_lengths_have_a_band_where_both_ends_are_known() -> None:
@@ -127,8 +126,8 @@ def test_lengths_have_a_band_where_both_ends_are_known() -> None:
     )
     chart = charts_of([*steps, {"step": 15}])[0]
     assert (chart.lines[0].low, chart.lines[0].high) == ((1, 2, None), (9, 9, 9))
-    assert "band-fill" in draw(chart)
-    assert "band-fill" not in draw(charts_of(steps_of(completions__mean_length=[5, 6]))[0])
+    assert 'class="band"' in draw(chart)
+    assert 'class="band"' not in draw(charts_of(steps_of(completions__mean_length=[5, 6]))[0])
 
 
 @pytest.mark.parametrize(
@@ -147,3 +146,30 @@ def test_each_method_has_its_charts(tmp_path: Path, method: str, first: str, oth
     assert others < set(titles)
     assert titles.count("Loss") == 1
     assert method != "grpo" or titles[-1] == "Loss"
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 10))
+def test_ticks_are_few_and_within(low: float, width: float, most: int) -> None:
+    ticks = nice(low, low + width, most)
+    assert len(ticks) <= most + 1
+    assert ticks == sorted(ticks)
+    assert all(low - 1e-3 * width <= tick <= low + 1.001 * width for tick in ticks)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=3000))
+def test_a_thinned_line_keeps_its_ends_and_its_extremes(values: list[float]) -> None:
+    xs, ys = thin(range(len(values)), values, 100)
+    assert len(xs) <= 102 or len(values) <= 100
+    assert (xs[0], xs[-1]) == (0, len(values) - 1)
+    assert (min(ys), max(ys)) == (min(values), max(values))
+    assert xs == sorted(xs)
+
+
+def test_what_the_pointer_tells_is_what_was_logged() -> None:
+    (chart, *_) = charts_of(steps_of(reward=[0.1, None, 0.12345]))
+    assert json.loads(chart.hover()) == {"lines": [["total reward", [5, 15], [0.1, 0.1235]]], "share": False}
+
+
+@pytest.mark.parametrize(("values", "drawn"), [([], False), ([1.0], False), ([None, None], False), ([0.0, 0.0], True)])
+def test_a_sparkline_needs_two_values(values: list[float | None], drawn: bool) -> None:
+    assert bool(spark(values)) is drawn

@@ -13,7 +13,7 @@ from made_up_runs import MadeUp, records_of, write_run
 from report_pages import words_of
 
 from harness.report import TEMPLATES
-from harness.report.comparison import compare_runs
+from harness.report.read import compare_runs
 from harness.report.render import render_comparison
 from tests.run_files import verdict
 
@@ -53,14 +53,14 @@ def test_the_page_names_both_sides(two: tuple[Path, Path], tmp_path: Path) -> No
     assert page.name == f"compare-{two[0].name}-{two[1].name}.html"
     text = page.read_text(encoding="utf-8")
     shown = words_of(text)
-    assert "<title>✗ B against A: REGRESSED" in text
+    assert "<title>✗ made-up → other: regressed" in text
     assert "90 % to 30 %, by <b>far</b>" in shown
     assert "by <b>far" not in text
     assert f"A {two[0].name} after training, commit 0123456789 with uncommitted changes" in shown
     assert f"B {two[1].name} its base model, before training" in shown
     assert "train.method grpo not set" in shown
     assert "evaluate.max_new_tokens 64 32" in shown
-    assert "There is no evaluation after training" not in shown
+    assert "✗ B is worse than A, beyond luck" in shown
 
 
 def test_other_questions_stand_there_too(two: tuple[Path, Path]) -> None:

@@ -9,6 +9,7 @@ from made_up_runs import MadeUp, write_run
 from report_pages import page_of, run_page_of, words_of
 
 from harness.pipeline.methods import write_methods
+from harness.report.present import percent, within
 from harness.report.render import render_session
 from harness.rewards.at_k import at_k
 from harness.store.methods import Comparison, Pair, Row
@@ -31,14 +32,13 @@ def test_accuracy_at_k_is_a_table(tmp_path: Path) -> None:
         kept[side] = at_k(iter_records(run / side), 4)
         change(run / side / "summary.json", at_k=kept[side])
     page = run_page_of(render_session([run], tmp_path / "report")).read_text()
-    text = words_of(page[page.index("figures at-k") :])
+    text = words_of(page[page.index("Of several answers") :])
     assert "k = 1 k = 2 k = 4" in text
     for metric in ("pass", "majority", "mean"):
         for side in ("before", "after"):
             found = [kept[side][metric][k] for k in ("1", "2", "4")]
             cells = " ".join(
-                f"{100 * each['value']:.1f} % {100 * each['interval'][0]:.1f} to {100 * each['interval'][1]:.1f}"
-                for each in found
+                f"{percent(each['value'])} {within(each['interval'])}".replace("\u00a0", " ") for each in found
             )
             assert f"{metric}@k {side} {cells}" in text
 
@@ -80,18 +80,18 @@ def test_methods_stand_once_on_the_session_page(tmp_path: Path) -> None:
     write_methods(comparison(), runs[:2])
     write_methods(comparison(gain=0.3), runs[2:3])
     page = render_session(runs, tmp_path / "report").read_text()
-    assert page.count(">Methods</h2>") == 2
+    assert page.count("Which method gained more for what it cost</h2>") == 2
     text = words_of(page)
     assert (
-        "SFT small-sft, 2 seeds 22.3 % 20.0 to 25.0 +12.3 \N{MINUS SIGN}1.0 to +25.0 51\u202f234 2 min 5 s "
-        "+0.24 +0.10 to +0.40 +0.10 +0.05 to +0.15"
-    ).replace("\u202f", " ") in text.replace("\u202f", " ")
-    assert "NONE small-none 10.0 % 5.0 to 15.0 +0.0 +0.0 to +0.0 0 \N{EN DASH} \N{EN DASH} \N{EN DASH}" in text
-    assert "small-none and small-sft : 12 <better>" in text
-    assert "Not the same in all runs: number of sampled completions." in text
+        "SFT small-sft, 2 seeds 22.3 % [20, 25] +12.3 [\N{MINUS SIGN}1, 25] 51,234 2 min 5 s "
+        "0.24 [0.1, 0.4] 0.1 [0.05, 0.15]"
+    ) in text
+    assert "NONE small-none 10 % [5, 15] +0 [0, 0] 0 \N{EN DASH} \N{EN DASH} \N{EN DASH}" in text
+    assert "small-none and small-sft: 12 <better>" in text
+    assert "Not the same in all runs: number of sampled completions" in text
 
 
 def test_a_session_without_a_comparison_has_no_such_table(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(steps=1))
     (run / "methods.json").write_text('{"rows": "odd", "pairs": [3]}')
-    assert "Methods" not in render_session([run], tmp_path / "report").read_text()
+    assert "Which method" not in render_session([run], tmp_path / "report").read_text()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from made_up_runs import MadeUp, records_of, write_run
-from report_pages import page_of, words_of
+from report_pages import packed_in, page_of, words_of
 
+from harness.report.present import percent
 from harness.report.read import read_run
 
 if TYPE_CHECKING:
@@ -21,19 +22,19 @@ def test_only_evaluated(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=9, train=False, after=False))
     page = page_of(run, output=tmp_path)
     text = words_of(page)
-    assert page.count('<section class="answer">') == 9
+    assert len(packed_in(page, "questions")["number"]) == 9
     assert "both wrong" not in text
-    assert "→" not in text
+    assert "gained" not in text
     assert "Training" not in text
-    assert 'id="run1-chart-' not in page
+    assert 'id="chart-' not in page
 
 
 def test_failed_training_is_prominent(tmp_path: Path) -> None:
     error = "OutOfMemoryError: made up\nlast log line <b>"
     page = page_of(write_run(tmp_path, MadeUp(error=error, after=False, verdicts=False)), output=tmp_path)
     text = words_of(page)
-    assert "<title>✗ Training failed" in page
-    assert text.index("TRAINING FAILED") < text.index("OutOfMemoryError: made up") < text.rindex("Accuracy")
+    assert "<title>✗ made-up: training failed" in page
+    assert text.index("Training failed") < text.index("OutOfMemoryError: made up") < text.index("Accuracy")
     assert "last log line &lt;b&gt;" in page
 
 
@@ -47,7 +48,8 @@ def test_torn_last_line_is_dropped(tmp_path: Path) -> None:
     with (run / "after" / "records.jsonl").open("a") as file:
         file.write('{"question_id": "made-up/test/1", "compl')
     page = page_of(run, output=tmp_path)
-    assert page.count('<section class="answer">') == 16
+    index = packed_in(page, "questions")
+    assert [sum(index["sides"][side]["count"]) for side in ("before", "after")] == [8, 8]
 
 
 def test_stopped_evaluation_counts_what_is_there(tmp_path: Path) -> None:
@@ -56,9 +58,13 @@ def test_stopped_evaluation_counts_what_is_there(tmp_path: Path) -> None:
     records = records_of(run, "after")
     accuracy = sum(record["status"] == "correct" for record in records) / len(records)
     text = words_of(page)
-    assert f"{100 * accuracy:.1f} % no interval: the evaluation did not finish; 6 of 20 questions so far" in text
-    assert page.count('data-flip="unasked"') == 14
-    assert "NO VERDICT" in text
+    assert (
+        f"after {percent(accuracy)} the evaluation did not finish: 6 of 20 questions so far".replace("\u00a0", " ")
+        in text
+    )
+    index = packed_in(page, "questions")
+    assert [index["flips"][flip][0] for flip in index["flip"]].count("unasked") == 14
+    assert "This run was not judged." in text
 
 
 def _empty_records(run: Path) -> None:
@@ -111,11 +117,11 @@ def _broken_toml(run: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_empty_records, "not asked"),
+        (_empty_records, "not asked 12"),
         (_no_questions, "How many"),
-        (_bare, "NO VERDICT"),
+        (_bare, "This run was not judged."),
         (_gone, "There is no such run directory."),
-        (_unscored, "not scored"),
+        (_unscored, "not scored 12"),
         (_unfit, "train/metrics.jsonl:1: input should be"),
         (_odd_values, "4 lines"),
         (_broken_toml, "does not parse"),
@@ -134,7 +140,7 @@ def test_no_runs_at_all(tmp_path: Path) -> None:
 
 def test_no_verdict_is_no_pass(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(verdicts=False))
-    assert "<title>\N{EN DASH} Not judged" in page_of(run, output=tmp_path)
+    assert "<title>\N{EN DASH} made-up: not judged" in page_of(run, output=tmp_path)
     assert read_run(run).outcome is None
 
 

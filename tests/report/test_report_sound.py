@@ -11,7 +11,7 @@ from made_up_runs import MadeUp, write_run
 from report_pages import page_of, words_of
 
 from harness.report.read import read_run
-from harness.report.sound import soundness
+from harness.report.training import soundness
 from harness.store.run_files import SIGNAL, VERDICTS, Verdicts
 from tests.run_files import signal, verdict
 
@@ -39,10 +39,10 @@ def said(run: Path, expected: float | None = 0.05) -> tuple[str, str]:
         ({}, [WARNING, FATAL], "bad", "was fatal: Entropy fell to 0."),
         ({"loss": math.nan}, None, "bad", "no finite number at step 1 and at 2 more"),
         ({"grad_norm": None}, None, "bad", "no finite number at step 1"),
-        ({"frac_reward_zero_std": 0.6}, None, "warn", "60.0 % of the groups were without signal"),
-        ({"frac_reward_zero_std": 0.31}, None, "warn", "by chance alone 5.0 %"),
-        ({"frac_reward_zero_std": 0.29}, None, "good", "by chance alone 5.0 %"),
-        ({"completions/clipped_ratio": 0.2}, None, "warn", "20.0 % of the completions reached the token limit"),
+        ({"frac_reward_zero_std": 0.6}, None, "warn", "60 % of the groups were without signal"),
+        ({"frac_reward_zero_std": 0.31}, None, "warn", "by chance alone 5 %"),
+        ({"frac_reward_zero_std": 0.29}, None, "good", "by chance alone 5 %"),
+        ({"completions/clipped_ratio": 0.2}, None, "warn", "20 % of the completions reached the token limit"),
     ],
 )
 def test_headline(tmp_path: Path, changed: dict[str, Any], health: Any, kind: str, words: str) -> None:
@@ -79,7 +79,7 @@ def test_the_page_says_it_and_links_to_the_chart(tmp_path: Path) -> None:
     assert "Not sound." in text
     listed = text[text.index("What the health checks said") :]
     assert listed.index("Entropy is odd.") < listed.index("Entropy fell to 0.") < listed.index("Reward")
-    place = page.split('id="run1-chart-')[1:]
+    place = page.split('id="chart-')[1:]
     entropy = next(part.split('"')[0] for part in place if "<b>Entropy</b>" in part)
-    assert page.count(f'href="#run1-chart-{entropy}"') == 2
+    assert page.count(f'href="#chart-{entropy}"') == 2
     assert "health check, fatal: step 3" in text

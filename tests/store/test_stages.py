@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.pipeline.remarks import doubts
+from harness.report.files import stamp_of
 from harness.report.read import read_run
-from harness.report.unchanged import stamp_of
 from harness.store.faults import stage_sentences
 from harness.store.records import FAULTS, SUMMARY, Doubt, FunctionFaults, RewardFaults
 from harness.store.stages import ASKED, STAGES
