@@ -117,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--diff", nargs=2, metavar=("A", "B"), help=f"what differs between two runs; each is {RUN}")
     _add_folder(runs, "--runs-dir", "rl-runs")
 
+    clean = command("clean", "say what of the kept runs can go, and what that frees; --yes frees it", "kept")
+    _add_folder(clean, "--runs-dir", "rl-runs")
+    clean.add_argument("--runs", action="store_true", help="whole runs too, not only checkpoints and replaced runs")
+    clean.add_argument("--older-than", type=_days, metavar="DAYS", help="what was not used for so many days")
+    clean.add_argument("--max-size", type=_size, metavar="SIZE", help="no more than leaves this much, as in 20GB")
+    clean.add_argument("--yes", action="store_true", help="free it")
+
     history = command("history", "draw accuracy by date and commit over many runs")
     history.add_argument("runs_dir", type=Path, nargs="?", default=_folder("--runs-dir", "rl-runs"), metavar="RUNS_DIR")
     history.add_argument("--no-run-pages", action="store_true", help="draw no pages of runs; link those that are there")
@@ -172,6 +179,21 @@ def _temperature(text: str) -> float:
     if not 0 < value < 100:
         raise argparse.ArgumentTypeError(f"{text} must be above 0, as in 1.0")
     return value
+
+
+def _days(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 100_000:
+        raise argparse.ArgumentTypeError(f"{text} must be a number of days, as in 30")
+    return value
+
+
+def _size(text: str) -> int:
+    units = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12}
+    number, unit = text[:-2], text[-2:].lower()
+    if unit not in units or not number.strip().replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} must be a size, as in 500MB or 20GB")
+    return int(float(number) * units[unit])
 
 
 def _seed(text: str) -> int:

@@ -34,7 +34,7 @@ from harness.rewards.registry import check_parameters
 from harness.store.audit import FAMILIES, Audit
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.faults import stage_sentences
-from harness.store.run_directory import run_directories
+from harness.store.run_directory import own_folder, run_directories
 from harness.store.run_files import TRAINED, Verdict
 from harness.store.siblings import find_run
 
@@ -181,6 +181,7 @@ def gate_check(options: argparse.Namespace) -> int:
     if others:
         raise HarnessError(f"{', '.join(recipe.swept)}: one policy is asked again and again; give one value")
     if not options.trained:  # without a training, this is no run that anyone wants listed
+        own_folder(options.runs_dir)
         options.runs_dir = options.runs_dir / ".gate-check"
     with Progress() as progress:
         run = Run(recipe, None, settings(options, session=uuid.uuid4().hex, announce=progress, say=progress.say))

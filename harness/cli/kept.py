@@ -1,14 +1,16 @@
-"""The commands about what is kept: ``runs``, one line a run or what two of them differ in."""
+"""The commands about what is kept: ``runs``, a line a run or what two of them differ in, and ``clean``."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from harness.gate.wording import percent
 from harness.store.changes import changes
+from harness.store.clean import find, remove
 from harness.store.errors import HarnessError
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
@@ -16,6 +18,8 @@ from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
 from harness.store.siblings import differences, find_run, name_of
 from harness.store.stages import SIDES
+
+_KINDS = {"replaced": "replaced run", "run": "whole run"}
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -57,6 +61,42 @@ def verdict_words(verdicts: Iterable[Verdict]) -> str:
         return "; ".join(f"{word} {', '.join(gates)}" for word, gates in by_word.items())
     words = {each.verdict for each in judged}
     return "IMPROVED" if "IMPROVED" in words else "OK" if words else "-"
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Say what can go and what that frees; with ``--yes`` free it."""
+    if options.runs and options.older_than is None and options.max_size is None:
+        raise HarnessError("--runs would take every run; say which by --older-than DAYS or --max-size SIZE")
+    if not options.runs_dir.is_dir():
+        raise HarnessError(f"{options.runs_dir}: no such folder; give --runs-dir")
+    age = None if options.older_than is None else options.older_than * 86_400
+    found = find(options.runs_dir, runs=options.runs, older_than=age, max_size=options.max_size)
+    for sentence in found.kept:
+        print(f"stays: {sentence}")
+    freed, rows = 0, []
+    for piece in found.pieces:
+        if options.yes and not remove(piece, options.runs_dir):
+            print(f"stays: {piece.name}: somebody is at work there")
+            continue
+        freed += piece.size
+        what = f"{len(piece.paths)} {piece.kind}" if piece.kind == "checkpoints" else _KINDS[piece.kind]
+        rows.append((f"  {what}", piece.name, f"used {_date(piece.used)}", _bytes(piece.size)))
+    if rows:
+        print(*_aligned(rows), sep="\n")
+    whole = f"{_bytes(freed)} of {_bytes(found.size)} in {options.runs_dir}"
+    print(f"freed {whole}" if options.yes else f"{whole} can be freed{'; --yes frees it' if rows else ''}")
+    return 0
+
+
+def _date(time: float) -> str:
+    return datetime.fromtimestamp(time).date().isoformat()
+
+
+def _bytes(size: int) -> str:
+    for unit, least in (("GB", 1e9), ("MB", 1e6)):
+        if size >= least:
+            return f"{size / least:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"
 
 
 def _print_changes(first: Path, second: Path) -> None:

@@ -48,7 +48,7 @@ from harness.recipe.schema import data_sampling, located, questions_of
 from harness.rewards.grading import try_rewards
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
-from harness.store.run_directory import digest, locked, place_of, run_directories, set_aside
+from harness.store.run_directory import digest, locked, own_folder, place_of, run_directories, set_aside
 from harness.store.run_files import DATA, FAILED, NAME, SIGNAL, TRAINED, Example, Failed, Name, TrainingSummary, Verdict
 from harness.store.siblings import slug
 from harness.store.stages import SHARED
@@ -142,7 +142,9 @@ class Run:
     @cached_property
     def directory(self) -> Path:
         """The run directory, opened: its first files are there."""
-        identity, runs_dir = run_identity(self.recipe.name, *self._identities), self.settings.runs_dir
+        runs_dir = self.settings.runs_dir
+        own_folder(runs_dir)
+        identity = run_identity(self.recipe.name, *self._identities)
         with locked(runs_dir / ".locks" / "names"):
             path = place_of(runs_dir, slug(self._name.name), identity["key"])
             with locked(path):
@@ -472,6 +474,7 @@ class Run:
 
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
+        own_folder(self.settings.runs_dir)
         return fingerprint(source, cache=self.settings.runs_dir / ".fingerprints.json")
 
     def generation(
@@ -512,7 +515,8 @@ class Run:
         # Those who ask the same of the same policy wait for each other; sets that begin alike mostly overlap, and where
         # others do, a question is at worst asked twice.
         first = digest([keys.answer, questions[0].id, questions[0].prompt])
-        with locked(self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)):
+        same, waiting = self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)
+        with locked(directory / ".locks" / stage.replace("/", "-"), waiting), locked(same, waiting):
             made = evaluate(
                 directory / stage,
                 questions,

@@ -25,6 +25,7 @@ from harness.report.read import Reader, read_run, text_of
 from harness.report.render import document, page_of, run_page
 from harness.report.svg import SERIES, Scale
 from harness.store.records import SUMMARY, Summary
+from harness.store.run_directory import own_folder
 from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED, VERDICTS, Identity, Verdict
 from harness.store.secrets import redact
 from harness.store.stages import ASKED, SIDES, STAGES
@@ -248,6 +249,7 @@ def render_history(
             page that is still true are linked.
         told: called with the name of each run whose page is drawn.
     """
+    own_folder(output_dir)
     folders = run_folders(runs_dir)
     links = {}
     for folder, stem in zip(folders, files.stems(folder.name for folder in folders), strict=True):

@@ -20,6 +20,7 @@ from harness.report.read import changes as recipe_changes
 from harness.report.training import TrainingPage, training_page
 from harness.report.views import FLIPS
 from harness.store.redact import visible
+from harness.store.run_directory import own_folder
 from harness.store.run_files import ENVIRONMENT
 from harness.store.stages import SIDES
 
@@ -177,6 +178,7 @@ def render_session(runs: Sequence[Path], output_dir: Path, *, live: str = "") ->
         live: what the session is doing, where it is not at its end yet: the page of all runs says so and loads itself
             again every few seconds, until it is written once more without this.
     """
+    own_folder(output_dir)
     paths = [Path(path) for path in runs]
     stems = files.stems(path.name for path in paths)
     pages: list[Page] = []
@@ -198,6 +200,7 @@ def render_session(runs: Sequence[Path], output_dir: Path, *, live: str = "") ->
 
 def render_comparison(a: Path, b: Path, verdict: Verdict, output_dir: Path) -> Path:
     """Write the page of two runs and return its path."""
+    own_folder(output_dir)
     (stem,) = files.stems([f"compare-{a.resolve().name}-{b.resolve().name}"])
     target = output_dir / f"{stem}.html"
     files.write(target, run_page(page_of(compare_runs(a, b, verdict), stem), home=""))

@@ -19,7 +19,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import chain
@@ -194,22 +194,50 @@ def locked(directory: Path, waiting: Callable[[], None] = lambda: None) -> Itera
         lock.release()
 
 
+@contextmanager
+def all_locked(directory: Path, *, but: Path | None = None) -> Iterator[bool]:
+    """Hold every lock of a run and of its stages, ``but`` one; false where somebody is at work in one of them."""
+    with ExitStack() as held:
+        try:
+            for path in sorted(chain.from_iterable(directory.glob(f"{deep}.lock") for deep in ("", "*/", "*/*/"))):
+                if path != but:
+                    held.enter_context(FileLock(path).acquire(timeout=0))
+        except Timeout:
+            held.close()
+            yield False
+        else:
+            yield True
+
+
 def set_aside(directory: Path) -> None:
     """Move what a run directory holds into ``.replaced`` beside it: nothing of a user's is deleted.
 
     Raises:
-        HarnessError: another process is training there.
+        HarnessError: another process is at work there.
     """
-    for held in directory.glob("*/.lock"):
-        try:
-            FileLock(held).acquire(timeout=0).lock.release()
-        except Timeout:
-            raise HarnessError(f"{held.parent}: another process is at work there; wait for it to end") from None
-    attic = directory.parent / ".replaced" / f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-    attic.mkdir(parents=True)
-    for entry in directory.iterdir():
-        if entry.name != ".lock":
-            entry.rename(attic / entry.name)
+    with all_locked(directory, but=directory / ".lock") as idle:
+        if not idle:
+            raise HarnessError(f"{directory}: another process is at work there; wait for it to end")
+        attic = place_aside(directory)
+        attic.mkdir()
+        for entry in directory.iterdir():
+            if entry.name != ".lock":
+                entry.rename(attic / entry.name)
+
+
+def place_aside(directory: Path) -> Path:
+    """Where a run that is replaced goes: beside it, in a folder that is there."""
+    name = f"{directory.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    (directory.parent / ".replaced").mkdir(exist_ok=True)
+    return directory.parent / ".replaced" / name
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder of ours, with a ``.gitignore`` so that nobody commits what is in it. One that is there is left as
+    it is; where none can be made, whoever writes there says so."""
+    with suppress(OSError):
+        folder.mkdir(parents=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def place_of(runs_dir: Path, stem: str, key: str) -> Path:

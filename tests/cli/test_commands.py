@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import re
 import subprocess
@@ -17,6 +18,7 @@ from harness.cli.terminal import Progress
 from harness.pipeline import run as pipeline
 from harness.store.audit import AUDIT
 from harness.store.errors import HarnessError
+from harness.store.run_directory import own_folder
 from tests.inner_pytest import REPOSITORY, run
 from tests.small_recipes import small_recipe
 
@@ -135,6 +137,41 @@ def test_report_of_kept_runs(finished, folder):
     assert "small" in (folder / "again/index.html").read_text()
 
 
+def test_what_is_kept_is_found_by_name_and_cleaned(finished, folder):
+    """Nothing goes without --yes, and then what was said."""
+    runs = folder / "rl-runs"
+    assert (runs / ".gitignore").read_text() == (folder / "rl-report/.gitignore").read_text() == "*\n"
+    assert run_cli(folder, "report", "small", "--report-dir", "by-name").outlines == ["report: by-name/index.html"]
+    checkpoints = set((runs / "small/train").glob("checkpoint-*"))
+    said = run_cli(folder, "clean").outlines
+    assert re.match(rf"  {len(checkpoints)} checkpoints  small  used \d{{4}}-\d\d-\d\d  \d+\.\d MB$", said[0])
+    assert re.fullmatch(r"\d+\.\d MB of \d+\.\d MB in rl-runs can be freed; --yes frees it", said[1])
+    assert set((runs / "small/train").glob("checkpoint-*")) == checkpoints
+    done = run_cli(folder, "clean", "--yes").outlines
+    assert done == [said[0], "freed " + said[1].partition(" can be")[0]]
+    assert not list((runs / "small/train").glob("checkpoint-*"))
+    assert run_cli(folder, "clean").outlines[-1].startswith("0.0 kB of ")
+    assert (runs / "small/train/final").is_dir()
+
+
+def test_a_gitignore_that_is_there_stays(tmp_path):
+    own_folder(tmp_path / "new/runs")
+    assert (tmp_path / "new/runs/.gitignore").read_text() == "*\n"
+    (tmp_path / "mine").mkdir()
+    own_folder(tmp_path / "mine")
+    assert not list((tmp_path / "mine").iterdir())
+    (tmp_path / "new/runs/.gitignore").write_text("checkpoint-*\n")
+    own_folder(tmp_path / "new/runs")
+    assert (tmp_path / "new/runs/.gitignore").read_text() == "checkpoint-*\n"
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main(["--version"])
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"rl-harness {importlib.metadata.version('rl-harness')}\n"
+
+
 def test_recipes_lists_the_shipped_and_the_users_own(folder, capsys):
     assert cli.main(["recipes", "--recipes-dir", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -177,6 +214,20 @@ MISTAKES = {
     "no such device": (["run", "small.toml", "--device", "abacus"], "device 'abacus' is not known"),
     "not a run directory": (["report", "."], "not a run directory"),
     "no such run directory": (["report", "nowhere"], "nowhere: no such run directory"),
+    "a run of no name": (
+        ["compare", "smal", "small"],
+        "smal: no such run directory, and no run in rl-runs has that name",
+    ),
+    "no size": (["clean", "--runs"], "--runs would take every run; say which by --older-than DAYS or --max-size SIZE"),
+    "nothing to clean": (["clean"], "rl-runs: no such folder; give --runs-dir"),
+    "a sweep of one policy": (
+        ["gate-check", "small.toml", "--set", "train.beta=[0.0, 0.1]"],
+        "train.beta: one policy is asked again and again; give one value",
+    ),
+    "a sweep of what decides nothing": (
+        ["run", "small.toml", "--set", "gate.margin=[0.1, 0.2]"],
+        "gate.margin decides no result, so all its values are of one run; give it one value",
+    ),
     "no such folder of runs": (["history", "nowhere"], "nowhere: no such folder"),
     "a folder without runs": (["history", "."], "no run directories; give the folder that holds them"),
 }
@@ -207,7 +258,17 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     assert capsys.readouterr().err == "interrupted; the same command goes on where it stopped\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["runn"], ["run"], ["run", "small.toml", "--limit", "few"]])
+WRONG = [
+    [],
+    ["runn"],
+    ["run"],
+    ["run", "small.toml", "--limit", "few"],
+    ["clean", "--max-size", "20"],
+    ["clean", "--older-than", "-1"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
 def test_wrong_usage_is_exit_code_2(arguments):
     with pytest.raises(SystemExit) as usage:
         cli.main(arguments)
