@@ -4,15 +4,17 @@
     print("\\n".join(comparison.lines()))
 
 It reads finished run directories and nothing else. A row is a recipe with all its seeds, a pair two recipes on the same
-questions. With one seed questions are the unit, and a row speaks of these checkpoints; with more, seeds are, and it
-speaks of the recipes.
+questions. A recipe that was overridden (``--rl-set train.method="dpo"``) is one of its own, under its runs' name. With
+one seed questions are the unit, and a row speaks of these checkpoints; with more, seeds are, and it speaks of the
+recipes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +27,8 @@ from harness.store.errors import HarnessError
 from harness.store.files import JsonFile
 from harness.store.methods import METHODS, Comparison, Pair, Row, Unit
 from harness.store.records import SUMMARY, Interval, iter_records, question_means
-from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, TRAINED, Verdict
+from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, TRAINED, Verdict
+from harness.store.siblings import differences, recipe_leaves, worded
 from harness.store.stages import SIDES
 
 T = TypeVar("T")
@@ -106,7 +109,7 @@ def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, m
         HarnessError: a run is not finished, there are fewer than two recipes, two runs are of one recipe and seed, or
             the runs were asked other questions or another base model.
     """
-    kept = [read_finished(Path(directory)) for directory in directories]
+    kept = _named([read_finished(Path(directory)) for directory in directories])
     recipes: dict[str, list[Finished]] = {}
     for each in kept:
         recipes.setdefault(each.recipe, []).append(each)
@@ -131,6 +134,31 @@ def compare_methods(directories: Sequence[Path | str], *, alpha: float = 0.05, m
     shared = share_alpha(alpha, len(names))
     pairs = tuple(_pair(recipes[a], recipes[b], shared, margin) for a, b in names)
     return Comparison(tuple(_row(runs) for runs in recipes.values()), pairs, alpha, differing)
+
+
+def _named(runs: Sequence[Finished]) -> list[Finished]:
+    """The runs, each with the name of its recipe as it was overridden; where two recipes of one name say something else
+    (the file was edited), with what tells them apart."""
+    said = [(run.recipe, tuple(sorted(_keys_of(run.directory)))) for run in runs]
+    firsts = {key: run.directory for key, run in reversed(list(zip(said, runs, strict=True)))}
+    apart = dict(zip(firsts, differences(list(firsts.values())), strict=True))
+    names = {key: _variant(directory) for key, directory in firsts.items()}
+    shared = {name for name, times in Counter(names.values()).items() if times > 1}
+    for key, name in names.items():
+        names[key] = " ".join([name, *map(str, apart[key])]) if name in shared else name
+    return [replace(run, recipe=names[key]) for run, key in zip(runs, said, strict=True)]
+
+
+def _variant(directory: Path) -> str:
+    named, environment = NAME.fit(directory), ENVIRONMENT.fit(directory)
+    return named.variant if named else environment.recipe if environment else directory.name
+
+
+def _keys_of(directory: Path) -> Iterator[tuple[str, str]]:
+    """The keys of a run's recipe, but for those that only ask."""
+    for key, value in recipe_leaves(directory).items():
+        if key not in ("description", "requires", "seeds") and not key.startswith("gate."):
+            yield key, worded(value)
 
 
 def write_methods(comparison: Comparison, directories: Sequence[Path]) -> None:

@@ -13,7 +13,7 @@ from harness.store.errors import HarnessError
 from harness.store.methods import METHODS
 from harness.store.question import Question
 from harness.store.records import RECORDS, SUMMARY
-from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED
+from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, TRAINED, Name
 from tests.run_files import environment, identity, record, summary, trained
 
 QUESTIONS = [f"q{n:03}" for n in range(100)]
@@ -161,6 +161,35 @@ def test_runs_that_cannot_be_compared(tmp_path, changed, name):
     runs = [run(tmp_path, "grpo", 0, 60), run(tmp_path, "sft", 0, 60, **changed)]
     with pytest.raises(HarnessError, match=rf"sft-0-0+ and grpo-0-0+ differ in {name}: methods are compared from one"):
         compare_methods(runs)
+
+
+def overridden(folder, method, name="", more=""):
+    """A run of the recipe ``units`` as it was overridden; its name says so unless ``name`` is another."""
+    (folder / "recipe.toml").write_text(f'[train]\nmethod = "{method}"\n{more}')
+    said = name or f"units method={method}"
+    NAME.write(folder, Name(f"{said} seed {ENVIRONMENT.read(folder).seed}", said))
+    return folder
+
+
+def test_an_overridden_recipe_is_one_of_its_own(tmp_path):
+    """GRPO and the DPO that ``--rl-set train.method="dpo"`` made of it, each with two seeds."""
+    runs = []
+    for method, name, after in (("grpo", "units", 50), ("dpo", "", 80)):
+        for seed in (0, 1):
+            runs.append(overridden(run(tmp_path / method, "units", seed, after), method, name))
+    found = compare_methods(runs)
+    assert [(row.recipe, row.seeds) for row in found.rows] == [("units", (0, 1)), ("units method=dpo", (0, 1))]
+    (pair,) = found.pairs
+    assert (pair.a, pair.b, pair.better) == ("units", "units method=dpo", "units method=dpo")
+
+
+def test_an_edited_recipe_is_told_from_what_it_was(tmp_path):
+    """Under one name; a threshold is no other recipe."""
+    made = [run(tmp_path / str(place), "units", 0, after) for place, after in enumerate((50, 80))]
+    runs = [overridden(each, method, "units") for each, method in zip(made, ("grpo", "dpo"), strict=True)]
+    assert [row.recipe for row in compare_methods(runs).rows] == ["units method=grpo", "units method=dpo"]
+    again = overridden(run(tmp_path / "more", "units", 1, 60), "grpo", "units", "[gate]\nmargin = 0.1\n")
+    assert [row.seeds for row in compare_methods([*runs, again]).rows] == [(0, 1), (0,)]
 
 
 def test_one_recipe_is_no_comparison(tmp_path):

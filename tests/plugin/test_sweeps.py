@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.small_recipes import small_recipe
+
 RATES = "--rl-set=train.learning_rate=[1e-6, 5e-6]"
 
 
@@ -26,3 +28,9 @@ def test_a_mistake_is_told_when_tests_are_collected(project):
         assert result.ret == 2
     result = project.pytest(RATES, "--rl-update-baselines=new")
     assert "train.learning_rate has several values and a recipe has one baseline a seed" in result.stdout.str()
+
+
+def test_methods_of_a_sweep_are_held_against_each_other(project):
+    project.write(**{"suites/recipes/small.toml": small_recipe("sft"), "test_m": "def test_m(rl_runs):\n    pass\n"})
+    result = project.pytest("--co", "-q", "--rl-set=train.method=['sft', 'dpo']")
+    assert "test_m.py::test_m[small-method-sft+small-method-dpo]" in result.outlines
