@@ -14,7 +14,7 @@ from harness.pipeline.fingerprint import decides
 from harness.pipeline.manifest import overrides
 from harness.recipe.schema import section_types
 from harness.store.errors import HarnessError, RecipeError
-from harness.store.redact import safe_line
+from harness.store.redact import clean_tree, safe_line
 from harness.store.run_files import Changed, Name
 from harness.store.siblings import label, slug, worded
 
@@ -68,6 +68,7 @@ def _words(recipe: Recipe, changed: Collection[Changed]) -> list[str]:
         if each.key in recipe.swept
         or (each.run not in (None, "") and decides(each.key, recipe) and not _is_default(each))
     }
+    told = clean_tree(told)  # a folder's name holds no secret either
     labels = {key: label(key) for key in told}
     words = ["lora"] if any(each.key.startswith("lora.") and each.file is None for each in changed) else []
     for key, value in told.items():

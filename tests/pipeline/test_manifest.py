@@ -111,7 +111,8 @@ def test_no_file_that_is_printed_holds_a_secret_variables_value(
     monkeypatch.setattr("sys.argv", ["pytest", "--rl-set", f"train.run_name={SECRET}"])
     told = {"train.optim_args": f"x {SECRET}", "description": f"by {SECRET}!"}
     run = opened(recipe.override(told), tmp_path / "runs")
-    names = ("recipe.toml", "environment.json", "identity.json", "overrides.json")
+    assert run.name == "small-optim_args-x-redacted"
+    names = ("recipe.toml", "name.json", "environment.json", "identity.json", "overrides.json")
     for name in names:
         text = (run / name).read_text()
         assert "[redacted]" in text, name
