@@ -195,9 +195,10 @@ def test_an_inconclusive_verdict_skips_with_its_reason(first):
 
 def test_a_log_has_a_line_a_stage_and_one_of_marks(first):
     _, result, _ = first
-    *stages, marks = result.stdout.str().split("\n\n")[1].splitlines()[:-1]
+    text = result.stdout.str().partition(" items\n\n")[2]
+    *stages, marks = text[: re.search(r"\n+[=-]{3}", text).start()].splitlines()
     assert [*dict.fromkeys(line.split(" small ")[0] for line in stages)] == ["signal", "GRPO", "before", "after"]
-    (trained,) = [line for line in stages if " 4/4 " in line]
+    *_, trained = (line for line in stages if " 4/4 " in line)
     assert re.fullmatch(r"GRPO small +4/4  reward [\d.]+ → [\d.]+   .* s", trained)
     assert re.fullmatch(r"small +[.s]{7} +\[100%\]", marks)
     assert "\x1b" not in result.stdout.str()
