@@ -174,11 +174,13 @@ def count_gates(recipe: Recipe, seed: int, baselines_dir: Path | None) -> int:
         return 1 + over_seeds
 
 
-def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> dict[str, Plan]:
+def plans(
+    recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int, *, to_come: bool = False
+) -> dict[str, Plan]:
     """What each sequential gate that is asked for can see. ``gates`` of them share the recipe's alpha.
 
     The improvement gate is planned where the recipe sets ``min_improvement``, the baseline gate where there is a
-    baseline.
+    baseline, and ``to_come`` before: one more gate that shares alpha then.
     """
     asked, n = recipe.gate, recipe.task.test_questions
     alpha = share_alpha(asked.alpha, gates)
@@ -204,6 +206,14 @@ def plans(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> 
             discordance=expected_discordance(own, asked.margin),
             margin=asked.margin,
             alpha=alpha,
+            power=asked.power,
+        )
+    elif to_come:
+        made["baseline"] = Plan(
+            n,
+            discordance=expected_discordance(0.0, asked.margin),
+            margin=asked.margin,
+            alpha=share_alpha(asked.alpha, gates + 1),
             power=asked.power,
         )
     return made

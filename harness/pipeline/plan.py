@@ -104,7 +104,12 @@ def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int
     """One line a gate that is planned: whether its questions are enough, and for what. ``gates`` share alpha."""
     if recipe.model.endpoint is not None:
         return []
-    return [f"{gate} gate: {each.sentence}" for gate, each in plans(recipe, seed, baselines_dir, gates).items()]
+    there = plans(recipe, seed, baselines_dir, gates)
+    every = plans(recipe, seed, baselines_dir, gates, to_come=True)
+    return [
+        f"{gate} gate{'' if gate in there else ', once one is recorded'}: {each.sentence}"
+        for gate, each in every.items()
+    ]
 
 
 def kept_lines(recipe: Recipe, seed: int, runs_dir: Path) -> list[str]:

@@ -45,6 +45,10 @@ def test_an_empty_folder(folder, capsys):
     recipe = harness.load_recipe(folder / "suites/recipes/my-task.toml")
     rows = (folder / "suites/recipes/questions.jsonl").read_text().splitlines()
     assert len(rows) == 10 == recipe.task.train_questions + recipe.task.test_questions
+    assert cli.main(["plan", "my-task"]) == 0
+    planned = capsys.readouterr().out
+    assert "questions: 10 there, 8 asked, 2 trained on\n" in planned
+    assert "baseline gate, once one is recorded: 8 questions at discordance .85 see a drop of 85 points" in planned
 
 
 def test_what_is_there_is_not_overwritten(folder, capsys):
