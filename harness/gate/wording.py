@@ -377,13 +377,13 @@ def lost_lines(lost: int, asked: int, shown: Sequence[tuple[Question, Record | s
         lines += [
             f"  {safe_line(question.id)}: {safe_line(question.text, QUESTION_CHARACTERS)}",
             f"    truth   {safe_line(question.ground_truth, ANSWER_CHARACTERS)}",
-            f"    before  {before if isinstance(before, str) else _answer(before)}",
-            f"    now     {_answer(now)}",
+            f"    before  {before if isinstance(before, str) else answer_end(before)}",
+            f"    now     {answer_end(now)}",
         ]
     return lines
 
 
-def _answer(record: Record) -> str:
+def answer_end(record: Record) -> str:
     """The end of an answer, which is where its result stands, and how it ended."""
     line = safe_line(record.completion.strip())
     if len(line) > ANSWER_CHARACTERS:

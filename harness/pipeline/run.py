@@ -35,6 +35,7 @@ from harness.pipeline.fingerprint import (
 )
 from harness.pipeline.judge import GATES, RECIPE, Judge, write_verdicts
 from harness.pipeline.loaded import Loaded, open_endpoint, refusal
+from harness.pipeline.lost import first_answers, lost_since
 from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from harness.models.engines.chat_server import Served
     from harness.recipe import Recipe
     from harness.store.audit import Audit
-    from harness.store.records import Record, SamplingParams
+    from harness.store.records import SamplingParams
 
 
 __all__ = ["Run", "Settings", "Trained", "over_seeds"]
@@ -327,17 +328,16 @@ class Run:
             was = self.before().means
         else:
             return []
-        now = self.after().means
-        lost = sorted((each for each in now if was.get(each, 0.0) > now[each]), key=lambda each: now[each] - was[each])
-        questions = {question.id: question for question in self.questions.test}
-        wrong = _first(self.after(), lost[:most], lambda record: record.status != "correct")
+        lost = lost_since(was, self.directory)
+        shown = [each.question.id for each in lost[:most]]
         right: dict[str, Any] = {}
         if baseline is None:
-            right = _first(self.before(), lost[:most], lambda record: record.status == "correct")
+            right = first_answers(self.directory / "before", shown, right=True)
         else:
             of = f"{counted(baseline.samples, 'answer')} of the baseline"
-            right = {each: f"right in {baseline.correct[each]} of {of}" for each in lost[:most]}
-        return lost_lines(len(lost), len(now), [(questions[each], right[each], wrong[each]) for each in lost[:most]])
+            right = {each: f"right in {baseline.correct[each]} of {of}" for each in shown}
+        told = [(each.question, right[each.question.id], each.now) for each in lost[:most]]
+        return lost_lines(len(lost), len(self.after().means), told)
 
     def ask(self, stage: str, decoding: SamplingParams, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""
@@ -534,15 +534,6 @@ class Run:
             announce(answers_done(answers, answers, made.accuracy), 1.0)
         self.reused.setdefault(stage, answers - made.generated)
         return made
-
-
-def _first(evaluation: Evaluation, questions: Sequence[str], wanted: Callable[[Record], bool]) -> dict[str, Record]:
-    """By question, the first answer that is wanted."""
-    found: dict[str, Record] = {}
-    for record in evaluation.records:
-        if record.question_id in questions and wanted(record):
-            found.setdefault(record.question_id, record)
-    return found
 
 
 def over_seeds(runs: Sequence[Run]) -> Verdict | None:

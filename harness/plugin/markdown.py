@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from pathlib import Path
 
-from harness.gate.wording import counted, percent
+from harness.gate.wording import answer_end, counted, percent
 from harness.pipeline.lost import lost_questions
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
@@ -69,8 +69,14 @@ def _lost(directory: Path) -> str:
         return ""
     if not lost:
         return ""
-    cells = ([_plain(text, LONGEST) for text in (each.question, each.truth, each.answer)] for each in lost[:LOST])
-    shown = f", the first {LOST}" if len(lost) > LOST else ""
+    cells = (
+        [
+            _plain(text, LONGEST)
+            for text in (each.question.text, each.question.ground_truth, each.now.extracted or answer_end(each.now))
+        ]
+        for each in lost[:LOST]
+    )
+    shown = f", the worst {LOST}" if len(lost) > LOST else ""
     return (
         f"\n**{_plain(name_of(directory))}: {counted(len(lost), 'question')} lost against the {against}{shown}**\n\n"
         "| question | truth | now |\n|---|---|---|\n"

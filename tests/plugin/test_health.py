@@ -57,7 +57,7 @@ def session(shared_project):
 
 def test_nothing_to_learn_from_is_refused_and_said(session):
     runs, live, end = session
-    assert "UNSOUND refused-0: not trained: only 0 % of groups of 4 are expected to carry a gradient" in live
+    assert "UNSOUND refused: not trained: only 0 % of groups of 4 are expected to carry a gradient" in live
     assert "UNSOUND       training: not trained: only 0 % of groups" in end
     assert "\n  not trained: only" not in end, "what the verdict says stands there twice"
     assert "raise max_completion_length" in live
@@ -68,7 +68,7 @@ def test_nothing_to_learn_from_is_refused_and_said(session):
 def test_a_warning_is_said_live_and_at_the_end_and_fails_nothing(session):
     runs, live, end = session
     sentence = "100 % of completions were cut off at max_completion_length (limit 0.3)"
-    assert f"warned-0 health: warning: step 5, {sentence}" in live
+    assert f"warned health: warning: step 5, {sentence}" in live
     assert f"health, warning: truncation at step 5: {sentence}" in end
     assert [row["check"] for row in read_lines(runs["warned"] / "train" / "health.jsonl")] == ["truncation"]
 

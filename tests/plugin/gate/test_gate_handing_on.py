@@ -14,7 +14,8 @@ from harness.pipeline.lost import Lost
 from harness.plugin import markdown
 from harness.plugin.markdown import COMMENT_BYTES, NEVER_JUDGED, SUMMARY_BYTES, write_markdown
 from harness.store.run_files import ENVIRONMENT
-from tests.run_files import environment, verdict
+from harness.tasks import Question
+from tests.run_files import environment, record, verdict
 
 HEAD = "### rl-harness\n\n| | run | before → after | gate | verdict |\n|---|---|---|---|---|\n"
 
@@ -45,18 +46,16 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
 
 def test_the_questions_that_were_lost_stand_below(handed_on):
     project, session, _ = handed_on
-    _, found, lost = (
-        (project.path / "comment.md").read_text().partition("\n**bad, seed 0: 50 questions lost against the ")
-    )
+    _, found, lost = (project.path / "comment.md").read_text().partition("\n**bad: 50 questions lost against the ")
     assert found, session.text
     heading, _, _, _, *rows = lost.splitlines()
-    assert heading == "base model, the first 5**"
+    assert heading == "base model, the worst 5**"
     assert len(rows) == 5
     for row in rows:
         _, question, truth, now, _ = (cell.strip() for cell in row.split("|"))
         assert question
         assert now == "-1" != truth
-    assert "good, seed 0: " not in lost
+    assert "good: " not in lost
 
 
 def test_comment_is_written_anew(handed_on):
@@ -151,12 +150,13 @@ def test_hostile_words_stay_in_their_cell(tmp_path):
 
 
 def test_a_lost_question_is_held_to_its_cell_and_its_length(tmp_path, monkeypatch):
-    lost = [Lost(HOSTILE, HOSTILE * 9, HOSTILE)] * 3
+    asked = Question("one", HOSTILE, HOSTILE * 9, "test")
+    lost = [Lost(asked, record(extracted=HOSTILE))] * 3
     monkeypatch.setattr(markdown, "lost_questions", lambda _: ("baseline", lost))
     run = judged_run(tmp_path / "run", "one", "a sentence")
     write_markdown(tmp_path / "out.md", run, limit=COMMENT_BYTES)
     text = (tmp_path / "out.md").read_text()
-    assert "**one, seed 0: 3 questions lost against the baseline**" in text
+    assert "**one: 3 questions lost against the baseline**" in text
     for row in text.splitlines()[-3:]:
         assert row.count("|") == 4
         assert not set("<>[]`~*\\\"'") & set(row)
