@@ -90,7 +90,9 @@ def test_lost_answers_are_said_are_never_wrong_and_are_asked_again(served):
         said = "2 of 8 answers could not be had: HTTP 400: the prompt is not to my taste (2)"
         first.stdout.fnmatch_lines([f"*AssertionError: {said}; they are unscored*"])
         first.stdout.fnmatch_lines([f"*! before: {said}; they are unscored, and the next run asks for them again"])
-        first.stdout.fnmatch_lines(["*INCONCLUSIVE small: 2 of 8 answers could not be had; of the others: *"])
+        first.stdout.fnmatch_lines(
+            ["*INCONCLUSIVE small endpoint=127.0.0.1:*: 2 of 8 answers could not be had; of the others: *"]
+        )
         (run,) = runs(served)
         summary = json.loads((run / "before" / "summary.json").read_text())
         assert summary["counts"]["unscored"] == 2

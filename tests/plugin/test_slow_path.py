@@ -45,5 +45,5 @@ def test_the_slow_path_is_said_once_with_its_reason(project):
     for stage in ("before", "train"):
         (summary,) = project.path.glob(f"rl-runs/*/{stage}/summary.json")
         assert "type opt" in json.loads(summary.read_text())["slow"]
-    (page,) = project.path.glob("rl-report/small.html")
+    (page,) = project.path.glob("rl-report/small-model-opt-steps-1.html")
     assert page.read_text().count("models of type opt are not known") == 2
