@@ -74,7 +74,7 @@ def session(shared_project):
     (project.path / "suites/recipes/small.toml").unlink()
     project.write(**{f"suites/recipes/{name}.toml": text for name, text in RECIPES.items()})
     project.write(my_rewards=REWARDS, test_it=TESTS)
-    result = project.pytest("--rl-in-process", torch=True)
+    result = project.pytest("-v", "--rl-in-process", torch=True)
     result.assert_outcomes(passed=3, failed=6)
     return project, result.stdout.str()
 

@@ -101,7 +101,6 @@ def test_note():
 def test_workers_of_a_session(project):
     """Where nobody asks for a device, other people's tests keep all GPUs."""
     project.write(**{"conftest.py": MACHINE, "test_note.py": TESTS})
-    project.write(**{"suites/recipes/small.toml": f'requires = ["gpu"]\n{project.small}'})
     for options, seen in (
         (["-n2", "--dist=each"], {"gw0": "all", "gw1": "all"}),
         (["-n2", "--dist=each"], {"gw0": "GPU-aaaa", "gw1": "GPU-bbbb"}),

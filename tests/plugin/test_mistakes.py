@@ -63,7 +63,7 @@ def test_a_test_needs_what_its_fixtures_take_alone(project):
     assert said.count("small.toml:17: [train] report_to: no such tracker 'no-tracker'") == 1
     recipe = f'requires = ["gpu"]\n{recipe}'
     project.write(**{"suites/recipes/small.toml": recipe})
-    project.pytest("test_asks.py", "--rl-device=cpu").assert_outcomes(skipped=1)  # it is not looked into
+    project.pytest("test_asks.py", "--rl-device=cpu").assert_outcomes(deselected=1)  # it is not looked into
 
 
 def test_methods_are_not_compared_with_a_reward_that_is_not_there(project):
@@ -198,6 +198,6 @@ def test_data_beside_recipes_that_read_it_leaves_the_others_out(project):
     project.write(**{"suites/recipes/reads.toml": reads, "data/train.jsonl": rows.replace("?", "!")})
     project.write(**{"data/test.jsonl": rows})
     project.write(test_asks=ASKS)
-    result = project.pytest("--rl-recipe=small", "--rl-recipe=reads", "--rl-data=data", "-rs")
-    result.assert_outcomes(skipped=1, errors=1)
+    result = project.pytest("--rl-recipe=small", "--rl-recipe=reads", "--rl-data=data")
+    result.assert_outcomes(deselected=1, errors=1)
     assert "recipe small makes its own questions; --rl-data is not for it" in result.stdout.str()
