@@ -1,6 +1,5 @@
 // The script of every page: tabs, charts, questions, groups. What a model wrote enters the page as text nodes alone.
 "use strict";
-const PARTS = ["overview", "questions", "training", "groups", "rewards", "setup"];
 const QUESTION_KEYS = ["flip", "q", "before", "after", "before-finish", "after-finish", "graders", "min", "max", "sort", "raw"];
 const GROUP_KEYS = ["step", "over", "signal"];
 const NONE = "–", MINUS = "−";
@@ -1014,6 +1013,10 @@ function startSorting(table) {
 if (document.querySelector(".tabs")) startTabs();
 document.querySelectorAll("[data-chart] .canvas").forEach(startChart);
 document.querySelectorAll("table.runs").forEach(startSorting);
+for (const said of document.querySelectorAll(".said")) {
+  const rich = !said.querySelector(".ctl, .fold") && isMarkedUp(said.textContent) && richly(said.textContent);
+  if (rich) { said.classList.add("rich"); said.replaceChildren(...rich.flat(Infinity)); }
+}
 const app = document.getElementById("app"), browse = document.getElementById("browse");
 if (app) startQuestions(app);
 if (browse) startGroups(browse);

@@ -18,7 +18,7 @@ import sys
 PYTEST = "pytest _pytest.junitxml _pytest.logging pygments numpy pydantic filelock jinja2 tomli_w"
 TRAINS = (
     "torch torch._dynamo transformers transformers.models.qwen2.modeling_qwen2 datasets accelerate peft "
-    "trl.trainer.grpo_trainer trl.trainer.sft_trainer trl.trainer.dpo_trainer scipy.stats matplotlib.figure"
+    "trl.trainer.grpo_trainer trl.trainer.sft_trainer trl.trainer.dpo_trainer scipy.stats"
 )
 
 

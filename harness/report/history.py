@@ -229,7 +229,7 @@ def _recipe(text: str) -> dict[str, Any]:
 
 # The page
 
-SIZES = ((720, 220), (360, 200))
+SIZES = ((1000, 230), (360, 200))
 """Of a chart, for a wide and for a narrow screen."""
 LEGEND = 12
 """Seeds that are named beside a chart."""

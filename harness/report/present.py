@@ -76,7 +76,7 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """A difference of shares in percentage points, signed: ``+12.5``."""
-    return NONE if value is None else _sign(value) + _tenth(abs(100 * value))
+    return NONE if value is None else _sign(round(value, 3)) + _tenth(abs(100 * value))
 
 
 def within(interval: Sequence[float] | None) -> str:
@@ -162,7 +162,7 @@ def _tenth(value: float) -> str:
 
 
 def _sign(value: float) -> str:
-    return MINUS if value < 0 else "+"
+    return MINUS if value < 0 else "+" if value else ""
 
 
 # Words
@@ -252,7 +252,7 @@ def verdict_figures(verdict: Verdict) -> str:
         told.append(f"{percent(reached)} {within((ends[0], ends[1])) if None not in ends else ''}".strip())  # type: ignore[arg-type]
     flips = [f"{count(found)} {key}" for key in ("gained", "lost") if (found := number(n.get(key))) is not None]
     if flips and shares:
-        told.append(" · ".join(flips))
+        told.append(" · ".join(flips) + first_of(verdict))
     least = number(n.get("min_accuracy"))
     if least is not None:
         told.append(f"{percent(least)} asked for")
@@ -260,6 +260,14 @@ def verdict_figures(verdict: Verdict) -> str:
     if first is not None and last is not None:
         told.append(f"reward {brief(first)} → {brief(last)}")
     return ", ".join(told)
+
+
+def first_of(verdict: Verdict) -> str:
+    """``" in the first 16"`` where a verdict against a baseline was clear before all questions had been looked at."""
+    n = verdict.numbers
+    clear, asked = number(n.get("certain_after")), number(n.get("asked"))
+    early = verdict.gate == "baseline" and clear and asked and clear < asked
+    return f" in the first {count(clear)}" if early else ""
 
 
 def outcome_told(run: Run) -> Told:

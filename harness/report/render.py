@@ -82,11 +82,13 @@ class Page:
         return self.run.baseline.accuracy if self.run.baseline else None
 
     @property
-    def lost_to_baseline(self) -> int | None:
-        """Questions that the baseline had right, where the run is worse than it."""
+    def lost_to_baseline(self) -> str:
+        """How many questions the baseline had right, where the run is worse than it."""
         held = next((v for v in self.run.verdicts if v.gate == "baseline" and v.verdict == "REGRESSED"), None)
         lost = present.number(held.numbers.get("lost")) if held else None
-        return None if lost is None else int(lost)
+        if held is None or lost is None:
+            return ""
+        return f"{present.count(lost)} lost to the baseline{present.first_of(held)}"
 
     @property
     def seconds(self) -> float | None:

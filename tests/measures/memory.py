@@ -4,7 +4,7 @@
     python tests/measures/memory.py evaluation 20000
 
 Each is measured in a process of its own (Linux: ``VmHWM``), over what the process holds before: its imports, and for
-the report a first tiny page, which loads matplotlib. No model is asked: answers are made up as they are wanted.
+the report a first tiny page. No model is asked: answers are made up as they are wanted.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def test_the_summary_is_tidy(first):
         assert re.fullmatch(pattern, line), f"{line!r} is not {pattern!r}"
     page = (project.path / "rl-report/index.html").read_text()
     assert "small" in page
-    assert "INCONCLUSIVE" in page
+    assert "undecided" in page
 
 
 def test_an_inconclusive_verdict_skips_with_its_reason(first):

@@ -270,7 +270,7 @@ def test_a_baseline_that_nobody_recorded_leaves_no_run_undecided(tmp_path: Path)
 
 def test_a_wrecked_run_is_headed_by_what_it_lost(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(accuracies=(0.0, 0.0)))
-    held = {"baseline": 1.0, "now": 0.0, "lost": 12, "gained": 0}
+    held = {"baseline": 1.0, "now": 0.0, "lost": 5, "gained": 0, "asked": 12, "certain_after": 5}
     verdicts = (
         run_files.verdict("improvement", "NOT_IMPROVED"),
         run_files.verdict("baseline", "REGRESSED", numbers=held),
@@ -281,8 +281,8 @@ def test_a_wrecked_run_is_headed_by_what_it_lost(tmp_path: Path) -> None:
     page = run_page_of(index).read_text(encoding="utf-8")
     assert '<header class="head bad">' in page
     head = words_of(page[page.index("<header") : page.index("</header>")])
-    assert "All runs ✗ made-up regressed 0 % → 0 % +0 points baseline 100 %" in head
-    assert "12 lost to the baseline" in head
+    assert "All runs ✗ made-up regressed 0 % → 0 % 0 points baseline 100 %" in head
+    assert "5 lost to the baseline in the first 5" in head
     assert "regressed" in words_of(index.read_text(encoding="utf-8"))
 
 

@@ -86,7 +86,7 @@ def test_methods_stand_once_on_the_session_page(tmp_path: Path) -> None:
         "SFT small-sft, 2 seeds 22.3 % [20, 25] +12.3 [\N{MINUS SIGN}1, 25] 51,234 2 min 5 s "
         "0.24 [0.1, 0.4] 0.1 [0.05, 0.15]"
     ) in text
-    assert "NONE small-none 10 % [5, 15] +0 [0, 0] 0 \N{EN DASH} \N{EN DASH} \N{EN DASH}" in text
+    assert "NONE small-none 10 % [5, 15] 0 [0, 0] 0 \N{EN DASH} \N{EN DASH} \N{EN DASH}" in text
     assert "small-none and small-sft: 12 <better>" in text
     assert "Not the same in all runs: number of sampled completions" in text
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("text", ["words", "sentences"])
 @pytest.mark.parametrize(
     ("questions", "samples", "sides", "megabytes", "render", "ready"),
-    [(1319, 8, 1, 6, 5, 1), (7473, 4, 2, 25, 60, 3)],
+    [(1319, 8, 1, 6, 5, 1), (7473, 4, 2, 28, 60, 3)],
 )
 def test_size_and_speed(
     chromium: Any,
