@@ -20,7 +20,7 @@ from tests.inner_pytest import REPOSITORY, calm_environment
         (["suites/", "--benchmark-only"], True, False),
         (["suites/test_throughput.py"], True, False),
         (["suites/peers"], False, True),
-        (["suites/peers/test_sampling.py"], False, True),
+        (["suites/peers/test_training.py"], False, True),
         (["suites/test_throughput.py::test_collection", "suites/peers"], True, True),
     ],
 )
