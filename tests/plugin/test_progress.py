@@ -268,17 +268,25 @@ def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(pro
     long = project.small.replace("max_steps = 4", "max_steps = 4000\nsave_steps = 1\nsave_total_limit = 2")
     project.write(**{SMALL: f"{long}\n[health]\nsignal = false\n"})
     project.write(test_it="def test_it(trained):\n    pass\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark"]
+    # A process that was started in a shell's background ignores the signal, and so would its own.
+    heeds = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    options = ["-p", "no:cacheprovider", "-p", "no:benchmark"]
+    code = f"import pytest, signal, sys; {heeds}; sys.exit(pytest.main({options}))"
     environment = calm_environment() | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, env=environment, text=True)
-    until = time.monotonic() + 300
-    while not list(project.path.glob("rl-runs/small-0-*/train/checkpoint-*")):
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.2)
-    time.sleep(1)  # its progress is read five times a second
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project.path, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        try:
+            until = time.monotonic() + 300
+            while not list(project.path.glob("rl-runs/small-0-*/train/checkpoint-*")):
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            time.sleep(1)  # its progress is read five times a second
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert re.search(
         r"^Stopped in GRPO small at \d+/4000\. The same command goes on from its checkpoint of step \d+\.$",
