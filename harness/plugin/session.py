@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from harness.plugin.live import Live
 from harness.plugin.options import CHOICES, get_option, get_path, located
 from harness.plugin.progress import Progress
 from harness.store.errors import HarnessError, RecipeError
@@ -58,6 +59,10 @@ class Session:
     def concerned(self) -> bool:
         """Whether the session has anything to do with recipes: a test asked for one, or they were looked for."""
         return bool(self.runs or self.mistakes or "recipes" in self.__dict__)
+
+    @cached_property
+    def live(self) -> Live:
+        return Live(get_path(self.config, "report-dir"))
 
     @cached_property
     def strict(self) -> bool:
@@ -270,7 +275,7 @@ class Session:
             runs_dir=get_path(self.config, "runs-dir"),
             data=self.data,
             device=get_option(self.config, "device"),
-            announce=self.progress,
+            announce=self._announce,
             say=self.progress.say,
             fresh=bool(get_option(self.config, "fresh")),
             in_process=bool(get_option(self.config, "in-process")),
@@ -282,6 +287,11 @@ class Session:
             # xdist's workers are one session: what one of them makes fresh, the others use
             session=os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid-{os.getpid()}-{id(self)}"),
         )
+
+    def _announce(self, stage: str, text: str, share: float | None) -> None:
+        self.progress(stage, text, share)
+        if not hasattr(self.config, "workerinput"):  # of xdist's processes the one with the terminal draws
+            self.live([run.opened for run in self.runs if run.opened], f"{stage}: {text}")
 
     def find_run(self, recipe: Recipe, seed: int) -> Run | None:
         """The run of a parameter if a test asked for it. Recipes of one name may differ: they are compared whole."""

@@ -69,6 +69,8 @@ class Summary:
             elif name == MEMORY and report.when == "teardown":
                 module = report.location[0]  # a file outside of the root directory has no name in the id
                 self.memory[module] = max(int(str(value)), self.memory.get(module, 0))
+        if self.directories and self.config.pluginmanager.hasplugin("dsession"):  # what workers do is not heard of here
+            session_of(self.config).live(self.directories, f"after {report.nodeid}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -110,7 +112,7 @@ class Summary:
             self._hand_on(directories, undecided)
         except OSError as error:
             terminal.write_line(f"no Markdown was written: {error}", red=True)
-        page = self._draw(terminal, directories) if directories else None
+        page = self._draw(terminal, directories) if directories or session.live.drawn else None
         if last := [*filter(None, [self._reused()]), *([f"Report: {self._short(page)}"] if page else ())]:
             terminal.write_line("  ".join(last), bold=True)
         if stopped:

@@ -265,6 +265,7 @@ def test_marks_that_the_terminal_has_not_are_ascii(project):
 
 
 def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(project):
+    """Until then the report loads itself again, and shows what is at work."""
     long = project.small.replace("max_steps = 4", "max_steps = 4000\nsave_steps = 1\nsave_total_limit = 2")
     project.write(**{SMALL: f"{long}\n[health]\nsignal = false\n"})
     project.write(test_it="def test_it(trained):\n    pass\n")
@@ -278,11 +279,13 @@ def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(pro
     ) as process:
         try:
             until = time.monotonic() + 300
-            while not list(project.path.glob("rl-runs/small-0-*/train/checkpoint-*")):
+            page = project.path / "rl-report/index.html"
+            while not (list(project.path.glob("rl-runs/small/train/checkpoint-*")) and page.exists()):
                 assert process.poll() is None
                 assert time.monotonic() < until
                 time.sleep(0.2)
             time.sleep(1)  # its progress is read five times a second
+            assert re.search(r"(GRPO|before|signal) small: .*loads itself again", page.read_text(encoding="utf-8"))
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=120)
         finally:
@@ -293,3 +296,4 @@ def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(pro
         out,
         re.MULTILINE,
     ), out
+    assert "loads itself again" not in page.read_text(encoding="utf-8")
