@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rl_recipe(*recipes): names, files or Recipe objects that a test runs with")
     config.addinivalue_line("markers", "method(name): run a test only with recipes that train by this method")
     session = config.stash[SESSION] = Session(config)
-    config.pluginmanager.register(Leaving(session), "rl-harness-leaving")
+    config.pluginmanager.register(Leaving(lambda: session.concerned), "rl-harness-leaving")
     if hasattr(config, "workerinput"):
         return
     check_root(config)

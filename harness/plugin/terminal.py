@@ -13,9 +13,9 @@ import pytest
 from harness.store.redact import safe_line, safe_text
 
 if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
+    from collections.abc import Callable
 
-    from harness.plugin.session import Session
+    from _pytest.terminal import TerminalReporter
 
 
 OURS = "rl_harness_test"  # the attribute of a report that says that its test has a recipe
@@ -59,8 +59,8 @@ class Leaving:
     """What of others pytest shows beside the reports of tests: warnings, and reports of subtests, which are made of a
     test's report after it was made safe. In every process of the session."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, concerned: Callable[[], bool]) -> None:
+        self._concerned = concerned
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -69,7 +69,7 @@ class Leaving:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        if self._session.concerned:
+        if self._concerned():
             line = warning_message.line or linecache.getline(warning_message.filename, warning_message.lineno)
             warning_message.message = Warning(safe_text(str(warning_message.message)))
             warning_message.line = safe_text(line) or None

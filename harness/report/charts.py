@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.report.present import number
-from harness.report.svg import thin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 EXPECTED = "expected by chance"
 Values = tuple[float | None, ...]
+
+COLUMNS = 400
+"""Points that a line may have: of more, the lowest and the highest of each stretch are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,3 +265,16 @@ def _drawable(value: Any) -> float | None:
     # Beyond this an axis overflows; such a value is told by the table.
     found = number(value)
     return found if found is not None and abs(found) < 1e30 else None
+
+
+def thin(xs: Sequence[float], ys: Sequence[float], most: int = COLUMNS) -> tuple[list[float], list[float]]:
+    """A line of at most ``most`` points that looks the same: each stretch keeps its lowest and its highest."""
+    if len(xs) <= most:
+        return list(xs), list(ys)
+    kept: set[int] = {0, len(xs) - 1}
+    width = 2 * len(xs) / most
+    for start in range(most // 2):
+        stretch = range(int(start * width), min(len(xs), int((start + 1) * width)))
+        kept |= {min(stretch, key=ys.__getitem__), max(stretch, key=ys.__getitem__)} if stretch else set()
+    places = sorted(kept)
+    return [xs[place] for place in places], [ys[place] for place in places]

@@ -9,19 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from harness.report.charts import Chart, Line, thin
 from harness.report.present import MINUS, brief, percent
-
-if TYPE_CHECKING:
-    from harness.report.charts import Chart, Line
 
 SERIES = 6
 """How many lines have a colour of their own; later ones begin again with another dash."""
-COLUMNS = 400
-"""Points that a line may have: of more, the lowest and the highest of each stretch are drawn."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 10.0, 10.0, 22.0
 # Marks differ in shape, not in colour alone: a triangle warns, a diamond is fatal.
 _SHAPES = {"warning": "m-5,-4 h10 l-5,9.5z", "fatal": "m0,-6 l6,6 l-6,6 l-6,-6z"}
@@ -126,19 +121,6 @@ def _path(xs: Sequence[float], ys: Sequence[float], across: Scale, along: Scale,
     xs, ys = thin(xs, ys)
     d = "L".join(f"{across(x)},{along(y)}" for x, y in zip(xs, ys, strict=True))
     return f'<path class="{name}" d="M{d}"/>'
-
-
-def thin(xs: Sequence[float], ys: Sequence[float], most: int = COLUMNS) -> tuple[list[float], list[float]]:
-    """A line of at most ``most`` points that looks the same: each stretch keeps its lowest and its highest."""
-    if len(xs) <= most:
-        return list(xs), list(ys)
-    kept: set[int] = {0, len(xs) - 1}
-    width = 2 * len(xs) / most
-    for start in range(most // 2):
-        stretch = range(int(start * width), min(len(xs), int((start + 1) * width)))
-        kept |= {min(stretch, key=ys.__getitem__), max(stretch, key=ys.__getitem__)} if stretch else set()
-    places = sorted(kept)
-    return [xs[place] for place in places], [ys[place] for place in places]
 
 
 def nice(low: float, high: float, most: int, whole: bool = False) -> list[float]:

@@ -146,7 +146,7 @@ def test_nothing_else_is_left_in_the_folder(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(questions=110))
     target = render_session([run], tmp_path / "new" / "folder")
     assert target == tmp_path / "new" / "folder" / "index.html"
-    assert set(contents(target.parent)) == {"index.html", f"{run.name}.html"}
+    assert set(contents(target.parent)) == {".gitignore", "index.html", f"{run.name}.html"}
 
 
 def test_runs_have_pages_linked_both_ways(tmp_path: Path) -> None:
