@@ -227,5 +227,5 @@ def test_waiting_for_another_process_is_said(first, tmp_path, monkeypatch, stage
             holders.enter_context(FileLock(held / ".lock"))
         with pytest.raises(ToldError) as told:
             {"train": run.trained, "before": run.before}[stage]()
-    title = f"{'GRPO' if stage == 'train' else stage} {run.label}"
+    title = f"{'GRPO' if stage == 'train' else stage} {run.id}"
     assert told.value.args == (title, "waiting for another process that makes the same")
