@@ -63,6 +63,18 @@ def test_a_verdict_or_an_error_comes_first(tmp_path: Path) -> None:
     assert said(run)[1].startswith("Training failed")
 
 
+def test_the_overview_says_no_more_than_the_tab(tmp_path: Path) -> None:
+    """A verdict of OK is about finite losses; a training that stopped to teach gets no tick for it."""
+    run = write_run(tmp_path, MadeUp(steps=3, health=[]))
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (verdict("training", "OK", "every logged loss is finite"),)))
+    assert "Training was sound" in words_of(page_of(run, output=tmp_path / "good"))
+    rows = [{"step": step} | OK | {"frac_reward_zero_std": 1.0} for step in (1, 2, 3)]
+    (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = words_of(page_of(run, output=tmp_path / "doubtful"))
+    assert "Training was sound" not in words
+    assert "Training: sound with reservations" in words
+
+
 def test_nothing_logged_is_open(tmp_path: Path) -> None:
     assert said(write_run(tmp_path, MadeUp(steps=0)), None) == ("open", "No step was logged.")
 
