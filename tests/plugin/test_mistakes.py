@@ -172,7 +172,9 @@ def test_questions_are_read_when_tests_are_collected(project, rows, said):
     assert plain(result).count(said) == 1, result.stdout.str()
     assert not HEAVY & set(project.imported("finished"))
     project.write(**{"suites/recipes/small.toml": f'requires = ["request"]\n{recipe}'})
-    assert project.pytest("--collect-only").ret == 0
+    result = project.pytest("--collect-only")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert said not in plain(result)
 
 
 @pytest.mark.parametrize(
