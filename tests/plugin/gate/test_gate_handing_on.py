@@ -87,7 +87,7 @@ def test_thousands_of_rows_stay_within_githubs_limit(tmp_path, limit, most):
     run = judged_run(tmp_path / "run", "viele", "ein Satz über 30 Fragen — zu wenige", times=30_000)
     started = time.process_time()  # other processes cost it nothing
     write_markdown(tmp_path / "all.md", run, limit=limit)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 6  # about 1; where each row cost a look at all of them, minutes
     text = (tmp_path / "all.md").read_text()
     assert limit - 500 < len(text.encode()) <= limit < most
     assert text.endswith("zu wenige |\n\nMore rows than fit here; the report has them all.\n")
