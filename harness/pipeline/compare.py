@@ -7,13 +7,14 @@ from pathlib import Path
 
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
 from harness.gate.verdicts import judge_against_baseline, judged, with_ungraded
+from harness.gate.wording import counted
 from harness.pipeline.baselines import grader_fingerprint
 from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.manifest import require_run
 from harness.recipe.needs import look_beside_recipe_of
 from harness.recipe.schema import GateSection
 from harness.store.errors import HarnessError
-from harness.store.records import SUMMARY, Summary, correct_counts, iter_records
+from harness.store.records import RECORDS, SUMMARY, Summary, correct_counts, iter_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
 from harness.store.siblings import name_of
 from harness.store.stages import SIDES
@@ -71,8 +72,17 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
     identity, environment, effective = IDENTITY.read(path), ENVIRONMENT.read(path), path / "recipe.toml"
     if identity is None or environment is None or summary is None:
         raise HarnessError(f"{path}: holds no finished evaluation")
+    if stage.name == "before" and (path / "train").is_dir():  # it is the base model that was asked
+        raise HarnessError(f"{path}: its trained policy was not asked to the end; the same command goes on from there")
     look_beside_recipe_of(path)
     questions = list(QUESTIONS.read(path))[: summary.questions]
+    answers = {(each.question_id, each.sample) for each in iter_records(stage)}
+    planned = summary.questions * summary.samples_per_question
+    if len(answers) != planned:
+        raise HarnessError(
+            f"{RECORDS.path(stage)}: {len(answers)} of {counted(planned, 'answer')} are there; "
+            "run again with the same command, which asks for the others"
+        )
     generation, grading = identity["generation"], identity["grading"]
     try:
         grader = grader_fingerprint(dict(grading["rewards"]), grading["graders"])

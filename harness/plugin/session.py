@@ -94,10 +94,12 @@ class Session:
     def adjusted(self, recipe: Recipe) -> list[Recipe]:
         """A recipe under ``--rl-endpoint``, ``--rl-model``, ``--rl-limit``, ``--rl-nproc`` and ``--rl-set``: several
         where a key is given several values."""
-        from harness.pipeline.naming import check_sweep
+        from harness.pipeline.naming import check_name, check_sweep
         from harness.recipe import parse_changes, sweep
         from harness.recipe.checks import of_endpoint
 
+        if (name := get_option(self.config, "name")) is not None:
+            check_name(name)
         changes = parse_changes(get_option(self.config, "set") or [])
         if endpoint := get_option(self.config, "endpoint"):
             served = get_option(self.config, "model") or ""

@@ -160,7 +160,8 @@ def find_run(word: str, runs_dir: Path) -> Path:
     if (path / "environment.json").is_file():
         return path
     names = {directory: (name_of(directory), directory.name) for directory in run_directories(runs_dir)}
-    whole = [directory for directory, called in names.items() if word in called]
+    whole = [directory for directory in names if directory.name == word]  # no two have the same
+    whole = whole or [directory for directory, called in names.items() if word in called]
     begun = [directory for directory, called in names.items() if any(each.startswith(word) for each in called)]
     if found := whole or begun:
         if len(found) > 1:

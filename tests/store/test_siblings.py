@@ -98,6 +98,12 @@ def test_a_word_finds_its_run(runs, word):
     assert find_run(word, runs) == runs / FOUND[word]
 
 
+def test_the_name_of_a_folder_is_enough(runs):
+    """Of two runs of one name, one has its folder's."""
+    made(runs, "units-4567", name="units")
+    assert find_run("units", runs) == runs / "units"
+
+
 def test_a_path_is_a_run_wherever_it_lies(runs, tmp_path):
     assert find_run(str(runs / "units"), tmp_path / "elsewhere") == runs / "units"
 

@@ -166,6 +166,23 @@ def test_compare_names_what_an_edited_identity_lacks(left, tmp_path):
     assert re.search(r"identity\.json: grading\.graders: 'boxed_numeric' is missing", line), line
 
 
+@pytest.mark.parametrize("wreck", ["after", "records"])
+def test_compare_takes_no_missing_answer_for_a_wrong_one(left, tmp_path, wreck):
+    """Nor those of the base model for the trained policy's."""
+    b = shutil.copytree(left.run("good"), tmp_path / "b")
+    if wreck == "after":
+        (b / "train").mkdir(exist_ok=True)
+        shutil.rmtree(b / "after")
+        said = f"{b}: its trained policy was not asked to the end"
+    else:
+        lines = (b / "after/records.jsonl").read_text().splitlines(keepends=True)
+        (b / "after/records.jsonl").write_text("".join(lines[:40]))
+        said = f"records.jsonl: 40 of {len(lines)} answers are there"
+    done = left.cli("compare", place(left, "good"), str(b))
+    assert done.ret == 2
+    assert said in done.stderr.str()
+
+
 def test_compare_refuses_an_edited_baseline(left, tmp_path):
     edited = tmp_path / "good-0.toml"
     edited.write_text(left.baseline("good-0").read_text().replace("correct = 0", "correct = 1", 1))
