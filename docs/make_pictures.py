@@ -58,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         runs = asked.runs or train(folder / "runs")
-        found = sorted(runs.glob("tiny-arithmetic-0-*"), key=lambda run: (run / "environment.json").stat().st_mtime)
+        found = sorted(runs.glob("tiny-arithmetic*"), key=lambda run: (run / "environment.json").stat().st_mtime)
         good, wrecked = found[0], found[-1]
         lost = write_one_lost(folder / "made-up")
         index = render_session([good, wrecked, lost], folder / "report")
