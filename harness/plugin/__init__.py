@@ -292,7 +292,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         raise
     finally:
         ends = nextitem is None or _parameters(nextitem) != parameters
-        session.progress.end_test(_name(parameters) if ends and parameters else None)
+        session.progress.end_test(_name(session, parameters) if ends and parameters else None)
         # Only now is the test itself, with the fixtures it was given, out of the way of the garbage collector.
         if session.runs and _ends_module(item, nextitem):
             session.release()
@@ -353,12 +353,14 @@ def _parameters(item: pytest.Item) -> tuple[tuple[Recipe, int], ...]:
     return (*([one] if isinstance(one, tuple) else ()), *(several if isinstance(several, tuple) else ()))
 
 
-def _name(parameters: tuple[tuple[Recipe, int], ...]) -> str:
+def _name(session: Session, parameters: tuple[tuple[Recipe, int], ...]) -> str:
     """What the line of marks of a run's tests is called, as its stages are."""
+    from harness.pipeline.naming import run_name
+
     (recipe, seed), *more = parameters
     if more:
         return f"{len({each.name for each, _ in parameters})} recipes compared"
-    return recipe.name if len(recipe.seeds) == 1 else f"{recipe.name}-{seed}"
+    return run_name(recipe, seed, session.name_given(recipe)).name
 
 
 def _ends_module(item: pytest.Item, nextitem: pytest.Item | None) -> bool:

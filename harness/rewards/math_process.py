@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 _WORKER = ("-P", "-c", "from harness.rewards.math_process import work; work()")
 _START_LIMIT_S = 120.0  # it imports sympy, on a machine that may be busy with training
 _WALL_FACTOR, _WALL_LEAST_S = 8.0, 5.0  # a busy machine
-_BUDGET = 4  # time limits of one question
-_REFILL = 0.02  # the same
-_LEAST = 0.05  # the same; thousands of times what an answer takes
+# In time limits of one question: what all may take, what one that is decided gives back, and what one has at the least.
+_BUDGET, _REFILL, _LEAST = 4, 0.02, 0.05
 _HARD = getattr(signal, "SIGVTALRM", 0)  # what ends a process that no exception can
 BEYOND: Final = "beyond"
 
@@ -66,7 +65,7 @@ class MathProcess:
             limit = min(self._limit_s, max(self._left_s / 2, self._limit_s * _LEAST))
             request = json.dumps([answer, ground_truth, limit]).encode() + b"\n"
             reply = self._exchange(request, max(limit * _WALL_FACTOR, _WALL_LEAST_S))
-            verdict: Verdict = json.loads(reply) if reply else BEYOND if self._returncode == -_HARD else None
+            verdict: Verdict = json.loads(reply) if reply else BEYOND if _HARD and self._returncode == -_HARD else None
             taken = limit if verdict == BEYOND or not reply else -_REFILL * self._limit_s
             self._left_s = min(max(self._left_s - taken, 0.0), self._limit_s * _BUDGET)
         return verdict if verdict is True or verdict is False or verdict == BEYOND else None
