@@ -297,3 +297,9 @@ def test_ctrl_c_in_a_training_says_the_step_and_the_checkpoint_to_go_on_from(pro
         re.MULTILINE,
     ), out
     assert "loads itself again" not in page.read_text(encoding="utf-8")
+
+
+def test_marks_stand_behind_the_name_of_the_run(project):
+    project.write(test_1="def test_it(recipe):\n    pass\n")
+    result = project.pytest("--rl-name=my try", "--rl-set=seeds=[3]", torch=None)
+    assert any(re.match(r"my try seed 3 +\. +\[100%\]", line) for line in result.outlines), result.stdout.str()
