@@ -30,6 +30,6 @@ class Live:
         try:
             render_session(sorted(directories), self._folder, live=at_work)
             self.drawn = True
-        except OSError:  # the end says why
+        except Exception:  # a page on the side ends no training; the end draws it anew and says why
             pass
         self._due = time.monotonic() + max(EVERY_SECONDS, (time.monotonic() - now) / SHARE)

@@ -83,7 +83,7 @@ def run_job(job, directory, *, in_process=False, progress=None, finding=None):
     return summary
 
 
-def render_session(directories, folder):
+def render_session(directories, folder, live=None):
     """The report draws pictures, which takes as long as all the rest; it has tests of its own."""
     return folder / "index.html"
 
