@@ -15,7 +15,6 @@ from typing import Any
 
 from harness.cli.init import init as init
 from harness.cli.terminal import Progress
-from harness.gate.wording import percent, reused_line
 from harness.models.device import choose_device
 from harness.pipeline.compare import called, compared
 from harness.pipeline.gate_check import check_gate
@@ -37,6 +36,7 @@ from harness.store.faults import stage_sentences
 from harness.store.run_directory import own_folder, run_directories
 from harness.store.run_files import TRAINED, Verdict
 from harness.store.siblings import find_run
+from harness.store.words import percent, reused_line
 
 NEEDS = {"gpu": "requires a GPU", "request": "runs when asked for by name"}  # the words of [requires]
 # What a shipped function that needs parameters is tried with, where no recipe gives them.

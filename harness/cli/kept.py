@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from harness.gate.wording import percent
 from harness.store.changes import changes
 from harness.store.clean import find, remove
 from harness.store.errors import HarnessError
@@ -18,6 +17,7 @@ from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
 from harness.store.siblings import differences, find_run, name_of
 from harness.store.stages import SIDES
+from harness.store.words import percent
 
 _KINDS = {"replaced": "replaced run", "run": "whole run"}
 

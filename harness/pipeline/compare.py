@@ -7,7 +7,6 @@ from pathlib import Path
 
 from harness.gate.baseline import Baseline, differences, prompt_fingerprint, question_content, read_baseline
 from harness.gate.verdicts import judge_against_baseline, judged, with_ungraded
-from harness.gate.wording import counted
 from harness.pipeline.baselines import grader_fingerprint
 from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.manifest import require_run
@@ -18,6 +17,7 @@ from harness.store.records import RECORDS, SUMMARY, Summary, correct_counts, ite
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
 from harness.store.siblings import name_of
 from harness.store.stages import SIDES
+from harness.store.words import counted
 
 
 def compared(first: Path, second: Path, *, alpha: float, margin: float | None) -> Verdict:

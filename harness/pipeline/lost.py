@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gate.baseline import BaselineError, read_baseline
+from harness.gate.baseline import Baseline, BaselineError, read_baseline
 from harness.store.records import Record, iter_records, question_means
+from harness.store.redact import safe_line
 from harness.store.run_files import HELD_AGAINST, QUESTIONS
+from harness.store.words import counted
 from harness.tasks import Question
+
+QUESTION_CHARACTERS, ANSWER_CHARACTERS = 200, 160  # that a failure shows of a lost question
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +62,54 @@ def _earlier(directory: Path) -> tuple[str, dict[str, float]]:
             baseline = read_baseline(Path(held.path), held.recipe)
         except (BaselineError, FileNotFoundError):
             return "baseline", {}
-        return "baseline", {each: right / baseline.samples for each, right in baseline.correct.items()}
+        return "baseline", shares(baseline)
     return "base model", question_means(iter_records(directory / "before"))
+
+
+def lost_told(directory: Path, earlier: Mapping[str, float] | Baseline, asked: int, most: int = 3) -> list[str]:
+    """The questions lost, in lines, against the base model's shares of right answers or against a baseline; ``most`` of
+    them with their answers."""
+    baseline = earlier if isinstance(earlier, Baseline) else None
+    was = shares(earlier) if isinstance(earlier, Baseline) else earlier
+    lost = lost_since(was, directory)
+    shown = [each.question.id for each in lost[:most]]
+    right: Mapping[str, Record | str]
+    if baseline is None:
+        right = first_answers(directory / "before", shown, right=True)
+    else:
+        of = f"{counted(baseline.samples, 'answer')} of the baseline"
+        right = {each: f"right in {baseline.correct[each]} of {of}" for each in shown}
+    told = [(each.question, right[each.question.id], each.now) for each in lost[:most]]
+    return lost_lines(len(lost), asked, told)
+
+
+def shares(baseline: Baseline) -> dict[str, float]:
+    """The share of right answers by question."""
+    return {question: right / baseline.samples for question, right in baseline.correct.items()}
+
+
+def lost_lines(lost: int, asked: int, shown: Sequence[tuple[Question, Record | str, Record]]) -> list[str]:
+    """Under a failing verdict: some of the questions that were lost, each with its truth, what was answered ``before``
+    (or what is known of it, in words) and what is answered now."""
+    if not lost:
+        return []
+    some = f"; {len(shown)} of them" if lost > len(shown) else ""
+    lines = [f"{lost:,} of {counted(asked, 'question')} lost{some}:"]
+    for question, before, now in shown:
+        lines += [
+            f"  {safe_line(question.id)}: {safe_line(question.text, QUESTION_CHARACTERS)}",
+            f"    truth   {safe_line(question.ground_truth, ANSWER_CHARACTERS)}",
+            f"    before  {before if isinstance(before, str) else answer_end(before)}",
+            f"    now     {answer_end(now)}",
+        ]
+    return lines
+
+
+def answer_end(record: Record) -> str:
+    """The end of an answer, which is where its result stands, and how it ended."""
+    line = safe_line(record.completion.strip())
+    if len(line) > ANSWER_CHARACTERS:
+        line = f"...{line[3 - ANSWER_CHARACTERS :]}"
+    found = {"cut off": record.finish_reason == "length", "no answer found": record.status == "no_answer"}
+    notes = ", ".join(note for note, so in found.items() if so)
+    return f"{line or '(empty)'}{f' ({notes})' if notes else ''}"

@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 from harness.gate.power import share_alpha
 from harness.gate.statistics import accuracy_interval, difference_interval, t_interval
 from harness.gate.verdicts import FEWEST_SEEDS, judge_improvement, judge_recipe
-from harness.gate.wording import percent
 from harness.store.errors import HarnessError
 from harness.store.files import JsonFile
 from harness.store.methods import METHODS, Comparison, Pair, Row, Unit
@@ -30,6 +29,7 @@ from harness.store.records import SUMMARY, Interval, iter_records, question_mean
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, TRAINED, Verdict
 from harness.store.siblings import differences, recipe_leaves, worded
 from harness.store.stages import SIDES
+from harness.store.words import percent
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.gate.wording import counted, duration
 from harness.models.engines.base import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.manifest import recipe_text, short
@@ -16,6 +15,7 @@ from harness.store.records import SUMMARY
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, TRAINED
 from harness.store.stages import STAGES
+from harness.store.words import counted, duration
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe

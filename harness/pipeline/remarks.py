@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.gate.wording import counted, percent
 from harness.rewards.at_k import at_k_line
 from harness.store.records import SUMMARY
 from harness.store.run_files import EVALUATIONS, HEALTH, SIGNAL, TRAINED, HeldOut
 from harness.store.stages import ASKED, SIDES, STAGES
+from harness.store.words import counted, percent
 
 
 def doubts(directory: Path) -> list[str]:

@@ -9,15 +9,14 @@ values to those who make them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.gate.baseline import BaselineError
+from harness.gate.baseline import Baseline, BaselineError
 from harness.gate.verdicts import judged, with_ungraded
-from harness.gate.wording import answers_done, counted, lost_lines
 from harness.models.device import choose_device, choose_dtype
 from harness.models.source import ModelSource, fingerprint, resolve_model
 from harness.pipeline import baselines, judge
@@ -35,7 +34,7 @@ from harness.pipeline.fingerprint import (
 )
 from harness.pipeline.judge import GATES, RECIPE, Judge, write_verdicts
 from harness.pipeline.loaded import Loaded, open_endpoint, refusal
-from harness.pipeline.lost import first_answers, lost_since
+from harness.pipeline.lost import lost_told
 from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
@@ -53,6 +52,7 @@ from harness.store.run_directory import digest, locked, own_folder, place_of, ru
 from harness.store.run_files import DATA, FAILED, NAME, SIGNAL, TRAINED, Example, Failed, Name, TrainingSummary, Verdict
 from harness.store.siblings import slug
 from harness.store.stages import SHARED
+from harness.store.words import answers_done
 from harness.tasks import Question, Questions
 
 if TYPE_CHECKING:
@@ -312,32 +312,22 @@ class Run:
             self._made["after"] = self._evaluate("after", source, early=early)
         return self._made["after"]
 
-    def lost(self, gate: str, most: int = 3) -> list[str]:
+    def lost(self, gate: str) -> list[str]:
         """What a failing verdict is about, in lines: questions that were right before, or in the baseline, and are no
         more. Nothing is asked for it, so that there are none where only one side is there."""
-        baseline = None
         if "after" not in self._made or gate not in ("improvement", "baseline", "accuracy"):
             return []
+        earlier: Mapping[str, float] | Baseline
         if gate == "baseline":
             kept = self._baseline_or_why()
             if isinstance(kept, Verdict):
                 return []
-            baseline = kept.baseline
-            was = {question: right / baseline.samples for question, right in baseline.correct.items()}
+            earlier = kept.baseline
         elif self.has_before:
-            was = self.before().means
+            earlier = self.before().means
         else:
             return []
-        lost = lost_since(was, self.directory)
-        shown = [each.question.id for each in lost[:most]]
-        right: dict[str, Any] = {}
-        if baseline is None:
-            right = first_answers(self.directory / "before", shown, right=True)
-        else:
-            of = f"{counted(baseline.samples, 'answer')} of the baseline"
-            right = {each: f"right in {baseline.correct[each]} of {of}" for each in shown}
-        told = [(each.question, right[each.question.id], each.now) for each in lost[:most]]
-        return lost_lines(len(lost), len(self.after().means), told)
+        return lost_told(self.directory, earlier, len(self.after().means))
 
     def ask(self, stage: str, decoding: SamplingParams, *, trained: bool) -> Evaluation:
         """The base or the trained policy asked anew with another decoding, in a stage directory of its own."""

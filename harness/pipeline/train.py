@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.gate import judge_training
-from harness.gate.wording import steps_done
 from harness.models.source import base_json
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
@@ -35,6 +34,7 @@ from harness.store.run_files import (
     Progress,
     TrainingSummary,
 )
+from harness.store.words import steps_done
 
 if TYPE_CHECKING:
     from harness.models.source import ModelSource

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, starmap
 from pathlib import Path
 
-from harness.gate.wording import answer_end, counted, percent
-from harness.pipeline.lost import lost_questions
+from harness.pipeline.lost import answer_end, lost_questions
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
 from harness.store.redact import safe_line
 from harness.store.run_files import Verdict
 from harness.store.siblings import name_of
 from harness.store.stages import SIDES
+from harness.store.words import counted, percent
 
 SUMMARY_BYTES, COMMENT_BYTES = 1_000_000, 64_000  # GitHub's limits are 1 MiB and 65,536 characters
 MARKUP = str.maketrans({mark: f"&#{ord(mark)};" for mark in "|[]`*~\\"})

@@ -138,7 +138,7 @@ class Progress:
 
     def _line(self, reporter: TerminalReporter, text: str) -> tuple[str, str, str]:
         """What stands before the bar, the bar, and what stands behind it."""
-        from harness.gate.wording import duration
+        from harness.store.words import duration
 
         bar = ""
         if self._measured and _is_live(reporter) and reporter.config.get_terminal_writer().fullwidth >= BAR_FROM:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from harness.store.redact import CONTROL_NAMES, INVISIBLE, RANGES, symbol_of
 from harness.store.stages import SIDES
+from harness.store.words import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,12 +130,7 @@ def seconds(value: float | None) -> str:
         return NONE
     if value < 10:
         return f"{_tenth(value)} s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return duration(value)
 
 
 def size(value: float | None) -> str:

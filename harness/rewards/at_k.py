@@ -19,9 +19,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.gate.statistics import accuracy_interval, anytime_interval
-from harness.gate.wording import percent
 from harness.rewards import parse_number
 from harness.store.records import AtK, Record
+from harness.store.words import percent
 
 SUBSETS = 200  # groups of k among n that a majority is taken over; all of them where there are no more
 

@@ -25,7 +25,8 @@ from harness.gate.power import (
     share_alpha,
     smallest_drop,
 )
-from harness.gate.wording import plain, unseen
+from harness.gate.wording import unseen
+from harness.store.words import plain
 
 # The smallest drop, in points, seen with power .80 at alpha .05; None where it is larger than the discordance.
 QUESTIONS = [5, 50, 100, 200, 500, 1319]

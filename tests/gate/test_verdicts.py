@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.gate import Verdict, accuracy_interval, judge_accuracy, judge_improvement, judge_training, verdicts
-from harness.gate.wording import percent, points
 from harness.store.run_files import PASSES, WARNS, Word
+from harness.store.words import percent, points
 
 Means = dict[str, float]
 
