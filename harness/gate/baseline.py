@@ -97,9 +97,10 @@ def read_baseline(path: Path, recipe: str) -> Baseline:
         baseline, unchanged = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = str(error) if isinstance(error, OSError | ValueError) else "keys are missing, or of another type"
         raise BaselineError(
-            f"{path}: torn or not a baseline ({type(error).__name__}: {error}); "
+            f"{path}: torn or not a baseline ({why}); "
             "restore it from version control or record it again with --rl-update-baselines all"
         ) from None
     if not unchanged:

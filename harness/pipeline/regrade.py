@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.rewards import RewardCalls, Rewards
 from harness.rewards.grading import grade_kept
 from harness.store.errors import HarnessError
 from harness.store.records import Record, read_records
+from harness.store.run_directory import locked
 from harness.store.run_files import QUESTIONS
 from harness.store.stages import SIDES
 
@@ -32,7 +34,7 @@ class Regraded:
 
 
 def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
-    """Stage by stage; ``write`` keeps the new grades.
+    """Stage by stage; ``write`` keeps the new grades, while nobody else writes there.
 
     Raises:
         HarnessError: the recipe cannot be read, or a reward of it is not there.
@@ -41,14 +43,15 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
     look_beside_recipe_of(directory)
     questions = {question.id: question for question in QUESTIONS.read(directory)}
     for stage in SIDES:
-        if not (records := read_records(directory / stage)):
-            continue
-        calls = RewardCalls(rewards)
-        again = list(grade_kept(records, questions, calls))
+        with locked(directory / ".locks" / stage) if write else nullcontext():
+            if not (records := read_records(directory / stage)):
+                continue
+            calls = RewardCalls(rewards)
+            again = list(grade_kept(records, questions, calls))
+            if write:
+                rewrite(directory / stage, again, list(questions), calls.faults)
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         before, after = (sum(each.status == "correct" for each in side) / len(side) for side in (records, again))
-        if write:
-            rewrite(directory / stage, again, list(questions), calls.faults)
         yield Regraded(stage, len(records), changed, before, after, calls.faults.sentences())
 
 

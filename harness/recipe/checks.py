@@ -135,6 +135,17 @@ _COUNTS = (
 )
 
 
+_ABOVE_ZERO = ("a number above 0", lambda value: 0 < value < math.inf)
+_NOT_NEGATIVE = ("a number of 0 or more", lambda value: 0 <= value < math.inf)
+_SHARE = ("a share above 0 and up to 1", lambda value: 0 < value <= 1)
+# What torch and TRL refuse once a model is loaded, or train on without a word.
+_NUMBERS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    **dict.fromkeys(("num_train_epochs", "temperature", "max_completion_length"), _ABOVE_ZERO),
+    **dict.fromkeys(("learning_rate", "beta", "epsilon", "max_grad_norm", "weight_decay", "min_p"), _NOT_NEGATIVE),
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "top_p"), _SHARE),
+}
+
+
 def _check_arguments(recipe: RecipeTables, refuse: Refuse) -> None:
     method = recipe.train.method
     defaults, owned = argument_defaults(method), OWNED | OWNED_BY[method]
@@ -162,6 +173,9 @@ def _check_arguments(recipe: RecipeTables, refuse: Refuse) -> None:
             refuse(("train", key), f"{value!r} cannot be written in TOML; use plain values")
         if key in _COUNTS and value is not None and (type(value) is not int or value < 1):
             refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
+        must, holds = _NUMBERS.get(key, ("", lambda value: True))
+        if value is not None and not (type(value) in (int, float) and holds(value)) and must:
+            refuse(("train", key), f"must be {must}, not {value!r}")
 
 
 def _check_data(recipe: RecipeTables, refuse: Refuse) -> None:

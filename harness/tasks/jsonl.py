@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -57,6 +58,10 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise TaskError(f"{path}:{number}: not valid JSON: {error.msg} at column {error.colno}") from None
+        except ValueError:  # Python's limit on digits
+            raise TaskError(f"{path}:{number}: a number has too many digits; write it in quotes") from None
+        except RecursionError:
+            raise TaskError(f"{path}:{number}: lists or objects lie too deep in each other") from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}:{number}: a line must be one JSON object, not {type(row).__name__}")
         yield number, row
@@ -103,18 +108,19 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
 
     def to_question(row: Row, split: str, index: int) -> Question:
         boxed = "answer" not in fields and names["answer"] not in row and names["solution"] in row
-        for field in ("question", "solution" if boxed else "answer"):
-            if names[field] not in row:
-                have = ", ".join(row) or "none"
-                raise TaskError(
-                    f"no field {names[field]!r} (fields here: {have}); "
-                    f'name yours in the recipe: [task] fields = {{ {field} = "..." }}'
-                )
-            value = row[names[field]]
-            if isinstance(value, (list, dict)):
-                raise TaskError(f"the field {names[field]!r} must be text or a number, not a {type(value).__name__}")
-            if value is None or not str(value).strip():
-                raise TaskError(f"the field {names[field]!r} is empty")
+        needed = ("question", "solution" if boxed else "answer")
+        if missing := [field for field in needed if names[field] not in row]:
+            have, yours = ", ".join(row) or "none", ", ".join(f'{field} = "..."' for field in missing)
+            raise TaskError(
+                f"no field {' and none '.join(repr(names[field]) for field in missing)} (fields here: {have}); "
+                f"name yours in the recipe: [task] fields = {{ {yours} }}"
+            )
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise TaskError("holds half of a character (a lone surrogate), which no file can keep") from None
+        for field in needed:
+            _check_value(names[field], row[names[field]])
         solution = row.get(names["solution"])
         answer = _boxed_answer(names["solution"], str(solution)) if boxed else str(row[names["answer"]]).strip()
         name = row.get(names["id"]) if names["id"] else None
@@ -127,6 +133,14 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
         )
 
     return to_question
+
+
+def _check_value(field: str, value: Any) -> None:
+    if isinstance(value, (list, dict, bool)) or (isinstance(value, float) and not math.isfinite(value)):
+        found = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else json.dumps(value)
+        raise TaskError(f"the field {field!r} must be text or a finite number, not {found}")
+    if value is None or not str(value).strip():
+        raise TaskError(f"the field {field!r} is empty")
 
 
 def _boxed_answer(field: str, solution: str) -> str:

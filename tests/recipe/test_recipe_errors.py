@@ -113,6 +113,11 @@ WRONG = [
     ('method = "grpo"', 'output_dir = "x"', "16: [train] output_dir: not set here: the run directory decides it (--rl-runs-dir)"),
     ('method = "grpo"', "seed = 3", "16: [train] seed: not set here: write seeds = [..] at the top of the recipe"),
     ('method = "grpo"', "reward_weights = [1.0]", "16: [train] reward_weights: not set here: write name = weight under [rewards]"),
+    ('method = "grpo"', "learning_rate = -1.0", "16: [train] learning_rate: must be a number of 0 or more, not -1.0"),
+    ('method = "grpo"', "learning_rate = nan", "16: [train] learning_rate: must be a number of 0 or more, not nan"),
+    ('method = "grpo"', "learning_rate = true", "16: [train] learning_rate: must be a number of 0 or more, not True"),
+    ('method = "grpo"', "beta = -0.1", "16: [train] beta: must be a number of 0 or more, not -0.1"),
+    ('method = "grpo"', "top_p = 1.5", "16: [train] top_p: must be a share above 0 and up to 1, not 1.5"),
     # combinations
     ("num_generations = 4", "num_generations = 1", "17: [train] num_generations: GRPO compares answers in a group: give 2 or more, not 1"),
     ("num_generations = 4", "num_generations = 3", "17: [train] num_generations: a generation batch of 8 completions (per_device_train_batch_size 8 x 1 accumulated) cannot be split into groups of 3; make it a multiple, as with gradient_accumulation_steps = 3"),

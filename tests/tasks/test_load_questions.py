@@ -154,10 +154,10 @@ BOXLESS += 'has no \\boxed{} with one; name the field that holds the answer: [ta
 BAD_LINES = [
     ({"question": "?"}, "no field 'answer' (fields here: question); " + YOURS.format("answer")),
     ({"Q": "?", "answer": "1"}, "no field 'question' (fields here: Q, answer); " + YOURS.format("question")),
-    ({}, "no field 'question' (fields here: none); " + YOURS.format("question")),
+    ({}, "no field 'question' and none 'answer' (fields here: none); " + YOURS.format('question = "...", answer')),
     ({"question": "?", "answer": None}, "the field 'answer' is empty"),
     ({"question": " \n", "answer": "1"}, "the field 'question' is empty"),
-    ({"question": ["?"], "answer": "1"}, "the field 'question' must be text or a number, not a list"),
+    ({"question": ["?"], "answer": "1"}, "the field 'question' must be text or a finite number, not a list"),
     ({"question": "?", "answer": "so\n####"}, 'the answer has no final answer behind "####": it ends in \'so\\n####\''),
     ({"question": "?", "answer": "1", "id": 3}, "the id 'questions/train/3' is that of line 4; " + UNIQUE),
     ({"question": "?", "solution": "It is 4."}, BOXLESS),
@@ -166,6 +166,12 @@ BAD_LINES = [
     ('{"question": "?", "ans', "not valid JSON: Unterminated string starting at at column 19"),
     ("[1, 2]", "a line must be one JSON object, not list"),
     ("3", "a line must be one JSON object, not int"),
+    ({"question": "?", "answer": True}, "the field 'answer' must be text or a finite number, not true"),
+    ('{"question": "?", "answer": NaN}', "the field 'answer' must be text or a finite number, not NaN"),
+    ('{"question": "?", "answer": 1e999}', "the field 'answer' must be text or a finite number, not Infinity"),
+    (f'{{"question": "?", "answer": {"9" * 6000}}}', "a number has too many digits; write it in quotes"),
+    ('{"question": ' + "[" * 100_000, "lists or objects lie too deep in each other"),
+    (r'{"question": "\ud83d", "answer": "1"}', "holds half of a character (a lone surrogate), which no file can keep"),
 ]  # fmt: skip
 
 
