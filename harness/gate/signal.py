@@ -94,5 +94,16 @@ def summarise_signal(
         refused=signal < limit,
     )
     advice = signal_advice(found, form) if signal < max(limit, 1 - IN_VAIN) else ()
+    return _told(found, advice)
+
+
+def summarise_learnable(found: Signal, kept: int, fewest: int, form: str | None = "box") -> Signal:
+    """``signal.json`` where so many of the questions asked are ``kept`` to be trained on; the training is refused where
+    they are fewer than fill a batch."""
+    refused = kept < fewest
+    return _told(replace(found, kept=kept, refused=refused), signal_advice(found, form) if refused else ())
+
+
+def _told(found: Signal, advice: Sequence[str]) -> Signal:
     found = replace(found, advice=tuple(advice))
     return replace(found, sentence=signal_sentence(found))

@@ -348,6 +348,8 @@ def signal_sentence(found: Signal) -> str:
     """What ``signal.json`` says: of a training that is refused, why and what to change."""
     counts, asked = found.counts, found.questions
     answers = sum(counts.values())
+    if found.kept is not None:
+        return _learnable(found, answers)
     text = (
         f"{100 * found.signal_share:.0f} % of groups of {found.num_generations} are expected to carry a gradient "
         f"({answers} sampled answers to {asked} training questions, {100 * found.accuracy:.0f} % right"
@@ -360,3 +362,13 @@ def signal_sentence(found: Signal) -> str:
     if found.advice:
         text += f". What to change: {'; '.join(found.advice)}"
     return text + (" ([health] signal = false trains all the same)" if found.refused else "")
+
+
+def _learnable(found: Signal, answers: int) -> str:
+    share = f"{100 * found.accuracy:.0f} % of {counted(answers, 'answer')} right"
+    which = f"{found.kept} of {counted(found.questions, 'training question')} asked {found.samples_per_question} times"
+    text = f"{which} got right and wrong answers ({share})"
+    if not found.refused:
+        return f"{text} and {'is' if found.kept == 1 else 'are'} trained on"
+    text = f"not trained: only {text}, too few to fill a batch"
+    return f"{text}. What to change: {'; '.join(['raise [task] train_questions', *found.advice])}"

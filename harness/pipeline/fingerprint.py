@@ -187,6 +187,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         **({"processes": recipe.launch.processes} if recipe.launch.processes > 1 else {}),
         "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
+        **({"learnable": recipe.task.learnable} if recipe.task.learnable else {}),
         "prompt": PROMPT,
         **({"chat_template_kwargs": dict(asked)} if (asked := recipe.model.chat_template_kwargs) else {}),
         **({"data": _rows_identity(recipe, recipe.data, questions, seed)} if recipe.data else {}),
@@ -235,7 +236,7 @@ def policy_identity(
         grading: a :func:`grading_identity`; the test questions' ground truths have no say.
         training: :func:`training_identity`.
     """
-    sampled = recipe.data is not None and recipe.data.source == "completions"
+    sampled = recipe.task.learnable or (recipe.data is not None and recipe.data.source == "completions")
     return {
         "base": generation["model"],
         "device": generation["device"],

@@ -80,10 +80,15 @@ def _training(recipe: Recipe) -> list[str]:
     how += f" in {processes} processes" if processes > 1 else ""
     data, per_step = recipe.data, completions_per_step(arguments, processes)
     if data is None:
+        asked, learnable = questions, recipe.task.learnable
+        questions = questions if isinstance(learnable, bool) else learnable
         steps = optimizer_steps(arguments, questions, processes)
+        signal = f"signal: at most {counted(asked * arguments['num_generations'], 'answer')} to find what can be learnt"
+        upto = "at most " if learnable is True else ""
         return [
+            *([signal] if learnable else []),
             f"train: {method}{how}, {counted(steps, 'optimizer step')} of {counted(per_step, 'completion')} "
-            f"({steps * per_step} to sample) over {counted(questions, 'question')}"
+            f"({steps * per_step} to sample) over {upto}{counted(questions, 'question')}",
         ]
     learnt = "example" if method == "sft" else "pair"
     if data.source == "completions":

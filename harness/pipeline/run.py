@@ -10,6 +10,7 @@ values to those who make them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -38,7 +39,7 @@ from harness.pipeline.lost import lost_told
 from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
-from harness.pipeline.signal import find_signal
+from harness.pipeline.signal import Ask, find_learnable, find_signal
 from harness.pipeline.train import Trained, adopt_training, job_of, train
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
     from harness.store.audit import Audit
     from harness.store.records import SamplingParams
+    from harness.store.run_files import Signal
 
 
 __all__ = ["Run", "Settings", "Trained", "over_seeds"]
@@ -253,9 +255,12 @@ class Run:
         check_needs(recipe, data=settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
         require_processes(recipe, self.device, in_process=settings.in_process)
         try:
-            if not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
+            questions = self.questions
+            if recipe.task.learnable:
+                questions = replace(questions, train=self._find_learnable())
+            elif not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
                 self._find_signal()
-            dataset = dataset_of(recipe, self.seed, self.questions, self.samples)
+            dataset = dataset_of(recipe, self.seed, questions, self.samples)
             if recipe.data is not None:
                 DATA.write(directory, cast(list[Example], dataset.rows))
             self.release()
@@ -283,20 +288,29 @@ class Run:
         """``signal.json``, before a GRPO training begins; :class:`NoSignal` where there is next to nothing to learn."""
         if self.recipe.health.signal is None or self.recipe.train.method != "grpo":
             return
+        self._keep_signal(find_signal(*self._asking()))
+
+    def _find_learnable(self) -> tuple[Question, ...]:
+        """The training questions with something to learn, and ``signal.json``; :class:`NoSignal` where they are too
+        few."""
+        kept, found = find_learnable(*self._asking())
+        self._keep_signal(found)
+        return kept
+
+    def _asking(self) -> tuple[Recipe, Sequence[Question], Path, Ask]:
         try_rewards(self.recipe.rewards, self.questions.train[0])  # where one raises, there is no signal either
-        found = find_signal(
-            self.recipe,
-            self.questions.train,
-            self.directory / "signal",
-            lambda sampling, questions, early: self._evaluate(
-                "signal", self.base, how=sampling, questions=questions, early=early
-            ),
-        )
+
+        def ask(sampling: SamplingParams, questions: Sequence[Question], early: EarlyStop) -> Evaluation:
+            return self._evaluate("signal", self.base, how=sampling, questions=questions, early=early)
+
+        return self.recipe, self.questions.train, self.directory / "signal", ask
+
+    def _keep_signal(self, found: Signal) -> None:
         SIGNAL.write(self.directory, found)
-        if found.advice and not found.refused:
-            self.settings.say(f"{self.id} signal", found.sentence)
         if found.refused:
             raise NoSignal(found.sentence)
+        if found.advice or found.kept is not None:
+            self.settings.say(f"{self.id} signal", found.sentence)
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""

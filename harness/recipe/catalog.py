@@ -89,9 +89,12 @@ class Recipe(RecipeTables):
         """The recipe with at most ``questions`` training and test questions, but enough to train on at all."""
         if questions < 1:
             raise RecipeError(f"a limit of {questions} questions leaves nothing to ask; give 1 or more")
+        train = min(max(questions, fewest_questions(self)), self.task.train_questions)
+        wanted = self.task.learnable
         return self.override(
             {
-                "task.train_questions": min(max(questions, fewest_questions(self)), self.task.train_questions),
+                "task.train_questions": train,
+                **({} if isinstance(wanted, bool) else {"task.learnable": min(wanted, train)}),
                 "task.test_questions": min(questions, self.task.test_questions),
                 "evaluate.during_questions": min(questions, self.evaluate.during_questions),
             }

@@ -41,6 +41,7 @@ def check(recipe: RecipeTables) -> None:
     _check_engine(recipe, refuse)
     if recipe.train.method == "grpo":
         _check_grpo_batch(recipe, refuse)
+    _check_learnable(recipe, refuse)
     check_launch(recipe, refuse)
     _check_health(recipe, refuse)
 
@@ -52,6 +53,17 @@ def _check_sampling(table: str, samples: int, temperature: float, refuse: Refuse
             f"{samples} greedy answers to a question are the same answer; "
             "set temperature above 0 or samples_per_question = 1",
         )
+
+
+def _check_learnable(recipe: RecipeTables, refuse: Refuse) -> None:
+    wanted, there = recipe.task.learnable, recipe.task.train_questions
+    if wanted is False:
+        return
+    if recipe.train.method != "grpo":
+        refuse(("task", "learnable"), f"chooses questions for GRPO; {recipe.train.method} learns from [data] as it is")
+    if wanted is not True and not fewest_questions(recipe) <= wanted <= there:
+        within = f"{fewest_questions(recipe)}, which fill a batch, to {there}, the train_questions that may be asked"
+        refuse(("task", "learnable"), f"must be true or a number from {within}, not {wanted}")
 
 
 def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:

@@ -154,7 +154,7 @@ def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str
         chance = sum(expected.values()) / len(expected) if expected else None
         beside = f" (by chance alone {percent(chance)})" if chance is not None else ""
         said.append(f"{percent(zero)} of the groups were without signal: equal rewards teach nothing{beside}")
-        if training.signal is not None:
+        if training.signal is not None and training.signal.kept is None:
             said.append(f"the signal check before training expected {percent(training.signal.zero_std_share)}")
         if zero > ZERO_HIGH or (chance is not None and zero - chance > ZERO_ABOVE_CHANCE):
             kind = "warn"

@@ -222,6 +222,7 @@ class Signal(Stored):
     concentration: float | None
     limit: float
     refused: bool
+    kept: Count | None = None  # questions that are trained on, where [task] learnable chose them
     advice: tuple[str, ...] = ()
     sentence: str = ""
 

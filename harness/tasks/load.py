@@ -6,9 +6,10 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from harness.store.errors import TaskError
 from harness.store.names import as_text
@@ -27,10 +28,18 @@ class TooFewError(TaskError):
     key: tuple[str, str]
 
 
+def _learnable(given: Any) -> Any:
+    if not (isinstance(given, bool) or (isinstance(given, int) and given >= 1)):
+        raise PydanticCustomError("learnable", "must be true, false or a whole number of questions")
+    return given
+
+
 class TaskSection(Table):
     """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL or CSV file or folder (:mod:`harness.tasks`).
 
-    Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none.
+    Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none. ``learnable``
+    has the base policy asked first, as the trainer will ask it, and trains on the questions that it gets right
+    sometimes and not always: on all that are found among ``train_questions``, or on so many.
     """
 
     name: str
@@ -39,6 +48,7 @@ class TaskSection(Table):
     system_prompt: str | None = None
     few_shot: Annotated[int, Field(ge=0)] = 0
     seed: int = 0
+    learnable: Annotated[bool | int, BeforeValidator(_learnable)] = False
     fields: Mapping[str, str] = Field(default_factory=dict)
     operations: list[Literal["add", "subtract", "multiply"]] = Field(default=["add", "subtract", "multiply"])
     largest: Positive = 12
