@@ -5,13 +5,17 @@ grades), ``records.jsonl`` and, when every question is answered, ``summary.json`
 sampling, the engine, the question's id and prompt and the sample's number alone, so what some other stage holds under
 the same key is copied, question by question, and only the rest is generated. With a changed grader the answers are
 graded again. Records pass by one at a time: no texts are held unless :attr:`Evaluation.records` is asked for.
+
+Nothing is counted that is not as it was written. What was changed since then is graded anew where only grades were, and
+else asked anew; ``summary.json`` says which records its numbers are of.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -31,15 +35,18 @@ from harness.store.records import (
     RECORDS,
     SUMMARY,
     AtK,
+    Generation,
     Key,
     Record,
     Summary,
+    checked_lines,
     iter_records,
     question_means,
     read_records,
 )
 from harness.store.redact import clean_data
-from harness.store.run_directory import LineWriter, count_lines
+from harness.store.run_directory import LineWriter, writing
+from harness.store.words import counted
 from harness.tasks import Question
 
 if TYPE_CHECKING:
@@ -72,10 +79,13 @@ class Evaluation:
     ``generated`` of its answers were generated for the call that returned it.
     """
 
-    def __init__(self, directory: Path, order: Sequence[str], generated: int = 0) -> None:
+    def __init__(
+        self, directory: Path, order: Sequence[str], generated: int = 0, means: Mapping[str, float] | None = None
+    ) -> None:
         self.directory = directory
         self.order = tuple(order)
         self.generated = generated
+        self._means = means  # of records that were just looked at
 
     @cached_property
     def records(self) -> list[Record]:
@@ -108,9 +118,10 @@ class Evaluation:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Share correct by question id; questions without a scored answer are missing."""
-        means = question_means(iter_records(self.directory))
-        return {question: means[question] for question in self.order if question in means}
+        """Share correct by question id, of the questions that the summary is of; those without a scored answer are
+        missing."""
+        means = self._means or question_means(iter_records(self.directory))
+        return {question: means[question] for question in self.order[: self.summary.questions] if question in means}
 
     def forget(self) -> None:
         """Let go of the records; they are read again when they are asked for."""
@@ -141,6 +152,7 @@ def evaluate(
     progress: Progress = lambda done, total: None,
     early: EarlyStop | None = None,
     session: str | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Evaluation:
     """Make ``stage`` a finished evaluation, doing only what is not there yet.
 
@@ -150,25 +162,27 @@ def evaluate(
         progress: called with answers done and in all, after each batch.
         early: asks the questions in their order, up to where the verdict is known; ``None`` asks all.
         session: answers that could not be had are asked for again, but not twice by one session.
+        say: hears, in a sentence, of answers that are not as they were written.
 
     Raises:
         TaskError: no answer could be graded.
     """
     order = [question.id for question in questions]
-    if _is_complete(stage, keys, early, session):
-        return Evaluation(stage, order)
-    answers = _Answers(stage, questions, rewards, sampling, keys, others)
+    kept = _Kept(stage, order)
+    if kept.is_complete(keys, early, session):
+        return Evaluation(stage, order, means=kept.means)
+    answers = _Answers(stage, questions, rewards, sampling, keys, others, kept, say)
     for asked in early.stops if early else [len(questions)]:
         answers.fill(questions[:asked], open_engine, progress)
         if early and early.decided(answers.means(), asked):
             break
-    counted = set(order[:asked])
-    records = (record for record in iter_records(stage) if record.question_id in counted)
-    summary = summarise(records, order[:asked], sampling.samples_per_question, in_looks=early is not None)
+    of = _Digest()
+    summary = summarise(
+        _counted(stage, order[:asked], of), order[:asked], sampling.samples_per_question, in_looks=early is not None
+    )
     if summary.counts["unscored"] == sum(summary.counts.values()):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
-    known = SUMMARY.read(stage)
-    cost: dict[str, Any] = {key: getattr(known, key, None) for key in _COST}
+    cost: dict[str, Any] = {key: getattr(answers.summary, key, None) for key in _COST}
     if answers.cost:
         cost |= {**answers.cost, "seconds": answers.cost["seconds"] + (cost["seconds"] or 0.0)}
     SUMMARY.write(
@@ -178,6 +192,7 @@ def evaluate(
             planned_questions=len(questions),
             generation_key=keys.generation,
             grading_key=keys.grading,
+            records=str(of),
             session=session if summary.unanswered else None,
             **cost,
             reused=dict(answers.reused),
@@ -195,35 +210,154 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str], faults
     known = SUMMARY.read(stage)
     if kept := KEY.read(stage):
         KEY.write(stage, replace(kept, grading=None, grader=""))
+    _reopen(stage, known)
     RECORDS.write(stage, records)
     if faults:
         FAULTS.write(stage, faults.file)
     else:
         FAULTS.path(stage).unlink(missing_ok=True)
     if known is not None:
-        asked = order[: known.questions]
-        place = {question: index for index, question in enumerate(order)}
-        ordered = sorted(records, key=lambda record: (place[record.question_id], record.sample))
-        summary = summarise(ordered, asked, known.samples_per_question, in_looks=known.interval_kind == "anytime")
-        SUMMARY.write(stage, replace(summary, **{name: getattr(known, name) for name in _OF_STAGE}))
+        asked, of = order[: known.questions], _Digest()
+        among = _counted(stage, asked, of)
+        summary = summarise(among, asked, known.samples_per_question, in_looks=known.interval_kind == "anytime")
+        of_stage = {name: getattr(known, name) for name in _OF_STAGE}
+        SUMMARY.write(stage, replace(summary, **of_stage, records=str(of)))
 
 
-def _is_complete(stage: Path, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
-    summary = SUMMARY.read(stage)
-    if summary is None or (summary.generation_key, summary.grading_key) != (keys.generation, keys.grading):
-        return False
-    if summary.unanswered and (session is None or summary.session != session):
-        return False
-    if count_lines(RECORDS.path(stage)) < sum(summary.counts.values()):
-        return False  # a copy of the directory that was not finished
-    everything = summary.questions == summary.planned_questions
-    if early is None:
-        return everything and summary.interval_kind == "fixed"
-    return everything or early.decided(question_means(iter_records(stage)), summary.questions)
+def _reopen(stage: Path, summary: Summary | None) -> None:
+    """Take back what a summary says of records that are about to be others: a kill may come before its next one."""
+    if summary is not None:
+        SUMMARY.write(stage, replace(summary, grading_key=None, records=""))
 
 
-def _while_they_fit(records: Iterator[Record]) -> Iterator[Record]:
-    """Those of another run, whose own tests say what does not fit there."""
+class _Digest:
+    """Of records in whatever order, by the digests of their lines."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, line: str) -> None:
+        self._sum += int(line, 16)
+
+    def __str__(self) -> str:
+        return f"{self._sum % 2**128:032x}"
+
+
+def _believed(stage: Path, of: _Digest | None = None) -> Iterator[Record]:
+    """The records of a stage that are as they were written, one a sample; ``of`` takes the digests of their lines."""
+    seen: dict[int, set[str]] = {}  # questions by sample
+    for _, line, record in checked_lines(stage):
+        if not isinstance(record, Record):
+            continue
+        questions = seen.setdefault(record.sample, set())
+        if record.question_id not in questions:
+            questions.add(record.question_id)
+            if of is not None:
+                of.add(line)
+            yield record
+
+
+def _counted(stage: Path, asked: Collection[str], of: _Digest) -> Iterator[Record]:
+    """Those of them that answer the questions of a summary."""
+    among = set(asked)
+    return (record for record in _believed(stage, of) if record.question_id in among)
+
+
+class _Kept:
+    """What a stage holds when it is asked for, each record by its own word as it was written or not.
+
+    ``changed`` are answers whose grades alone are not, ``spoilt`` counts lines that say nothing that can be believed,
+    and ``missing`` the answers that the summary counts and no line holds. ``unfit`` is said of ``summary.json``, and
+    ``unreadable`` of the records' file.
+    """
+
+    def __init__(self, stage: Path, order: Sequence[str]) -> None:
+        self.stage = stage
+        self.summary: Summary | None = None
+        self.unfit = self.unreadable = ""
+        try:
+            self.summary = SUMMARY.read(stage)
+        except RecordError as error:
+            self.unfit = error.found
+        self.changed: dict[Wanted, Generation] = {}
+        self.means: dict[str, float] = {}
+        self.spoilt = self._line = 0
+        self._order, self._there, self._digest = order, set[Wanted](), _Digest()
+        try:
+            self.means = question_means(self._whole())
+        except RecordError as error:
+            self.unreadable = error.found
+
+    def _whole(self) -> Iterator[Record]:
+        known = {question: question for question in self._order}
+        for number, line, found in checked_lines(self.stage):
+            if found is None or found.question_id not in known:
+                self.spoilt += 1
+            elif (wanted := (known[found.question_id], found.sample)) in self._there:
+                continue
+            elif isinstance(found, Record):
+                self._there.add(wanted)
+                self._digest.add(line)
+                self.changed.pop(wanted, None)
+                yield found
+                continue
+            else:
+                self.changed[wanted] = found
+            self._line = self._line or number
+
+    @property
+    def records(self) -> int:
+        return len(self._there)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the summary is of these records, each as it was written."""
+        of = self.summary and self.summary.records
+        return not (self.changed or self.spoilt) and of == str(self._digest)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the records are whole, and others than the summary was made of."""
+        of = self.summary and self.summary.records
+        return bool(of) and not (self.intact or self.changed or self.spoilt or self.missing)
+
+    @property
+    def missing(self) -> int:
+        if self.summary is None or not self.summary.records:
+            return 0
+        samples = range(self.summary.samples_per_question)
+        wanted = {(each, sample) for each in self._order[: self.summary.questions] for sample in samples}
+        return len(wanted - self._there - self.changed.keys())
+
+    def is_complete(self, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
+        summary = self.summary
+        if summary is None or (summary.generation_key, summary.grading_key) != (keys.generation, keys.grading):
+            return False
+        if (summary.unanswered and (session is None or summary.session != session)) or not self.intact:
+            return False
+        everything = summary.questions == summary.planned_questions
+        if early is None:
+            return everything and summary.interval_kind == "fixed"
+        return everything or early.decided(self.means, summary.questions)
+
+    def told(self) -> str | None:
+        """What is not as it was written, and what is done about it, in a sentence."""
+        path, lines = RECORDS.path(self.stage), len(self.changed) + self.spoilt
+        if self.unreadable or self.foreign:
+            why = self.unreadable or f"{path}: holds other answers than {SUMMARY.name} is of"
+            return f"{why}; all are asked anew"
+        done = [f"{counted(len(self.changed), 'answer')} graded anew"] if self.changed else []
+        done += [f"{counted(self.missing, 'answer')} asked anew"] if self.missing else []
+        if lines:
+            what = f"{path}:{self._line}: {counted(lines, 'line')} not as written"
+            return f"{what}; {' and '.join(done) or 'what was lost is asked anew'}"
+        if self.missing:
+            return f"{path}: fewer answers than {SUMMARY.name} is of; {done[0]}"
+        return f"{self.unfit}; summed up anew" if self.unfit else None
+
+
+def _while_readable(records: Iterator[Record]) -> Iterator[Record]:
+    """Those of another run, whose own tests say what is wrong there."""
     with suppress(RecordError):
         yield from records
 
@@ -245,11 +379,15 @@ class _Answers:
         sampling: SamplingParams,
         keys: Keys,
         others: Iterable[Path],
+        kept: _Kept,
+        say: Callable[[str], None],
     ) -> None:
         self.stage, self.sampling, self.keys = stage, sampling, keys
         self._questions = {question.id: question for question in questions}
-        known = self._claim()
-        self.calls = self._grade_again(known, rewards) or RewardCalls(rewards, kept=FAULTS.read(stage))
+        known = self._claim(kept, say)
+        self.summary = kept.summary if known else None
+        _reopen(stage, self.summary)
+        self.calls = self._grade_again(known, kept, rewards) or RewardCalls(rewards, kept=FAULTS.fit(stage))
         self.reused: Counter[str] = Counter(known.reused if known else {})
         self.reused_seconds = known.reused_seconds if known else 0.0
         self._write_key()
@@ -257,9 +395,9 @@ class _Answers:
         self._others = (other for other in alike if other != stage)
         self._found: list[Path] | None = None  # those of them, once they were looked for
         self._marks: dict[int, dict[str, bool | None]] = {}  # by sample, then by question
-        if any(record.error is not None for record in iter_records(stage)):  # asked for again
-            RECORDS.write(stage, (record for record in iter_records(stage) if record.error is None))
-        for record in iter_records(stage):
+        if any(record.error is not None for record in _believed(stage)):  # asked for again
+            RECORDS.write(stage, (record for record in _believed(stage) if record.error is None))
+        for record in _believed(stage):
             self._mark(record)
         self.generated = 0
         self.cost: dict[str, Any] = {}
@@ -286,13 +424,28 @@ class _Answers:
                     scored[question] += 1
         return {question: right[question] / count for question, count in scored.items()}
 
-    def _claim(self) -> Key | None:
-        """``key.json`` of a stage that holds these answers; answers of another policy are set aside, not deleted."""
-        known = KEY.read(self.stage)
-        if known and known.generation == self.keys.generation:
+    def _claim(self, kept: _Kept, say: Callable[[str], None]) -> Key | None:
+        """``key.json`` of a stage that holds these answers; answers of another policy are set aside, not deleted.
+
+        So is a copy of records that are not as they were written.
+        """
+        known = KEY.fit(self.stage)
+        if known is None and kept.summary is not None:
+            known = Key(kept.summary.generation_key, kept.summary.grading_key)
+        if known is None and (kept.records or kept.changed):
+            say(f"{KEY.path(self.stage)}: does not say whose answers lie beside it; all are asked anew")
+        same = known is not None and known.generation == self.keys.generation
+        if same and (told := kept.told()):
+            say(told)
+        aside = self.stage.with_name(f".{self.stage.name}-{time.time_ns()}")
+        if same and not (kept.foreign or kept.unreadable):
+            if kept.changed or kept.spoilt:
+                with writing(aside):
+                    aside.mkdir()
+                    shutil.copyfile(RECORDS.path(self.stage), RECORDS.path(aside))
             return known
         if self.stage.exists():
-            self.stage.rename(self.stage.with_name(f".{self.stage.name}-{time.time_ns()}"))
+            self.stage.rename(aside)
         return None
 
     def _write_key(self) -> None:
@@ -315,17 +468,22 @@ class _Answers:
         if self.calls.faults:
             FAULTS.write(self.stage, self.calls.faults.file)
 
-    def _grade_again(self, known: Key | None, rewards: Mapping[str, float]) -> RewardCalls | None:
-        """Grade what is there by other graders, if they are others; returns what was called for it."""
-        if not known or known.grading == self.keys.grading or not any(iter_records(self.stage)):
+    def _grade_again(self, known: Key | None, kept: _Kept, rewards: Mapping[str, float]) -> RewardCalls | None:
+        """Grade what is there by other graders, if they are others, and else what is not as it was graded; returns what
+        was called for it."""
+        if not known or not (kept.records or kept.changed or kept.spoilt):
+            return None
+        same = known.grading == self.keys.grading
+        if same and not (kept.changed or kept.spoilt):
             return None
         # Until this is done, nothing may take the records for those of the old grading.
         KEY.write(self.stage, replace(known, grading=None, grader=""))
-        if summary := SUMMARY.read(self.stage):
-            SUMMARY.write(self.stage, replace(summary, grading_key=None))
-        FAULTS.path(self.stage).unlink(missing_ok=True)
-        calls = RewardCalls(rewards)
-        RECORDS.write(self.stage, grade_kept(iter_records(self.stage), self._questions, calls))
+        calls = RewardCalls(rewards, kept=FAULTS.fit(self.stage) if same else None)
+        if not same:
+            FAULTS.path(self.stage).unlink(missing_ok=True)
+        there = (record for record in _believed(self.stage) if record.question_id in self._questions)
+        stays, anew = (there, kept.changed.values()) if same else ((), chain(there, kept.changed.values()))
+        RECORDS.write(self.stage, chain(stays, grade_kept(anew, self._questions, calls)))
         if calls.faults:
             FAULTS.write(self.stage, calls.faults.file)
         return calls
@@ -350,7 +508,7 @@ class _Answers:
     def _elsewhere(self, missing: set[Wanted]) -> Iterator[tuple[Record, bool]]:
         """Missing answers that other stages hold, and whether their grades are those that would be given now."""
         for stage in self._found or ():
-            key, records = KEY.fit(stage), _while_they_fit(iter_records(stage))
+            key, records = KEY.fit(stage), _while_readable(_believed(stage))
             first = next(records, None)
             if first is None or not missing or not self._same_answers(key):
                 continue

@@ -54,7 +54,12 @@ class Judge:
     gates: int
 
     def training(self, trained: Trained) -> Verdict:
-        """Whether the job was sound, its reward functions included."""
+        """Whether the job was sound, its reward functions included.
+
+        Raises:
+            RecordError: what training logged is not as it left it.
+        """
+        trained.check_logs()
         verdict = judge_training(trained.metrics, stopped=trained.summary.stopped)
         stages = (trained.directory.with_name("samples"), trained.directory)
         return with_faults(verdict, [FAULTS.read(stage) for stage in stages])
@@ -149,17 +154,20 @@ def selected(verdict: Verdict, training: TrainingSummary | None) -> Verdict:
     return with_numbers(verdict, selected=chosen.to_json()) if chosen else verdict
 
 
-def write_verdicts(directory: Path, recipe: Recipe, seed: int, session: str, judged: Mapping[str, Verdict]) -> None:
+def write_verdicts(
+    directory: Path, recipe: Recipe, seed: int, session: str, judged: Mapping[str, Verdict], *, outdated: bool = False
+) -> None:
     """Put what was said of a run into its ``verdicts.json``, in place of what was said of the same gates earlier.
 
-    A verdict that is not of :data:`GATES` is a test's own, and stays as long as sessions run that test.
+    A verdict that is not of :data:`GATES` is a test's own, and stays as long as sessions run that test. ``outdated``
+    says that what earlier sessions judged is no more: of their verdicts none stays.
     """
-    asked, known, shared = recipe.gate.model_dump(mode="json"), VERDICTS.read(directory), (*GATES, RECIPE)
+    asked, known, shared = recipe.gate.model_dump(mode="json"), VERDICTS.fit(directory), (*GATES, RECIPE)
     # What was said when the gate asked for something else no longer holds.
     earlier = known.verdicts if known and known.asked == asked else ()
-    kept = {each.gate: each for each in earlier if each.gate in shared or each.session == session}
-    for gate, verdict in judged.items():
-        kept[gate] = verdict if gate in shared else replace(verdict, session=session)
+    stay = () if outdated else shared
+    kept = {each.gate: each for each in earlier if each.gate in stay or each.session == session}
+    kept |= {gate: replace(verdict, session=session) for gate, verdict in judged.items()}
     ordered = [kept[gate] for gate in (*shared, *sorted(kept.keys() - {*shared})) if gate in kept]
     VERDICTS.write(directory, Verdicts(recipe.name, seed, asked, tuple(ordered)))
 

@@ -13,6 +13,7 @@ import tomli_w
 
 from harness.recipe import load_recipe
 from harness.store.errors import HarnessError, RecipeError
+from harness.store.files import RecordError
 from harness.store.manifest import describe
 from harness.store.redact import clean_tree
 from harness.store.run_directory import write_toml
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 
 def held_by_another(directory: Path, session: str) -> bool:
     """Whether a run directory was opened by another session than this one."""
-    environment = ENVIRONMENT.read(directory)
-    return environment is not None and environment.session != session
+    return ENVIRONMENT.path(directory).exists() and not opened_by(directory, session)
 
 
 def opened_by(directory: Path, session: str) -> bool:
@@ -60,20 +60,32 @@ def write_manifest(
     served: Served | None,
     session: str,
 ) -> None:
-    """The first files of a run directory; of a run that goes on, only the recipe as it is written now and what the run
-    is called."""
-    if ENVIRONMENT.read(directory) is None:
+    """The first files of a run directory; of a run that goes on, only the recipe as it is written now, what the run is
+    called, and what was lost."""
+    known = ENVIRONMENT.fit(directory)
+    if IDENTITY.fit(directory) is None:
         IDENTITY.write(directory, identity)
-        QUESTIONS.write(directory, (replace(each, solution=None) for each in questions))
+    asked = [replace(each, solution=None) for each in questions]
+    if known is None or not _holds(directory, asked):
+        QUESTIONS.write(directory, asked)
+    if known is None:
         server = {} if served is None else served_environment(served)
         told = {**describe(device), **server}
-        ENVIRONMENT.write(directory, Environment(**told, recipe=recipe.name, seed=seed, session=session))
+        own = Environment(**told, recipe=recipe.name, seed=seed, session=session, key=identity["key"])
+        ENVIRONMENT.write(directory, own)
     write_toml(directory / "recipe.toml", recipe_text(recipe))
     if (changed := overrides(recipe)) is not None:
         OVERRIDES.write(directory, changed)
     earlier = NAME.fit(directory)
     if name.given or not (earlier and earlier.given):
         NAME.write(directory, name)
+
+
+def _holds(directory: Path, asked: list[Question]) -> bool:
+    try:
+        return list(QUESTIONS.read(directory)) == asked
+    except RecordError:
+        return False
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ values to those who make them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -40,21 +41,35 @@ from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
 from harness.pipeline.signal import Ask, find_learnable, find_signal
-from harness.pipeline.train import Trained, adopt_training, job_of, train
+from harness.pipeline.train import Trained, adopt_training, job_of, log_digests, train
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import require_processes
 from harness.recipe.needs import check_needs, check_rewards
 from harness.recipe.schema import data_sampling, located, questions_of
 from harness.rewards.grading import try_rewards
-from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
+from harness.store.errors import HarnessError, ModelError, NoSignal, TrainingError, nearest
+from harness.store.files import RecordError
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, own_folder, place_of, run_directories, set_aside
-from harness.store.run_files import DATA, FAILED, NAME, SIGNAL, TRAINED, Example, Failed, Name, TrainingSummary, Verdict
+from harness.store.run_files import (
+    DATA,
+    FAILED,
+    NAME,
+    SIGNAL,
+    TRAINED,
+    VERDICTS,
+    Example,
+    Failed,
+    Name,
+    TrainingSummary,
+    Verdict,
+)
 from harness.store.siblings import slug
-from harness.store.stages import SHARED
+from harness.store.stages import SHARED, SIDES
 from harness.store.words import answers_done
 from harness.tasks import Question, Questions
+from harness.training.job import tidy
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -85,6 +100,7 @@ class Run:
         self.judged: dict[str, Verdict] = {}  # by gate, what was said of this run since it was made
         self.recorded: Verdict | None = None  # the baseline gate's, once its baseline was recorded from this run
         self._made: dict[str, Evaluation] = {}
+        self._looked = False  # whether the trained policy was found as training left it
         self.loaded = Loaded(recipe, partial(self.settings.say, self.id))
         check_endpoint_keys(recipe)
         check_rewards(recipe)
@@ -165,6 +181,8 @@ class Run:
                     session=self.settings.session,
                 )
         self._name = NAME.read(path) or self._name  # one that was given earlier stays
+        for each in run_directories(runs_dir):
+            tidy(each / "train")
         return path
 
     @property
@@ -236,19 +254,54 @@ class Run:
             raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
         with locked(directory, self._waiting("train")):
-            summary = TRAINED.read(directory)
+            summary = self._summary_of(directory)
             if summary is None:
-                failed = FAILED.read(directory)
+                failed = FAILED.fit(directory)
                 if failed and failed.session == self.settings.session:
                     raise (NoSignal if failed.no_signal else TrainingError)(*failed.error.split("\n"))
                 same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
                 with locked(same, self._waiting("train")):
-                    summary = adopt_training(directory, self.training_key, self.others())
+                    self._outdate()
+                    summary = adopt_training(directory, self.training_key, self.others(), self._is_whole)
                     if summary is None:
                         summary = self._train(directory)
                         self.reused["train"] = summary.resumed_from or 0
+            if not summary.policy:
+                summary = replace(summary, policy=self._policy_in(directory), logs=log_digests(directory))
+                TRAINED.write(directory, summary)
+            self._looked = True
         self.reused.setdefault("train", summary.steps)
         return Trained(directory, summary)
+
+    def _summary_of(self, directory: Path) -> TrainingSummary | None:
+        """``train/summary.json`` of a training whose policy is as it left it, and a sentence where that is not so: then
+        it is made again, from the last checkpoint if there is one."""
+        try:
+            summary = TRAINED.read(directory)
+            if summary is None or self._looked or self._is_whole(directory, summary):
+                return summary
+            final, aside = directory / "final", directory / f".final-{time.time_ns()}"
+            why = f"{final}: is gone"
+            if final.exists():
+                final.rename(aside)
+                why = f"{final}: is not as training left it, and is now {aside.name}"
+        except RecordError as error:
+            why = error.found
+        checkpoint = " from its last checkpoint" if any(directory.glob("checkpoint-*")) else ""
+        self.settings.say(self._titled("train"), f"{why}; the policy is made again{checkpoint}")
+        TRAINED.path(directory).unlink()
+        return None
+
+    def _is_whole(self, directory: Path, summary: TrainingSummary) -> bool:
+        """Whether the policy in ``final/`` is the one that was trained."""
+        try:
+            found = self._policy_in(directory)
+        except ModelError:
+            return False
+        return found == (summary.policy or found)
+
+    def _policy_in(self, directory: Path) -> dict[str, str]:
+        return self.fingerprint(resolve_model(str((directory / "final").resolve())))
 
     def _train(self, directory: Path) -> TrainingSummary:
         recipe, settings = self.recipe, self.settings
@@ -359,7 +412,11 @@ class Run:
         """
         if gate not in GATES:
             raise HarnessError(f"there is no gate named {gate!r}; {nearest(gate, [*GATES, RECIPE])}")
-        verdict = self._judged(gate)
+        try:
+            verdict = self._judged(gate)
+        except HarnessError:
+            self._outdate()
+            raise
         if verdict is None:
             return None
         if self.recipe.evaluate.keep_best:
@@ -476,6 +533,12 @@ class Run:
         with locked(self.directory):
             write_verdicts(self.directory, self.recipe, self.seed, self.settings.session, self.judged)
 
+    def _outdate(self) -> None:
+        """What earlier sessions said of this run was about something else than what lies there now."""
+        if self.opened and VERDICTS.path(self.opened).exists():
+            with locked(self.opened):
+                write_verdicts(self.opened, self.recipe, self.seed, self.settings.session, self.judged, outdated=True)
+
     def fingerprint(self, source: ModelSource) -> dict[str, str]:
         """Hashes of a model's content; those of files that did not change are remembered."""
         own_folder(self.settings.runs_dir)
@@ -520,6 +583,11 @@ class Run:
         # others do, a question is at worst asked twice.
         first = digest([keys.answer, questions[0].id, questions[0].prompt])
         same, waiting = self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)
+
+        def say(sentence: str) -> None:
+            self.settings.say(self._titled(stage), sentence)
+            self._outdate()
+
         with locked(directory / ".locks" / stage.replace("/", "-"), waiting), locked(same, waiting):
             made = evaluate(
                 directory / stage,
@@ -532,8 +600,11 @@ class Run:
                 progress=lambda done, total: announce(answers_done(done, total), done / max(1, total)),
                 early=early,
                 session=self.settings.session,
+                say=say,
             )
         answers = sum(made.summary.counts.values())
+        if made.generated and stage in SIDES:
+            self._outdate()
         if made.generated:
             announce(answers_done(answers, answers, made.accuracy), 1.0)
         self.reused.setdefault(stage, answers - made.generated)

@@ -7,6 +7,7 @@ it, and its report has every step and completion; checkpoints stay where they ar
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +21,7 @@ from harness.models.source import base_json
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
 from harness.recipe.launching import located_arguments, shares_weights
-from harness.store.files import JsonLines
+from harness.store.files import JsonLines, RecordError
 from harness.store.records import FAULTS
 from harness.store.run_files import (
     COMPLETIONS,
@@ -152,6 +153,17 @@ class Trained:
     def model(self) -> Path:
         return self.directory / "final"
 
+    def check_logs(self) -> None:
+        """Raise ``RecordError`` where a file that the training is judged by is not as training left it."""
+        now = log_digests(self.directory) if self.summary.policy else self.summary.logs
+        for name in sorted(self.summary.logs.keys() | now.keys()):
+            if self.summary.logs.get(name) != now.get(name):
+                what = "is gone" if name not in now else "is not as training left it"
+                raise RecordError(
+                    f"{self.directory / name}: {what}, and the training cannot be judged without it",
+                    "run again with --rl-fresh, which moves this run aside and trains anew",
+                )
+
     @property
     def fatal(self) -> list[str]:
         """What health checks found fatal, a sentence each."""
@@ -169,8 +181,24 @@ class Trained:
 _LEFT_OUT = {".lock", TRAINED.name, "job.json", "progress.json", "failed.json", "error.txt"}
 
 
-def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> TrainingSummary | None:
-    """Copy a finished training with this key into ``directory`` (``train/`` of a run) from one of ``runs``.
+# What the training verdict and the findings come from.
+_LOGS = (METRICS, HEALTH, EVALUATIONS, FAULTS)
+
+
+def log_digests(directory: Path) -> dict[str, str]:
+    """sha256 of the files that a training is judged by, of those that are there."""
+    return {
+        file.name: hashlib.sha256(file.path(directory).read_bytes()).hexdigest()
+        for file in _LOGS
+        if file.path(directory).is_file()
+    }
+
+
+def adopt_training(
+    directory: Path, key: str, runs: Iterable[Path], is_whole: Callable[[Path, TrainingSummary], bool]
+) -> TrainingSummary | None:
+    """Copy a finished training with this key into ``directory`` (``train/`` of a run) from one of ``runs``, where all
+    of it ``is_whole``.
 
     The summary is written last: without it, nothing of what a kill left here counts.
 
@@ -181,7 +209,8 @@ def adopt_training(directory: Path, key: str, runs: Iterable[Path]) -> TrainingS
         other = run / "train"
         if other == directory or (summary := TRAINED.fit(other)) is None or summary.training_key != key:
             continue
-        if not (other / "final").is_dir():  # deleted to save space
+        logs = summary.logs or log_digests(other)
+        if log_digests(other) != logs or not is_whole(other, summary):  # final/ may have been deleted to save space
             continue
         _copy(other, directory)
         for name in (SIGNAL.name, f"samples/{FAULTS.name}"):  # what was found before it began

@@ -68,9 +68,11 @@ def _record(generation: Generation, question: Question, scored: Scored) -> Recor
     )
 
 
-def grade_kept(records: Iterable[Record], questions: Mapping[str, Question], calls: RewardCalls) -> Iterator[Record]:
+def grade_kept(
+    answers: Iterable[Generation], questions: Mapping[str, Question], calls: RewardCalls
+) -> Iterator[Record]:
     """Kept answers with the grades that a recipe's reward functions give them now, in batches as they are taken."""
-    left = iter(records)
+    left = iter(answers)
     while batch := list(itertools.islice(left, GRADED_AT_ONCE)):
         yield from grade(batch, questions, calls.rewards, calls)
 

@@ -22,6 +22,10 @@ class HarnessError(Exception):
         return "\n".join(self.args)
 
 
+class WriteError(HarnessError, OSError):
+    """Something cannot be kept: the disk is full, say. An ``OSError`` for who can do without it."""
+
+
 class RecipeError(HarnessError):
     """A recipe that cannot be read or asks for the impossible."""
 

@@ -7,6 +7,9 @@
 A type is a dataclass over :class:`Stored`, or a ``TypedDict``. Values are strict: no key but the type's own, no number
 for a text, no NaN. A field that has its default is not written. A file that is not there is ``None``, or no lines; the
 last line without its end is what a kill left, and no line.
+
+What verdicts come from is sealed: its last key, ``digest``, is a hash of what stands before it. What was changed since
+then is not read. A file without a digest is read by who looks on, and believed by nobody who judges.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeGuard, TypeVar
 
 from harness.store.errors import HarnessError
-from harness.store.run_directory import LineWriter, plain, write_json, write_lines
+from harness.store.run_directory import LineWriter, digest, plain, write_json, write_lines
 from harness.store.secrets import redact_data, redact_tree, within_data
 
 if TYPE_CHECKING:
@@ -28,11 +32,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _HALF = re.compile("[\ud800-\udfff]")
+_DIGEST, _DIGITS = ', "digest": "', 16
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
 class RecordError(HarnessError):
-    """A file of a run directory that does not hold what its type says."""
+    """A file of a run directory that does not hold what its type says: what was ``found``, and what to do."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}; {remedy}")
+        self.found = found
 
 
 class Stored:
@@ -73,15 +82,19 @@ class _File(Generic[T]):
         except ValueError as error:
             if (whole := _without_halves(raw)) != raw:
                 return self._parsed(path, whole, line)
-            raise RecordError(f"{_said(path, raw, line, error)}; {self._remedy(line)}") from None
+            raise RecordError(_said(path, raw, line, error), self._remedy()) from None
 
-    def _remedy(self, line: int | None = None) -> str:
+    def _changed(self, path: Path, line: int | None = None) -> RecordError:
+        where = f"{path}:{line}" if line else str(path)
+        return RecordError(f"{where}: was changed after it was written (its digest is another)", self._remedy())
+
+    def _remedy(self) -> str:
         if self.remade:
-            return f"delete the {'line' if line else 'file'}, and what it holds is made again"
+            return "run the recipe again, and what it held is made again"
         return "run again with --rl-fresh, which moves this run aside and makes it anew"
 
     def _unreadable(self, path: Path, error: OSError) -> RecordError:
-        return RecordError(f"{path}: cannot be read ({error.strerror or error}); {self._remedy()}")
+        return RecordError(f"{path}: cannot be read ({error.strerror or error})", self._remedy())
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ class JsonFile(_File[T]):
     """One JSON object. One that is ``derived`` is made again from what lies beside it: torn, it is missing."""
 
     derived: bool = False
+    sealed: bool = False
 
     def read(self, folder: Path, *, hide: bool = False) -> T | None:
         """What the file holds, ``None`` where there is none; ``hide`` takes out secrets, in what others have written.
@@ -105,7 +119,10 @@ class JsonFile(_File[T]):
             raise self._unreadable(path, error) from None
         if self.derived and not _is_json(raw):
             return None
+        raw, whole = self._unsealed(raw)
         found = self._parsed(path, raw)
+        if not whole:
+            raise self._changed(path)
         if hide:
             tree = json.loads(raw)
             if (shown := redact_tree(tree)) != tree:
@@ -120,12 +137,36 @@ class JsonFile(_File[T]):
             return None
 
     def write(self, folder: Path, value: T, *, durable: bool = True) -> None:
-        write_json(self.path(folder), value, durable=durable)
+        write_json(self.path(folder), value, durable=durable, seal=digest if self.sealed else None)
+
+    def _unsealed(self, raw: bytes) -> tuple[bytes, bool]:
+        """The file without its digest, and whether it is as it was written, as far as it says."""
+        try:
+            tree = json.loads(raw) if self.sealed else None
+        except (ValueError, RecursionError):
+            return raw, True  # what is wrong is said by its type
+        if not isinstance(tree, dict) or "digest" not in tree:
+            return raw, True
+        said = tree.pop("digest")
+        return json.dumps(tree, indent=2).encode(), said == digest(tree)
+
+
+class Line(NamedTuple):
+    """A line of a sealed file: its object without the digests, and the parts of it that are as they were written,
+    ``None`` where one is not."""
+
+    content: bytes
+    digest: str = ""
+    first: bytes | None = None
+    whole: bytes | None = None
 
 
 @dataclass(frozen=True)
 class JsonLines(_File[T]):
-    """One JSON object a line."""
+    """One JSON object a line. Where ``sealed`` names a key, each line has a digest of what stands before that key, and
+    one of all of it."""
+
+    sealed: str = ""
 
     def read(self, folder: Path, *, hide: bool = False) -> Iterator[T]:
         """Line by line, as in :meth:`JsonFile.read`."""
@@ -149,19 +190,49 @@ class JsonLines(_File[T]):
 
     def parse(self, folder: Path, number: int, line: bytes, *, hide: bool = False) -> T:
         """What one of :meth:`lines` holds."""
-        path = self.path(folder)
+        path, changed = self.path(folder), False
+        if self.sealed and b'"digest"' in line:
+            line, _, _, whole = self.unsealed(line)
+            changed = whole is None
         found = self._parsed(path, line, number)
+        if changed:
+            raise self._changed(path, number)
         if hide and redact_data(text := line.decode()) != text:
             return self._parsed(path, json.dumps(within_data(json.loads(line), redact_data)).encode(), number)
         return found
 
+    def unsealed(self, line: bytes) -> Line:
+        """What a line of a sealed file holds, and what of it is as it was written; its layout has no say."""
+        head, _, tail = line.rpartition(_DIGEST.encode())
+        content, said = head + b"}", tail.rstrip()[:-2]
+        if said != (own := self._digests(content)):
+            try:
+                row = json.loads(line)
+                said, content = row.pop("digest").encode(), json.dumps(row).encode()
+            except (ValueError, RecursionError, KeyError, AttributeError, TypeError):
+                return Line(line)
+            own = self._digests(content)
+        first = self._first_of(content) + b"}" if said[:_DIGITS] == own[:_DIGITS] else None
+        return Line(content, own.decode(), first, content if said == own else None)
+
     def write(self, folder: Path, rows: Iterable[T]) -> None:
         """The whole file at once; the rows may come one by one, from the file itself too."""
-        write_lines(self.path(folder), rows)
+        write_lines(self.path(folder), rows, self._seal)
 
     def writer(self, folder: Path) -> LineWriter:
         """Appends row by row."""
-        return LineWriter(self.path(folder))
+        return LineWriter(self.path(folder), self._seal)
+
+    def _seal(self, line: str) -> str:
+        return f'{line[:-1]}{_DIGEST}{self._digests(line.encode()).decode()}"}}' if self.sealed else line
+
+    def _digests(self, content: bytes) -> bytes:
+        parts = self._first_of(content), content
+        return b"".join(blake2b(part, digest_size=_DIGITS // 2).hexdigest().encode() for part in parts)
+
+    def _first_of(self, content: bytes) -> bytes:
+        """What stands before the key; no text within the line can hold it, for there quotes are escaped."""
+        return content[: content.find(f', "{self.sealed}": '.encode())]
 
 
 def _is_json(raw: bytes) -> bool:

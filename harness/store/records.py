@@ -6,20 +6,24 @@ A record is one JSON line of ``records.jsonl``:
      "completion": "... \\\\boxed{18}", "finish_reason": "stop", "prompt_tokens": 91, "completion_tokens": 58,
      "ground_truth": "18", "extracted": "18", "status": "correct", "reward": 1.0,
      "rewards": {"boxed_numeric": 1.0},
-     "grades": {"boxed_exact": {"extracted": "18", "correct": true}, "boxed_numeric": {...}}}
+     "grades": {"boxed_exact": {"extracted": "18", "correct": true}, "boxed_numeric": {...}},
+     "digest": "c1fd9a1bd4a0e1f2ab53e0c1d77a9b60"}
+
+The digest (:mod:`harness.store.files`) tells an answer that was changed from grades that were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, Le, Lt
 from typing_extensions import TypedDict
 
-from harness.store.files import JsonFile, JsonLines, Stored
+from harness.store.files import JsonFile, JsonLines, RecordError, Stored
 from harness.store.question import Message
 
 Count = Annotated[int, Ge(0), Lt(2**63)]
@@ -131,9 +135,10 @@ class Summary(Stored):
     for, and ``unfinished`` about answers that were cut off before they began. ``at_k`` is
     :func:`harness.rewards.at_k.at_k`.
 
-    The stage adds the keys that its answers and grades lie under (``None`` where the grades are to be given anew), who
-    asked, what that took (``slow`` says why ``model.generate`` had to answer, where it had to), and how many answers
-    were found in other runs, by run, with what they took there.
+    The stage adds the keys that its answers and grades lie under (``None`` where the grades are to be given anew), the
+    digest of the ``records`` that the numbers are of (empty while more are being written), who asked, what that took
+    (``slow`` says why ``model.generate`` had to answer, where it had to), and how many answers were found in other
+    runs, by run, with what they took there.
     """
 
     questions: Count
@@ -155,6 +160,7 @@ class Summary(Stored):
     planned_questions: Count = 0
     generation_key: str = ""
     grading_key: str | None = None
+    records: str = ""
     session: str | None = None
     seconds: float | None = None
     device: str | None = None
@@ -213,9 +219,10 @@ class RewardFaults(Stored):
 
 # Of a stage that asks.
 KEY = JsonFile[Key]("key.json", Key, derived=True, remade=True)
-RECORDS = JsonLines[Record]("records.jsonl", Record, remade=True)
-SUMMARY = JsonFile[Summary]("summary.json", Summary, derived=True, remade=True)
+RECORDS = JsonLines[Record]("records.jsonl", Record, remade=True, sealed="ground_truth")
+SUMMARY = JsonFile[Summary]("summary.json", Summary, derived=True, remade=True, sealed=True)
 FAULTS = JsonFile[RewardFaults]("rewards.json", RewardFaults)
+_ANSWERS = JsonLines[Generation](RECORDS.name, Generation)
 
 
 def iter_records(stage: Path, *, hide: bool = False) -> Iterator[Record]:
@@ -226,6 +233,28 @@ def iter_records(stage: Path, *, hide: bool = False) -> Iterator[Record]:
         if record.question_id not in questions:
             questions.add(record.question_id)
             yield record
+
+
+class Checked(NamedTuple):
+    """A line of ``records.jsonl``: the record where all of it is as it was written, the answer where its grades are
+    not, and ``None`` where nothing of it can be believed."""
+
+    line: int
+    digest: str
+    found: Record | Generation | None
+
+
+def checked_lines(stage: Path) -> Iterator[Checked]:
+    """Every line of a stage, whatever stands there."""
+    for number, _, line in RECORDS.lines(stage):
+        _, digest, answer, whole = RECORDS.unsealed(line)
+        found: Record | Generation | None = None
+        with suppress(RecordError):
+            if whole is not None:
+                found = RECORDS.parse(stage, number, whole)
+            elif answer is not None:
+                found = _ANSWERS.parse(stage, number, answer)
+        yield Checked(number, digest, found)
 
 
 def read_records(stage: Path, *, hide: bool = False) -> list[Record]:

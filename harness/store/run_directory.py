@@ -12,6 +12,7 @@ share a directory: the first makes a stage, the others wait and read it. No writ
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -28,10 +29,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from harness.store.errors import HarnessError
+from harness.store.errors import HarnessError, WriteError
 from harness.store.redact import clean_line, clean_tree, escaped_toml, safe_text
 
 WAIT_IN_SILENCE_SECONDS = 1.0
+PRIVATE = 0o600  # the mode of a file that holds a secret
+_OF_A_RUN = ("identity.json", "environment.json")  # either has the key
 
 
 def digest(value: Any) -> str:
@@ -76,43 +79,67 @@ def write_toml(path: Path, text: str) -> None:
 
 def write_private(path: Path, value: Any) -> None:
     """Write JSON as it is, for a process of ours to read: nobody else may, and whoever wrote it takes it away."""
-    _write(path, (json.dumps(plain(value), indent=2) + "\n",), mode=0o600)
+    _write(path, (json.dumps(plain(value), indent=2) + "\n",), mode=PRIVATE)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says in a sentence why ``path`` cannot be written.
+
+    Raises:
+        WriteError: so it is.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room there, and the same command goes on" if full else "choose another folder, or mend that one"
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error}); {remedy}") from None
 
 
 def _write(path: Path, parts: Iterable[str], *, durable: bool = True, mode: int | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}")  # not tempfile's, which no one else may read
-    try:
-        with temporary.open("x", encoding="utf-8", errors="surrogateescape") as file:
-            if mode is not None:
-                temporary.chmod(mode)
-            file.writelines(parts)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("x", encoding="utf-8", errors="surrogateescape") as file:
+                if mode is not None:
+                    temporary.chmod(mode)
+                file.writelines(parts)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
 
 
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    """``durable`` as in :func:`write_text`."""
-    _write(path, (json.dumps(clean_tree(plain(value)), indent=2) + "\n",), durable=durable)
+def write_json(
+    path: Path, value: Any, *, durable: bool = True, seal: Callable[[dict[str, Any]], str] | None = None
+) -> None:
+    """``durable`` as in :func:`write_text`; what ``seal`` makes of the object stands in it as ``digest``."""
+    tree = clean_tree(plain(value))
+    sealed = {**tree, "digest": seal(tree)} if seal else tree
+    _write(path, (json.dumps(sealed, indent=2) + "\n",), durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file, or ``None`` where the file is missing or torn: then its stage is done again."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Write a whole JSONL file at once; the rows may come one by one, from the file itself too."""
-    _write(path, (_line(row) for row in rows))
+def write_lines(path: Path, rows: Iterable[Any], seal: Callable[[str], str] = str) -> None:
+    """Write a whole JSONL file at once; the rows may come one by one, from the file itself too. ``seal`` has the last
+    word on each line."""
+    _write(path, (_line(row, seal) for row in rows))
 
 
 def count_lines(path: Path) -> int:
@@ -131,19 +158,26 @@ class LineWriter:
     Closing it puts the lines on the disk itself: what is written next may say that they are there.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn(path)
-        self._file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path, seal: Callable[[str], str] = str) -> None:
+        self._path, self._seal = path, seal
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn(path)
+            self._file = path.open("a", encoding="utf-8")
 
     def append(self, row: Any) -> None:
-        self._file.write(_line(row))
-        self._file.flush()
+        line = _line(row, self._seal)
+        with writing(self._path):
+            self._file.write(line)
+            self._file.flush()
 
     def close(self) -> None:
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-        self._file.close()
+        with writing(self._path):
+            try:
+                if not self._file.closed:
+                    os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
 
     def __enter__(self) -> LineWriter:
         return self
@@ -170,8 +204,8 @@ def _cut_torn(path: Path) -> None:
         pass
 
 
-def _line(row: Any) -> str:
-    return clean_line(plain(row)) + "\n"
+def _line(row: Any, seal: Callable[[str], str]) -> str:
+    return seal(clean_line(plain(row))) + "\n"
 
 
 @contextmanager
@@ -251,7 +285,8 @@ def place_of(runs_dir: Path, stem: str, key: str) -> Path:
 
 
 def _key_of(directory: Path) -> str | None:
-    return (read_json(directory / "identity.json") or {}).get("key")
+    """By ``identity.json``, or where that was lost, by ``environment.json``."""
+    return next((each["key"] for name in _OF_A_RUN if (each := read_json(directory / name)) and "key" in each), None)
 
 
 def _is_free(path: Path) -> bool:
@@ -261,8 +296,8 @@ def _is_free(path: Path) -> bool:
 
 def run_directories(runs_dir: Path) -> list[Path]:
     """Every run directory, oldest first."""
-    found = {}
-    for path in runs_dir.glob("*/identity.json"):
+    found: dict[Path, float] = {}
+    for path in chain.from_iterable(runs_dir.glob(f"*/{name}") for name in _OF_A_RUN):
         with suppress(FileNotFoundError):  # it was moved away meanwhile, see set_aside
-            found[path.parent] = path.stat().st_mtime
+            found.setdefault(path.parent, path.stat().st_mtime)
     return sorted(found, key=found.__getitem__)

@@ -76,8 +76,8 @@ class Git(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment(Stored):
-    """``environment.json``: when (UTC, ISO 8601), where and by what command a run was made, and who opened it; of a
-    served model also what the server says."""
+    """``environment.json``: when (UTC, ISO 8601), where and by what command a run was made, who opened it, and the
+    ``key`` of its identity; of a served model also what the server says."""
 
     created: str
     python: str
@@ -90,6 +90,7 @@ class Environment(Stored):
     recipe: str
     seed: int
     session: str
+    key: str = ""
     endpoint: str | None = None
     served_model: str | None = None
     served_root: str | None = None
@@ -163,7 +164,7 @@ WARNS = frozenset({"INCONCLUSIVE", "NO_BASELINE"})
 class Verdict(Stored):
     """``gate`` names what was judged (``improvement``, ``baseline``, ``accuracy``, ``training`` or ``recipe``);
     ``code`` and ``numbers`` say why, and ``sentence`` is what :mod:`harness.gate.wording` makes of them. ``session`` is
-    that of a test's own verdict."""
+    the one that came to it, in ``verdicts.json``."""
 
     gate: str
     verdict: Word
@@ -277,7 +278,9 @@ class Sampled(Stored):
 class TrainingSummary(Stored):
     """``train/summary.json``. ``completions`` and tokens are those sampled in training or for it (``sampling_seconds``
     is ``None`` where that is not known), ``examples`` those learnt from in SFT and DPO; ``seconds`` are since
-    ``resumed_from``. ``source`` is the run that trained, where the training was found."""
+    ``resumed_from``. ``source`` is the run that trained, where the training was found. ``policy`` is the fingerprint of
+    ``final/`` and ``logs`` has the digests of the files that its verdict and findings come from, as training left
+    them."""
 
     steps: Count
     resumed_from: Count | None = None
@@ -295,6 +298,8 @@ class TrainingSummary(Stored):
     processes: Count = 1
     restarts: Count = 0
     source: str | None = None
+    policy: dict[str, str] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +363,7 @@ class Example(TypedDict):
 
 # Of the run directory itself,
 QUESTIONS = JsonLines[Question]("questions.jsonl", Question)
-IDENTITY = JsonFile[Identity]("identity.json", Identity)
+IDENTITY = JsonFile[Identity]("identity.json", Identity, remade=True)
 ENVIRONMENT = JsonFile[Environment]("environment.json", Environment)
 OVERRIDES = JsonFile[Overrides]("overrides.json", Overrides)
 NAME = JsonFile[Name]("name.json", Name, remade=True)
@@ -366,7 +371,7 @@ HELD_AGAINST = JsonFile[HeldAgainst]("baseline.json", HeldAgainst, remade=True)
 SIGNAL = JsonFile[Signal]("signal.json", Signal)
 VERDICTS = JsonFile[Verdicts]("verdicts.json", Verdicts, remade=True)
 # and of train/, which has records.FAULTS too.
-TRAINED = JsonFile[TrainingSummary]("summary.json", TrainingSummary, remade=True)
+TRAINED = JsonFile[TrainingSummary]("summary.json", TrainingSummary, remade=True, sealed=True)
 FAILED = JsonFile[Failed]("failed.json", Failed, remade=True)
 PROGRESS = JsonFile[Progress]("progress.json", Progress, derived=True, remade=True)
 DATA = JsonLines[Example]("data.jsonl", Example)

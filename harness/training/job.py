@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.rewards import Rewards
-from harness.store.errors import TrainingError
-from harness.store.run_directory import read_json, write_json, write_private
+from harness.store.errors import TrainingError, WriteError
+from harness.store.run_directory import PRIVATE, all_locked, read_json, write_json, write_private
 from harness.store.run_files import PROGRESS, Progress, Sampled
 from harness.tasks import Question
 
@@ -63,11 +64,19 @@ class Job:
         """How many processes train together."""
         return int(self.launch.get("nproc_per_node", 1))
 
-    def write(self, directory: Path, *, ended: bool = False) -> None:
-        """``job.json``: as it is while the job runs, since the rewards may need a key that a parameter holds, and
-        without secrets when it has ``ended``."""
-        write = write_json if ended else write_private
-        write(directory / "job.json", {**asdict(self), "rewards": self.rewards.table()})
+    def write(self, directory: Path) -> None:
+        """``job.json`` as it is while the job runs: the rewards may need a key that a parameter holds."""
+        write_private(directory / "job.json", self._fields())
+
+    def end(self, directory: Path) -> None:
+        """``job.json`` of a job that has ended, without secrets; where the disk is full, none."""
+        try:
+            write_json(directory / "job.json", self._fields())
+        except WriteError:
+            (directory / "job.json").unlink(missing_ok=True)
+
+    def _fields(self) -> dict[str, Any]:
+        return {**asdict(self), "rewards": self.rewards.table()}
 
     @classmethod
     def read(cls, directory: Path) -> Job:
@@ -76,6 +85,21 @@ class Job:
             raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
         typed = {"rewards": Rewards.from_table(fields["rewards"]), "sampled": Sampled(**fields["sampled"])}
         return cls(**{**fields, **typed})
+
+
+def tidy(directory: Path) -> None:
+    """Leave no secret in the ``job.json`` of a session that was killed: nobody else could take it out."""
+    path = directory / "job.json"
+    try:
+        if stat.S_IMODE(path.stat().st_mode) != PRIVATE:
+            return
+    except OSError:
+        return
+    with all_locked(directory) as idle:
+        if idle and (left := read_json(path)) is not None:
+            write_json(path, left)
+        elif idle:
+            path.unlink()
 
 
 def as_question(row: Mapping[str, Any]) -> Question:

@@ -7,6 +7,8 @@ process is started as it is, several by ``torch.distributed.run``, or all of the
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import signal
 import subprocess
@@ -80,7 +82,7 @@ def run_job(
         else:
             _run(job, directory, watch, progress, finding)
     finally:
-        job.write(directory, ended=True)
+        job.end(directory)
         for each in watch.findings():
             finding(each)
     summary = TRAINED.read(directory)
@@ -181,12 +183,13 @@ def _failure(job: Job, directory: Path, code: int) -> TrainingError:
         how = f"ended with exit code {code}"
     if "out of memory" in "\n".join(tail).lower():
         how += ": out of memory; lower per_device_train_batch_size and raise gradient_accumulation_steps"
+    if os.strerror(errno.ENOSPC) in "\n".join(tail):
+        how += f": {os.strerror(errno.ENOSPC).lower()}; make room in {directory}"
     reached = (PROGRESS.read(directory) or Progress()).step
-    return TrainingError(
-        f"{who} {how} after step {reached}; run again to go on from its last checkpoint. "
-        f"Last lines of {directory / 'log.txt'}:",
-        *tail,
-    )
+    sentence = f"{who} {how} after step {reached}; run again to go on from its last checkpoint"
+    if not tail:
+        return TrainingError(f"{sentence}. It printed nothing")
+    return TrainingError(f"{sentence}. Last lines of {directory / 'log.txt'}:", *tail)
 
 
 def first_failure(log: str) -> re.Match[str] | None:

@@ -34,7 +34,7 @@ class Log:
 
     def _follow(self) -> None:
         lines, cut = io.TextIOWrapper(self._output, "utf-8", "replace"), False
-        with lines, self._file:
+        with lines, contextlib.suppress(OSError), self._file:  # what is left of it is written when it is closed
             while line := lines.readline(_LONGEST):
                 whole = line.endswith("\n")
                 if not cut and (whole or len(line) < _LONGEST):

@@ -95,14 +95,20 @@ def _prepare(job: Job, directory: Path, restarts: int) -> _Start:
     from transformers.trainer_utils import get_last_checkpoint
 
     from harness.training.callbacks import forget_after, note_restart, stopped_by
+    from harness.training.held_out import selection
     from harness.training.trainers import checkpoint_period
 
     shutil.rmtree(directory / ".whole", ignore_errors=True)
-    _drop_unusable_checkpoints(directory, checkpoint_period(job), job.processes)
+    _drop_unusable_checkpoints(directory, checkpoint_period(job), job)
     checkpoint = get_last_checkpoint(str(directory))
     state = read_json(Path(checkpoint) / "trainer_state.json") if checkpoint else None
     step = int(state["global_step"]) if state else 0
     forget_after(directory, step)
+    if (chosen := selection(job, directory, step)) and not (directory / f"best-{chosen.step}").is_dir():
+        for each in directory.glob("checkpoint-*"):  # the policy that was selected can only be trained again
+            shutil.rmtree(each)
+        checkpoint, state, step = None, None, 0
+        forget_after(directory, step)
     if restarts:
         report_activity(directory, f"started again from step {step}")
         note_restart(job, directory, step, restarts)
@@ -114,14 +120,28 @@ def _prepare(job: Job, directory: Path, restarts: int) -> _Start:
     return _Start(checkpoint, step, finished)
 
 
-def _drop_unusable_checkpoints(directory: Path, period: int, processes: int) -> None:
+def _drop_unusable_checkpoints(directory: Path, period: int, job: Job) -> None:
     """Drop checkpoints that a kill tore (``trainer_state.json`` is written last, but for the random states of other
-    processes) or that lie within a generation batch: the trainer would sample that batch's questions again."""
+    processes), whose weights are not whole, or that lie within a generation batch: the trainer would sample that
+    batch's questions again."""
     for checkpoint in directory.glob("checkpoint-*"):
-        state = read_json(checkpoint / "trainer_state.json")
+        state, processes = read_json(checkpoint / "trainer_state.json"), job.processes
         torn = processes > 1 and len(list(checkpoint.glob("rng_state_*.pth"))) < processes
+        weights = list(checkpoint.glob("*.safetensors"))
+        torn = torn or not all(map(_is_whole, weights)) or not (weights or job.shares_weights)
         if state is None or torn or (state["global_step"] % period and state["global_step"] < state["max_steps"]):
             shutil.rmtree(checkpoint)
+
+
+def _is_whole(weights: Path) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, "pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
 
 
 def _save(job: Job, policy: Policy, directory: Path, steps: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +20,7 @@ from harness.pipeline.evaluate import Evaluation, Keys, evaluate
 from harness.rewards import Grade, reward_function
 from harness.rewards.grading import summarise
 from harness.store import files, records
-from harness.store.errors import TaskError
+from harness.store.errors import TaskError, WriteError
 from harness.store.files import RecordError
 from harness.store.records import Generation, Record, SamplingParams, question_means
 from harness.store.run_directory import read_json
@@ -120,6 +122,7 @@ def test_summary_numbers(run: Evaluate) -> None:
     assert summary.pop("interval") == list(evaluation.interval) == list(accuracy_interval([1, 1, 0, 0, 1, 0]))
     assert summary.pop("seconds") >= 0
     assert summary.pop("peak_memory_bytes") > 0
+    assert (len(summary.pop("records")), len(summary.pop("digest"))) == (32, 64)
     assert summary == {
         "questions": 6,
         "planned_questions": 6,
@@ -185,21 +188,110 @@ def test_what_is_missing_is_asked_and_no_more(run: Evaluate, model: Model) -> No
     assert resumed.summary.counts == whole.summary.counts
 
 
-def test_a_torn_record_is_asked_again_and_a_foreign_one_is_said(run: Evaluate, model: Model) -> None:
+def test_a_torn_record_is_asked_again_and_a_spoilt_one_is_said(run: Evaluate, model: Model) -> None:
     evaluation = run()
     path = evaluation.directory / "records.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    foreign = json.loads(lines[1])
-    del foreign["status"]
-    path.write_text(lines[0] + json.dumps(foreign) + "\n" + "".join(lines[2:]))
+    spoilt = json.loads(lines[1])
+    del spoilt["status"]
+    path.write_text(lines[0] + json.dumps(spoilt) + "\n" + "".join(lines[2:]))
     (evaluation.directory / "summary.json").unlink()
-    with pytest.raises(RecordError, match=r"records\.jsonl:2: status: is missing; delete the line"):
-        run()
+    with pytest.raises(RecordError, match=r"records\.jsonl:2: status: is missing; run the recipe again"):
+        Evaluation(evaluation.directory, evaluation.order).means  # noqa: B018
+    said: list[str] = []
+    assert run(say=said.append, open_engine=closed).records == evaluation.records
+    assert said == [f"{path}:2: 1 line not as written; 1 answer graded anew"]
     path.write_text("".join(lines[:5]) + lines[5][:-9])
-    model.asked = []
-    again = run()
-    assert model.asked == [(json.loads(lines[5])["question_id"], 0)]
+    (evaluation.directory / "summary.json").unlink()
+    model.asked, said = [], []
+    again = run(say=said.append)
+    assert (model.asked, said) == ([(json.loads(lines[5])["question_id"], 0)], [])
     assert again.records == evaluation.records
+
+
+@pytest.mark.parametrize("kept", ["key.json", "summary.json", "neither"])
+def test_whose_answers_they_are_is_known_by_either_file(kept: str, run: Evaluate, model: Model) -> None:
+    stage, said = run().directory, list[str]()
+    for name in {"key.json", "summary.json"} - {kept}:
+        (stage / name).unlink()
+    model.asked = []
+    run(say=said.append)
+    assert len(model.asked) == (6 if kept == "neither" else 0)
+    told = f"{stage / 'key.json'}: does not say whose answers lie beside it; all are asked anew"
+    assert said == ([told] if kept == "neither" else [])
+
+
+def test_a_kill_while_grades_are_made_good_leaves_nothing_that_is_believed(
+    run: Evaluate, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run()
+    path = first.directory / "records.jsonl"
+    path.write_text(path.read_text().replace('"status": "correct"', '"status": "wrong"'))
+    calls = iter(range(100))
+
+    def killed(*_: object) -> list[Record]:
+        next(calls)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.rewards.grading.grade", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert next(calls) == 1
+    assert (run().accuracy, run().records) == (first.accuracy, first.records)
+
+
+class Full:
+    """A file on a disk that takes so many writes more, of all files together."""
+
+    left = 0
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def write(self, text: str) -> None:
+        Full.left -= 1
+        if Full.left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.file.write(text)
+
+    def writelines(self, parts: Iterable[str]) -> None:
+        for each in parts:
+            self.write(each)
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("writes", range(12))
+def test_a_disk_that_is_full_is_a_sentence_and_costs_no_answer(
+    writes: int, run: Evaluate, model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", *arguments: Any, **more: Any) -> Any:
+        file = opened(path, mode, *arguments, **more)
+        return Full(file) if mode in ("x", "a") else file
+
+    whole = run("whole/before")
+    Full.left, model.asked = writes, []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        if writes < 8:  # key.json, six records, summary.json
+            with pytest.raises(WriteError, match=r"\.json.?: cannot be written \(No space left on device\); make room"):
+                run()
+        else:
+            run()
+    left = [path.name for path in (tmp_path / "run-a").rglob("*") if path.name not in ("before", "records.jsonl")]
+    assert set(left) <= {"key.json", "summary.json"}, "no half of a file lies there"
+    assert run().records == whole.records
+    assert len(model.asked) <= 6 + 2, "at most a batch is asked twice"
 
 
 def test_a_changed_grader_grades_again_without_asking(run: Evaluate) -> None:

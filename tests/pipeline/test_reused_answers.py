@@ -18,7 +18,7 @@ from harness.pipeline import evaluate as answers_module
 from harness.pipeline.evaluate import EarlyStop, Evaluation, Keys, evaluate
 from harness.pipeline.fingerprint import generation_identity, grading_identity
 from harness.recipe import EngineSection, Recipe, TaskSection
-from harness.store.records import KEY, Generation, SamplingParams
+from harness.store.records import KEY, RECORDS, Generation, SamplingParams
 from harness.store.run_directory import LineWriter, read_json, write_json
 from harness.tasks import Question
 
@@ -185,10 +185,8 @@ def test_grades_that_are_being_given_again_are_not_believed(ask: Ask, model: Mod
 
 def test_what_a_failing_grader_left_open_is_graded_again(ask: Ask, model: Model, counting: Counting) -> None:
     first = ask("a", QUESTIONS[:4], keys("a"))
-    path = first.directory / "records.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    rows[0] |= {"status": "unscored", "reward": None, "rewards": {"boxed_numeric": None}}
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    unscored = replace(first.records[0], status="unscored", reward=None, rewards={"boxed_numeric": None})
+    RECORDS.write(first.directory, [unscored, *first.records[1:]])
     write_json(first.directory / "rewards.json", {"functions": {}})
     counting.graded = 0
     again = ask("b", QUESTIONS[:4], keys("b"))

@@ -15,7 +15,7 @@ from harness.rewards.audit import audit_rewards
 from harness.store import audit, methods, records, run_files
 from harness.store.files import JsonFile, JsonLines, RecordError
 from harness.store.question import Question
-from harness.store.records import Doubt, FaultReason, FunctionFaults, Grade, Key, RewardFaults
+from harness.store.records import Doubt, FaultReason, FunctionFaults, Generation, Grade, Key, RewardFaults
 from harness.store.run_files import Changed, Failed, HeldAgainst, Name, Overrides, Progress, Selected, Verdicts
 from tests import run_files as made
 
@@ -64,7 +64,8 @@ def read(file: Any, folder: Path, **how: bool) -> Any:
 
 def test_every_file_is_in_the_table() -> None:
     modules = (records, run_files, audit, methods)
-    known = {id(each) for module in modules for each in vars(module).values() if isinstance(each, JsonFile | JsonLines)}
+    named = [(name, each) for module in modules for name, each in vars(module).items() if not name.startswith("_")]
+    known = {id(each) for _, each in named if isinstance(each, JsonFile | JsonLines)}
     assert known == {id(file) for file, _ in FILES}
 
 
@@ -99,6 +100,7 @@ def test_any_value_comes_back(file: Any, value: Any, data: st.DataObject, tmp_pa
         return value if fixed or type(value) not in PLACES else data.draw(PLACES[type(value)])
 
     row = other(json.loads(written(file, value, tmp_path)))
+    row.pop("digest", None)
     file.path(tmp_path).write_text(json.dumps(row) + "\n")
     first = read(file, tmp_path)
     file.write(tmp_path, first)
@@ -151,16 +153,62 @@ def test_what_does_not_fit_is_one_sentence(file: Any, value: Any, how: str, tmp_
         text = str(error.value)
         assert text.startswith(f"{file.path(tmp_path)}:1"), text
         assert said in text
-        helps = "delete the line" if isinstance(file, JsonLines) else "delete the file"
-        assert (helps if file.remade else "run again with --rl-fresh") in text
+        assert (
+            "run the recipe again, and what it held is made again" if file.remade else "run again with --rl-fresh"
+        ) in text
         assert len(text.splitlines()) == 1
         assert len(text) < 400
+
+
+SEALED = [(records.RECORDS, "completion", "x"), (records.SUMMARY, "accuracy", 0.25), (run_files.TRAINED, "steps", 9)]
+
+
+@pytest.mark.parametrize(("file", "key", "other"), SEALED)
+def test_what_is_sealed_is_read_as_it_was_written_or_not_at_all(
+    file: Any, key: str, other: Any, tmp_path: Path
+) -> None:
+    (value,) = [value for known, value in FILES if known is file]
+    row = json.loads(written(file, value, tmp_path))
+    path = file.path(tmp_path)
+    for layout in ({}, {"ensure_ascii": False}, {"separators": (",", ":")}):
+        path.write_text(json.dumps(row, **layout) + "\n")
+        found = read(file, tmp_path)
+        assert found == ([value] if isinstance(file, JsonLines) else value), "its layout has no say"
+    path.write_text(json.dumps(row | {key: other}) + "\n")
+    for hide in (False, True):
+        with pytest.raises(RecordError, match=r"(:1)?: was changed after it was written .*; run the recipe again"):
+            read(file, tmp_path, hide=hide)
+
+
+def test_a_record_says_whether_its_answer_or_its_grades_were_changed(tmp_path: Path) -> None:
+    row, answer = json.loads(written(records.RECORDS, made.record(), tmp_path)), made.record()
+    path = records.RECORDS.path(tmp_path)
+
+    def found(**changes: Any) -> Any:
+        path.write_text(json.dumps(row | changes) + "\n")
+        (line,) = records.checked_lines(tmp_path)
+        return line.found
+
+    assert found() == answer
+    grades: tuple[dict[str, Any], ...] = ({"status": "wrong"}, {"status": None}, {"rewards": {"a": 1.0}}, {"more": 1})
+    for changes in grades:
+        kept = found(**changes)
+        assert type(kept) is Generation
+        assert all(getattr(kept, name) == getattr(answer, name) for name in Generation.__dataclass_fields__)
+    for changes in (
+        {"sample": 1},
+        {"sample": "0"},
+        {"prompt": []},
+        {"digest": "0" * 32},
+        {"digest": 3},
+    ):
+        assert found(**changes) is None
 
 
 @pytest.mark.parametrize(("file", "value"), FILES, ids=IDS)
 def test_a_directory_in_its_place_is_said(file: Any, value: Any, tmp_path: Path) -> None:
     file.path(tmp_path).mkdir()
-    with pytest.raises(RecordError, match=r"cannot be read \(Is a directory\); (delete the file|run again)"):
+    with pytest.raises(RecordError, match=r"cannot be read \(Is a directory\); run (the recipe )?again"):
         read(file, tmp_path)
 
 
@@ -191,9 +239,7 @@ def test_the_line_of_a_field_is_named(tmp_path: Path) -> None:
     path = records.SUMMARY.path(tmp_path)
     path.write_text(path.read_text().replace('"wrong": 0', '"wrong": "none"'))
     line = 1 + path.read_text().splitlines().index('    "wrong": "none",')
-    with pytest.raises(
-        RecordError, match=rf"summary\.json:{line}: counts\.wrong: input should be .*, not text; delete"
-    ):
+    with pytest.raises(RecordError, match=rf"summary\.json:{line}: counts\.wrong: input should be .*, not text; run"):
         records.SUMMARY.read(tmp_path)
 
 

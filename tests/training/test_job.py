@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from harness.models import load_policy
+from harness.pipeline.run import Run, Settings
 from harness.store.errors import TrainingError
+from harness.store.run_directory import PRIVATE, locked, write_private
+from harness.training.launcher import _failure
 from tests.training.advantages import advantages_of, by_group
-from tests.training.jobs import CHECKPOINT_2, killed_session, run_of, steps, weights_of
+from tests.training.jobs import CHECKPOINT_2, killed_session, recipe_of, run_of, steps, weights_of
 
 SMALL = {"train__max_steps": 6, "train__save_steps": 2}
 SAVED = {"train__save_steps": 1, "train__max_steps": 4, "train__num_iterations": 2}
@@ -112,6 +118,66 @@ def test_what_a_kill_leaves_is_mended(finished, tmp_path):
     assert again.summary.resumed_from == 4
     assert steps(again) == [1, 2, 3, 4, 5, 6]
     assert said(again) == said(whole)
+
+
+@pytest.mark.parametrize("how", ["cut", "a weight gone", "all gone", "cut, with its last checkpoint"])
+def test_a_policy_that_is_not_as_training_left_it_is_made_again(how, finished, tmp_path):
+    """From its last whole checkpoint, and it is the same policy; the next session has nothing to say."""
+    shutil.copytree(finished.directory, tmp_path / finished.directory.name)
+    train, said_of = tmp_path / finished.directory.name / "train", []
+    weights = [train / "final/model.safetensors"]
+    if "checkpoint" in how:
+        weights.append(train / "checkpoint-6/model.safetensors")
+    if how == "all gone":
+        shutil.rmtree(train / "final")
+    for each in weights if how != "all gone" else ():
+        if how == "a weight gone":
+            each.unlink()
+        else:
+            each.write_bytes(each.read_bytes()[:-100])
+
+    def session():
+        said_of.clear()
+        say = lambda stage, text: said_of.append(text)  # noqa: E731
+        return Run(recipe_of(**SMALL), 0, Settings(runs_dir=tmp_path, in_process=True, say=say)).trained()
+
+    again = session()
+    lies = "is gone" if how == "all gone" else r"is not as training left it, and is now \.final-\d+"
+    assert re.fullmatch(rf"{train}/final: {lies}; the policy is made again from its last checkpoint", said_of[0])
+    assert again.summary.resumed_from == (4 if "checkpoint" in how else 6)
+    assert steps(again) == [1, 2, 3, 4, 5, 6]
+    ours, theirs = (weights_of(each.model) for each in (again, finished.trained()))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    session()
+    assert said_of == []
+
+
+def test_a_job_that_died_without_a_word_is_not_asked_for_one(tmp_path):
+    (tmp_path / "log.txt").write_text("")
+    job = SimpleNamespace(launch={}, processes=1)
+    said = str(_failure(job, tmp_path, -9)).splitlines()
+    assert said == [
+        "the training job was killed by SIGKILL (on a full machine that is the system's out-of-memory killer) after "
+        "step 0; run again to go on from its last checkpoint. It printed nothing"
+    ]
+
+
+def test_no_secret_stays_of_a_session_that_was_killed(finished, tmp_path):
+    """``job.json`` holds the rewards' parameters while the job runs; the next session sees that nobody runs it."""
+    shutil.copytree(finished.directory, tmp_path / finished.directory.name)
+    path = tmp_path / finished.directory.name / "train/job.json"
+    secret = "hf_" + "a1" * 17
+    write_private(path, {**json.loads(path.read_text()), "rewards": {"judge": {"weight": 1.0, "api_key": secret}}})
+    with locked(path.parent):
+        run_of(tmp_path, **SMALL).directory  # noqa: B018
+        assert secret in path.read_text(), "somebody runs it"
+    run_of(tmp_path, train__max_steps=1).directory  # noqa: B018 (another run)
+    assert secret not in path.read_text()
+    assert json.loads(path.read_text())["rewards"]["judge"]["weight"] == 1.0
+    path.write_text("{torn")
+    path.chmod(PRIVATE)
+    run_of(tmp_path, **SMALL).directory  # noqa: B018
+    assert not path.exists()
 
 
 def chat(prompts, completions, ground_truth, **columns):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from harness.store.records import RECORDS, SUMMARY, read_records
 from tests.inner_pytest import run
 
 # A grader of the project's own: the right number in a box, and later on two too many as well.
@@ -117,23 +119,31 @@ def test_history_of_what_sessions_left(left):
 
 def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
     """Half of B's answers could not be graded: they make no pairs."""
-    b = tmp_path / "unscored"
+    a, b = left.run("good"), tmp_path / "unscored"
     (b / "after").mkdir(parents=True)
     for name in ("environment.json", "identity.json", "questions.jsonl", "after/summary.json"):
-        (b / name).write_bytes((left.run("good") / name).read_bytes())
-    rows = [json.loads(line) for line in (left.run("good") / "after/records.jsonl").read_text().splitlines()]
-    lines = [json.dumps(row | ({"status": "unscored"} if n % 2 else {})) for n, row in enumerate(rows)]
-    (b / "after/records.jsonl").write_text("\n".join(lines) + "\n")
+        (b / name).write_bytes((a / name).read_bytes())
+    records = read_records(a / "after")
+    RECORDS.write(b / "after", (replace(each, status="unscored") if n % 2 else each for n, each in enumerate(records)))
     done = left.cli("compare", place(left, "good"), str(b))
     assert done.ret == 0, done.stdout.str()
     assert not done.stdout.str().startswith("REGRESSED")
 
-    summary = json.loads((b / "after/summary.json").read_text())
-    counts = {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
-    (b / "after/summary.json").write_text(json.dumps({**summary, "counts": counts}))
+    summary, counts = SUMMARY.read(a / "after"), {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
+    SUMMARY.write(b / "after", replace(summary, counts=counts))
     done = left.cli("compare", place(left, "good"), str(b))
     assert (done.ret, done.stdout.str().split()[0]) == (0, "INCONCLUSIVE")
     assert "100 of 200 answers of unscored could not be graded; of the others: " in done.stdout.str()
+
+
+@pytest.mark.parametrize("file", ["after/records.jsonl", "after/summary.json"])
+def test_compare_believes_nothing_that_was_changed(left, tmp_path, file):
+    b = shutil.copytree(left.run("good"), tmp_path / "b")
+    path = b / file
+    path.write_text(path.read_text().replace('"wrong"', '"correct"', 1).replace('"accuracy": 0', '"accuracy": 0.0', 1))
+    done = left.cli("compare", place(left, "good"), str(b))
+    assert (done.ret, done.stdout.str()) == (2, "")
+    assert re.search(rf"{re.escape(str(path))}.*: was changed after it was written", done.stderr.str())
 
 
 MISTAKES = {
