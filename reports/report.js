@@ -279,7 +279,7 @@ function sorted(answers, places, sort) {
     extracted: (place) => orderly(answers.told(answers.last, place).said),
     reward: (place) => answers.mean("reward", place), tokens: (place) => answers.mean("completion_tokens", place),
   };
-  if (!keys[by]) return places;
+  if (!Object.hasOwn(keys, by)) return places; // the address may say anything
   const keyed = places.map((place) => [keys[by](place), place]);
   keyed.sort(([a, first], [b, second]) => {
     if (a === null || b === null) return (a === null) - (b === null) || first - second; // what is not there comes last
@@ -833,7 +833,7 @@ async function csvOf(answers, places, tell) {
 function csvCell(value) {
   if (value === null || value === undefined) return "";
   let text = String(value);
-  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text)) text = "'" + text;
+  if (typeof value === "string" && /^[=+\-@\t\r＝＋－＠]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text)) text = "'" + text;
   return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
