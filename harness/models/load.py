@@ -55,20 +55,19 @@ def load_policy(
     share_cores()
     if source.kind == "gguf" and importlib.util.find_spec("gguf") is None:
         raise ModelError(f"{source.name}: reading GGUF files takes the gguf package: pip install 'rl-harness[gguf]'")
-    with _loading(source):
+    with loading(source):
         tokenizer = _load_tokenizer(source)
         model = _load_model(source, torch_dtype).to(device)
-    model.eval()
-    return Policy.of(model, tokenizer, source, chat_template_kwargs)
+        model.eval()
+        return Policy.of(model, tokenizer, source, chat_template_kwargs)
 
 
 def _adapted(source: ModelSource, base: Policy, chat_template_kwargs: Mapping[str, Any] | None) -> Policy:
     """A base policy with an adapter on it, asked through the adapter's own tokenizer where it brings one."""
-    with _loading(source):
+    with loading(source):
         own = (source.path / "tokenizer_config.json").is_file()
         tokenizer = _load_tokenizer(source) if own else base.tokenizer
-        model = put_on(base, source.path)
-    return Policy.of(model, tokenizer, source, chat_template_kwargs)
+        return Policy.of(put_on(base, source.path), tokenizer, source, chat_template_kwargs)
 
 
 def put_on(base: Policy, folder: Path) -> Any:
@@ -136,7 +135,7 @@ def _plain(unpacked: Any, dtype: torch.dtype) -> Any:
 
 
 @contextlib.contextmanager
-def _loading(source: ModelSource) -> Iterator[None]:
+def loading(source: ModelSource) -> Iterator[None]:
     """Quietly, and what goes wrong is a ``ModelError``."""
     try:
         with _quiet():

@@ -9,21 +9,33 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from harness.store.errors import ModelError
+from harness.store.limits import OutOfTimeError, limited
+from harness.store.redact import safe_line
 from harness.tasks.forms import CLOSING, opened_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.models.source import ModelSource
     from harness.store.question import Message
+
+
+# No template for people's chats comes near any of these.
+_TEMPLATE_SECONDS, _TEMPLATE_BYTES, _LONGEST_PROMPT = 10.0, 1 << 30, 10_000_000
+_HOSTILE = "{name}: the chat template {does} for a chat; take another model, or mend the template in a local copy of it"
+
+
+class RefusedChatError(ModelError):
+    """A chat that the chat template raises on."""
 
 
 @dataclass
@@ -88,7 +100,7 @@ class Policy:
         probe = "Follow the rules."
         try:
             return probe in self.render([{"role": "system", "content": probe}, {"role": "user", "content": "Hello"}])
-        except jinja2.TemplateError:
+        except RefusedChatError:
             return False
 
     def adapt(self, chat: Sequence[Message]) -> list[dict[str, str]]:
@@ -101,10 +113,7 @@ class Policy:
         Raises:
             ModelError: the template refuses the chat, or the tokenizer knows tokens that the model does not.
         """
-        try:
-            text = self.render(self.adapt(chat))
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
-            raise ModelError(f"{self.name}: the chat template refuses a chat: {error}") from None
+        text = self.render(self.adapt(chat))
         # The template writes the special tokens itself.
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         known = self.model.get_input_embeddings().weight.shape[0]
@@ -144,12 +153,27 @@ class Policy:
         self.tokenizer.save_pretrained(folder)
 
     def render(self, turns: Sequence[Mapping[str, str]], *, answered: bool = False) -> str:
-        """The text of turns that the template takes, with the header of the answer unless the chat is ``answered``."""
-        return str(
-            self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=not answered, **self.chat_template_kwargs
-            )
-        )
+        """The text of turns that the template takes, with the header of the answer unless the chat is ``answered``.
+
+        Raises:
+            RefusedChatError: the template raises, as some do for a system turn.
+            ModelError: it takes too long or too much memory: it is a program that whoever made the model wrote.
+        """
+        told = {**self.chat_template_kwargs, "tokenize": False, "add_generation_prompt": not answered}
+        try:
+            with _more_memory(_TEMPLATE_BYTES):
+                text = str(limited(partial(self.tokenizer.apply_chat_template, turns, **told), _TEMPLATE_SECONDS))
+        except OutOfTimeError:
+            raise ModelError(_HOSTILE.format(name=self.name, does=f"takes over {_TEMPLATE_SECONDS:g} s")) from None
+        except MemoryError:
+            raise ModelError(_HOSTILE.format(name=self.name, does=f"takes over {_TEMPLATE_BYTES >> 20} MiB")) from None
+        except Exception as error:  # whatever Jinja, Python and the template raise
+            kind = "" if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: "
+            reason = safe_line(f"{kind}{error}", 300)
+            raise RefusedChatError(f"{self.name}: the chat template refuses a chat: {reason}") from None
+        if len(text) > _LONGEST_PROMPT:
+            raise ModelError(_HOSTILE.format(name=self.name, does=f"writes {len(text):,} characters"))
+        return text
 
     @property
     def unused_kwargs(self) -> list[str]:
@@ -168,6 +192,28 @@ def without_system(chat: Sequence[Message]) -> list[dict[str, str]]:
             turn["content"] = f"{system['content']}\n\n{turn['content']}"
             return rest
     return [{"role": "user", "content": system["content"]}, *rest]
+
+
+@contextmanager
+def _more_memory(size: int) -> Iterator[None]:
+    """Within, the process can have so many bytes more than it has: ``MemoryError``, where the system would end it.
+    Only where the system says how many it has."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = pages * resource.getpagesize() + size
+        if any(0 <= known < limit for known in (soft, hard)):  # RLIM_INFINITY is -1
+            raise ValueError
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    except (ImportError, OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def require_chat_template(tokenizer: Any, name: str) -> None:

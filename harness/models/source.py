@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.store.errors import ModelError
+from harness.store.names import as_file, is_there
 from harness.store.run_directory import digest, read_json, write_json
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ class ModelSource:
     base: ModelSource | None = None
 
 
-def resolve_model(name: str, revision: str = "main") -> ModelSource:
+def resolve_model(name: str, revision: str = "main", *, adapters: Sequence[Path] = ()) -> ModelSource:
     """Find a model, fetching it from the Hub if the name is a Hub id that is not in the local cache yet.
 
     ``name`` is ``"tiny"`` (the embedded model), a folder, a ``.gguf`` file, or a Hub id. Where a folder or Hub id holds
     an adapter of peft's, its base is found by the name that it gives. What exists on disk wins over a Hub id of the
-    same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only.
+    same spelling. ``revision`` is a branch, tag or commit, and means something for Hub ids only. ``adapters`` are the
+    folders of those whose base this is.
 
     Raises:
         ModelError: nothing is there, it cannot be fetched, or it has no safetensors weights.
@@ -77,20 +79,21 @@ def resolve_model(name: str, revision: str = "main") -> ModelSource:
         return ModelSource(name, "embedded", _checked_folder(name, FOLDER))
     if not name.strip():
         raise ModelError("the model's name is empty; write 'tiny', a Hub id, a folder or a .gguf file")
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = as_file(name)
+    found = is_there(path)
+    if found and path.is_file():
         if path.suffix.lower() != ".gguf":
             raise ModelError(f"{name}: is a file, but not a .gguf; name the model's folder instead")
         return ModelSource(name, "gguf", path.resolve())
-    if path.is_dir():
+    if found and path.is_dir():
         if _is_adapter(path):
-            return ModelSource(name, "adapter", path.resolve(), base=resolve_model(*_base_of(name, path)))
+            return ModelSource(name, "adapter", path.resolve(), base=_base_of(name, path.resolve(), adapters))
         return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
     if looks_like_path(name):
         raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
     folder = _snapshot(name, revision)
     if _is_adapter(folder):
-        return ModelSource(name, "adapter", folder, folder.name, resolve_model(*_base_of(name, folder)))
+        return ModelSource(name, "adapter", folder, folder.name, _base_of(name, folder, adapters))
     return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
 
 
@@ -145,19 +148,34 @@ def _is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
-def _base_of(name: str, folder: Path) -> tuple[str, str]:
-    """Name and revision of the model that an adapter folder belongs to."""
+def _base_of(name: str, folder: Path, adapters: Sequence[Path]) -> ModelSource:
+    """The model that an adapter folder belongs to."""
+    place = folder / ADAPTER_CONFIG
+    if folder in adapters:
+        raise ModelError(
+            f"{name}: an adapter whose base leads back to it; write the model that it was trained on as "
+            f"base_model_name_or_path in {place}"
+        )
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise ModelError(f"{name}: has no {ADAPTER_WEIGHTS} in {folder}, and no other format is loaded")
-    config, base = read_json(folder / ADAPTER_CONFIG) or {}, read_json(folder / BASE) or {}
+    config, base = _table(place), _table(folder / BASE)
     beside = folder / str(base.get("beside") or "")
     if base.get("beside") and beside.exists():
-        return str(beside.resolve()), "main"
+        return resolve_model(str(beside.resolve()), adapters=[*adapters, folder])
     found = base.get("name") or config.get("base_model_name_or_path")
-    if not found:
-        place = folder / ADAPTER_CONFIG
+    if not isinstance(found, str):
         raise ModelError(f"{name}: an adapter that names no model; write it as base_model_name_or_path in {place}")
-    return str(found), str(base.get("revision") or config.get("revision") or "main")
+    revision = str(base.get("revision") or config.get("revision") or "main")
+    return resolve_model(found, revision, adapters=[*adapters, folder])
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """The object in a model's JSON file; empty where it is missing, or none that can be read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _adapter_fingerprint(
@@ -165,12 +183,13 @@ def _adapter_fingerprint(
 ) -> dict[str, str]:
     """The fingerprint of an adapter with ``weights`` on the model of fingerprint ``base``; ``own`` has the digests of
     the tokenizer and chat template in the adapter's folder, where it has them."""
-    recorded = (read_json(source.path / BASE) or {}).get("fingerprint")
-    if recorded and recorded.get("weights") != base["weights"]:
+    recorded = _table(source.path / BASE).get("fingerprint")
+    if isinstance(recorded, dict) and recorded.get("weights") != base["weights"]:
         found = source.base.path if source.base else "its base"
         raise ModelError(f"{source.name}: was trained on other weights than those in {found}; put the old ones back")
-    config = read_json(source.path / ADAPTER_CONFIG) or {}
-    config = {key: value for key, value in config.items() if key not in _ADAPTER_PROVENANCE}
+    config = {
+        key: value for key, value in _table(source.path / ADAPTER_CONFIG).items() if key not in _ADAPTER_PROVENANCE
+    }
     return {
         "weights": digest([base["weights"], weights]),
         "tokenizer": own.get("tokenizer", base["tokenizer"]),
@@ -221,11 +240,11 @@ def _weight_files(folder: Path) -> list[Path]:
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if whole.exists() or not index.is_file():
         return [whole] if whole.exists() else []
-    try:
-        shards = json.loads(index.read_bytes())["weight_map"].values()
-        return [folder / name for name in sorted(set(shards))]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"{index}: is not a list of weight files; fetch the model again") from None
+    shards = _table(index).get("weight_map")
+    names = shards.values() if isinstance(shards, dict) else [None]
+    if not all(isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names):
+        raise ModelError(f"{index}: is not a list of .safetensors files beside it; fetch the model again")
+    return [folder / name for name in sorted(set(names))]
 
 
 def _snapshot(name: str, revision: str) -> Path:
@@ -267,7 +286,7 @@ def _snapshot(name: str, revision: str) -> Path:
             f"{name}: no folder of this name, not complete in the Hub cache at revision {revision!r}, and the Hub "
             f"cannot be reached; go online once (without HF_HUB_OFFLINE), or give a local folder"
         ) from None
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, OSError, ValueError) as error:  # a NUL in the revision
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"{name}: cannot be fetched from the Hub: {said}") from None
 
@@ -288,7 +307,7 @@ def _contents(folder: Path, names: Sequence[str]) -> Iterable[bytes]:
             continue
         content = path.read_bytes()
         if name.endswith("config.json"):
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 table = json.loads(content)
                 if isinstance(table, dict):
                     kept = {key: table[key] for key in table if key not in (*_PROVENANCE, "chat_template")}
@@ -303,10 +322,8 @@ def _chat_template(folder: Path) -> str:
     """The template's text; several named ones as JSON; empty if there is none."""
     with contextlib.suppress(FileNotFoundError):
         return (folder / "chat_template.jinja").read_text(encoding="utf-8", errors="replace")
-    with contextlib.suppress(FileNotFoundError, ValueError, AttributeError):
-        template: Any = json.loads((folder / "tokenizer_config.json").read_bytes()).get("chat_template") or ""
-        return template if isinstance(template, str) else json.dumps(template, sort_keys=True)
-    return ""
+    template = _table(folder / "tokenizer_config.json").get("chat_template") or ""
+    return template if isinstance(template, str) else json.dumps(template, sort_keys=True)
 
 
 class _DigestCache:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from harness.rewards.grader import Grade, Grader, RewardFunction
-from harness.rewards.limits import LOOP, OutOfTimeError, limited
+from harness.store.limits import LOOP, OutOfTimeError, limited
 from harness.rewards.registry import SHIPPED, Rewards, check_parameters, raised, resolve_reward
 from harness.store.errors import RewardError
 from harness.store.faults import Faults

@@ -7,8 +7,11 @@ The plugin and the command line print the message alone: a traceback from inside
 from __future__ import annotations
 
 import difflib
+import re
 
 from harness.store.redact import safe_line
+
+_LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{100})")  # a name of thousands of letters hides what is said of it
 
 
 class HarnessError(Exception):
@@ -16,7 +19,7 @@ class HarnessError(Exception):
     below it lines of something else, such as a log. No secret is kept in it."""
 
     def __init__(self, sentence: str = "", *lines: str) -> None:
-        super().__init__(*map(safe_line, (sentence, *lines)))
+        super().__init__(*(_LONG_WORD.sub(r"\1...\2", safe_line(line)) for line in (sentence, *lines)))
 
     def __str__(self) -> str:
         return "\n".join(self.args)

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from datasets import Dataset
 from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from trl.extras.profiling import profiling_context
 
+from harness.models.policy import RefusedChatError
 from harness.recipe.trl_arguments import argument_defaults, optimizer_steps, steps_per_batch, supervised_steps
 from harness.store.errors import TrainingError
 from harness.tasks.forms import CLOSING, OPENING
@@ -222,7 +222,7 @@ def _end_token(policy: Policy) -> int:
         text = policy.render(
             [{"role": "user", "content": "A question?"}, {"role": "assistant", "content": _PROBE}], answered=True
         )
-    except jinja2.TemplateError:
+    except RefusedChatError:
         text = ""
     _, answered, rest = text.rpartition(_PROBE)
     if answered and rest:

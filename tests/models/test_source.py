@@ -97,6 +97,9 @@ def test_names_of_nothing(name, said, folder, hub, monkeypatch):
         resolve_model(name)
 
 
+NO_INDEX = r"index\.json: is not a list of \.safetensors files beside it; fetch the model again"
+
+
 def index(*shards):
     return json.dumps({"weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}})
 
@@ -110,7 +113,13 @@ def index(*shards):
         ({"config.json": "{}"}, r"has no \.safetensors weights"),
         ({"config.json": "{}", "pytorch_model.bin": ""}, "only safetensors are loaded; convert them"),
         ({"config.json": "{}", "model.safetensors.index.json": index("a.safetensors")}, r"a\.safetensors is missing"),
-        ({"config.json": "{}", "model.safetensors.index.json": "["}, "is not a list of weight files; fetch"),
+        ({"config.json": "{}", "model.safetensors.index.json": "["}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": "[" * 100_000}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": index("../b/model.safetensors")}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": index("/etc/passwd")}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": index("pytorch_model.bin")}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": index(".safetensors\n")}, NO_INDEX),
+        ({"config.json": "{}", "model.safetensors.index.json": index(5)}, NO_INDEX),
     ],
 )
 def test_a_folder_that_is_no_model(tmp_path, files, message):
@@ -300,3 +309,60 @@ def test_every_name_is_there():
         assert callable(getattr(harness.models, name))
     with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
         harness.models.nonesuch  # noqa: B018
+
+
+def adapter(folder, base):
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    (folder / "adapter_model.safetensors").touch()
+    return folder
+
+
+def test_an_adapter_whose_base_leads_back_to_it_is_refused(tmp_path, folder):
+    own = adapter(tmp_path / "own", tmp_path / "own")
+    one, two = adapter(tmp_path / "one", tmp_path / "two"), adapter(tmp_path / "two", tmp_path / "one")
+    for name in (own, one, two):
+        with pytest.raises(
+            ModelError, match="an adapter whose base leads back to it; write the model that it was trained"
+        ):
+            resolve_model(str(name))
+    (own / "base.json").write_text(json.dumps({"name": "nowhere", "beside": "."}))
+    with pytest.raises(ModelError, match="an adapter whose base leads back to it"):
+        resolve_model(str(own))
+    upon = resolve_model(str(adapter(tmp_path / "upon", adapter(tmp_path / "first", folder))))
+    assert (upon.base.kind, upon.base.base.kind) == ("adapter", "folder")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "[" * 100_000, "9" * 6000, '{"base_model_name_or_path": ["a"]}', '{"a": "\\ud800"}']
+)
+def test_an_adapter_that_names_nothing_readable_is_refused(tmp_path, text):
+    own = adapter(tmp_path / "own", "tiny")
+    (own / "adapter_config.json").write_text(text)
+    with pytest.raises(ModelError, match="an adapter that names no model"):
+        resolve_model(str(own))
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 5000, "./" + "a" * 5000, "a/" * 3000, "~nobody-here/x", "a\0b", "\ud800", "a\x1b[2J"]
+)
+def test_names_that_no_file_can_have(hub, name):
+    with pytest.raises(ModelError) as no:
+        resolve_model(name)
+    str(no.value).encode()
+    assert len(str(no.value)) < 1000
+    assert "\x1b" not in str(no.value)
+
+
+@pytest.mark.parametrize("revision", ["a" * 5000, "a\0b", "\ud800", "../../x"])
+def test_revisions_that_nothing_can_have(hub, revision):
+    with pytest.raises(ModelError):
+        resolve_model("org/model", revision)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json", "generation_config.json"])
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "9" * 6000, "\xff"])
+def test_files_that_python_does_not_read_are_known_by_their_bytes(folder, name, text):
+    (folder / "chat_template.jinja").unlink()
+    (folder / name).write_bytes(text.encode("latin-1"))
+    assert fingerprint(resolve_model(str(folder)))

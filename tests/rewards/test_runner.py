@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import RewardCalls, Rewards, boxed_numeric, score_all
-from harness.rewards.limits import OutOfTimeError, limited
 from harness.store.errors import RewardError
 from harness.store.faults import Faults
+from harness.store.limits import OutOfTimeError, limited
 
 NAME = "users_own:reward"  # in the module of the fixture ``user``
 TEXTS = ["a", "b", "bad", "d"]

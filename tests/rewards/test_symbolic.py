@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness.rewards import math_equivalent
 from harness.rewards.formula import read
-from harness.rewards.limits import OutOfTimeError, limited
 from harness.rewards.math_process import MathProcess
 from harness.rewards.runner import RewardCalls
 from harness.store.errors import RewardError
+from harness.store.limits import OutOfTimeError, limited
 
 HANGS = "(10^{9000})^{9000x}"  # at a point tried it has a hundred million digits
 

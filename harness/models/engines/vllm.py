@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from harness.models.device import release_memory
 from harness.models.engines.base import Request, answer_of, answer_seed, requests
+from harness.models.load import loading
 from harness.models.policy import Policy
 from harness.store.errors import ModelError
 from harness.store.redact import safe_line
@@ -131,17 +132,14 @@ def asking(
 ) -> Policy:
     """A policy that encodes and decodes, and whose model has shapes but no weights: they are in vLLM."""
     given = {"trust_remote_code": False, "local_files_only": True}
-    try:
+    with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(source.path, **given)
         config = AutoConfig.from_pretrained(source.path, **given)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         if (source.path / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(source.path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        reason = safe_line(str(error), 300)
-        raise ModelError(f"{source.name}: cannot be read ({type(error).__name__}: {reason})") from error
-    policy = Policy.of(model, tokenizer, source, chat_template_kwargs)
+        policy = Policy.of(model, tokenizer, source, chat_template_kwargs)
     return dataclasses.replace(policy, device=device, dtype=dtype)
 
 
