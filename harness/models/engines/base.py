@@ -4,9 +4,12 @@ of a server. Imports nothing heavy."""
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import itertools
 import json
 import operator
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 # Answers are handed on when so many are there, or so many seconds have passed: they are graded and written in batches.
 AT_ONCE, SECONDS = 16, 2.0
+_LONGEST_ADDRESS = 2_000
 OMITTABLE = ("seed", "temperature", "top_p")  # what a request may be without, since some servers refuse it
 
 
@@ -133,13 +137,15 @@ def server_url(text: str) -> str:
         ValueError: it is no such address, or it carries a key: that would be written into run directories. The text
             says what to write instead and never repeats the address.
     """
+    text = text.strip()
     try:
-        parts = urlsplit(text.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not host:
+        parts = urlsplit(text)
+        host, port = _host(parts.hostname or ""), parts.port
+    except ValueError:  # UnicodeError is one
+        host, port, parts = None, None, urlsplit("")
+    # urlsplit drops line breaks and tabs, and takes all other controls.
+    readable = text.isprintable() and parts.path.isascii() and " " not in text and len(text) <= _LONGEST_ADDRESS
+    if parts.scheme not in ("http", "https") or not (host and readable):
         raise ValueError("is no address of a server; write one such as http://localhost:8000/v1")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError(
@@ -151,3 +157,30 @@ def server_url(text: str) -> str:
         path = path.removesuffix(call)
     place = f"[{host}]" if ":" in host else host
     return urlunsplit((parts.scheme, place if port is None else f"{place}:{port}", path or "/v1", "", ""))
+
+
+def _host(name: str) -> str:
+    """A host's name as it is looked up (IDNA), or an address.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if ":" in name:
+        return str(ipaddress.IPv6Address(name))
+    found = name.encode("idna").decode("ascii")  # no label of more than 63 characters, none that is empty
+    if not re.fullmatch(r"[a-z0-9._-]+", found):
+        raise ValueError(f"{name!r} is no host")
+    return found
+
+
+TRUSTED_HOSTS = "RL_HARNESS_TRUSTED_HOSTS"  # where keys may go, as the user says it: hosts between blanks or commas
+
+
+def key_may_go(url: str) -> bool:
+    """Whether a key may be sent to the server at an address: on this machine, or one that ``TRUSTED_HOSTS`` names."""
+    host = urlsplit(url).hostname or ""
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    return here or host in os.environ.get(TRUSTED_HOSTS, "").lower().replace(",", " ").split()

@@ -31,6 +31,7 @@ from harness.store.redact import safe_line
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds before another try; doubled each time
 _LATER = frozenset({408, 409, 425, 429})  # and every 5xx
 _CONNECT_SECONDS = 10.0
+_JSON = {"Content-Type": "application/json"}
 # Bytes that a reply may have: 100,000 tokens with every character escaped are 4 MB. An error is cut at its own limit.
 LONGEST_REPLY, _LONGEST_ERROR = 16 << 20, 1 << 16
 
@@ -73,7 +74,7 @@ class ChatServer:
     Args:
         url: base address (``server_url``).
         model: the served model's id; may be left out where the server serves one.
-        key_env: environment variable that holds the API key. It is sent, and never written down.
+        key_env: environment variable that holds the API key, "" for none. It is sent, and never written down.
         timeout_seconds: how long the server may be silent before an answer is asked for again.
         deadline_seconds: how long one request may take in all; as long as that unless given.
         tries: how often one answer is asked for in all.
@@ -94,12 +95,18 @@ class ChatServer:
         self._key = os.environ.get(key_env, "").strip()
         self._seconds = timeout_seconds if deadline_seconds is None else deadline_seconds
         self._stopped = threading.Event()
-        self._http = httpx2.Client(
-            base_url=url + "/",
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
-            timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ModelError(f"{key_env}: a key is one line of ASCII characters; set the variable to it once more")
+        try:
+            self._http = httpx2.Client(
+                base_url=url + "/",
+                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                timeout=httpx2.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
+                limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+            )
+        except (httpx2.InvalidURL, ImportError, OSError, ValueError) as error:
+            where = "is it an address, and what do HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE say?"
+            raise ModelError(f"{url}: no client can be made for it ({self._clean(str(error))}); {where}") from None
         self._deadline = Deadline(self._http)
 
     def served(self) -> Served:
@@ -158,7 +165,7 @@ class ChatServer:
             wait: float | None = None
             try:
                 reply = self._reply(method, path, body)
-            except httpx2.RequestError as error:
+            except (httpx2.RequestError, httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a proxy's name
                 reason = self._clean(f"{type(error).__name__}: {error}")
             except TimeoutError as error:
                 reason = str(error)
@@ -187,9 +194,11 @@ class ChatServer:
         Raises:
             TimeoutError: it did not come within the deadline.
         """
+        # In ASCII: a question may hold half of a character, which has no UTF-8.
+        content = None if body is None else json.dumps(body).encode()
         with self._deadline.of(self._seconds):
             try:
-                with self._http.stream(method, path, json=body) as response:
+                with self._http.stream(method, path, content=content, headers=_JSON) as response:
                     limit, got = LONGEST_REPLY if response.is_success else _LONGEST_ERROR, bytearray()
                     for part in response.iter_bytes():
                         got += part
@@ -210,7 +219,8 @@ class ChatServer:
         if 300 <= status < 400 and (to := reply.headers.get("location")):
             reason += f"; it points to {self._clean(to)}, and no redirect is followed"
         if status in (401, 403):
-            state = f"the key in {self._key_env} is refused" if self._key else f"{self._key_env} is not set"
+            variable = self._key_env or "[engine] key_env"
+            state = f"the key in {variable} is refused" if self._key else f"{variable} is not set"
             raise ModelError(f"{self.url}: {reason}; {state}")
         if status == 404 and method == "POST":
             raise ModelError(f"{self.url}: {reason}; is the model's name as the server knows it?")
@@ -251,7 +261,7 @@ def _message(text: str) -> str:
     error = value.get("error", value.get("detail", value.get("message")))
     if isinstance(error, dict):
         error = error.get("message")
-    return str(error) if error else text
+    return error if isinstance(error, str) and error else text
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -264,12 +274,21 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return whole(value) if isinstance(value, str) and value else None
+
+
+def whole(text: str) -> str:
+    """A text of JSON, which may hold halves of characters (lone surrogates), with each as U+FFFD.
+
+    >>> whole("a\\ud800b")
+    'a\ufffdb'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: Any) -> int | None:

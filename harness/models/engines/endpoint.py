@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.models.engines.base import AT_ONCE, OMITTABLE, SECONDS, answer_seed, wanted
-from harness.models.engines.chat_server import ChatServer, Served, Unanswered
+from harness.models.engines.chat_server import ChatServer, Served, Unanswered, whole
 from harness.models.policy import without_system
 from harness.store.errors import ModelError
 from harness.store.records import FinishReason, Generation
@@ -260,13 +260,13 @@ def _generation(
         )
     reason = choice.get("finish_reason") or ("length" if tokens >= decoding.max_new_tokens else "stop")
     if reason not in ("stop", "length"):
-        raise Unanswered(f"finish_reason {safe_line(str(reason), 40)!r}", refused=True)
+        raise Unanswered(f"finish_reason {_shown(reason)}", refused=True)
     finish: FinishReason = "length" if reason == "length" else "stop"
     message = choice["message"]
     content = _text(message.get("content"))
     thought = next(filter(None, (_text(message.get(key)) for key in _THOUGHTS)), "")
     if content is None:
-        raise Unanswered(f"content is no text: {safe_line(repr(message['content']), 80)}", refused=True)
+        raise Unanswered(f"content is no text: {_shown(message['content'])}", refused=True)
     characters = len(content) + len(thought)
     if characters > _LONGEST_TOKEN * (decoding.max_new_tokens + 1):
         raise _TooMany(
@@ -299,10 +299,15 @@ def _generation(
 def _text(content: Any) -> str | None:
     """A message's content: text, parts of text among others, or nothing; ``None`` for what is none of these."""
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
-        return "".join(text for part in content if isinstance(text := part.get("text"), str))
+        content = "".join(text for part in content if isinstance(text := part.get("text"), str))
     if content is None or isinstance(content, str):
-        return content or ""
+        return whole(content or "")
     return None
+
+
+def _shown(value: Any) -> str:
+    """A value of JSON in an error: lists and objects may be nested too deep for Python to write."""
+    return f"a {type(value).__name__}" if isinstance(value, list | dict) else repr(safe_line(str(value), 40))
 
 
 def _count(value: Any) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from harness.models.engines.chat_server import Served
@@ -29,6 +32,32 @@ def test_without_a_key_none_is_sent():
     with chat_double() as double:
         ask(double, some(1))
     assert set(double.keys) == {None}
+
+
+@pytest.mark.parametrize("key", ["sk-é", "sk\nX-Other: 1", "sk-\u202e", "sk\x00", "sk-\udcff"])
+def test_what_can_be_no_key_is_told_and_not_shown(monkeypatch, key):
+    monkeypatch.setattr("os.environ", {**os.environ, "MY_KEY": key})
+    with chat_double() as double, pytest.raises(ModelError, match="MY_KEY: a key is one line of ASCII") as refused:
+        ask(double, some(1), key_env="MY_KEY")
+    assert not double.keys
+    assert "sk" not in str(refused.value).replace("ask", "")
+
+
+NO_CLIENT = "no client .* HTTP_PROXY, ALL_PROXY"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("socks9://127.0.0.1:9", NO_CLIENT),
+        ("http://[::g]", NO_CLIENT),
+        ("http://a..b:1", "UnicodeError: .*label empty"),
+    ],
+)
+def test_a_proxy_that_is_none_is_told(monkeypatch, proxy, said):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ModelError, match=rf"http://host/v1: {said}"):
+        EndpointEngine("http://host/v1", "a", tries=1)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +108,35 @@ def test_what_is_listed_is_kept():
 
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), -1, 10**400, "x", True, None])
 def test_what_is_listed_may_be_of_any_kind(number):
-    for meta in ([1], "x", 5, None):
+    for meta in ([1], "x", 5, None, {"n_ctx_train": number}):
         listing = models("b", root=5, owned_by=[1], created=number, max_model_len=number, meta=meta)
         with chat_double(listing=lambda: listing) as double:  # noqa: B023
             served = EndpointEngine(double.url).served
         assert served == Served(double.url, "b")
+
+
+DEEP = json.loads("[" * 300 + "]" * 300)
+
+
+def test_a_listing_in_halves_of_characters_is_whole():
+    with chat_double(listing=lambda: Reply(200, '{"data": [{"id": "a\\ud800", "root": "\\udfff"}]}')) as double:
+        served = EndpointEngine(double.url).served
+    assert (served.model, served.root) == ("a\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"data": ' + "[" * 5000 + "]" * 5000 + "}", '{"data": ' + "9" * 6000 + "}"]
+)
+def test_what_python_does_not_read_is_no_listing(text):
+    refused = pytest.raises(ModelError, match="no chat completion in the answer")
+    with chat_double(listing=lambda: Reply(200, text)) as double, refused:
+        EndpointEngine(double.url, tries=1)
+
+
+def test_what_a_server_says_of_an_error_may_be_of_any_kind():
+    for error in (DEEP, 5, True, {"message": DEEP}, {"message": None}, [], {"message": "\ud800\x1b[31m"}):
+        refused = pytest.raises(ModelError, match="in a row could not be had: HTTP 400")
+        with chat_double(chat=lambda number, body: Reply(400, {"error": error})) as double, refused as no:  # noqa: B023
+            ask(double, some(1), tries=1)
+        str(no.value).encode()
+        assert "\x1b" not in str(no.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
 from dataclasses import replace
@@ -208,7 +209,8 @@ def test_content_may_have_other_shapes(content, completion):
 
 
 def test_what_is_no_text_is_no_answer_and_what_is_no_number_counts_none():
-    odd = [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan")]
+    deep = json.loads("[" * 300 + "]" * 300)
+    odd = [42, True, {"text": "7"}, [7], ["7", {"text": "7"}], float("nan"), deep]
     counts = [10**400, -1, 1.5, "7", None, float("inf"), float("nan"), [1]]
 
     def chat(number, body):
@@ -226,6 +228,25 @@ def test_what_is_no_text_is_no_answer_and_what_is_no_number_counts_none():
     assert all(error.startswith("content is no text: ") for error in lost)
     counted = [(each.prompt_tokens, each.completion_tokens) for each in found if not each.error]
     assert counted == [(0, 3)] * len(counts)
+
+
+def test_halves_of_characters_are_sent_and_come_back_whole():
+    """JSON may hold them; no file can."""
+    text = "half \ud800?"
+    asked = Question("t/\udfff", text, "7", "test", prompt=({"role": "user", "content": text},))
+    with chat_double(chat=lambda number, body: answer("7 \ud83d", reasoning="\udcff")) as double:
+        (found,) = ask(double, [asked]).values()
+    assert double.bodies[0]["messages"][0]["content"] == text
+    assert (found.completion, found.error) == ("<think>\ufffd</think>7 \ufffd", None)
+
+
+@pytest.mark.parametrize("reason", [5, {"a": 1}, json.loads("[" * 300 + "]" * 300), "\x1b[2J", "x" * 500])
+def test_a_finish_reason_may_be_of_any_kind(reason):
+    with chat_double(chat=lambda number, body: answer("7", reason)) as double:
+        (found,) = ask(double, some(2), skip=[("t/0", 0)]).values()
+    assert (found.error or "").startswith("finish_reason ")
+    assert len(found.error or "") < 60
+    assert "\x1b" not in (found.error or "")
 
 
 THOUGHTS = {
