@@ -6,7 +6,7 @@ rl-harness audit tiny-arithmetic        # the same audit, in numbers; --json has
 
 import pytest
 
-from harness.rewards import RewardCalls, resolve_reward
+from harness.rewards import RewardCalls, functions_of
 from harness.rewards.audit import answer_in
 
 NOTHING = "I do not know."
@@ -80,10 +80,11 @@ def test_audit(audit):
 
 def test_every_gold_answer_is_accepted(recipe, device, questions, audit):
     """No ground truth of the task is refused by a grader that trains or judges on it."""
-    graders = {each.name: each.form for each in audit.rewards if hasattr(resolve_reward(each.name), "grade")}
+    functions = functions_of(recipe.rewards)
+    graders = {each.name: each.form for each in audit.rewards if hasattr(functions[each.name], "grade")}
     if not graders:
         pytest.skip(f"recipe {recipe.name} has no grading reward function")
     for name, form in graders.items():
         for question in (*questions.train, *questions.test):
-            grade = resolve_reward(name).grade(answer_in(form, question.ground_truth), question.ground_truth)
+            grade = functions[name].grade(answer_in(form, question.ground_truth), question.ground_truth)
             assert grade.correct, f"{name} refuses the gold answer {question.ground_truth!r} of {question.id}"

@@ -23,7 +23,7 @@ from harness.gate.verdicts import UNGRADED, judged
 from harness.pipeline.fingerprint import COMPARED, effective_decoding
 from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name
-from harness.rewards import resolve_reward
+from harness.rewards import functions_of
 from harness.rewards.score import grader_versions, primary_grader
 from harness.store.errors import HarnessError
 from harness.store.manifest import git_state, versions
@@ -111,7 +111,7 @@ def _model_name(recipe: Recipe) -> str:
 
 def grader_fingerprint(rewards: Mapping[str, float], graders: Mapping[str, str]) -> str:
     """Name and version of the grader that decides statuses. Weights are no part: they train, they do not judge."""
-    grader, _ = primary_grader({name: resolve_reward(name) for name in rewards})
+    grader, _ = primary_grader(functions_of(rewards))
     return f"{grader} {graders[grader]}"
 
 

@@ -12,6 +12,7 @@ from harness.pipeline.fingerprint import COMPARED
 from harness.pipeline.manifest import require_run
 from harness.recipe.needs import look_beside_recipe_of
 from harness.recipe.schema import GateSection
+from harness.rewards import Rewards
 from harness.store.errors import HarnessError
 from harness.store.records import RECORDS, SUMMARY, Summary, correct_counts, iter_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
@@ -74,7 +75,7 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
         raise HarnessError(f"{path}: holds no finished evaluation")
     if stage.name == "before" and (path / "train").is_dir():  # it is the base model that was asked
         raise HarnessError(f"{path}: its trained policy was not asked to the end; the same command goes on from there")
-    look_beside_recipe_of(path)
+    folder = look_beside_recipe_of(path)
     questions = list(QUESTIONS.read(path))[: summary.questions]
     answers = {(each.question_id, each.sample) for each in iter_records(stage)}
     planned = summary.questions * summary.samples_per_question
@@ -85,7 +86,7 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
         )
     generation, grading = identity["generation"], identity["grading"]
     try:
-        grader = grader_fingerprint(dict(grading["rewards"]), grading["graders"])
+        grader = grader_fingerprint(Rewards(dict(grading["rewards"]), folder=folder), grading["graders"])
     except KeyError as missing:
         raise HarnessError(
             f"{IDENTITY.path(path)}: grading.graders: {missing} is missing; "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.models.device import choose_dtype, release_memory, settle_threads
 from harness.models.engines.base import server_url
 from harness.recipe.launching import local_processes
+from harness.recipe.needs import check_key
 from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def open_endpoint(recipe: Recipe) -> EndpointEngine:
 
     Raises:
         ModelError: the server cannot be reached, refuses the key, or does not serve one model where none is named.
+        RecipeError: it would be sent a key that the user did not agree to.
     """
+    check_key(recipe)
     from harness.models.engines.endpoint import EndpointEngine
 
     url = server_url(str(recipe.model.endpoint))

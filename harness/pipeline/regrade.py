@@ -39,8 +39,7 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
     Raises:
         HarnessError: the recipe cannot be read, or a reward of it is not there.
     """
-    rewards = _rewards_of(directory / "recipe.toml")
-    look_beside_recipe_of(directory)
+    rewards = _rewards_of(directory / "recipe.toml", look_beside_recipe_of(directory))
     questions = {question.id: question for question in QUESTIONS.read(directory)}
     for stage in SIDES:
         with locked(directory / ".locks" / stage) if write else nullcontext():
@@ -55,10 +54,10 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
         yield Regraded(stage, len(records), changed, before, after, calls.faults.sentences())
 
 
-def _rewards_of(path: Path) -> Rewards:
+def _rewards_of(path: Path, folder: str | None) -> Rewards:
     """``[rewards]`` of a run's recipe, and no more: another recipe that it starts from may lie elsewhere."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("rewards")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HarnessError(f"{path}: cannot be read ({error})") from None
-    return Rewards.from_table(table, refuser(path))
+    return Rewards.from_table(table, refuser(path), folder)

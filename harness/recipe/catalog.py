@@ -11,12 +11,12 @@ from typing import Any
 import tomli_w
 from pydantic import PrivateAttr, ValidationError
 
-from harness.recipe.checks import check, fewest_questions
+from harness.recipe.checks import check, check_values, fewest_questions
 from harness.recipe.messages import explain, line_of, refuser
 from harness.recipe.schema import LaunchSection, RecipeTables, section_types
 from harness.rewards.registry import Rewards
 from harness.store.errors import RecipeError, nearest
-from harness.store.names import as_text
+from harness.store.names import as_text, is_there
 from harness.store.siblings import leaves
 
 _PACKAGE = Path(__file__).parents[1]
@@ -38,8 +38,10 @@ class Recipe(RecipeTables):
 
     def __init__(self, **fields: Any) -> None:
         source = fields.get("source")
+        check_values(fields, refuser(source))
         if "rewards" in fields:
-            fields["rewards"] = Rewards.from_table(fields["rewards"], refuser(source))
+            folder = folder_of(source) if isinstance(source, Path) else None
+            fields["rewards"] = Rewards.from_table(fields["rewards"], refuser(source), folder)
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -117,6 +119,11 @@ class Recipe(RecipeTables):
         return tables
 
 
+def folder_of(source: Path) -> str:
+    """Where a recipe's file lies."""
+    return str(source.parent.resolve())
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read one recipe file; its name is the file's stem.
 
@@ -132,7 +139,7 @@ def load_recipe(path: str | Path) -> Recipe:
         line = error.object[: error.start].count(b"\n") + 1
         raise RecipeError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from None
     try:
-        tables = tomllib.loads(text)
+        tables = read_toml(text)
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"at line (\d+)", str(error))
         number = at[1] if at else len(text.splitlines())
@@ -154,10 +161,29 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not key.strip():
             raise RecipeError(f"an override is written key=value, as in train.max_steps=2, not {assignment!r}")
         try:
-            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            changes[key.strip()] = read_toml(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text.strip()
     return changes
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The tables of TOML text.
+
+    Raises:
+        TOMLDecodeError: it is none, or more than Python reads: a number of thousands of digits, or lists and tables
+            that lie hundreds deep in each other.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # of int()
+        what, place = "a number has too many digits", re.search(r"[0-9_]{600}", text)
+    except RecursionError:
+        what, place = "lists or tables lie too deep in each other", re.search(r"([\[{][^\[\]{}]*){50}", text)
+    line = text.count("\n", 0, place.end() if place else len(text)) + 1
+    raise tomllib.TOMLDecodeError(f"{what} (at line {line})")
 
 
 def find_recipe(recipe: str | Path | Recipe, folder: Path | None = None) -> Recipe:
@@ -170,7 +196,7 @@ def find_recipe(recipe: str | Path | Recipe, folder: Path | None = None) -> Reci
         return recipe
     path = Path(recipe)
     if path.suffix == ".toml":
-        if not path.is_file():
+        if not (is_there(path) and path.is_file()):
             raise RecipeError(f"{path}: no such recipe file")
         return load_recipe(path)
     files = recipe_files(folder)
@@ -219,7 +245,7 @@ def _check_lineage(recipe: Recipe) -> None:
             raise RecipeError(f"{' starts from '.join([*seen, name])}: no recipe can start from itself")
         seen.append(name)
         try:
-            model = tomllib.loads(files[name].read_text(encoding="utf-8-sig")).get("model", {})
+            model = read_toml(files[name].read_text(encoding="utf-8-sig")).get("model", {})
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
             break  # as above
         name = model.get("from_recipe") if isinstance(model, dict) else None

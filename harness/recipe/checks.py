@@ -46,6 +46,30 @@ def check(recipe: RecipeTables) -> None:
     _check_health(recipe, refuse)
 
 
+_DEEPEST, _LONGEST_KEY = 20, 200
+
+
+def check_values(tables: Mapping[str, Any], refuse: Refuse) -> None:
+    """Raise ``RecipeError`` for values that TOML can hold and no key can mean."""
+    waiting: list[tuple[tuple[str, ...], int, Any]] = [((str(key),), 1, value) for key, value in tables.items()]
+    while waiting:
+        location, depth, value = waiting.pop()
+        if len(location[-1]) > _LONGEST_KEY:
+            refuse(location[:-1] or ("recipe",), f"no key has {len(location[-1])} characters")
+        if depth > _DEEPEST:
+            refuse(location[:2], "lists or tables lie too deep in each other")
+        if isinstance(value, Mapping):
+            waiting += [((*location, str(key)), depth + 1, each) for key, each in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(location, depth + 1, each) for each in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            refuse(location, f"must be a finite number, not {value}")
+        elif isinstance(value, int) and abs(value) >= 1 << 63:
+            refuse(location, "must be a number that fits into 64 bits")
+        elif isinstance(value, str) and "\0" in value:
+            refuse(location, "must be text without NUL characters")
+
+
 def _check_sampling(table: str, samples: int, temperature: float, refuse: Refuse) -> None:
     if samples > 1 and temperature == 0:
         refuse(
@@ -219,9 +243,17 @@ def _check_data(recipe: RecipeTables, refuse: Refuse) -> None:
 # Keys of [engine] for [model] endpoint: what a value must be, and whether it is.
 _ENDPOINT: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "concurrency": ("a whole number of requests, 1 or more", lambda value: type(value) is int and value >= 1),
-    "key_env": ("the name of an environment variable", lambda value: isinstance(value, str) and value.isidentifier()),
-    "timeout_seconds": ("a number of seconds above 0", lambda value: type(value) in (int, float) and value > 0),
-    "deadline_seconds": ("a number of seconds above 0", lambda value: type(value) in (int, float) and value > 0),
+    "key_env": (
+        'the name of an environment variable, or "" for no key',
+        lambda value: isinstance(value, str) and (value == "" or value.isidentifier()),
+    ),
+    **dict.fromkeys(
+        ("timeout_seconds", "deadline_seconds"),
+        (
+            "a number of seconds above 0 and under a million",
+            lambda value: type(value) in (int, float) and 0 < value <= 1e6,
+        ),
+    ),
     "tries": ("a whole number, 1 or more", lambda value: type(value) is int and value >= 1),
     "omit": (
         f"a list of {', '.join(map(repr, OMITTABLE[:-1]))} or {OMITTABLE[-1]!r}",

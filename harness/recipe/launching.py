@@ -18,6 +18,7 @@ from harness.models.device import visible_gpus
 from harness.models.processes import gpus_for
 from harness.recipe.schema import located
 from harness.store.errors import TrainingError
+from harness.store.names import as_file
 
 if TYPE_CHECKING:
     from harness.recipe.schema import LaunchSection
@@ -138,10 +139,10 @@ def _given(recipe: Recipe, key: str) -> tuple[Path | None, Any]:
         return None, value
     try:
         if value and not value.lstrip().startswith("{"):
-            path = Path(located(recipe, value)).expanduser().resolve()
+            path = as_file(located(recipe, value)).resolve()
             value = path.read_text(encoding="utf-8-sig")
         return path, json.loads(value)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return path, None
 
 

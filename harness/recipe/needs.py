@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
+from harness.models.engines.base import TRUSTED_HOSTS, key_may_go, server_url
 from harness.models.source import looks_like_path
-from harness.recipe.catalog import Recipe, load_recipe, parent_of
+from harness.recipe.catalog import Recipe, folder_of, load_recipe, parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.messages import refuser
 from harness.recipe.schema import given_file, located, questions_of
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.registry import check_parameters
 from harness.store.errors import RecipeError, RewardError, TaskError, nearest
+from harness.store.names import as_file, is_there
 from harness.store.run_files import OVERRIDES
 from harness.tasks import reads_data
 from harness.tasks.load import TooFewError
@@ -42,14 +45,17 @@ TRACKERS = {
 
 def look_beside(source: Path | None) -> None:
     """From now on reward functions are found beside a recipe's file as well, and in the working directory."""
-    folders = [Path.cwd(), *([source.parent.resolve()] if source else [])]
-    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+    folders = [str(Path.cwd()), *([folder_of(source)] if source else [])]
+    sys.path += [folder for folder in folders if folder not in sys.path]
 
 
-def look_beside_recipe_of(directory: Path) -> None:
-    """The same for the recipe that a run directory is of: it holds a copy, and says where the file was."""
+def look_beside_recipe_of(directory: Path) -> str | None:
+    """The same for the recipe that a run directory is of: it holds a copy, and says where the file was. The folder of
+    that is returned."""
     changed = OVERRIDES.read(directory)
-    look_beside(Path(changed.folder, changed.file) if changed else None)
+    source = Path(changed.folder, changed.file) if changed else None
+    look_beside(source)
+    return None if source is None else folder_of(source)
 
 
 def check_needs(
@@ -72,6 +78,7 @@ def check_needs(
     """
     check_rewards(recipe)
     check_endpoint_keys(recipe, given)
+    check_key(recipe)
     trains = trains and recipe.model.endpoint is None
     if questions and data is None and reads_data(recipe.task) and recipe.task.name != "gsm8k":
         _check_file(recipe, "task", "name", given)
@@ -120,9 +127,8 @@ def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:
 
 def _check_file(recipe: Recipe, table: str, key: str, given: Sequence[str]) -> None:
     name = str(_value(recipe, table, key))
-    with contextlib.suppress(OSError, RuntimeError):  # not ours to read; ~nobody
-        if Path(located(recipe, name)).expanduser().exists():
-            return
+    if is_there(as_file(located(recipe, name))):
+        return
     words = f"{name}: no such file or folder; it is looked for beside the recipe, then in the working directory"
     _refuse(recipe, table, key, words, given)
 
@@ -164,6 +170,22 @@ def _refuse(recipe: Recipe, table: str, key: str, words: str, given: Sequence[st
     refuser(None)((table, key), words + (f" (under {' '.join(given)})" if given else ""))
 
 
+def check_key(recipe: Recipe) -> None:
+    """Raise ``RecipeError`` where a recipe's file would have a key sent to a server that the user did not name: a
+    recipe from elsewhere may name any variable and any address."""
+    url = recipe.model.endpoint and server_url(recipe.model.endpoint)
+    variable = recipe.engine.arguments.get("key_env", "OPENAI_API_KEY")
+    if not url or not os.environ.get(variable, "").strip() or key_may_go(url) or recipe.source is None:
+        return
+    if load_recipe(recipe.source).model.endpoint == recipe.model.endpoint:  # else an option gave it
+        host = urlsplit(url).hostname
+        refuser(recipe.source)(
+            ("model", "endpoint"),
+            f"the key in {variable} would be sent to {host}; where that is meant, set {TRUSTED_HOSTS}={host} in the "
+            'environment, or write key_env = "" under [engine] to send none',
+        )
+
+
 def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
     """Look for the questions that are to stand in for the recipe's own; ``option`` is what they were given by.
 
@@ -194,6 +216,11 @@ def check_rewards(recipe: Recipe) -> None:
         if name in SHIPPED:
             continue  # these are known to be there
         try:
-            check_parameters(name, resolve_reward(name), recipe.rewards.parameters.get(name, {}), shipped=False)
+            check_parameters(
+                name,
+                resolve_reward(name, recipe.rewards.folder),
+                recipe.rewards.parameters.get(name, {}),
+                shipped=False,
+            )
         except RewardError as error:
             refuser(recipe.source)(("rewards", name), str(error))

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.rewards import answer_form
 from harness.rewards.registry import Rewards
-from harness.store.names import as_path
+from harness.store.names import as_file, as_path, is_there
 from harness.store.question import Questions
 from harness.store.records import SamplingParams
 from harness.store.table import Positive, Share, Table
@@ -245,7 +245,7 @@ def located(recipe: RecipeTables, name: str) -> str:
     name = as_path(name)
     if recipe.source is not None and name not in ("", "tiny", "arithmetic", "gsm8k"):
         beside = recipe.source.parent / name
-        if beside.exists():
+        if is_there(beside):
             return str(beside.resolve())
     return name
 
@@ -265,7 +265,7 @@ def given_file(recipe: RecipeTables) -> Path | None:
     """The file of ``[data] source``, where that names one."""
     if recipe.data is None or recipe.data.source in ("completions", "solutions"):
         return None
-    return Path(located(recipe, recipe.data.source)).expanduser()
+    return as_file(located(recipe, recipe.data.source))
 
 
 def data_sampling(recipe: RecipeTables, seed: int) -> SamplingParams | None:

@@ -39,7 +39,7 @@ from harness.rewards.grader import (
     reward_function,
 )
 from harness.rewards.parse import parse_number
-from harness.rewards.registry import SHIPPED, Rewards, answer_form, resolve_reward, reward_version
+from harness.rewards.registry import SHIPPED, Rewards, answer_form, functions_of, resolve_reward, reward_version
 from harness.rewards.runner import RewardCalls
 from harness.rewards.score import Scored, score_all, weighted_total
 from harness.tasks.forms import behind_thought, first_boxed, last_boxed
@@ -62,6 +62,7 @@ __all__ = [
     "first_boxed",
     "format_boxed",
     "format_tags",
+    "functions_of",
     "last_boxed",
     "length_penalty",
     "math_equivalent",

@@ -31,7 +31,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from harness.rewards import RewardCalls, Rewards, answer_form, parse_number, resolve_reward
+from harness.rewards import RewardCalls, Rewards, answer_form, functions_of, parse_number
 from harness.rewards.grader import form_of
 from harness.rewards.score import grader_versions, primary_grader, strict_and_flexible, weighted_total
 from harness.store.audit import AUDIT, Audit, Disagreement, Family, GoldCheck, Outcome, Promise, RewardAudit, Total
@@ -124,7 +124,7 @@ def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> Rewar
     itself, all at once, and shuffled. Raises ``RewardError`` where there is no such function."""
     table = Rewards.of(rewards or {name: 1.0})
     own = {name: table.parameters[name]} if name in table.parameters else {}
-    calls = RewardCalls(Rewards({name: 1.0}, own, {name: table.limit(name)}))
+    calls = RewardCalls(Rewards({name: 1.0}, own, {name: table.limit(name)}, folder=table.folder))
     promise, form = PROMISES.get(name) or _tried(calls)
     texts = [case.completion(form) for case in CASES]
     truths = [case.truth for case in CASES]
@@ -233,7 +233,8 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
 
     Raises ``RewardError`` where a name does not resolve.
     """
-    audits = tuple(audit_reward(name, rewards) for name in rewards)
+    functions = functions_of(rewards)
+    audits = tuple(audit_reward(name, rewards) for name in functions)
     asked = list(questions)
     judging = (each.form for each in audits if each.promise not in ("free", "penalty"))
     one_less = next(row for row, case in enumerate(CASES) if (case.family, case.name) == ("near miss", "one less"))
@@ -253,7 +254,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
         golds=tuple(
             check_golds(RewardCalls(rewards), each.name, each.form, asked)
             for each in audits
-            if asked and hasattr(resolve_reward(each.name), "grade")
+            if asked and hasattr(functions[each.name], "grade")
         ),
     )
 
@@ -261,7 +262,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
 def disagreements(rewards: Iterable[str]) -> Iterable[Disagreement]:
     """The cases on which the strict and the flexible grader, which grade every answer, do not agree; none where the
     form of answers is not known."""
-    functions = {name: resolve_reward(name) for name in rewards}
+    functions = functions_of(rewards)
     graders = tuple(strict_and_flexible(functions).values())
     form = form_of(functions) or "box"
     for case in CASES if graders else ():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.gate.statistics import accuracy_interval, anytime_interval
-from harness.rewards import RewardCalls, Rewards, behind_thought, resolve_reward, score_all
+from harness.rewards import RewardCalls, Rewards, behind_thought, functions_of, score_all
 from harness.rewards.at_k import at_k
 from harness.rewards.runner import UNDECIDED
 from harness.rewards.score import FLEXIBLE, STRICT, Scored, strict_and_flexible
@@ -49,7 +49,7 @@ def grade(
         if answers
         else ()
     )
-    graders = strict_and_flexible({name: resolve_reward(name) for name in rewards})
+    graders = strict_and_flexible(functions_of(rewards))
     none = Scored(dict.fromkeys(rewards), None, dict.fromkeys(graders, UNDECIDED), None, "unscored")
     return [
         _record(each, questions[each.question_id], next(scored) if each.error is None else none) for each in generations

@@ -66,12 +66,14 @@ def _refuse(location: tuple[str, ...], message: str) -> NoReturn:
 @dataclass(frozen=True, eq=False)
 class Rewards(Mapping[str, float]):
     """Name to weight. ``parameters`` are keyword arguments by name, and ``limits`` seconds by name, of those that have
-    any; ``timeout_seconds`` is the limit of the others."""
+    any; ``timeout_seconds`` is the limit of the others. Functions of the user's are looked for in ``folder`` first, the
+    recipe's."""
 
     weights: Mapping[str, float]
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     timeout_seconds: float = TIMEOUT_SECONDS
+    folder: str | None = None
 
     def __getitem__(self, name: str) -> float:
         return self.weights[name]
@@ -99,7 +101,7 @@ class Rewards(Mapping[str, float]):
         return rewards if isinstance(rewards, Rewards) else cls(dict(rewards))
 
     @classmethod
-    def from_table(cls, table: object, refuse: Refuse = _refuse) -> Rewards:
+    def from_table(cls, table: object, refuse: Refuse = _refuse, folder: str | None = None) -> Rewards:
         """``{name: weight}`` or ``{name: {"weight": .., parameters}}``, and ``timeout_seconds`` for all of them."""
         if isinstance(table, Rewards):
             return table
@@ -123,7 +125,7 @@ class Rewards(Mapping[str, float]):
         if not weights:
             refuse(("rewards",), f"must not be empty, not {_shown(dict(table))}")
         overall = _limit(table.get("timeout_seconds", TIMEOUT_SECONDS), ("rewards", "timeout_seconds"), refuse)
-        return cls(weights, parameters, limits, overall)
+        return cls(weights, parameters, limits, overall, folder if any(":" in name for name in weights) else None)
 
     def table(self) -> dict[str, Any]:
         """What :meth:`from_table` reads back, in the same order: the first function that grades decides."""
@@ -169,14 +171,14 @@ def _shown(value: object) -> str:
 # The functions
 
 
-def resolve_reward(name: str) -> RewardFunction:
-    """The reward function called ``name``: one of :data:`SHIPPED` or ``"package.module:function"``, of a module that
-    must be importable as it is (whoever reads the recipe puts its folder on ``sys.path``). Raises ``RewardError`` where
-    there is none."""
+def resolve_reward(name: str, folder: str | None = None) -> RewardFunction:
+    """The reward function called ``name``: one of :data:`SHIPPED` or ``"package.module:function"``, of a module in
+    ``folder``, or else one that is importable as it is (whoever reads the recipe puts its folder on ``sys.path``).
+    Raises ``RewardError`` where there is none."""
     if name in _SHIPPED:
         return _SHIPPED[name]
     module_name, attribute = _split(name)
-    module = _import(name, module_name)
+    module = _import(name, module_name, folder)
     function = getattr(module, attribute, None)
     if function is None:
         close = get_close_matches(attribute, [key for key in vars(module) if not key.startswith("_")], n=1)
@@ -200,17 +202,68 @@ def _split(name: str) -> tuple[str, str]:
     return module_name, attribute
 
 
-def _import(name: str, module_name: str) -> ModuleType:
+def _import(name: str, module_name: str, folder: str | None) -> ModuleType:
     try:
+        if folder is not None and _is_of(folder, module_name):
+            return _import_of(folder, module_name)
         return importlib.import_module(module_name)
     except Exception as error:  # a user's module may raise anything while it is imported
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and (module_name == missing or module_name.startswith(f"{missing}.")):
             raise RewardError(
                 f'reward "{name}": there is no module "{missing}" on Python\'s path; '
-                "it is looked for in the working directory and beside the recipe"
+                "it is looked for beside the recipe and in the working directory"
             ) from error
         raise RewardError(f'reward "{name}": importing {module_name} {raised(error)}') from error
+
+
+_OF_FOLDERS: dict[str, dict[str, ModuleType]] = {}
+"""The modules of recipes' folders, which may have names in common: only one of those is in ``sys.modules``."""
+
+
+def _is_of(folder: str, module_name: str, file: str | None = None) -> bool:
+    """Whether a folder has a module of this name, that of a ``file`` where one is given."""
+    path = Path(folder, *module_name.split("."))
+    files = (path.with_suffix(".py"), path / "__init__.py")
+    return any(map(Path.is_file, files)) if file is None else Path(file) in files
+
+
+def _import_of(folder: str, module_name: str) -> ModuleType:
+    """A module of a folder, whatever other module of its name, or of one that it imports from beside it, is there."""
+    kept = _OF_FOLDERS.setdefault(folder, {})
+    if module_name in kept:
+        return kept[module_name]
+    beside = {path.stem for path in Path(folder).iterdir()}
+    others = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in beside
+        and _is_users(module)
+        and not _is_of(folder, name, getattr(module, "__file__", None) or "")
+    }
+    for name in others:
+        del sys.modules[name]
+    sys.modules.update(kept)
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        kept[module_name] = importlib.import_module(module_name)
+    finally:
+        sys.path.remove(folder)
+        kept |= {name: sys.modules.pop(name) for name in others.keys() & sys.modules.keys()}
+        sys.modules.update(others)
+    return kept[module_name]
+
+
+def _is_users(module: ModuleType) -> bool:
+    """Whether a module was imported from neither this package, Python nor an installed one."""
+    path = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return path is not None and not _is_installed(Path(path))
+
+
+def _is_installed(file: Path) -> bool:
+    ours = file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS)
+    return ours or not _INSTALLED.isdisjoint(file.parts)
 
 
 def raised(error: BaseException) -> str:
@@ -220,8 +273,7 @@ def raised(error: BaseException) -> str:
     place = ""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = Path(frame.f_code.co_filename)
-        ours = file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS) or _INSTALLED.intersection(file.parts)
-        if not (ours or file.name.startswith("<")):
+        if not (_is_installed(file) or file.name.startswith("<")):
             name = "/".join(file.parts[-2:]) if file.name == "__init__.py" else file.name
             place = f" at {name}:{line}"
             break
@@ -256,13 +308,20 @@ def check_parameters(name: str, function: Callable[..., Any], parameters: Mappin
         function(prompts=[], completions=[], ground_truth=[], completion_tokens=[], **parameters)
 
 
+def functions_of(names: Iterable[str]) -> dict[str, RewardFunction]:
+    """The reward functions of these names, those of a recipe's ``Rewards`` from its folder. Raises ``RewardError`` as
+    :func:`resolve_reward` does."""
+    folder = names.folder if isinstance(names, Rewards) else None
+    return {name: resolve_reward(name, folder) for name in names}
+
+
 def answer_form(names: Iterable[str]) -> str | None:
     """The form in which the reward functions of these names, in a recipe's order, read answers; ``None`` where that is
     not known (:func:`harness.rewards.grader.form_of`). Raises ``RewardError`` as :func:`resolve_reward` does."""
-    return form_of({name: resolve_reward(name) for name in names})
+    return form_of(functions_of(names))
 
 
-def reward_version(name: str) -> str:
+def reward_version(name: str, folder: str | None = None) -> str:
     """What decides the reward's values, for fingerprints: the same name and version give the same rewards.
 
     Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
@@ -273,12 +332,13 @@ def reward_version(name: str) -> str:
     libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
     if name in REWARDS:
         return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
-    function = resolve_reward(name)
+    function = resolve_reward(name, folder)
+    modules = {**sys.modules, **_OF_FOLDERS.get(folder or "", {})}
     digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
     module_name, _ = _split(name)
     home = getattr(function, "__module__", None) or module_name
     for number, module in enumerate(sorted({module_name, home})):
-        content = _source(name, sys.modules.get(module)).replace(b"\r\n", b"\n")
+        content = _source(name, modules.get(module)).replace(b"\r\n", b"\n")
         digest.update(f"{number}\0{len(content)}\0".encode() + content)
     return f"source {digest.hexdigest()[:16]}"
 

@@ -22,10 +22,10 @@ from functools import partial
 from typing import Any
 
 from harness.rewards.grader import Grade, Grader, RewardFunction
-from harness.store.limits import LOOP, OutOfTimeError, limited
-from harness.rewards.registry import SHIPPED, Rewards, check_parameters, raised, resolve_reward
+from harness.rewards.registry import SHIPPED, Rewards, check_parameters, functions_of, raised
 from harness.store.errors import RewardError
 from harness.store.faults import Faults
+from harness.store.limits import LOOP, OutOfTimeError, limited
 from harness.store.records import RewardFaults
 from harness.store.redact import safe_line
 
@@ -51,7 +51,7 @@ class RewardCalls:
 
     def __init__(self, rewards: Mapping[str, float], kept: RewardFaults | None = None) -> None:
         self.rewards = Rewards.of(rewards)
-        self.functions: dict[str, RewardFunction] = {name: resolve_reward(name) for name in self.rewards}
+        self.functions: dict[str, RewardFunction] = functions_of(self.rewards)
         for name, function in self.functions.items():
             try:
                 own = self.rewards.parameters.get(name, {})

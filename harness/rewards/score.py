@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.rewards.functions import answer_in_tags, boxed_exact, boxed_numeric, tags_exact
 from harness.rewards.grader import Grade, Grader, RewardFunction, completion_text, form_of, ground_truths
-from harness.rewards.registry import resolve_reward, reward_version
+from harness.rewards.registry import Rewards, functions_of, reward_version
 from harness.rewards.runner import UNDECIDED, RewardCalls
 from harness.store.errors import RewardError
 
@@ -114,9 +114,9 @@ def strict_and_flexible(functions: Mapping[str, RewardFunction]) -> Mapping[str,
 
 def grader_versions(rewards: Iterable[str]) -> dict[str, str]:
     """:func:`reward_version` by name, of a recipe's reward functions and of all that grades its answers beside them."""
-    functions = {name: resolve_reward(name) for name in rewards}
+    functions, folder = functions_of(rewards), rewards.folder if isinstance(rewards, Rewards) else None
     names = (*functions, primary_grader(functions)[0], *strict_and_flexible(functions))
-    return {name: reward_version(name) for name in names}
+    return {name: reward_version(name, folder) for name in names}
 
 
 def weighted_total(values: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from harness.store.errors import TaskError
-from harness.store.names import as_text
+from harness.store.names import as_file, as_text, is_there
 from harness.store.question import Counts, Message, Question, Questions
 from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
@@ -127,16 +127,21 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
     """All training and all test questions of a source, each in an order fixed by the task's seed, how many test
     questions were left out because their text stood before (a second answer to it says nothing of its own, and the
     gate's intervals are those of questions that do), and how many questions there are in all."""
-    path = data if data is not None else (None if task.name == "gsm8k" else Path(task.name).expanduser())
+    path = data if data is not None else (None if task.name == "gsm8k" else as_file(task.name))
     read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
     if path is None:
         pools = {
             split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]
             for split in ("train", "test")
         }
+    elif not is_there(path):
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
+            "file, or a folder with train.jsonl and test.jsonl"
+        )
     elif path.is_dir():
         pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
-    elif path.is_file():
+    else:
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
         both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
         different = _once(both)
@@ -144,11 +149,6 @@ def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Q
         asked = {question.id for question in test}
         rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
         return rest, [replace(each, split="test") for each in test], len(both) - len(different), len(both)
-    else:
-        raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
-            "file, or a folder with train.jsonl and test.jsonl"
-        )
     train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
     test = _once(every)
     return train, test, len(every) - len(test), len(train) + len(every)

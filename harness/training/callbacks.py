@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from harness.gate.health import CHECKS, Group, History, groups_of, limits, look
-from harness.rewards import RewardCalls, completion_text, resolve_reward, weighted_total
+from harness.rewards import RewardCalls, completion_text, functions_of, weighted_total
 from harness.rewards.score import primary_grader
 from harness.store.faults import Faults
 from harness.store.files import JsonLines
@@ -184,7 +184,7 @@ class HealthMonitor(TrainerCallback):  # type: ignore[misc]
         self._directory = directory
         self._limits = limits(job.health.get("limits", {}))
         self._stop_on = frozenset(job.health.get("stop_on", ()))
-        self._formats = tuple(name for name in job.rewards if not hasattr(resolve_reward(name), "grade"))
+        self._formats = tuple(name for name, each in functions_of(job.rewards).items() if not hasattr(each, "grade"))
         signal = SIGNAL.read(directory.parent)
         self._concentration = signal.concentration if signal else None
         self._rows = [row for row in METRICS.read(directory) if "loss" in row]

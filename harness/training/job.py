@@ -76,14 +76,16 @@ class Job:
             (directory / "job.json").unlink(missing_ok=True)
 
     def _fields(self) -> dict[str, Any]:
-        return {**asdict(self), "rewards": self.rewards.table()}
+        rewards = {"rewards": self.rewards.table(), "rewards_folder": self.rewards.folder}
+        return {**asdict(self), **rewards}
 
     @classmethod
     def read(cls, directory: Path) -> Job:
         fields = read_json(directory / "job.json")
         if fields is None:
             raise TrainingError(f"{directory / 'job.json'}: missing or torn; start the run again")
-        typed = {"rewards": Rewards.from_table(fields["rewards"]), "sampled": Sampled(**fields["sampled"])}
+        rewards = Rewards.from_table(fields["rewards"], folder=fields.pop("rewards_folder", None))
+        typed = {"rewards": rewards, "sampled": Sampled(**fields["sampled"])}
         return cls(**{**fields, **typed})
 
 

@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
-from harness.rewards import resolve_reward
+from harness.rewards import functions_of
 from harness.training.job import Job
 from harness.training.trainers import arguments
 
@@ -36,7 +36,7 @@ def trainer(folder: Path) -> Any:
     return GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(job.model, dtype=job.dtype).to(job.device),
         processing_class=AutoTokenizer.from_pretrained(job.model),
-        reward_funcs=[resolve_reward(name) for name in job.rewards],
+        reward_funcs=[*functions_of(job.rewards).values()],
         args=GRPOConfig(**arguments(job, folder), reward_weights=list(job.rewards.values())),
         train_dataset=Dataset.from_list(job.rows),
         callbacks=[Log(folder / "metrics.jsonl")],

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.models.engines.base import TRUSTED_HOSTS
+from harness.pipeline.loaded import open_endpoint
 from harness.recipe import load_recipe
 from harness.recipe.needs import check_needs
 from harness.store.errors import RecipeError
@@ -182,7 +184,7 @@ SERVED = {"model.endpoint": "http://h"}
     [
         (SERVED | {"engine.omit": ["max_tokens"]}, "omit: must be a list of 'seed', 'temperature' or 'top_p'"),
         (SERVED | {"engine.omit": "seed"}, "omit: must be a list of 'seed', 'temperature' or 'top_p'"),
-        (SERVED | {"engine.deadline_seconds": 0}, "must be a number of seconds above 0, not 0"),
+        (SERVED | {"engine.deadline_seconds": 0}, "must be a number of seconds above 0 and under a million, not 0"),
         (SERVED | {"engine.concurency": 3}, "concurency: unknown key of an endpoint; did you mean"),
         (SERVED | {"engine.concurrency": 0}, "must be a whole number of requests, 1 or more, not 0"),
         (SERVED | {"engine.tries": True}, "tries: must be a whole number, 1 or more, not True"),
@@ -196,3 +198,36 @@ SERVED = {"model.endpoint": "http://h"}
 def test_keys_of_a_server(folder: Path, changes: dict[str, object], says: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(says)):
         check_needs(loaded(folder, SMALL).override(changes))
+
+
+ELSEWHERE = changed('name = "tiny"', 'endpoint = "https://api.example.com/v1"') + '\n[engine]\nkey_env = "CLOUD_KEY"\n'
+
+
+def test_a_recipe_from_elsewhere_takes_no_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its file names the server, the user has to have named it too; what was asked by an option was."""
+    recipe = loaded(folder, ELSEWHERE)
+    monkeypatch.delenv(TRUSTED_HOSTS, raising=False)
+    check_needs(recipe, trains=False)  # there is none
+    monkeypatch.setenv("CLOUD_KEY", "opensesame")
+    says = (
+        "[model] endpoint: the key in CLOUD_KEY would be sent to api.example.com; where that is meant, set "
+        'RL_HARNESS_TRUSTED_HOSTS=api.example.com in the environment, or write key_env = "" under [engine] to send none'
+    )
+    with pytest.raises(RecipeError, match=re.escape(says)):
+        check_needs(recipe, trains=False)
+    with pytest.raises(RecipeError, match=re.escape(says)):  # without any check before
+        open_endpoint(recipe)
+    check_needs(recipe.override({"engine.key_env": ""}), trains=False)
+    check_needs(recipe.override({"engine.key_env": "OTHER_KEY"}), trains=False)
+    check_needs(recipe.override({"model.endpoint": "https://other.example.com/v1"}), trains=False)
+    monkeypatch.setenv(TRUSTED_HOSTS, "example.com,api.example.com")
+    check_needs(recipe, trains=False)
+
+
+def test_the_usual_key_is_a_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "opensesame")
+    with pytest.raises(
+        RecipeError, match=r"small\.toml:\d+: \[model\] endpoint: the key in OPENAI_API_KEY would be sent to"
+    ):
+        check_needs(loaded(folder, ELSEWHERE.partition("\n[engine]")[0]), trains=False)
+    check_needs(loaded(folder, ELSEWHERE.replace("https://api.example.com", "http://localhost:9")), trains=False)

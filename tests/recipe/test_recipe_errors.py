@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from harness.recipe import Recipe, load_recipe
+from harness.recipe.catalog import find_recipe
+from harness.recipe.needs import check_needs
 from harness.store.errors import RecipeError
 
 RIGHT = """description = "right"
@@ -62,7 +64,7 @@ WRONG = [
     ("temperature = 0.0", "chat_template_kwargs = {}", "21: [evaluate] chat_template_kwargs: unknown key; it belongs under [model]"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = "no"', "6: [model] chat_template_kwargs: must be a table of keys, not 'no'"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { since = 2026-01-01 }', "6: [model.chat_template_kwargs] since: must be text, a number, true or false, or lists and tables of them, not datetime.date(2026, 1, 1)"),
-    ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { effort = [nan] }', "6: [model.chat_template_kwargs] effort: must be text, a number, true or false, or lists and tables of them, not [nan]"),
+    ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { effort = [nan] }', "6: [model.chat_template_kwargs] effort: must be a finite number, not nan"),
     ('name = "tiny"', 'name = "tiny"\n[model.chat_template_kwargs]\ntools = []', "7: [model.chat_template_kwargs] tools: not set here: no stage has any"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { add_generation_prompt = false }', "6: [model.chat_template_kwargs] add_generation_prompt: not set here: a prompt always ends where the answer begins"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { chat_template = "x" }', "6: [model.chat_template_kwargs] chat_template: not set here: put a chat_template.jinja into a local copy of the model, and name that under [model]"),
@@ -114,7 +116,7 @@ WRONG = [
     ('method = "grpo"', "seed = 3", "16: [train] seed: not set here: write seeds = [..] at the top of the recipe"),
     ('method = "grpo"', "reward_weights = [1.0]", "16: [train] reward_weights: not set here: write name = weight under [rewards]"),
     ('method = "grpo"', "learning_rate = -1.0", "16: [train] learning_rate: must be a number of 0 or more, not -1.0"),
-    ('method = "grpo"', "learning_rate = nan", "16: [train] learning_rate: must be a number of 0 or more, not nan"),
+    ('method = "grpo"', "learning_rate = nan", "16: [train] learning_rate: must be a finite number, not nan"),
     ('method = "grpo"', "learning_rate = true", "16: [train] learning_rate: must be a number of 0 or more, not True"),
     ('method = "grpo"', "beta = -0.1", "16: [train] beta: must be a number of 0 or more, not -0.1"),
     ('method = "grpo"', "top_p = 1.5", "16: [train] top_p: must be a share above 0 and up to 1, not 1.5"),
@@ -150,6 +152,16 @@ WRONG = [
     ('method = "grpo"', "fsdp = true\ndeepspeed = { stage = 1 }", "16: [train] fsdp: deepspeed shares out the weights too; give one of the two"),
     ('method = "grpo"', "fsdp_config = { version = 2 }", "16: [train] fsdp_config: has no say without fsdp; write fsdp = true beside it"),
     ("temperature = 0.0", "every_steps = 2\n[train.fsdp_config]\nversion = 2", "22: [train] fsdp_config: has no say without fsdp; write fsdp = true beside it"),
+    # what TOML can hold and no key can mean
+    ("alpha = 0.05", "alpha = 0.05\n[launch]\ncommand = [" + "[" * 30 + "]" * 30 + "]", "26: [launch] command: lists or tables lie too deep in each other"),
+    ("alpha = 0.05", "alpha = " + "[" * 3000 + "]" * 3000, "24: not valid TOML: lists or tables lie too deep in each other (at line 24)"),
+    ("seeds = [0]", f"seeds = [{'9' * 6000}]", "2: not valid TOML: a number has too many digits (at line 2)"),
+    ("seeds = [0]", f"seeds = [{2**64}]", "2: seeds: must be a number that fits into 64 bits"),
+    ('method = "grpo"', "weight_decay = inf", "16: [train] weight_decay: must be a finite number, not inf"),
+    ("alpha = 0.05", "alpha = 0.05\n[health]\ntruncation = nan", "26: [health] truncation: must be a finite number, not nan"),
+    ("alpha = 0.05", "alpha = 0.05\n[engine]\ntimeout_seconds = 1e300", "26: [engine] timeout_seconds: must be a number of seconds above 0 and under a million, not 1e+300"),
+    ("alpha", "a" * 5000, "23: gate: no key has 5000 characters"),
+    ('name = "tiny"', 'name = "ti\\u0000ny"', "5: [model] name: must be text without NUL characters"),
     # no TOML
     ("[gate]", "[gate", "23: not valid TOML: Expected ']' at the end of a table declaration (at line 23, column 6)"),
     ("alpha = 0.05\n", 'alpha = "', "24: not valid TOML: Unterminated string (at end of document)"),
@@ -342,3 +354,20 @@ def test_limited_supervised_recipes_need_one_question(folder: Path) -> None:
     path = folder / "plain.toml"
     path.write_text(SUPERVISED)
     assert load_recipe(path).limited(1).task.train_questions == 1
+
+
+@pytest.mark.parametrize("key", ["task.name", "data.source"])
+def test_names_of_5000_letters_are_names_of_nothing(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "right.toml"
+    path.write_text(RIGHT.replace('method = "grpo"', 'method = "sft"').replace("num_generations = 4\n", ""))
+    recipe = load_recipe(path).override({key: "a" * 5000 + ".jsonl"})
+    with pytest.raises(RecipeError, match="no such file or folder") as caught:
+        check_needs(recipe)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(("ending", "said"), [("", "no recipe named"), (".toml", "no such recipe file")])
+def test_a_name_of_5000_letters_is_no_recipe(ending: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said) as caught:
+        find_recipe("a" * 5000 + ending)
+    assert len(str(caught.value)) < 1000

@@ -8,10 +8,13 @@ import sys
 
 import pytest
 
-from harness.rewards import SHIPPED, resolve_reward, reward_version
+from harness.recipe import load_recipe
+from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward, reward_version
 from harness.rewards.registry import _MATH_PACKAGES
 from harness.store.errors import RewardError
 from harness.store.versions import REWARDS
+from harness.training.job import Job
+from tests.small_recipes import small_recipe
 
 SOURCE = """
 LIMIT = 3
@@ -120,3 +123,59 @@ def test_a_fingerprint_follows_the_defining_module_too(user_module):
 def test_functions_without_source_have_no_fingerprint():
     with pytest.raises(RewardError, match="has no Python source file"):
         reward_version("math:fsum")
+
+
+@pytest.fixture
+def two_folders(tmp_path, monkeypatch):
+    """Two folders with modules of the same names, and what is left of them in this process."""
+    for number, name in enumerate(("one", "two"), 1):
+        folder = tmp_path / name
+        (folder / "same_package").mkdir(parents=True)
+        (folder / "same_helper.py").write_text(f"VALUE = {number}.0\n")
+        (folder / "same_package" / "inner.py").write_text("from same_helper import VALUE\n" + RETURNS)
+        (folder / "same_rewards.py").write_text("import same_helper\nVALUE = same_helper.VALUE\n" + RETURNS)
+    monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "one"), str(tmp_path / "two")])
+    yield tmp_path / "one", tmp_path / "two"
+    for name in [name for name in sys.modules if name.startswith("same_")]:
+        del sys.modules[name]
+
+
+RETURNS = "def reward(completions, **columns):\n    return [VALUE for _ in completions]\n"
+
+
+@pytest.mark.parametrize("name", ["same_rewards:reward", "same_package.inner:reward"])
+def test_two_folders_may_have_modules_of_one_name(two_folders, name):
+    """Each recipe gets its own, with what that imports from beside it, in either order and again."""
+    one, two = map(str, two_folders)
+    path = list(sys.path)
+    for folder, value in [(one, 1.0), (two, 2.0), (one, 1.0), (two, 2.0)]:
+        assert resolve_reward(name, folder)(prompts=["?"], completions=["a"]) == [value]
+    assert resolve_reward(name)(prompts=["?"], completions=["a"]) == [1.0], "the first stays in sys.modules"
+    assert resolve_reward(name, two) is resolve_reward(name, two)
+    assert reward_version(name, one) == reward_version(name)
+    assert sys.path == path
+    if name.startswith("same_rewards"):
+        (two_folders[1] / "same_rewards.py").write_text("# more\n")
+        assert reward_version(name, two) != reward_version(name, one)
+
+
+def test_a_recipes_rewards_are_of_its_folder(two_folders):
+    for folder, value in zip(two_folders, (1.0, 2.0), strict=True):
+        rewards = Rewards.from_table({"same_rewards:reward": 1.0}, folder=str(folder))
+        assert RewardCalls(rewards)(["?"], ["a"], {}) == {"same_rewards:reward": [value]}
+        recipe = folder / "recipe.toml"
+        recipe.write_text(small_recipe() + '[rewards]\n"same_rewards:reward" = 1.0\n')
+        for made in (load_recipe(recipe), load_recipe(recipe).override({"seeds": [1]})):
+            assert RewardCalls(made.rewards)(["?"], ["a"], {}) == {"same_rewards:reward": [value]}
+
+
+def test_a_job_knows_the_folder_of_its_rewards(two_folders, tmp_path):
+    rewards = Rewards.from_table({"same_rewards:reward": 1.0}, folder=str(two_folders[1]))
+    job = Job("grpo", "tiny", "cpu", "float32", 0, rewards, {}, [])
+    job.write(tmp_path)
+    assert RewardCalls(Job.read(tmp_path).rewards)(["?"], ["a"], {}) == {"same_rewards:reward": [2.0]}
+
+
+def test_a_module_that_is_not_beside_the_recipe_is_found_as_before(user_module, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert resolve_reward("my_rewards_here:short", str(tmp_path / "empty")) is resolve_reward("my_rewards_here:short")
