@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn, cast
 
-from harness.rewards import functions
+from harness.rewards import cells, functions
 from harness.rewards.grader import RewardFunction, form_of
 from harness.store.errors import RewardError
 from harness.store.redact import safe_line
@@ -177,7 +177,14 @@ def resolve_reward(name: str, folder: str | None = None) -> RewardFunction:
     Raises ``RewardError`` where there is none."""
     if name in _SHIPPED:
         return _SHIPPED[name]
+    if (given := cells.function_of_cell(name)) is not None:
+        return cast("RewardFunction", given)
     module_name, attribute = _split(name)
+    if module_name == "__main__":
+        raise RewardError(
+            f'reward "{name}": was defined in a notebook or a script, and is known there alone; put it into a file '
+            f'beside the recipe and write "file:{attribute}"'
+        )
     module = _import(name, module_name, folder)
     function = getattr(module, attribute, None)
     if function is None:
@@ -189,6 +196,23 @@ def resolve_reward(name: str, folder: str | None = None) -> RewardFunction:
             f'reward "{name}": "{attribute}" is a value of type {type(function).__name__}, not a function'
         )
     return cast("RewardFunction", function)
+
+
+def reward_name(function: Callable[..., Any]) -> str:
+    """The name by which :func:`resolve_reward` finds a function from now on: that of a shipped one, that of a module
+    which any process can import, or else one of this process alone (:mod:`harness.rewards.cells`).
+
+    Raises ``RewardError`` for what no name can be given.
+    """
+    for name, shipped in _SHIPPED.items():
+        if function is shipped:
+            return name
+    module = sys.modules.get(str(getattr(function, "__module__", None)))
+    attribute = getattr(function, "__name__", "")
+    known = module is not None and module.__name__ != "__main__" and getattr(module, attribute, None) is function
+    if known and (path := _file(module)) is not None and path.suffix == ".py":
+        return f"{function.__module__}:{attribute}"
+    return cells.keep(function)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -325,8 +349,9 @@ def reward_version(name: str, folder: str | None = None) -> str:
     """What decides the reward's values, for fingerprints: the same name and version give the same rewards.
 
     Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
-    the file of the module named and of the module that defines the function, though not of what those import; it may
-    build on shipped rewards, so that all of these versions count too. Raises ``RewardError`` where ``name`` does not
+    the file of the module named and of the module that defines the function, though not of what those import, or of its
+    source where it was given in a notebook; it may build on shipped rewards, so that all of these versions count too.
+    Raises ``RewardError`` where ``name`` does not
     resolve or its module has no source file.
     """
     libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
@@ -335,6 +360,9 @@ def reward_version(name: str, folder: str | None = None) -> str:
     function = resolve_reward(name, folder)
     modules = {**sys.modules, **_OF_FOLDERS.get(folder or "", {})}
     digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
+    if (given := cells.function_of_cell(name)) is not None:
+        digest.update(cells.source_of(given).encode(errors="surrogateescape"))
+        return f"source {digest.hexdigest()[:16]}"
     module_name, _ = _split(name)
     home = getattr(function, "__module__", None) or module_name
     for number, module in enumerate(sorted({module_name, home})):

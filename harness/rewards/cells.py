@@ -1,0 +1,124 @@
+"""Reward functions that were given as objects: of a notebook's cell, or of a script. No other process can import them.
+
+They are known by a name like any other (``"__main__:my_reward"``), in this process. What decides their values, and so
+stands in fingerprints, is :func:`source_of`: a file that could be hashed whole is not there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from harness.store.errors import RewardError
+
+_FUNCTIONS: dict[str, FunctionType] = {}
+_INSTALLED = tuple(
+    Path(each) for each in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), Path(__file__).parents[1])
+)
+
+
+def keep(function: Callable[..., Any]) -> str:
+    """Know a function by a name from now on; a cell that is run again gives the name to what it defines now.
+
+    Raises:
+        RewardError: it is no function with a name and a source, so that kept results could not be matched to it.
+    """
+    if not isinstance(function, FunctionType):
+        raise RewardError(f"reward of type {type(function).__name__}: give a function that is defined by def")
+    if function.__name__ == "<lambda>":
+        raise RewardError("a lambda has no name to be kept by; define the reward function by def")
+    source_of(function)
+    name = f"{function.__module__ or '__main__'}:{function.__name__}"
+    _FUNCTIONS[name] = function
+    return name
+
+
+def is_of_cell(name: str) -> bool:
+    """Whether a reward of this name lives in this process alone."""
+    return name in _FUNCTIONS
+
+
+def function_of_cell(name: str) -> FunctionType | None:
+    """The function, where it is such a one."""
+    return _FUNCTIONS.get(name)
+
+
+def source_of(function: FunctionType) -> str:
+    """What decides the values of a function: its source, and that of the functions and values that it uses by name, its
+    defaults among them. Installed packages count by name, and objects that are no plain data by their type.
+
+    Raises:
+        RewardError: a source is not there, as of what was typed at Python's own prompt.
+    """
+    return "\n".join(_parts(function, set()))
+
+
+def _parts(value: Any, met: set[int]) -> Iterator[str]:
+    if isinstance(value, FunctionType):
+        yield from () if id(value) in met else _function(value, met | {id(value)})
+    elif isinstance(value, type):
+        yield f"{value.__module__}.{value.__qualname__}"
+        file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
+        if value.__module__ == "__main__" or not _is_installed(file):
+            for name, member in sorted(vars(value).items()):
+                if isinstance(member, FunctionType) and id(member) not in met:
+                    yield name
+                    yield from _function(member, met | {id(member)})
+    elif isinstance(value, ModuleType):
+        yield value.__name__
+    else:
+        yield _plain(value)
+
+
+def _function(function: FunctionType, met: set[int]) -> Iterator[str]:
+    code = function.__code__
+    cells = zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
+    used = dict(cells)
+    if _is_installed(code.co_filename):
+        yield f"{function.__module__}.{function.__qualname__}"
+    else:
+        try:
+            yield inspect.getsource(function)
+        except (OSError, TypeError):
+            raise RewardError(
+                f"{function.__name__} has no source, so kept results could not be matched to it; "
+                "define it in a notebook's cell or in a file"
+            ) from None
+        used |= {name: function.__globals__[name] for name in _names(code) if name in function.__globals__}
+    yield _plain([function.__defaults__, function.__kwdefaults__])
+    for name, each in sorted(used.items()):
+        yield name
+        yield from _parts(each, met)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """What a function refers to outside of itself; its comprehensions are code of their own."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names(each)
+
+
+def _is_installed(file: str) -> bool:
+    return any(Path(file).is_relative_to(each) for each in _INSTALLED)
+
+
+def _plain(value: Any) -> str:
+    def told(other: Any) -> Any:
+        if isinstance(other, set | frozenset):
+            return sorted(map(_plain, other))
+        if isinstance(other, re.Pattern):
+            return [other.pattern, other.flags]
+        return f"{type(other).__module__}.{type(other).__qualname__}"
+
+    try:
+        return json.dumps(value, default=told, sort_keys=True)
+    except (TypeError, ValueError):  # keys that are no text, what holds itself
+        return str(told(value))
