@@ -23,12 +23,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from harness.pipeline.fingerprint import Keys
 from harness.rewards import RewardCalls
 from harness.rewards.grading import GRADED_AT_ONCE, grade, grade_kept, summarise
 from harness.store.errors import TaskError
 from harness.store.faults import Faults
 from harness.store.files import RecordError
+from harness.store.html import html_table, shown
 from harness.store.records import (
     FAULTS,
     KEY,
@@ -46,7 +49,7 @@ from harness.store.records import (
 )
 from harness.store.redact import clean_data
 from harness.store.run_directory import LineWriter, writing
-from harness.store.words import counted
+from harness.store.words import counted, percent
 from harness.tasks import Question
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 Wanted = tuple[str, int]
 """Question id and sample."""
+_SHOWN = 5  # answers that a notebook's cell shows
 # What a summary says beside its counts: what the answers took, and what else belongs to the stage.
 _COST = ("seconds", "device", "model", "peak_memory_bytes", "slow")
 _OF_STAGE = ("planned_questions", "generation_key", "session", *_COST, "reused", "reused_seconds")
@@ -128,16 +132,37 @@ class Evaluation:
         self.__dict__.pop("records", None)
 
     def frame(self) -> pd.DataFrame:
-        """One row a completion, columns as in a record, with ``reward:<function>`` columns beside ``reward``."""
+        """One row a completion: the question's text in ``question``, columns as in a record, and ``reward:<function>``
+        columns beside ``reward``."""
         import pandas as pd
 
         rows = []
         for record in self.records:
-            row = asdict(record)
+            known = asdict(record)
+            row = {"question_id": known.pop("question_id"), "question": asked_text(record), **known}
             row |= {f"reward:{name}": value for name, value in row.pop("rewards").items()}
             row |= {name: grade["correct"] for name, grade in row.pop("grades").items()}
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        of = counted(self.summary.questions, "question")
+        return f"{percent(self.accuracy)} right [{100 * low:.1f}, {100 * high:.1f}] of {of}"
+
+    def _repr_html_(self) -> str:
+        counts = ((name.replace("_", " "), count) for name, count in self.summary.counts.items() if count)
+        line = " · ".join([repr(self), *(f"{count:,} {name}" for name, count in counts)])
+        rows = (
+            (shown(asked_text(each)), shown(each.completion), shown(each.ground_truth), each.status.replace("_", " "))
+            for each in self.records[:_SHOWN]
+        )
+        return Markup("<p>{}</p>{}").format(line, html_table(("question", "answer", "truth", ""), rows))
+
+
+def asked_text(record: Record) -> str:
+    """The text of the question that a record answers, without what stands before it in the prompt."""
+    return record.prompt[-1]["content"] if record.prompt else ""
 
 
 def evaluate(

@@ -305,6 +305,8 @@ class Run:
 
     def _train(self, directory: Path) -> TrainingSummary:
         recipe, settings = self.recipe, self.settings
+        if not recipe.task.train_questions:
+            raise TrainingError(f"{self.id}: [task] train_questions = 0 leaves nothing to train on")
         check_needs(recipe, data=settings.data)  # whoever asks rl_run, or a Run of their own, has not been told
         require_processes(recipe, self.device, in_process=settings.in_process)
         try:

@@ -331,7 +331,7 @@ def _check_grpo_batch(recipe: RecipeTables, refuse: Refuse) -> None:
             f"{batch // per_device // processes} accumulated{each}) cannot be split into groups of {generations}; "
             f"make it a multiple, as with {key} = {generations * per_device * processes if whole else generations}",
         )
-    if recipe.task.train_questions < batch // generations:
+    if 0 < recipe.task.train_questions < batch // generations:
         refuse(
             ("task", "train_questions"),
             f"{recipe.task.train_questions} questions do not fill one generation batch of {batch // generations} "

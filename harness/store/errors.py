@@ -24,6 +24,10 @@ class HarnessError(Exception):
     def __str__(self) -> str:
         return "\n".join(self.args)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the words alone, as the terminal does."""
+        return str(self).split("\n")
+
 
 class WriteError(HarnessError, OSError):
     """Something cannot be kept: the disk is full, say. An ``OSError`` for who can do without it."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired
 
+from markupsafe import Markup
 from typing_extensions import TypedDict
 
 from harness.store.files import JsonFile, JsonLines, Stored
+from harness.store.html import shown
 from harness.store.question import Message, Question
 from harness.store.records import Count, FinishReason, Interval, Status
 
@@ -182,6 +184,13 @@ class Verdict(Stored):
     def finding(self) -> bool:
         """Whether this is a pass that is not a plain one."""
         return bool(self.passed and self.numbers.get("finding"))
+
+    def _repr_html_(self) -> str:
+        mark = {True: "✓", False: "✗", None: "!"}[self.passed]
+        return Markup("{} <b>{}</b> {}: {}").format(mark, self.verdict, self.gate, shown(self.sentence))
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(f"{self.verdict} {self.gate}: {self.sentence}")  # in IPython's lists too
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -63,7 +65,7 @@ def run_job(
 
     Args:
         in_process: train here instead of in a new process, for a debugger; a crash is then a crash here.
-        progress: called about five times a second with ``progress.json``.
+        progress: called about five times a second with ``progress.json``; by another thread where the job runs here.
         finding: called with each line of ``health.jsonl`` as it comes. In this process there is no watch: findings
             come when training has ended, and a hung job hangs.
 
@@ -78,7 +80,8 @@ def run_job(
         if in_process:
             from harness.training.worker import train
 
-            train(directory)
+            with _here(directory, progress):
+                train(directory, prints=False)
         else:
             _run(job, directory, watch, progress, finding)
     finally:
@@ -89,6 +92,30 @@ def run_job(
     if summary is None:
         raise TrainingError(f"{directory}: the job ended without a summary; see {directory / 'log.txt'}")
     return summary
+
+
+@contextlib.contextmanager
+def _here(directory: Path, progress: Callable[[Progress], None]) -> Iterator[None]:
+    """Hand on ``progress.json`` while this process is busy with the job itself."""
+    ended = threading.Event()
+
+    def look() -> None:
+        last = None
+        while not ended.wait(0.2):
+            # What did not change is not told again: a debugger may be waiting for an answer.
+            if (state := PROGRESS.read(directory)) and state != last:
+                last = state
+                progress(state)
+
+    thread = threading.Thread(target=look, name="progress", daemon=True)
+    thread.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # as in a process of its own
+            yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def command_of(job: Job, directory: Path) -> list[str]:

@@ -32,12 +32,13 @@ class _Start(NamedTuple):
     finished: bool
 
 
-def train(directory: Path) -> None:
+def train(directory: Path, *, prints: bool = True) -> None:
     """Run the job of a train directory from its last whole checkpoint on, and save the policy to ``final/``.
 
     In a job of several processes each of them calls this; the main one alone writes, and the others wait for it.
+    ``prints`` what each step logs, for ``log.txt``; ``metrics.jsonl`` has it anyway.
     """
-    from transformers import set_seed
+    from transformers import PrinterCallback, set_seed
 
     from harness.models.device import peak_memory
     from harness.training.callbacks import stopped_by
@@ -53,6 +54,8 @@ def train(directory: Path) -> None:
     policy = job.load(start.checkpoint if start.finished and job.lora is None else None)
     if not start.finished:
         trainer = build(job, policy, directory)
+        if not prints:
+            trainer.remove_callback(PrinterCallback)
         ranks.from_main(lambda: report_activity(directory, f"step {start.step + 1}"))
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=start.checkpoint)

@@ -1,0 +1,187 @@
+"""From the arguments of a call to a recipe and its settings; questions and functions that live in memory get names.
+
+    recipe_of(None, {"model": "tiny", "task": [{"question": "2 + 3?", "answer": "5"}, ...]}, {}, None)
+
+Questions are written to a file under the runs directory, named by their content: whatever reads a recipe finds them
+there, and the same questions are the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from harness.notebook.progress import Progress
+from harness.pipeline.settings import Settings
+from harness.recipe import Recipe
+from harness.recipe.catalog import find_recipe
+from harness.recipe.trl_arguments import CONFIGS, argument_defaults
+from harness.rewards.cells import is_of_cell
+from harness.rewards.registry import reward_name
+from harness.store.errors import HarnessError, RecipeError, TaskError, nearest
+from harness.store.names import as_text
+from harness.store.run_directory import digest, own_folder
+from harness.store.siblings import slug
+from harness.tasks.jsonl import FIELDS, read_rows
+
+Rows = Iterable[Mapping[str, Any]]
+Task = str | Path | Rows | Mapping[str, Any]
+Model = str | Path | Mapping[str, Any]
+Reward = str | Callable[..., Any]
+RewardsGiven = Reward | Iterable[Reward] | Mapping[Any, Any]
+
+_SUFFIX = re.compile(r"\.(?:jsonl|csv|gguf)$")
+_SPLITS = ("train", "test")
+# Training and test questions of tasks that have more than anyone asks, as the shipped recipes have it.
+_COUNTS = {"arithmetic": (320, 400), "gsm8k": (100, 200)}
+
+
+def recipe_of(
+    recipe: str | Path | Recipe | None,
+    given: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    limit: int | None,
+    *,
+    trains: bool = True,
+) -> Recipe:
+    """The recipe that the arguments mean: ``recipe`` with the tables of ``given`` in it, or one made of these alone.
+
+    Raises:
+        RecipeError: as a recipe's file would; also where there is neither a recipe nor a model and a task.
+        TaskError: questions that are no rows.
+        RewardError: a function that no result could be matched to.
+    """
+    tables = {name: value for name, value in given.items() if value is not None}
+    runs_dir = Path(settings.get("runs_dir", Settings.runs_dir))
+    if recipe is None and (missing := [name for name in ("model", "task") if name not in tables]):
+        raise RecipeError(
+            f'{" and ".join(missing)} missing; name a recipe, as in run("tiny-arithmetic"), or give '
+            'model and task, as in run(model="tiny", task="arithmetic")'
+        )
+    if "model" in tables:
+        tables["model"] = _named("model", tables["model"])
+    if "task" in tables:
+        tables["task"] = _task(tables["task"], runs_dir, trains=trains, counts=recipe is None)
+    if "rewards" in tables:
+        tables["rewards"] = _rewards(tables["rewards"])
+    for name, table in tables.items():
+        if not isinstance(table, Mapping):
+            raise RecipeError(f"{name}: must be a dict of the keys of [{name}], not a {type(table).__name__}")
+    if recipe is None:
+        words = (as_text(Path(str(tables[each].get("name", ""))).name) for each in ("task", "model"))
+        made = Recipe(name=slug("-".join(_SUFFIX.sub("", word) for word in words)).lstrip("_") or "run", **tables)
+    else:
+        whole = {"rewards": tables.pop("rewards")} if "rewards" in tables else {}
+        changes = {f"{name}.{key}": value for name, table in tables.items() for key, value in table.items()}
+        made = find_recipe(recipe).override(whole | changes)
+    return made if limit is None else made.limited(limit)
+
+
+def settings_of(recipe: Recipe, given: Mapping[str, Any], progress: Progress) -> Settings:
+    """The session's settings; functions of a cell are known to this process alone, and so train in it.
+
+    Raises:
+        HarnessError: there is no such setting.
+    """
+    known = [field.name for field in fields(Settings)]
+    for name in given:
+        if name not in known:
+            train = any(name in argument_defaults(method) for method in CONFIGS)
+            hint = f"write train={{{name!r}: ...}}" if train else nearest(name, known)
+            raise HarnessError(f"{name}: no such argument; {hint}")
+    here = {"in_process": True} if any(map(is_of_cell, recipe.rewards)) else {}
+    return Settings(**{"announce": progress.announce, "say": progress.say, **given, **here})
+
+
+def _named(table: str, given: Any) -> Any:
+    return {"name": str(given)} if isinstance(given, str | os.PathLike) else given
+
+
+def _rewards(given: Any) -> dict[str, Any]:
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    weights = given if isinstance(given, Mapping) else dict.fromkeys(given, 1.0)
+    named: dict[str, Any] = {}
+    for each, weight in weights.items():
+        name = each if isinstance(each, str) else reward_name(each)
+        if name in named:
+            raise RecipeError(f"rewards: {name} is given twice; give the functions different names")
+        named[name] = weight
+    return named
+
+
+def _task(given: Any, runs_dir: Path, *, trains: bool, counts: bool) -> dict[str, Any]:
+    """The table ``[task]``; ``counts`` says to fill in how many questions are trained on and asked."""
+    table = dict(given) if isinstance(given, Mapping) and not _is_split(given) else {"name": given}
+    name = table.get("name")
+    if name is not None and not isinstance(name, str):
+        table["name"] = str(name) if isinstance(name, os.PathLike) else str(_written(name, runs_dir))
+    if counts and isinstance(table.get("name"), str):
+        train, test = _most(table["name"], table.get("fields", {}), trains=trains)
+        table = {"train_questions": train, "test_questions": test, **table}
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def _is_split(given: Mapping[str, Any]) -> bool:
+    """Whether these are the rows of both splits, as a ``datasets.DatasetDict`` has them, and no table ``[task]``."""
+    return "name" not in given and all(split in given for split in _SPLITS)
+
+
+def _written(rows: Any, runs_dir: Path) -> Path:
+    """The file, or the folder of two, that the rows now lie in."""
+    splits = {each: rows[each] for each in _SPLITS} if isinstance(rows, Mapping) else {"questions": rows}
+    texts = {split: _lines(split, each) for split, each in splits.items()}
+    own_folder(runs_dir)
+    folder = runs_dir.resolve() / ".questions" / digest(texts)[:16] / "questions"
+    for split, text in texts.items():
+        path = folder.with_suffix(".jsonl") if split == "questions" else folder / f"{split}.jsonl"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torn = path.with_name(f".{path.name}-{os.getpid()}")
+            torn.write_text(text, encoding="utf-8")
+            torn.replace(path)
+    return folder if "train" in texts else folder.with_suffix(".jsonl")
+
+
+def _lines(split: str, rows: Any) -> str:
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise TaskError(f"task: {split} must be a list of dicts or a datasets.Dataset, not a {type(rows).__name__}")
+    lines = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TaskError(
+                f"task: row {number} of {split} is a {type(row).__name__}, not a dict such as "
+                '{"question": "2 + 3?", "answer": "5"}'
+            )
+        lines.append(json.dumps(dict(row), default=str))
+    if not lines:
+        raise TaskError(f"task: {split} holds no questions")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _most(name: str, columns: Mapping[str, str], *, trains: bool) -> tuple[int | None, int | None]:
+    """How many training and test questions there are; of one file, half each, or where nothing is trained all of them
+    are asked. ``None`` where that is not known: then the recipe has to say it."""
+    if name in _COUNTS:
+        train, test = _COUNTS[name]
+    else:
+        path, column = Path(name).expanduser(), str(columns.get("question", FIELDS["question"]))
+        if path.is_dir():
+            train, test = (_different(path / f"{split}.jsonl", column) for split in _SPLITS)
+        elif path.is_file():
+            every = _different(path, column)
+            test = every // 2 if trains else every
+            train = every - test
+        else:
+            return None, None
+    return train if trains else 0, test
+
+
+def _different(path: Path, column: str) -> int:
+    """Questions of different texts; rows without this column are told when they are read."""
+    return len({str(row.get(column, line)) for line, row in read_rows(path)})
