@@ -134,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder(report, "--runs-dir", "rl-runs")
     _add_folder(report, "--report-dir", "rl-report")
 
+    chat = command("chat", "ask a run's model before and after its training whatever you type", "chat")
+    chat.add_argument("run", metavar="RUN", help=RUN)
+    chat.add_argument("--question", action="append", help="a question to ask instead of typed ones (repeatable)")
+    chat.add_argument("--device", help="cpu, cuda or mps")
+    _add_folder(chat, "--runs-dir", "rl-runs")
+
     methods = command("methods", "hold the training methods of finished runs against each other")
     methods.add_argument("runs", nargs="+", metavar="RUN", help=RUN)
     _add_folder(methods, "--runs-dir", "rl-runs")
