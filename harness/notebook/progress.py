@@ -49,8 +49,6 @@ class Progress:
                 self._bar = _bar()
             self._bar.n = self._bar.n if share is None else share
             self._bar.set_description_str(self._line)  # draws it
-        if share == 1.0:
-            self._end()
 
     def say(self, stage: str, text: str) -> None:
         """A line that stays."""

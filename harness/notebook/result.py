@@ -100,7 +100,8 @@ class Result(Run):
     def __repr__(self) -> str:
         sides = " -> ".join(percent(side.accuracy) for side in self._sides().values())
         said = [f"  {each.verdict} {each.gate}: {each.sentence}" for each in self._verdicts()]
-        return "\n".join([f"{self.id}: {sides or 'nothing asked yet'}", *said, *filter(None, [f"  {self._note}"])])
+        note = [f"  {self._note}"] if self._note else []
+        return "\n".join([f"{self.id}: {sides or 'nothing asked yet'}", *said, *note])
 
     def _repr_html_(self) -> str:
         parts = [Markup("<h4>{}</h4>").format(self.id), self._numbers()]

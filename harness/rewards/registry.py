@@ -299,7 +299,9 @@ def raised(error: BaseException) -> str:
         file = Path(frame.f_code.co_filename)
         if not (_is_installed(file) or file.name.startswith("<")):
             name = "/".join(file.parts[-2:]) if file.name == "__init__.py" else file.name
-            place = f" at {name}:{line}"
+            # A notebook's cell is a file that is named by a number.
+            cell = file.parent.name.startswith("ipykernel_")
+            place = f" in line {line} of its cell" if cell else f" at {name}:{line}"
             break
     return f"raised {type(error).__name__}{place}: {error}"
 

@@ -96,7 +96,9 @@ def run_job(
 
 @contextlib.contextmanager
 def _here(directory: Path, progress: Callable[[Progress], None]) -> Iterator[None]:
-    """Hand on ``progress.json`` while this process is busy with the job itself."""
+    """Hand on ``progress.json`` while this process is busy with the job itself, which shows nothing else."""
+    from transformers.utils import logging as transformers_logging
+
     ended = threading.Event()
 
     def look() -> None:
@@ -109,11 +111,15 @@ def _here(directory: Path, progress: Callable[[Progress], None]) -> Iterator[Non
 
     thread = threading.Thread(target=look, name="progress", daemon=True)
     thread.start()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # of each file that is written
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # as in a process of its own
             yield
     finally:
+        if bars:
+            transformers_logging.enable_progress_bar()
         ended.set()
         thread.join()
 

@@ -32,6 +32,7 @@ def test_a_script_has_a_line_a_stage(capsys):
         progress.say("x health", "warning:\x1b[31m step 1")
     out, err = capsys.readouterr()
     assert out == ""
+    # What is said comes at once; what a stage came to, when the next begins or nothing is left.
     assert err.splitlines() == ["before x: 8/8 answers  25.0 % right", "x health: warning:␛[31m step 1", "GRPO x: 1/4"]
 
 

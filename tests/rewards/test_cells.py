@@ -11,7 +11,7 @@ import pytest
 
 from harness.rewards import boxed_numeric, cells, reward_version
 from harness.rewards.grader import turn_texts
-from harness.rewards.registry import resolve_reward, reward_name
+from harness.rewards.registry import raised, resolve_reward, reward_name
 from harness.store.errors import RewardError
 
 NUMBERS = itertools.count()
@@ -115,6 +115,17 @@ def test_a_set_of_words_counts_alike_in_every_process(cell):
 def test_what_no_result_could_be_matched_to_is_refused(cell, source, keep, says):
     with pytest.raises(RewardError, match=re.escape(says)):
         reward_name(cell(source, keep)["mine"])
+
+
+@pytest.mark.parametrize(
+    ("file", "place"), [("/tmp/ipykernel_7/42.py", "in line 2 of its cell"), ("/tmp/mine.py", "at mine.py:2")]
+)
+def test_an_exception_is_told_with_the_line_of_the_cell(file, place):
+    names: dict = {}
+    exec(compile("def mine():\n    return 1 / 0", file, "exec"), names)
+    with pytest.raises(ZeroDivisionError) as caught:
+        names["mine"]()
+    assert raised(caught.value) == f"raised ZeroDivisionError {place}: division by zero"
 
 
 def test_a_recipe_that_names_one_says_where_it_was():
