@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gate.history import WINDOW, Group, History, Seen, groups_of, share, standard_error
+from harness.gate.training_history import WINDOW, Group, History, Seen, groups_of, share, standard_error
 from harness.store.run_files import Finding
 
 __all__ = ["CHECKS", "Check", "Finding", "Group", "History", "Seen", "groups_of", "limits", "look"]

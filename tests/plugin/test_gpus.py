@@ -9,7 +9,7 @@ import types
 import pytest
 
 from harness.models import device
-from harness.plugin import take_gpus
+from harness.plugin.choosing import take_gpus
 
 GPUS = [("GPU-aaaa", None), ("GPU-bbbb", None), ("GPU-cccc", None)]
 
