@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.plugin.lines import MARKS, aligned, numbers, write_more, write_run
+from harness.plugin.lines import MARKS, aligned, fatal_checks, numbers, unfinished, words, write_more, write_run
 from harness.plugin.options import get_option, get_path, located
 from harness.plugin.session import Unmet, session_of
 from harness.plugin.terminal import Terminal
@@ -41,6 +41,7 @@ class Summary:
         self.judged: dict[Path, dict[str, Verdict]] = {}  # by run directory and gate, what this session said
         self.failed: set[Path] = set()  # run directories of tests that failed
         self.ran = False  # whether any test did
+        self.interrupted = False
         self.compared: set[Path] = set()
         self.reused: dict[tuple[str, str], int] = {}  # by run directory and stage
 
@@ -84,7 +85,8 @@ class Summary:
         undecided = None if exitstatus else self._undecided()  # what is red already looks like no pass
         if session.nothing:
             terminal.write_line(f"rl-harness: {session.nothing}", yellow=True)
-        stopped = self._stopped() if exitstatus == pytest.ExitCode.INTERRUPTED else None
+        self.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        stopped = self._stopped() if self.interrupted else None
         unused = self._unused()
         if not (self.directories or session.left_out or unused or stopped):
             return
@@ -122,26 +124,30 @@ class Summary:
     def _lines(self, directories: Sequence[Path]) -> list[list[str]]:
         """The cells of a line a run, each column as wide as its widest: mark, name, before, after, gain, interval,
         answers turned, and a few words a verdict."""
-        from harness.gate.wording import brief
         from harness.store.siblings import name_of
 
         rows = []
         for directory in directories:
             verdicts = self._verdicts(directory)
-            words = filter(None, map(brief, sorted(verdicts, key=lambda each: each.gate != "training")))
-            rows.append(
-                [self._mark(directory, verdicts), name_of(directory), *numbers(directory, verdicts), "   ".join(words)]
-            )
+            told = "   ".join(words(directory, verdicts))
+            rows.append([self._mark(directory, verdicts), name_of(directory), *numbers(directory, verdicts), told])
         return aligned(rows, right=(2, 3, 4))
 
     def _mark(self, directory: Path, verdicts: Sequence[Verdict]) -> str:
-        """Failed where a test or a verdict did; undecided where a verdict is, but for a baseline that is not there."""
+        """Failed where a test or a verdict did; undecided where a verdict is, but for a baseline that is not there, and
+        where the run did not come to its end, or a health check found what was learned lost."""
         passed = {None if each.finding else each.passed for each in verdicts if each.verdict != "NO_BASELINE"}
         if directory in self.failed or False in passed:
             return MARKS[False][0]
         if None in passed or (verdicts and not passed):
             return MARKS[None][0]
+        if passed and (self._is_unfinished(directory, verdicts) or fatal_checks(directory)):
+            return MARKS[None][0]
         return MARKS[True][0] if passed else " "
+
+    def _is_unfinished(self, directory: Path, verdicts: Sequence[Verdict]) -> bool:
+        only_trained = all(each.gate == "training" for each in verdicts)
+        return (self.interrupted and only_trained) or unfinished(directory) is not None
 
     def _write_left_out(self, terminal: Terminal, *, verbose: bool) -> None:
         """Recipes that cannot run here: counted, or with the reason of each where the command asks for some of them."""

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from harness.store.run_files import HEALTH
+from tests.run_files import finding
 from tests.secrets_and_escapes import TOKENS
 
 SECRET = next(iter(TOKENS.values()))
@@ -92,3 +94,42 @@ def test_a_session_whose_gates_are_all_undecided_keeps_its_line(made_up):
     assert session.ret == 0
     assert re.search(r"^! few .* 0 gained · 0 lost   may be luck$", session.text, re.MULTILINE)
     assert session.text.splitlines()[-2].startswith("NOT A PASS: no gate came to a verdict (few improvement ")
+
+
+STOPS = """
+def test_training(verdicts):
+    verdicts.require("training")
+
+def test_stops(verdicts):
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ("", "! good ? → ? % sound not evaluated after training"),
+        (", before", "! good 50.0 → ? % sound not evaluated after training"),
+        (", before, after", "! good 50.0 → 100.0 % [98.1, 100.0] 200 questions sound"),  # and nothing was judged
+    ],
+)
+def test_a_run_that_was_stopped_has_no_tick(made_up, asked, line):
+    """Its training was sound, and that is all that is known of it."""
+    made_up.recipe("good")
+    made_up.write("test_suite.py", STOPS.replace("verdicts)", f"verdicts{asked})"))
+    session = made_up.pytest(verbose=False)
+    assert session.ret == pytest.ExitCode.INTERRUPTED
+    assert line in [" ".join(each.split()) for each in session.section.splitlines()], session.section
+
+
+def test_a_training_that_a_health_check_calls_lost_is_not_called_sound(made_up):
+    made_up.recipe("good")
+    picked = ("-k", "training or improvement")
+    assert re.search(r"^✓ good .* sound$", made_up.pytest(*picked, verbose=False).section, re.MULTILINE)
+    with HEALTH.writer(made_up.run("good") / "train") as writer:
+        writer.append(finding("kl_blow_up"))
+        writer.append(finding("reward_collapse", level="fatal"))
+    section = made_up.pytest(*picked, verbose=False).section
+    assert re.search(r"^! good .* lost   unhealthy: reward_collapse$", section, re.MULTILINE)
+    assert "sound" not in section
+    assert "  health, fatal: reward_collapse at step 1" in section
