@@ -132,7 +132,7 @@ def compare(options: argparse.Namespace) -> int:
     if verdict.verdict == "INCOMPARABLE":
         print(f"INCOMPARABLE  {verdict.sentence}")
     else:
-        print(f"{verdict.verdict}  {' -> '.join(called(*sides))}: {verdict.sentence}")
+        print(f"{verdict.verdict}  {' → '.join(called(*sides))}: {verdict.sentence}")
     if options.html:
         _draw_comparison(sides, verdict, options.report_dir)
     return int(verdict.passed is False)
@@ -205,10 +205,10 @@ def gate_check(options: argparse.Namespace) -> int:
 def regrade(options: argparse.Namespace) -> int:
     """Which kept grades would change under today's graders; ``--write`` keeps the new ones."""
     for each in regraded(find_run(options.run, options.runs_dir), write=options.write):
-        right = f"{percent(each.before)} -> {percent(each.after)}"
+        right = f"{percent(each.before)} → {percent(each.after)}"
         print(f"{each.stage}: {len(each.changed)} of {each.answers} grades change, {right}")
         for old, new in each.changed[:20]:
-            print(f"  {old.question_id} sample {old.sample}: {old.status} -> {new.status}, reads {new.extracted!r}")
+            print(f"  {old.question_id} sample {old.sample}: {old.status} → {new.status}, reads {new.extracted!r}")
         if len(each.changed) > 20:
             print(f"  and {len(each.changed) - 20} more")
         for sentence in each.faults:

@@ -10,6 +10,7 @@ import time
 from typing import TextIO
 
 from harness.store.redact import safe_line, safe_text
+from harness.store.words import drawable
 
 LOG_EVERY_SECONDS = 15.0
 _MOVES = re.compile(r"(?:\n|\x1b\[A)*")  # what progress bars below one another write alone
@@ -22,8 +23,11 @@ class SafeOutput(io.TextIOBase):
         self.output = output
 
     def write(self, text: str) -> int:
-        self.output.write(text if text == "\n" else safe_line(text))
+        self.output.write(text if text == "\n" else self._drawable(safe_line(text)))
         return len(text)
+
+    def _drawable(self, text: str) -> str:
+        return drawable(text, getattr(self.output, "encoding", None))
 
     def flush(self) -> None:
         self.output.flush()
@@ -40,7 +44,9 @@ class SafeErrors(SafeOutput):
     begin their line anew. Our own live line goes to ``output`` itself."""
 
     def write(self, text: str) -> int:
-        self.output.write(text if _MOVES.fullmatch(text) else "\r".join(map(safe_text, text.split("\r"))))
+        self.output.write(
+            text if _MOVES.fullmatch(text) else self._drawable("\r".join(map(safe_text, text.split("\r"))))
+        )
         return len(text)
 
 
@@ -64,7 +70,7 @@ class Progress:
         if stage == self._stage and now - self._written < (0.2 if self._live else LOG_EVERY_SECONDS):
             return
         self._stage, self._written = stage, now
-        line = safe_line(f"{stage}: {text}")
+        line = self._drawable(f"{stage}: {text}")
         if self._live:
             print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=self._output, flush=True)
         else:
@@ -73,7 +79,10 @@ class Progress:
     def say(self, stage: str, text: str) -> None:
         """A line that stays."""
         self.clear()
-        print(safe_line(f"{stage}: {text}"), file=self._output, flush=True)
+        print(self._drawable(f"{stage}: {text}"), file=self._output, flush=True)
+
+    def _drawable(self, text: str) -> str:
+        return drawable(safe_line(text), getattr(self._output, "encoding", None))
 
     def clear(self) -> None:
         """Leave the line to what is printed next."""

@@ -155,13 +155,13 @@ def differences(baseline: Baseline, run: Baseline) -> list[str]:
     if baseline.prompt != run.prompt:
         found.append("the prompt (system prompt or worked examples)")
     if (told := baseline.chat_template_kwargs) != run.chat_template_kwargs:
-        found.append(f"the prompt (chat_template_kwargs {dict(told)} -> {dict(run.chat_template_kwargs)})")
+        found.append(f"the prompt (chat_template_kwargs {dict(told)} → {dict(run.chat_template_kwargs)})")
     if baseline.grader != run.grader:
-        found.append(f"the grader ({baseline.grader} -> {run.grader})")
+        found.append(f"the grader ({baseline.grader} → {run.grader})")
     if baseline.engine != run.engine:
-        found.append(f"the engine ({baseline.engine} -> {run.engine})")
+        found.append(f"the engine ({baseline.engine} → {run.engine})")
     changed = [
-        f"{key} {baseline.decoding.get(key)} -> {run.decoding.get(key)}"
+        f"{key} {baseline.decoding.get(key)} → {run.decoding.get(key)}"
         for key in sorted({*baseline.decoding, *run.decoding})
         if baseline.decoding.get(key) != run.decoding.get(key)
     ]

@@ -105,7 +105,7 @@ def _improvement(code: str, n: Numbers) -> str:
     asked_for = f" ({gain} is asked for)" if n["min_improvement"] else ""
     planned = f" ({n['questions']} planned)" if n["asked"] < n["questions"] else ""
     return (
-        f"{percent(n['before'])} -> {percent(n['after'])}{asked_for}, {n['gained']} gained and {n['lost']} lost of "
+        f"{percent(n['before'])} → {percent(n['after'])}{asked_for}, {n['gained']} gained and {n['lost']} lost of "
         f"{counted(n['pairs'], 'question')}{planned}; {reason}"
     )
 
@@ -145,7 +145,7 @@ def _baseline(code: str, n: Numbers) -> str:
     yet = "" if so else f"; yet all {n['asked']} together say otherwise"
     was, now = ("", "") if n["against_run"] else ("baseline ", "now ")
     return (
-        f"{was}{percent(n['baseline'])} -> {now}{percent(n['now'])}, {n['lost']} lost and {n['gained']} gained in "
+        f"{was}{percent(n['baseline'])} → {now}{percent(n['now'])}, {n['lost']} lost and {n['gained']} gained in "
         f"{within}; {reason}{yet}"
     )
 
@@ -190,7 +190,7 @@ def _training(code: str, n: Numbers) -> str:
     parts = [f"{counted(n['steps'], 'step')}, every logged loss and gradient finite"]
     for what in ("reward", "loss"):
         if f"first_{what}" in n:
-            parts.append(f"{what} {n[f'first_{what}']:.3f} -> {n[f'last_{what}']:.3f} ({over})")
+            parts.append(f"{what} {n[f'first_{what}']:.3f} → {n[f'last_{what}']:.3f} ({over})")
     if "preferred_share" in n:
         parts.append(f"chosen answers preferred in {percent(n['preferred_share'])} of the pairs at the end")
     if "zero_std_share" in n:

@@ -49,7 +49,7 @@ def remarks(directory: Path) -> list[tuple[str | None, str]]:
     ]
     during = list(EVALUATIONS.read(directory / "train"))
     if during:
-        curve = " -> ".join(f"{percent(each.accuracy)} (step {each.step})" for each in _few(during))
+        curve = " → ".join(f"{percent(each.accuracy)} (step {each.step})" for each in _few(during))
         lines.append((None, f"held out: {curve} of {counted(during[-1].questions, 'question')}"))
     for stage in SIDES:
         if (summary := SUMMARY.read(directory / stage)) and (line := at_k_line(summary.at_k)):

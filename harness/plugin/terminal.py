@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.store import words
 from harness.store.redact import safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -21,16 +22,9 @@ if TYPE_CHECKING:
 OURS = "rl_harness_test"  # the attribute of a report that says that its test has a recipe
 
 
-MARKS = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-"})
-
-
 def drawable(text: str) -> str:
-    """A text with the marks of ours that the terminal's encoding has not, in ASCII."""
-    try:
-        "✓✗→·━─".encode(getattr(sys.__stdout__, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return text.translate(MARKS)
-    return text
+    """A text with our marks as pytest's terminal has them; while a test runs, ``sys.stdout`` is another."""
+    return words.drawable(text, getattr(sys.__stdout__, "encoding", None))
 
 
 class Terminal:
@@ -85,11 +79,12 @@ def make_safe(report: pytest.TestReport) -> None:
 
 
 def safe_report(shown: Any) -> Any:
-    """A text, or one of pytest's trees of texts, with every text made safe."""
+    """A text, or one of pytest's trees of texts, with every text made safe, and with marks that the terminal has:
+    pytest itself would write what it lacks as escapes, the ends of lines with it."""
     if isinstance(shown, str):
-        return safe_text(shown)
+        return drawable(safe_text(shown))
     if isinstance(shown, list) and all(isinstance(each, str) for each in shown):  # lines of one text
-        return safe_text("\n".join(shown)).split("\n") if shown else shown
+        return safe_report("\n".join(shown)).split("\n") if shown else shown
     if isinstance(shown, (list, tuple)):
         return type(shown)(map(safe_report, shown))
     if isinstance(shown, Mapping):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-"})
+
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
@@ -86,3 +88,12 @@ def left_out_line(kinds: Mapping[str, int], *, told: bool) -> str:
     return (
         f"{counted(sum(kinds.values()), 'recipe')} not for this machine ({counts}{'' if told else '; -v lists them'})"
     )
+
+
+def drawable(text: str, encoding: str | None) -> str:
+    """A text with our marks in ASCII where a terminal's encoding lacks them."""
+    try:
+        "✓✗→·━─".encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_ASCII)
+    return text

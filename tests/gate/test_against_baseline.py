@@ -68,23 +68,23 @@ def test_what_cannot_be_paired(correct: list[int], samples: int, candidate: list
 
 # Runs of questions, what is asked, the word, and the sentence or its end.
 SENTENCES = [
-    ([(200, LOST)], {}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 16 lost and 0 gained in the first 16 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
-    ([(5, LOST)], {}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 5 lost and 0 gained in 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(200, LOST)], {}, "REGRESSED", "baseline 100.0 % → now 0.0 %, 16 lost and 0 gained in the first 16 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(5, LOST)], {}, "REGRESSED", "baseline 100.0 % → now 0.0 %, 5 lost and 0 gained in 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
     ([(5, LOST)], {"alpha": 0.05 / 3, "gates": 3}, "INCONCLUSIVE", "no loss beyond luck (alpha .05 shared by 3 gates), but a drop of 5 points is not ruled out either; 5 questions: any drop could go unseen, even if every answer turned wrong; 5 points were asked for (that needs about 380)"),
-    ([(64, LOST), (1255, KEPT)], {}, "REGRESSED", "baseline 100.0 % -> now 95.1 %, 16 lost and 0 gained in the first 16 of 1319 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
-    ([(1319, KEPT)], {}, "OK", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in the first 74 of 1319 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
-    ([(200, MISSED)], {"margin": 0.2}, "OK", "baseline 0.0 % -> now 0.0 %, 0 lost and 0 gained in the first 17 of 200 questions; a drop of 20 points or more is ruled out, wrongly in at most 10 % of such tests"),
-    ([(200, GAINED)], {}, "IMPROVED", "baseline 0.0 % -> now 100.0 %, 0 lost and 16 gained in the first 16 of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
+    ([(64, LOST), (1255, KEPT)], {}, "REGRESSED", "baseline 100.0 % → now 95.1 %, 16 lost and 0 gained in the first 16 of 1319 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(1319, KEPT)], {}, "OK", "baseline 100.0 % → now 100.0 %, 0 lost and 0 gained in the first 74 of 1319 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, MISSED)], {"margin": 0.2}, "OK", "baseline 0.0 % → now 0.0 %, 0 lost and 0 gained in the first 17 of 200 questions; a drop of 20 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, GAINED)], {}, "IMPROVED", "baseline 0.0 % → now 100.0 %, 0 lost and 16 gained in the first 16 of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
     # an OK at question 74; every question was asked all the same, and showed a gain
-    ([(200, KEPT), (200, GAINED)], {}, "IMPROVED", "baseline 50.0 % -> now 100.0 %, 0 lost and 8 gained in the first 208 of 400 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
+    ([(200, KEPT), (200, GAINED)], {}, "IMPROVED", "baseline 50.0 % → now 100.0 %, 0 lost and 8 gained in the first 208 of 400 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); the baseline is stale: --rl-update-baselines all records a new one"),
     # certain of one thing first
-    ([(32, LOST), (168, GAINED)], {}, "REGRESSED", "baseline 16.0 % -> now 84.0 %, 16 lost and 0 gained in the first 16 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); yet all 200 together say otherwise"),
+    ([(32, LOST), (168, GAINED)], {}, "REGRESSED", "baseline 16.0 % → now 84.0 %, 16 lost and 0 gained in the first 16 of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); yet all 200 together say otherwise"),
     ([(32, GAINED), (168, LOST)], {}, "IMPROVED", "the baseline is stale: --rl-update-baselines all records a new one; yet all 200 together say otherwise"),
-    ([(200, KEPT), (200, LOST)], {}, "OK", "baseline 100.0 % -> now 50.0 %, 0 lost and 0 gained in the first 74 of 400 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests; yet all 400 together say otherwise"),
-    ([(10, KEPT), (3, LOST), (2, GAINED)], {}, "INCONCLUSIVE", "baseline 86.7 % -> now 80.0 %, 3 lost and 2 gained in 15 questions; no loss beyond luck (alpha .05), but a drop of 5 points is not ruled out either; 15 questions: a drop of less than about 41 points could go unseen, 5 were asked for (that needs about 850)"),
-    ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in the first 40 of 100 questions; no answer changed, but a drop of 5 points is not ruled out either; 60 were not asked"),
-    ([(30, KEPT)], {}, "INCONCLUSIVE", "baseline 100.0 % -> now 100.0 %, 0 lost and 0 gained in 30 questions; no answer changed, but a drop of 5 points is not ruled out either; 30 questions: a drop of less than about 22 points could go unseen, 5 were asked for (that needs about 270)"),
-    ([(100, LOST)], {"asked": 32}, "REGRESSED", "baseline 100.0 % -> now 0.0 %, 16 lost and 0 gained in the first 16 of 100 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(200, KEPT), (200, LOST)], {}, "OK", "baseline 100.0 % → now 50.0 %, 0 lost and 0 gained in the first 74 of 400 questions; a drop of 5 points or more is ruled out, wrongly in at most 10 % of such tests; yet all 400 together say otherwise"),
+    ([(10, KEPT), (3, LOST), (2, GAINED)], {}, "INCONCLUSIVE", "baseline 86.7 % → now 80.0 %, 3 lost and 2 gained in 15 questions; no loss beyond luck (alpha .05), but a drop of 5 points is not ruled out either; 15 questions: a drop of less than about 41 points could go unseen, 5 were asked for (that needs about 850)"),
+    ([(100, KEPT)], {"asked": 40}, "INCONCLUSIVE", "baseline 100.0 % → now 100.0 %, 0 lost and 0 gained in the first 40 of 100 questions; no answer changed, but a drop of 5 points is not ruled out either; 60 were not asked"),
+    ([(30, KEPT)], {}, "INCONCLUSIVE", "baseline 100.0 % → now 100.0 %, 0 lost and 0 gained in 30 questions; no answer changed, but a drop of 5 points is not ruled out either; 30 questions: a drop of less than about 22 points could go unseen, 5 were asked for (that needs about 270)"),
+    ([(100, LOST)], {"asked": 32}, "REGRESSED", "baseline 100.0 % → now 0.0 %, 16 lost and 0 gained in the first 16 of 100 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
     ([], {}, "INCONCLUSIVE", "no question was scored on both sides"),
     ([(50, KEPT)], {"asked": 0}, "INCONCLUSIVE", "no question was scored on both sides"),
 ]  # fmt: skip

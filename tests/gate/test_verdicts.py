@@ -39,23 +39,23 @@ def judged(*runs: tuple[int, tuple[float, float]], **asked: Any) -> Verdict:
 # Runs of questions, what is asked, the word, and how its sentence ends.
 IMPROVEMENTS = [
     # 5 of 5 discordant pairs gained: 1/32 <= alpha; 4 of 4: 1/16 > alpha
-    ([(5, GAINED)], {}, "IMPROVED", "0.0 % -> 100.0 %, 5 gained and 0 lost of 5 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05)"),
+    ([(5, GAINED)], {}, "IMPROVED", "0.0 % → 100.0 %, 5 gained and 0 lost of 5 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05)"),
     ([(4, GAINED)], {}, "INCONCLUSIVE", "4 gained and 0 lost of 4 questions; this may be luck (alpha .05); 4 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 270)"),
     ([(5, GAINED)], {"alpha": 0.03}, "INCONCLUSIVE", "; this may be luck (alpha .03); 5 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 320)"),
-    ([(5, LOST)], {}, "REGRESSED", "100.0 % -> 0.0 %, 0 gained and 5 lost of 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
+    ([(5, LOST)], {}, "REGRESSED", "100.0 % → 0.0 %, 0 gained and 5 lost of 5 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05)"),
     # 16 of 200 is the first look: alpha 16/200 = .004 >= 2^-16
     ([(200, GAINED)], {}, "IMPROVED", "200 gained and 0 lost of 200 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 16 questions"),
     ([(200, LOST)], {"min_improvement": 0.3}, "REGRESSED", "(a gain of 30 points is asked for), 0 gained and 200 lost of 200 questions; luck alone would pass for a loss in at most 5 % of such tests (alpha .05); clear after the first 16 questions"),
-    ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % -> 100.0 % (a gain of 30 points is asked for), 0 gained and 0 lost of 200 questions; a gain of 30 points or more is ruled out, wrongly in at most 10 % of such tests"),
+    ([(200, KEPT)], {"min_improvement": 0.3}, "NOT_IMPROVED", "100.0 % → 100.0 % (a gain of 30 points is asked for), 0 gained and 0 lost of 200 questions; a gain of 30 points or more is ruled out, wrongly in at most 10 % of such tests"),
     ([(200, KEPT)], {}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
     ([(200, MISSED)], {"min_improvement": 0.0}, "INCONCLUSIVE", "; neither better nor worse beyond luck (alpha .05); a gain of 5 points or more is ruled out, wrongly in at most 10 % of such tests"),
     ([(3, KEPT)], {}, "INCONCLUSIVE", "0 gained and 0 lost of 3 questions; no answer turned right or wrong; 3 questions: any gain could go unseen, even if every answer turned right; 5 points were asked for (that needs about 270)"),
     ([(6, GAINED), (3, LOST), (51, KEPT)], {"margin": 0.1}, "INCONCLUSIVE", "6 gained and 3 lost of 60 questions; this may be luck (alpha .05); 60 questions: a gain of less than about 13 points could go unseen, 10 were asked for (that needs about 99)"),
     ([(40, KEPT)], {"asked": 16}, "INCONCLUSIVE", "0 gained and 0 lost of 16 questions (40 planned); no answer turned right or wrong; 24 were not asked"),
     # certainly better, and less than was asked for
-    ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "90.0 % -> 100.0 % (a gain of 20 points is asked for), 10 gained and 0 lost of 100 questions; a gain beyond luck (alpha .05), but of 10 points only"),
+    ([(10, GAINED), (90, KEPT)], {"min_improvement": 0.2, "margin": 0.2}, "INCONCLUSIVE", "90.0 % → 100.0 % (a gain of 20 points is asked for), 10 gained and 0 lost of 100 questions; a gain beyond luck (alpha .05), but of 10 points only"),
     # 5 points gained are 5 points, whatever 0.35 - 0.30 is in floating point; 1/32 is .031, alpha 64/100 is .032
-    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % -> 35.0 % (a gain of 5 points is asked for), 5 gained and 0 lost of 100 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 64 questions"),
+    ([(5, GAINED), (30, KEPT), (65, MISSED)], {"min_improvement": 0.05}, "IMPROVED", "30.0 % → 35.0 % (a gain of 5 points is asked for), 5 gained and 0 lost of 100 questions; luck alone would pass for a gain in at most 5 % of such tests (alpha .05); clear after the first 64 questions"),
     # certain at a look, taken back later: neither red nor green
     ([(40, GAINED), (60, LOST)], {"margin": 0.001}, "INCONCLUSIVE", "better on the first 16 questions, but not on all; ask more questions"),
     ([(40, LOST), (60, GAINED)], {"margin": 0.001}, "INCONCLUSIVE", "worse on the first 16 questions, but not on all; ask more questions"),
@@ -81,7 +81,7 @@ def test_stopped_early_the_gain_asked_for_must_be_sure() -> None:
     asked: dict[str, Any] = {"asked": 64, "min_improvement": 0.3}
     verdict = judged((64, GAINED), (336, MISSED), **asked)
     assert verdict.sentence.startswith(
-        "0.0 % -> 100.0 % (a gain of 30 points is asked for), 64 gained and 0 lost of 64 questions (400 planned); luck"
+        "0.0 % → 100.0 % (a gain of 30 points is asked for), 64 gained and 0 lost of 64 questions (400 planned); luck"
     )
     verdict = judged(*[(1, GAINED), (2, MISSED)] * 21, (1, GAINED), (336, MISSED), **asked)
     assert verdict.verdict == "INCONCLUSIVE"
@@ -235,9 +235,9 @@ def step(number: int, **values: float | None) -> dict[str, Any]:
         ([step(1, loss=math.inf)], "UNSOUND", "loss is not finite from step 1 on"),
         ([step(1), step(5, grad_norm=math.nan)], "UNSOUND", "grad_norm is not finite from step 5 on"),
         ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=1.0)], "UNSOUND", "every group had equal rewards in all 2 logged steps: there was nothing to learn from"),
-        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 -> 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing; most groups taught nothing: ask questions that are neither too easy nor too hard for the model, or raise num_generations"),
-        ([{"step": 1, "loss": 0.1}], "OK", "1 step, every logged loss and gradient finite; loss 0.100 -> 0.100 (first and last logged step)"),
-        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, every logged loss and gradient finite; loss 0.100 -> 0.200 (first and last logged step)"),
+        ([step(1, frac_reward_zero_std=1.0), step(2, frac_reward_zero_std=0.5, reward=0.75)], "OK", "2 steps, every logged loss and gradient finite; reward 0.500 → 0.750 (first and last logged step); 75.0 % of groups had equal rewards and taught nothing; most groups taught nothing: ask questions that are neither too easy nor too hard for the model, or raise num_generations"),
+        ([{"step": 1, "loss": 0.1}], "OK", "1 step, every logged loss and gradient finite; loss 0.100 → 0.100 (first and last logged step)"),
+        ([{"step": 5, "loss": 0.1}, {"step": 10, "loss": 0.2}, {"step": 10, "train_runtime": 1.0}], "OK", "10 steps, every logged loss and gradient finite; loss 0.100 → 0.200 (first and last logged step)"),
     ],
 )  # fmt: skip
 def test_training(metrics: list[dict[str, Any]], word: str, sentence: str) -> None:
@@ -294,11 +294,11 @@ def test_what_is_shown_of_a_training_are_means_of_its_first_and_last_tenth() -> 
     """A single step's reward is mostly chance: here the first and the last are as far out as they can be."""
     rewards = [1.0, 0.2, *[0.5] * 26, 0.8, 0.0]
     verdict = judge_training([step(n, reward=reward) for n, reward in enumerate(rewards, start=1)])
-    assert "; reward 0.567 -> 0.433 (means of the first and last 3 logged steps); " in verdict.sentence
+    assert "; reward 0.567 → 0.433 (means of the first and last 3 logged steps); " in verdict.sentence
     assert verdict.numbers["first_reward"] == pytest.approx(1.7 / 3)
     losses = [{"step": n, "loss": float(n < 2), "rewards/accuracies": float(n > 18)} for n in range(20)]
     verdict = judge_training(losses)
-    assert verdict.sentence.startswith(f"19 steps, {FINITE}; loss 1.000 -> 0.000 (means of the first and last 2 ")
+    assert verdict.sentence.startswith(f"19 steps, {FINITE}; loss 1.000 → 0.000 (means of the first and last 2 ")
     assert verdict.numbers["preferred_share"] == 0.5
 
 
@@ -307,7 +307,7 @@ def test_training_without_groups_is_judged_by_its_loss():
     verdict = judge_training([{"step": 1, "loss": 0.9, "grad_norm": 1.0}, {"step": 2, "loss": 0.2, "grad_norm": 1.0}])
     assert (verdict.verdict, verdict.sentence) == (
         "OK",
-        f"2 steps, {FINITE}; loss 0.900 -> 0.200 (first and last logged step)",
+        f"2 steps, {FINITE}; loss 0.900 → 0.200 (first and last logged step)",
     )
     preferred = {"step": 2, "loss": 0.2, "grad_norm": 1.0, "rewards/accuracies": 0.75}
     verdict = judge_training([{"step": 1, "loss": 0.7, "grad_norm": 1.0}, preferred])

@@ -246,7 +246,7 @@ def test_what_the_template_is_told_is_another_run_and_finds_no_other_answers(mod
     assert [each["training"].get("chat_template_kwargs", {}) for each in identities] == others
     assert run_with(tmp_path, case, model).before().generated == 0
     first, last = (evaluation_of(each.directory)[0] for each in (runs[0], runs[2]))
-    assert differences(first, last) == ["the prompt (chat_template_kwargs {} -> {'enable_thinking': False})"]
+    assert differences(first, last) == ["the prompt (chat_template_kwargs {} → {'enable_thinking': False})"]
     counted = dict.fromkeys((each.id for each in runs[2].questions.test), 0)
     made = as_baseline(runs[2].recipe, 0, runs[2].questions.test, runs[2].commit, counted)
     assert made.chat_template_kwargs == CASES[case][1]

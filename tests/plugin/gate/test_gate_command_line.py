@@ -48,18 +48,18 @@ def place(project, name):
 
 # Two runs, or the baseline; the exit code; how the line begins, and what it holds.
 COMPARISONS = [
-    ("good", "good", 0, "OK", r"90.0 % -> 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out"),
-    ("good", "bad", 1, "REGRESSED", r"good -> bad: 90.0 % -> 50.0 %, \d+ lost and 0 gained"),
-    ("bad", "good", 0, "IMPROVED", r"50.0 % -> 90.0 %, .*\(alpha .05\)$"),
-    ("baseline", "good", 0, "OK", r"good-0.toml -> good: baseline 90.0 % -> now 90.0 %"),
-    ("bad", "baseline", 0, "IMPROVED", r"bad -> good-0.toml"),
+    ("good", "good", 0, "OK", r"90.0 % → 90.0 %, .* \d+ of 200 questions; a drop of 10 points or more is ruled out"),
+    ("good", "bad", 1, "REGRESSED", r"good → bad: 90.0 % → 50.0 %, \d+ lost and 0 gained"),
+    ("bad", "good", 0, "IMPROVED", r"50.0 % → 90.0 %, .*\(alpha .05\)$"),
+    ("baseline", "good", 0, "OK", r"good-0.toml → good: baseline 90.0 % → now 90.0 %"),
+    ("bad", "baseline", 0, "IMPROVED", r"bad → good-0.toml"),
     ("baseline", "baseline", 0, "OK", ""),
     (
         "good",
         "brief",
         1,
         "INCOMPARABLE",
-        r"brief differs from good in the decoding \(max_new_tokens 24 -> 12\)$",
+        r"brief differs from good in the decoding \(max_new_tokens 24 → 12\)$",
     ),
     ("baseline", "own", 1, "INCOMPARABLE", r"own differs from good-0.toml in the grader "),
 ]
@@ -236,15 +236,15 @@ def test_regrade(left):
     """Nothing changes until the grader does, and nothing is kept without --write."""
     run, own = left.run("own"), str(left.run("own"))
     kept = (run / "after/records.jsonl").read_bytes()
-    assert "after: 0 of 200 grades change, 75.0 % -> 75.0 %" in left.cli("regrade", own).stdout.str()
+    assert "after: 0 of 200 grades change, 75.0 % → 75.0 %" in left.cli("regrade", own).stdout.str()
 
     left.write("suites/recipes/grader.py", KINDER)
     left.forget()
     done = left.cli("regrade", own)
     assert done.ret == 0, done.stderr.str()
-    assert "before: 100 of 200 grades change, 50.0 % -> 100.0 %" in done.stdout.str()
-    assert "after: 50 of 200 grades change, 75.0 % -> 100.0 %" in done.stdout.str()
-    assert done.stdout.str().count(": wrong -> correct, reads '-1'") == 40
+    assert "before: 100 of 200 grades change, 50.0 % → 100.0 %" in done.stdout.str()
+    assert "after: 50 of 200 grades change, 75.0 % → 100.0 %" in done.stdout.str()
+    assert done.stdout.str().count(": wrong → correct, reads '-1'") == 40
     assert done.stdout.str().count("  and 30 more") == 1
     assert (run / "after/records.jsonl").read_bytes() == kept
 
@@ -254,7 +254,7 @@ def test_regrade(left):
     assert not faults.exists(), "what failed in grades that are no more"
     left.write("suites/recipes/grader.py", GRADER)
     assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
-    assert "after: 50 of 200 grades change, 100.0 % -> 75.0 %" in left.cli("regrade", own).stdout.str()
+    assert "after: 50 of 200 grades change, 100.0 % → 75.0 %" in left.cli("regrade", own).stdout.str()
     assert left.lines("answers.txt") == []
 
     parent = '[model]\nfrom_recipe = "elsewhere"\n'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from harness.store.run_files import HEALTH
+from tests.inner_pytest import PYTEST, run
 from tests.run_files import finding
 from tests.secrets_and_escapes import TOKENS
 
@@ -133,3 +135,22 @@ def test_a_training_that_a_health_check_calls_lost_is_not_called_sound(made_up):
     assert re.search(r"^! good .* lost   unhealthy: reward_collapse$", section, re.MULTILINE)
     assert "sound" not in section
     assert "  health, fatal: reward_collapse at step 1" in section
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_the_arrow_is_what_the_terminal_has(made_up, encoding):
+    """In sentences as in lines, by pytest and by the command."""
+    made_up.recipe("bad")
+    made_up.policies["bad"] = "n % 4 == 0"
+    made_up.write("policies.json", json.dumps(made_up.policies))
+    around = {"PYTHONPATH": str(made_up.path), "PYTHONIOENCODING": encoding}
+    arrow = "->" if encoding == "ascii" else "→"
+    done = run([*PYTEST, "-k", "improvement"], made_up.path, around, torch=None)
+    assert done.ret == 1
+    assert f"50.0 {arrow}  25.0 %   -25.0" in done.stdout.str()
+    (at,) = [at for at, line in enumerate(done.outlines) if line.startswith("REGRESSED bad: ")]
+    assert f"50.0 % {arrow} 25.0 %, 0 gained and 50 lost of 200 questions; " in done.outlines[at]
+    assert done.outlines[at + 1] == "50 of 200 questions lost; 3 of them:"
+    said = run(["made_up", "compare", "bad", "bad"], made_up.path, around, torch=None).stdout.str()
+    assert said.startswith(f"OK  bad {arrow} bad: 25.0 % {arrow} 25.0 %, ")
+    assert "\\u" not in said + done.stdout.str()

@@ -20,5 +20,5 @@ def test_values_are_runs_and_share_alpha(made_up):
     assert (
         made_up.cli("compare", "try lr=1e-6 seed 0", "try-lr-5e-6-seed-1")
         .outlines[0]
-        .startswith("OK  try lr=1e-6 seed 0 -> ")
+        .startswith("OK  try lr=1e-6 seed 0 → ")
     )

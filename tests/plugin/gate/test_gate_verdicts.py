@@ -65,7 +65,7 @@ CASES = {
 # What a sentence says where its word alone does not tell it apart.
 SAYS = {
     "prompt": "in the prompt (system prompt or worked examples)",
-    "decoding": "in the decoding (max_new_tokens 24 -> 32)",
+    "decoding": "in the decoding (max_new_tokens 24 → 32)",
     "grader": "in the grader",
     "text": "in the questions (1 of 200 differ, first other/test/",
     "truth": "in the questions (1 of 200 differ, first other/test/",
