@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from harness.store.files import RecordError
 from harness.store.records import SUMMARY
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
-from harness.store.siblings import differences, find_run, name_of
+from harness.store.siblings import differences, find_run, told_apart
 from harness.store.stages import SIDES
 from harness.store.words import percent
 
@@ -30,15 +29,12 @@ def runs(options: argparse.Namespace) -> int:
     found = run_directories(options.runs_dir)
     if not found:
         raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
-    names = list(map(name_of, found))
-    shared = {name for name, times in Counter(names).items() if times > 1}
     rows: list[tuple[str, ...]] = [("run", "date", "commit", "differs in", "before", "after", "verdict")]
-    for directory, name, told in zip(found, names, differences(found), strict=True):
-        said = f"{name} ({directory.name})" if name in shared else name
+    for directory, name, told in zip(found, told_apart(found), differences(found), strict=True):
         try:
-            rows.append((said, *_row(directory, ", ".join(map(str, told)) or "-")))
+            rows.append((name, *_row(directory, ", ".join(map(str, told)) or "-")))
         except RecordError as error:  # the others are still told
-            rows.append((said, str(error)))
+            rows.append((name, str(error)))
     print(*_aligned(rows), sep="\n")
     return 0
 
@@ -100,7 +96,7 @@ def _bytes(size: int) -> str:
 
 
 def _print_changes(first: Path, second: Path) -> None:
-    names = name_of(first), name_of(second)
+    names = told_apart((first, second))
     told = changes(first, second)
     if not told:
         print(f"{names[0]} and {names[1]}: nothing differs that is known of them")

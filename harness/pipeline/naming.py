@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 _MOST, _LONGEST = 4, 32  # overrides that a name says, and characters of a value
+_MOST_LETTERS = 60  # of a name that is given
 
 
 def run_name(recipe: Recipe, seed: int, given: str | None = None) -> Name:
@@ -42,8 +43,17 @@ def run_name(recipe: Recipe, seed: int, given: str | None = None) -> Name:
 
 def check_name(given: str) -> str:
     """The same, where it can be printed and be a folder's name."""
-    if not given.strip() or len(given) > 60 or safe_line(given) != given or slug(given) == "run" != given:
-        raise HarnessError(f"{given!r} is no name for a run; write letters, digits and spaces, at most 60")
+    wrong = None
+    if not given.strip():
+        wrong = "is empty"
+    elif len(given) > _MOST_LETTERS:
+        wrong = f"is longer than {_MOST_LETTERS} characters"
+    elif safe_line(given) != given:
+        wrong = "holds what cannot be printed in a line"
+    elif slug(given) == "run" != given:
+        wrong = "has none of the letters a to z and no digit, and its folder is named by those"
+    if wrong:
+        raise HarnessError(f"{given!r} is no name for a run: it {wrong}; write one as 'small batch 2'")
     return given.strip()
 
 

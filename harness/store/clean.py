@@ -21,7 +21,7 @@ from harness.store.files import JsonFile, JsonLines
 from harness.store.records import SUMMARY
 from harness.store.run_directory import all_locked, locked, place_aside, run_directories
 from harness.store.run_files import ENVIRONMENT, TRAINED
-from harness.store.siblings import name_of
+from harness.store.siblings import name_of, told_apart
 from harness.store.stages import STAGES
 
 Kind = Literal["replaced", "checkpoints", "run"]
@@ -62,14 +62,15 @@ def find(runs_dir: Path, *, runs: bool = False, older_than: float | None = None,
     """Checkpoints and replaced runs, with ``runs`` whole runs too: those that were not used for ``older_than`` seconds,
     and no more than bring the folder down to ``max_size`` bytes, what was used last being the last to go."""
     pieces, kept = [*_replaced(runs_dir)], []
-    for directory in run_directories(runs_dir):
+    directories = run_directories(runs_dir)
+    for directory, name in zip(directories, told_apart(directories), strict=True):
         untouched = _why_untouched(directory)
         if why := untouched or (runs and _why_whole(directory)):
-            kept.append(f"{name_of(directory)}: {why}")
+            kept.append(f"{name}: {why}")
         if runs and not why:
-            pieces.append(Piece("run", name_of(directory), directory, (directory,), _used(directory)))
+            pieces.append(Piece("run", name, directory, (directory,), _used(directory)))
         if not untouched:
-            pieces += _checkpoints(directory)
+            pieces += _checkpoints(directory, name)
     total, removed = sum(_sizes([runs_dir], Counter())), Counter[tuple[int, int]]()
     chosen: list[Piece] = []
     left, before = total, time.time() - (older_than or 0.0)
@@ -111,12 +112,12 @@ def _replaced(runs_dir: Path) -> Iterator[Piece]:
             yield Piece("replaced", name_of(path), path, (path,), path.stat().st_mtime)
 
 
-def _checkpoints(directory: Path) -> list[Piece]:
+def _checkpoints(directory: Path, name: str) -> list[Piece]:
     train = directory / "train"
     if TRAINED.fit(train) is None or not (train / "final").is_dir() or train.is_symlink():
         return []  # a training that has not ended goes on from them
     found = sorted(path for path in train.iterdir() if _CHECKPOINT.fullmatch(path.name) and _is_folder(path))
-    return [Piece("checkpoints", name_of(directory), directory, tuple(found), _used(directory))] if found else []
+    return [Piece("checkpoints", name, directory, tuple(found), _used(directory))] if found else []
 
 
 def _why_untouched(directory: Path) -> str | None:

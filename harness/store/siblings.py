@@ -53,6 +53,19 @@ def name_of(directory: Path) -> str:
     return f"{environment.recipe} seed {environment.seed}" if environment.seed else environment.recipe
 
 
+def told_apart(runs: Sequence[Path]) -> list[str]:
+    """What a person calls each of these runs, and behind it the folder where that does not follow from the name:
+    several are called the same, or one was given another name later."""
+    names = {path: name_of(path) for path in runs}
+    times = Counter({path.resolve(): name for path, name in names.items()}.values())  # one run may stand there twice
+    plain = {path for path, name in names.items() if times[name] == 1 and _folder_follows(name, path.name)}
+    return [names[path] if path in plain else f"{names[path]} ({path.name})" for path in runs]
+
+
+def _folder_follows(name: str, folder: str) -> bool:
+    return re.fullmatch(rf"{re.escape(slug(name))}(-[0-9a-f]{{12,}})?", folder) is not None
+
+
 def label(key: str) -> str:
     """A dotted key in short: ``lr`` for ``train.learning_rate``, ``model`` for ``model.name``."""
     *tables, last = key.split(".")

@@ -68,10 +68,25 @@ def test_a_name_of_ones_own(recipe):
     assert (named.name, named.variant, named.given) == ("my try seed 1", "my try", True)
 
 
-@pytest.mark.parametrize("bad", ["", "  ", "a\nb", "x" * 61, "\x1b[2K", "///"])
+BAD = {
+    "": "is empty",
+    "  ": "is empty",
+    "a\nb": "holds what cannot be printed in a line",
+    "\x1b[2K": "holds what cannot be printed in a line",
+    "x" * 61: "is longer than 60 characters",
+    "///": "has none of the letters a to z and no digit",
+    "日本": "has none of the letters a to z and no digit",
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_what_is_no_name_is_refused(recipe, bad):
-    with pytest.raises(HarnessError, match="is no name for a run; write letters, digits and spaces, at most 60"):
+    with pytest.raises(HarnessError, match=rf"is no name for a run: it {BAD[bad]}.*; write one as 'small batch 2'"):
         run_name(recipe, 0, bad)
+
+
+def test_a_name_in_other_letters_takes_one_that_its_folder_can_have(recipe):
+    assert run_name(recipe, 0, "日本 2").name == "日本 2"
 
 
 def opened(recipe: Recipe, folder: Path, seed: int = 0, **settings: object) -> Run:

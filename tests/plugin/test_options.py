@@ -144,7 +144,7 @@ MISTAKES = [
     (["--rl-set=train.max_steps"], "", "an override is written key=value"),
     (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
     (["--rl-name="], "", "'' is no name for a run"),
-    (["--rl-plan", "--rl-name=" + 61 * "x"], "", "is no name for a run; write letters, digits"),
+    (["--rl-plan", "--rl-name=" + 61 * "x"], "", "is no name for a run: it is longer than 60"),
     (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),
     (["--rl-recipe=none.toml"], "", "none.toml: no such recipe file"),
 ]

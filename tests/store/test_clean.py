@@ -56,6 +56,18 @@ def test_checkpoints_of_finished_trainings_and_replaced_runs_go(tmp_path):
     assert free(tmp_path) == set()
 
 
+def test_two_runs_of_one_name_are_told_apart(tmp_path):
+    for folder in ("units", "units-0123456789ab", "other"):
+        NAME.write(made(tmp_path, folder, days=9), Name("units", "units"))
+    SUMMARY.write(tmp_path / "other/baseline", summary())
+    found = find(tmp_path, runs=True, older_than=0)
+    assert found.kept == ("units (other): a baseline was recorded from it",)
+    assert sorted(piece.name for piece in found.pieces if piece.kind == "run") == [
+        "units (units)",
+        "units (units-0123456789ab)",
+    ]
+
+
 CHOICES = [
     ({"older_than": 10 * DAY}, {"old", "older"}, set()),
     ({"older_than": 50 * DAY}, {"older"}, set()),
@@ -119,7 +131,7 @@ def test_what_is_not_ours_stays(tmp_path):
         "recorded: a baseline was recorded from it",
         "noted: it holds notes.txt, which is not ours",
         "merged: it holds train/merged, which is not ours",
-        "run: is a link, or no run that can be read",
+        "run (link): is a link, or no run that can be read",
     }
     assert {(piece.kind, piece.name) for piece in found.pieces} == {
         ("checkpoints", "recorded"),

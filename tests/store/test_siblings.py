@@ -11,7 +11,7 @@ from harness.store.changes import changes
 from harness.store.errors import HarnessError
 from harness.store.question import Question
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, Name
-from harness.store.siblings import differences, find_run, worded
+from harness.store.siblings import differences, find_run, told_apart, worded
 from tests.run_files import environment, identity
 
 
@@ -55,6 +55,19 @@ def test_where_recipes_say_the_same_what_decided_beside_them_is_told(tmp_path):
         for version in ("5.23", "5.24")
     ]
     assert told(*runs) == ["transformers=5.23", "transformers=5.24"]
+
+
+NAMES = [
+    ({"units": "units", "units-lr-2e-6": "units lr=2e-6"}, ["units", "units lr=2e-6"]),
+    ({"units": "units", "units-0123456789ab": "units"}, ["units (units)", "units (units-0123456789ab)"]),
+    ({"units-0123456789ab": "units"}, ["units"]),  # the other one was removed
+    ({"units": "my try", "try": "try"}, ["my try (units)", "try"]),  # named after it was made
+]
+
+
+@pytest.mark.parametrize(("names", "said"), NAMES)
+def test_a_name_that_does_not_say_the_folder_has_it_behind(tmp_path, names, said):
+    assert told_apart([made(tmp_path, folder, name=name) for folder, name in names.items()]) == said
 
 
 WORDS = [
