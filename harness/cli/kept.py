@@ -30,7 +30,7 @@ def runs(options: argparse.Namespace) -> int:
     if not found:
         raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
     rows: list[tuple[str, ...]] = [("run", "date", "commit", "differs in", "before", "after", "verdict")]
-    for directory, name, told in zip(found, told_apart(found), differences(found), strict=True):
+    for directory, name, told in zip(found, told_apart(found), differences(found, beyond_names=False), strict=True):
         try:
             rows.append((name, *_row(directory, ", ".join(map(str, told)) or "-")))
         except RecordError as error:  # the others are still told

@@ -153,7 +153,8 @@ def load_recipe(path: str | Path) -> Recipe:
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
     """``["train.max_steps=2"]`` as ``{"train.max_steps": 2}``, for :meth:`Recipe.override`.
 
-    The value is TOML; one that is not is taken as text. Raises ``RecipeError`` where there is no ``key=``.
+    The value is TOML; one that is not is taken as text. Raises ``RecipeError`` where there is no ``key=``, or where a
+    list, a table or a text in quotes is begun and is none.
     """
     changes = {}
     for assignment in assignments:
@@ -162,7 +163,12 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
             raise RecipeError(f"an override is written key=value, as in train.max_steps=2, not {assignment!r}")
         try:
             changes[key.strip()] = read_toml(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except tomllib.TOMLDecodeError as error:
+            if text.strip()[:1] in ("[", "{", '"', "'"):
+                raise RecipeError(
+                    f"{key.strip()}: the value {text.strip()} is not valid TOML: {error}; a list is written as "
+                    "[1e-6, 5e-6], and a text that begins with a bracket or a quote in quotes"
+                ) from None
             changes[key.strip()] = text.strip()
     return changes
 

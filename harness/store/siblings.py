@@ -101,8 +101,8 @@ def leaves(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-def differences(runs: Sequence[Path]) -> list[tuple[Difference, ...]]:
-    """What tells each run from the others of its recipe, beyond what its name says.
+def differences(runs: Sequence[Path], *, beyond_names: bool = True) -> list[tuple[Difference, ...]]:
+    """What tells each run from the others of its recipe; ``beyond_names`` leaves out what its name says.
 
     First what the recipes say; where they say the same, what decided the results beside them (a library's version, a
     grader, the model's weights). A value that most of them share is not said.
@@ -113,7 +113,9 @@ def differences(runs: Sequence[Path]) -> list[tuple[Difference, ...]]:
         told = _told({path: heads[path].keys for path in alike})
         own = {path: tuple(each for each in told[path] if str(each) not in heads[path].words) for path in alike}
         for same in _grouped({path: (*heads[path].words, own[path]) for path in alike}):
-            found |= _told({path: heads[path].decided for path in same}) if len(same) > 1 else {same[0]: own[same[0]]}
+            beside = _told({path: heads[path].decided for path in same})
+            for path in same:
+                found[path] = (*told[path], *beside[path]) if not beyond_names else beside[path] or own[path]
     return [found[path] for path in runs]
 
 
@@ -169,6 +171,8 @@ def find_run(word: str, runs_dir: Path) -> Path:
     Raises:
         HarnessError: there is none, or there are several.
     """
+    if not word.strip():
+        raise HarnessError(f"{word!r} names no run; write a run's name, the beginning of one, or its directory")
     path = Path(word)
     if (path / "environment.json").is_file():
         return path

@@ -218,6 +218,11 @@ MISTAKES = {
         ["compare", "smal", "small"],
         "smal: no such run directory, and no run in rl-runs has that name",
     ),
+    "an empty name": (["compare", "", "small"], "'' names no run; write a run's name, the beginning of one"),
+    "a list without an end": (
+        ["plan", "small.toml", "--set", "train.learning_rate=[1e-4,"],
+        "train.learning_rate: the value [1e-4, is not valid TOML: Invalid value",
+    ),
     "no size": (["clean", "--runs"], "--runs would take every run; say which by --older-than DAYS or --max-size SIZE"),
     "nothing to clean": (["clean"], "rl-runs: no such folder; give --runs-dir"),
     "a sweep of one policy": (

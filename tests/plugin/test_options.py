@@ -143,6 +143,12 @@ MISTAKES = [
     (["--rl-limit=0"], "", "a limit of 0 questions leaves nothing to ask; give 1 or more"),
     (["--rl-set=train.max_steps"], "", "an override is written key=value"),
     (["--rl-set=train.max_step=2"], "", "did you mean 'max_steps'? (under --rl-set"),
+    (
+        ["--rl-set=train.learning_rate=[1e-4,"],
+        "",
+        "train.learning_rate: the value [1e-4, is not valid TOML: Invalid value",
+    ),
+    (["--rl-set=task.system_prompt='Be brief"], "", "task.system_prompt: the value 'Be brief is not valid TOML"),
     (["--rl-name="], "", "'' is no name for a run"),
     (["--rl-plan", "--rl-name=" + 61 * "x"], "", "is no name for a run: it is longer than 60"),
     (["--rl-recipe=smal"], "", "no recipe named 'smal'; did you mean 'small'?"),

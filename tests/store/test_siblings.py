@@ -47,6 +47,8 @@ def test_what_the_name_says_is_not_said_again(tmp_path):
     one = made(tmp_path, "one", RATES.format(1e-6))
     two = made(tmp_path, "two", RATES.format(2e-6) + "alpha = 0.1\n", name="units lr=2e-6")
     assert told(one, two) == ["lr=1e-6, alpha=not set", "alpha=0.1"]
+    whole = differences([one, two], beyond_names=False)
+    assert [", ".join(map(str, each)) for each in whole] == ["lr=1e-6, alpha=not set", "lr=2e-6, alpha=0.1"]
 
 
 def test_where_recipes_say_the_same_what_decided_beside_them_is_told(tmp_path):

@@ -17,6 +17,8 @@ def test_values_are_runs_and_share_alpha(made_up):
     assert numbers["alpha"] == 0.05 / 4
     rows = made_up.cli("runs").outlines
     assert sorted(row.split("  ")[0] for row in rows[1:]) == names
+    column = rows[0].index("differs in")
+    assert [row[column:].split("  ")[0] for row in sorted(rows[1:])] == ["lr=1e-6", "lr=1e-6", "lr=5e-6", "lr=5e-6"]
     assert (
         made_up.cli("compare", "try lr=1e-6 seed 0", "try-lr-5e-6-seed-1")
         .outlines[0]
