@@ -11,10 +11,10 @@ from harness.store.changes import changes
 from harness.store.clean import find, remove
 from harness.store.errors import HarnessError
 from harness.store.files import RecordError
-from harness.store.records import SUMMARY
+from harness.store.records import RECORDS, SUMMARY, is_torn
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
-from harness.store.siblings import differences, find_run, told_apart
+from harness.store.siblings import differences, find_run, recipe_leaves, told_apart
 from harness.store.stages import SIDES
 from harness.store.words import percent
 
@@ -43,7 +43,11 @@ def _row(directory: Path, differs: str) -> tuple[str, ...]:
     environment, said = ENVIRONMENT.read(directory), VERDICTS.read(directory)
     created = environment.created[:16].replace("T", " ") if environment else "-"
     commit = environment.git["commit"][:10] if environment and environment.git else "-"
+    recipe_leaves(directory)  # one that is torn is told, and not taken for an empty one
     summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
+    for stage, summary in zip(SIDES, summaries, strict=True):
+        if summary and is_torn(directory / stage):
+            raise RecordError(f"{RECORDS.path(directory / stage)}: is torn; run again, which asks for what is missing")
     accuracies = [percent(summary.accuracy) if summary else "-" for summary in summaries]
     return created, commit, differs, *accuracies, verdict_words(said.verdicts if said else ())
 

@@ -14,11 +14,10 @@ from harness.recipe.needs import look_beside_recipe_of
 from harness.recipe.schema import GateSection
 from harness.rewards import Rewards
 from harness.store.errors import HarnessError
-from harness.store.records import RECORDS, SUMMARY, Summary, correct_counts, iter_records
+from harness.store.records import SUMMARY, Summary, answers_missing, correct_counts, iter_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
 from harness.store.siblings import name_of
 from harness.store.stages import SIDES
-from harness.store.words import counted
 
 
 def compared(first: Path, second: Path, *, alpha: float, margin: float | None) -> Verdict:
@@ -80,10 +79,7 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
     answers = {(each.question_id, each.sample) for each in iter_records(stage)}
     planned = summary.questions * summary.samples_per_question
     if len(answers) != planned:
-        raise HarnessError(
-            f"{RECORDS.path(stage)}: {len(answers)} of {counted(planned, 'answer')} are there; "
-            "run again with the same command, which asks for the others"
-        )
+        raise answers_missing(stage, len(answers), planned)
     generation, grading = identity["generation"], identity["grading"]
     try:
         grader = grader_fingerprint(Rewards(dict(grading["rewards"]), folder=folder), grading["graders"])

@@ -25,7 +25,7 @@ from harness.gate.verdicts import FEWEST_SEEDS, judge_improvement, judge_recipe
 from harness.store.errors import HarnessError
 from harness.store.files import JsonFile
 from harness.store.methods import METHODS, Comparison, Pair, Row, Unit
-from harness.store.records import SUMMARY, Interval, iter_records, question_means
+from harness.store.records import SUMMARY, Interval, Record, answers_missing, iter_records, question_means
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, TRAINED, Verdict
 from harness.store.siblings import differences, recipe_leaves, worded
 from harness.store.stages import SIDES
@@ -66,7 +66,7 @@ def read_finished(directory: Path) -> Finished:
     """One finished run.
 
     Raises:
-        HarnessError: a stage is missing.
+        HarnessError: a stage is missing, or answers of one.
     """
 
     def there(file: JsonFile[T], stage: str = "") -> T:
@@ -75,9 +75,22 @@ def read_finished(directory: Path) -> Finished:
             raise HarnessError(f"{directory}: not a finished run, {name} is missing; run its recipe to the end")
         return found
 
+    def means(stage: str) -> dict[str, float]:
+        summary, answers = there(SUMMARY, stage), 0
+
+        def counted() -> Iterator[Record]:
+            nonlocal answers
+            for record in iter_records(directory / stage):
+                answers += 1
+                yield record
+
+        found = question_means(counted())
+        if answers < (planned := summary.questions * summary.samples_per_question):
+            raise answers_missing(directory / stage, answers, planned)
+        return found
+
     environment, identity, trained = there(ENVIRONMENT), there(IDENTITY), there(TRAINED, "train")
-    for stage in SIDES:
-        there(SUMMARY, stage)
+    before, after = map(means, SIDES)
     generation, training = identity["generation"], identity["training"]
     seconds = trained.seconds_per_step * trained.steps  # of all steps, also where the job was resumed
     sampling = trained.sampling_seconds
@@ -87,8 +100,8 @@ def read_finished(directory: Path) -> Finished:
         method=training["method"],
         seed=environment.seed,
         order=tuple(question.id for question in QUESTIONS.read(directory)),
-        before=question_means(iter_records(directory / "before")),
-        after=question_means(iter_records(directory / "after")),
+        before=before,
+        after=after,
         completions=trained.completions,
         sampled_tokens=trained.sampled_tokens,
         seconds=None if sampling is None else seconds + sampling,

@@ -10,7 +10,8 @@ values to those who make them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -55,6 +56,7 @@ from harness.store.run_directory import digest, locked, own_folder, place_of, ru
 from harness.store.run_files import (
     DATA,
     FAILED,
+    IDENTITY,
     NAME,
     SIGNAL,
     TRAINED,
@@ -253,7 +255,7 @@ class Run:
         if self.recipe.model.endpoint is not None:
             raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
-        with locked(directory, self._waiting("train")):
+        with self._in_place(), locked(directory, self._waiting("train")):
             summary = self._summary_of(directory)
             if summary is None:
                 failed = FAILED.fit(directory)
@@ -519,6 +521,24 @@ class Run:
     def _model_name(self) -> str:
         return located(self.recipe, self.recipe.model.name)
 
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Whatever comes of work in a directory that somebody removed meanwhile, or fails for it, is told as that."""
+        self._check_place()
+        try:
+            yield
+        except (HarnessError, OSError):
+            self._check_place()
+            raise
+        self._check_place()
+
+    def _check_place(self) -> None:
+        if not IDENTITY.path(self.directory).exists():
+            raise HarnessError(
+                f"{self.directory}: was removed while this session was at work there; remove what is left of it, "
+                "and run again"
+            ) from None
+
     def _waiting(self, stage: str) -> Callable[[], None]:
         title = self._titled(stage)
         return lambda: self.settings.announce(title, "waiting for another process that makes the same", None)
@@ -585,12 +605,13 @@ class Run:
         # others do, a question is at worst asked twice.
         first = digest([keys.answer, questions[0].id, questions[0].prompt])
         same, waiting = self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)
+        alone = locked(directory / ".locks" / stage.replace("/", "-"), waiting)
 
         def say(sentence: str) -> None:
             self.settings.say(self._titled(stage), sentence)
             self._outdate()
 
-        with locked(directory / ".locks" / stage.replace("/", "-"), waiting), locked(same, waiting):
+        with self._in_place(), alone, locked(same, waiting):
             made = evaluate(
                 directory / stage,
                 questions,

@@ -14,6 +14,7 @@ The digest (:mod:`harness.store.files`) tells an answer that was changed from gr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from typing_extensions import TypedDict
 
 from harness.store.files import JsonFile, JsonLines, RecordError, Stored
 from harness.store.question import Message
+from harness.store.words import counted
 
 Count = Annotated[int, Ge(0), Lt(2**63)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -255,6 +257,25 @@ def checked_lines(stage: Path) -> Iterator[Checked]:
             elif answer is not None:
                 found = _ANSWERS.parse(stage, number, answer)
         yield Checked(number, digest, found)
+
+
+def is_torn(stage: Path) -> bool:
+    """Whether a stage's answers end in the middle of a line, or are not there."""
+    try:
+        with RECORDS.path(stage).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            return file.read() not in (b"\n", b"")
+    except OSError:
+        return True
+
+
+def answers_missing(stage: Path, there: int, planned: int) -> RecordError:
+    """What there is to say where fewer answers are there than a stage's summary counts."""
+    return RecordError(
+        f"{RECORDS.path(stage)}: {there} of {counted(planned, 'answer')} are there; "
+        "run again with the same command, which asks for the others"
+    )
 
 
 def read_records(stage: Path, *, hide: bool = False) -> list[Record]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.errors import HarnessError, nearest
+from harness.store.files import RecordError
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME
 from harness.store.secrets import redact_tree
@@ -153,15 +154,26 @@ def _head(directory: Path) -> _Head:
     environment, identity = ENVIRONMENT.fit(directory), IDENTITY.fit(directory)
     recipe = environment.recipe if environment else directory.name
     decided = leaves({part: value for part, value in (identity or {}).items() if part != "key"})
-    return _Head(recipe, name_of(directory).split(" "), recipe_leaves(directory), decided)
+    try:
+        keys = recipe_leaves(directory)
+    except RecordError:  # nothing can be said of it beside others; who asks for this run alone is told
+        keys = {}
+    return _Head(recipe, name_of(directory).split(" "), keys, decided)
 
 
 def recipe_leaves(directory: Path) -> dict[str, Any]:
-    """The keys of the recipe that a run was made by, without secrets; none where it cannot be read."""
+    """The keys of the recipe that a run was made by, without secrets; none where there is no such file.
+
+    Raises:
+        RecordError: the file cannot be read.
+    """
+    path = directory / "recipe.toml"
     try:
-        tables = tomllib.loads((directory / "recipe.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: cannot be read ({error}); run again, which writes it anew") from None
     return leaves(redact_tree(tables))
 
 

@@ -154,3 +154,34 @@ def test_the_arrow_is_what_the_terminal_has(made_up, encoding):
     said = run(["made_up", "compare", "bad", "bad"], made_up.path, around, torch=None).stdout.str()
     assert said.startswith(f"OK  bad {arrow} bad: 25.0 % {arrow} 25.0 %, ")
     assert "\\u" not in said + done.stdout.str()
+
+
+REMOVES = """
+import shutil
+
+import made_up
+from harness.store.run_files import TRAINED
+from harness.training import launcher
+
+train = launcher.run_job
+
+def removed(job, directory, **settings):
+    made = train(job, directory, **settings)
+    shutil.rmtree(directory.parents[1])
+    {then}
+    return made
+
+launcher.run_job = removed
+"""
+
+
+@pytest.mark.parametrize("then", ["TRAINED.write(directory, made)", "open(directory / 'log.txt')"])
+def test_a_run_that_is_removed_while_it_trains_is_told_as_that(made_up, then):
+    """What is written later makes the directory again, as far as it goes, or the job fails for it."""
+    made_up.recipe("good")
+    made_up.write("conftest.py", REMOVES.format(then=then))
+    session = made_up.pytest("-k", "training or improvement", verbose=False)
+    assert session.ret == 1
+    told = "rl-runs/good: was removed while this session was at work there; remove what is left of it, and run again"
+    assert session.text.count(f"{told}\n") >= 2
+    assert "UNSOUND" not in session.text
