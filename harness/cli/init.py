@@ -17,11 +17,7 @@ from pathlib import Path
 from harness.cli.project import near, settings_in
 from harness.store.errors import HarnessError
 
-_PACKAGE = Path(__file__).parents[1]
-# An installed package carries a copy.
-STARTER = next(
-    (folder for folder in (_PACKAGE / "starter", _PACKAGE.parent / "starter") if folder.is_dir()), _PACKAGE / "starter"
-)
+STARTER = Path(__file__).with_name("starter")
 RECIPES, WORKFLOW, IGNORED = "suites/recipes", ".github/workflows/rl-harness.yml", ".gitignore"
 SETTINGS = "pytest.ini"
 TABLE = "[tool.pytest.ini_options]"
