@@ -43,6 +43,7 @@ from harness.plugin.summary import (
     Summary,
 )
 from harness.plugin.terminal import Leaving, make_safe
+from harness.plugin.workers import Workers
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -82,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     check_root(config)
     config.pluginmanager.register(session.progress, "rl-harness-progress")
     config.pluginmanager.register(Summary(config), "rl-harness-summary")
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Workers(session.progress), "rl-harness-workers")
     if get_option(config, "plan") and config.pluginmanager.hasplugin("xdist"):
         config.option.dist, config.option.tx = "no", []  # a plan starts no workers; xdist looks after we do
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.plugin.terminal import OURS, drawable
+from harness.plugin.workers import word_of
 from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ NAME_WIDTH, BAR_WIDTH, BAR_FROM = 28, 20, 80  # columns; a narrower terminal has
 
 class Progress:
     """Called as ``progress(stage, text, share)`` while a stage works, ``share`` of it being done; a stage that was
-    measured leaves a line. Silent under ``-q`` and in xdist's workers, which have no terminal.
+    measured leaves a line. Silent under ``-q``; a worker of xdist's has no terminal, and leaves word for the process
+    that has one (:mod:`harness.plugin.workers`).
 
     Tests of a run make stages, and stages write lines, so that pytest's line of marks would begin again and again, with
     a file's name. Unless every test has a line (``-v``), the marks of a run's tests are written together, behind its
@@ -38,6 +40,7 @@ class Progress:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._word = word_of(config)
         self._stage, self._measured, self._share = "", "", 0.0
         self._begun = self._written = 0.0
         self._wait = LOG_AFTER_SECONDS
@@ -47,6 +50,8 @@ class Progress:
         self.stopped: tuple[str, str] | None = None  # stage and how far it was, when the session was interrupted
 
     def __call__(self, stage: str, text: str, share: float | None = None) -> None:
+        if self._word is not None:
+            self._word(stage, text, share)
         reporter = self._reporter()
         if reporter is None:
             return
@@ -74,17 +79,35 @@ class Progress:
         """Write a line that stays: what a health check found must not be drawn over."""
         reporter = self._reporter()
         if reporter is not None:
-            self._erase(reporter)
+            self.erase()
             self._write(reporter, safe_line(f"  {stage}: {text}"))
 
     def finish(self) -> None:
         """The stage is at its end, or as far as it came: leave its line."""
+        if self._word is not None:
+            self._word.clear()
         reporter = self._reporter()
         if reporter is not None:
-            self._erase(reporter)
+            self.erase()
             if self._measured:
                 self._write(reporter, *self._line(reporter, self._measured))
         self._stage = self._measured = ""
+
+    def show(self, stage: str, text: str, share: float | None, seconds: float, more: str) -> None:
+        """Draw the stage that another process is at, which leaves no line, with ``more`` behind it."""
+        reporter = self._reporter()
+        if reporter is None:
+            return
+        self._stage, self._measured, self._share = stage, "" if share is None else text, share or 0.0
+        self._begun = time.monotonic() - seconds
+        with self._uncaptured():
+            _draw_below(reporter, "".join(self._line(reporter, text)) + more)
+        self._shown, self._stage, self._measured = True, "", ""
+
+    def is_live(self) -> bool:
+        """Whether there is a terminal that a line can be drawn on."""
+        reporter = self._reporter()
+        return reporter is not None and _is_live(reporter)
 
     def interrupt(self) -> None:
         """Remember what was at work."""
@@ -163,8 +186,10 @@ class Progress:
             reporter.line("")
         self._wrote = True
 
-    def _erase(self, reporter: TerminalReporter) -> None:
-        if self._shown:
+    def erase(self) -> None:
+        """Make room for what others write."""
+        reporter = self._reporter()
+        if self._shown and reporter is not None:
             with self._uncaptured():
                 _draw_below(reporter, "")
         self._shown = False

@@ -90,7 +90,7 @@ class Screen:
             assert letter == "m", f"a sequence that is not expected: {number}{letter}"
 
 
-def on_a_terminal(path, *arguments: str, width: int = WIDTH) -> tuple[Screen, int]:
+def on_a_terminal(path, *arguments: str, width: int = WIDTH, begin: str = "collecting") -> tuple[Screen, int]:
     ours, theirs = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     process = subprocess.Popen(
@@ -113,7 +113,7 @@ def on_a_terminal(path, *arguments: str, width: int = WIDTH) -> tuple[Screen, in
         output += chunk
     os.close(ours)
     screen = Screen()
-    _, begun, rest = output.decode().partition("collecting")
+    _, begun, rest = output.decode().partition(begin)
     screen.feed(begun + rest)  # the header's long lines wrap, and are pytest's own affair
     return screen, process.wait()
 
@@ -256,6 +256,37 @@ def test_workers_marks_are_pytests_own(project):
     assert not any(line.startswith(("small ", "GRPO small")) for line in result.outlines)
     (line,) = [line for line in result.outlines if line.endswith("[100%]")]
     assert sorted(line.split()[0]) == sorted("....Fs")
+
+
+WORKS = """
+import time
+
+import pytest
+from harness.plugin.session import session_of
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_works(recipe, pytestconfig, n):
+    announce = session_of(pytestconfig).progress
+    for step in range(1, 31):
+        announce("GRPO small", f"{step}/30", step / 30)
+        time.sleep(0.1)
+    announce("after small", "loading", None)
+    time.sleep(1.5)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_on_a_terminal_the_stage_of_a_worker_is_shown(project, options):
+    project.write(test_0="def test_one():\n    pass\n", test_1=WORKS)
+    screen, code = on_a_terminal(project.path, "-n2", "--dist=load", *options, begin="created:")
+    assert code == 0
+    seen = [line for lines in screen.seen for line in lines]
+    assert any(re.fullmatch(r"GRPO small +━+─+ \d+/30   \d s   1 more at work", line) for line in seen)
+    assert any(re.fullmatch(r"after small +loading   \d s(   1 more at work)?", line) for line in seen)
+    assert not any(line.startswith(("GRPO", "after")) for line in screen.lines), "nor do its last lines stay"
+    if not options:
+        (marks,) = [line.split()[0] for line in screen.lines if line.endswith("[100%]")]
+        assert marks == "..."
 
 
 def test_marks_that_the_terminal_has_not_are_ascii(project):
