@@ -48,6 +48,7 @@ class Verdicts:
 
     def require(self, gate: str) -> None:
         """Fail the test where the verdict is a failure, and skip it where the data cannot tell (fail if strict)."""
+        __tracebackhide__ = True  # pytest says where a test is skipped: that is the test's line
         verdict = self[gate]
         seeds = self._run.recipe.seeds
         if verdict is None and gate == "recipe" and len(seeds) > 1:
@@ -60,6 +61,7 @@ class Verdicts:
 def _hold(run: Run, verdict: Verdict, strict: bool) -> None:
     """A failing verdict fails the test by its sentence and some of the questions that were lost; one that cannot tell
     skips it, or fails it if strict."""
+    __tracebackhide__ = True
     text = f"{verdict.verdict} {run.id}: {verdict.sentence}"
     if verdict.passed is False or (verdict.passed is None and strict):
         lost = run.lost(verdict.gate) if verdict.passed is False else ()
@@ -164,6 +166,7 @@ def require(rl_run: Run, request: pytest.FixtureRequest) -> Callable[[Verdict], 
     test = f"{node.path.name}::{node.originalname if alone else node.name}"
 
     def hold(verdict: Verdict) -> None:
+        __tracebackhide__ = True
         own = replace(verdict, gate=f"{verdict.gate} ({test})")
         rl_run.keep(own)
         _hold(rl_run, own, strict)

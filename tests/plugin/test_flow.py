@@ -190,7 +190,7 @@ def test_the_summary_is_tidy(first):
 
 def test_an_inconclusive_verdict_skips_with_its_reason(first):
     _, result, _ = first
-    result.stdout.fnmatch_lines(["SKIPPED*INCONCLUSIVE small: *could go unseen*"])
+    result.stdout.fnmatch_lines(["SKIPPED*test_1_trains.py:6: INCONCLUSIVE small: *could go unseen*"])
 
 
 def test_a_log_has_a_line_a_stage_and_one_of_marks(first):
