@@ -22,7 +22,7 @@ from markupsafe import Markup
 from harness.report import files, svg
 from harness.report.present import NONE, Told, percent
 from harness.report.read import Reader, read_run, text_of
-from harness.report.render import document, page_of, run_page
+from harness.report.render import document, green_link, page_of, run_page
 from harness.report.svg import SERIES, Scale
 from harness.store.records import SUMMARY, Summary
 from harness.store.run_directory import own_folder
@@ -252,13 +252,17 @@ def render_history(
     own_folder(output_dir)
     folders = run_folders(runs_dir)
     links = {}
-    for folder, stem in zip(folders, files.stems(folder.name for folder in folders), strict=True):
+    stems = dict(zip(folders, files.stems(folder.name for folder in folders), strict=True))
+    named = {folder.resolve(): stem for folder, stem in stems.items()}
+    for folder, stem in stems.items():
         page = output_dir / f"{stem}.html"
         if _is_stale(page, folder):
             if not run_pages:
                 continue
             told(folder.name)
-            files.write(page, run_page(page_of(read_run(folder), stem), home="history.html"))
+            run = read_run(folder)
+            green = green_link(run.green, named, output_dir)
+            files.write(page, run_page(page_of(run, stem, green=green), home="history.html"))
         links[folder] = quote(page.name)
     target = output_dir / "history.html"
     files.write(target, history_page(recipes_of(folders), links, runs_dir.name))

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.report.present import leaves, plain
-from harness.report.views import FLIPS, Change, Evaluation, Flip, Prompt, Question, Run, Since, Training, Versus
+from harness.report.views import FLIPS, Evaluation, Flip, Prompt, Question, Run, Since, Training, Versus
 from harness.store.audit import AUDIT
+from harness.store.changes import PARTS, Part, changes, changes_since
 from harness.store.files import RecordError
 from harness.store.methods import METHODS
 from harness.store.question import Question as Asked
@@ -40,14 +40,12 @@ from harness.store.stages import ASKED, STAGES
 
 if TYPE_CHECKING:
     from harness.store.files import JsonFile, JsonLines
-    from harness.store.run_files import Environment, HeldAgainst
+    from harness.store.run_files import Environment
 
 T = TypeVar("T")
 
 Answers = Mapping[str, Sequence[Record]]
 """The answers of one evaluation by question id."""
-NOT_SET = "not set"
-"""A value that a side has none of."""
 NAMES = {"before": "A", "after": "B"}
 """The sides of a comparison of two runs."""
 _MOST, _LONGEST = 6, 60
@@ -245,20 +243,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
 # Runs held against each other
 
 
-def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Change, ...]:
-    """The keys of two recipes that differ, in the order of the recipe."""
-    # An empty table says nothing that a missing one does not, nor does an empty text.
-    one, two = ({key: value for key, value in leaves(each) if value != ""} for each in (first, second))
-    keys = [key for key in dict.fromkeys((*two, *one)) if one.get(key) != two.get(key)]
-    return tuple(Change(key, one.get(key, NOT_SET), two.get(key, NOT_SET)) for key in keys)
-
-
-def versions_apart(there: Mapping[str, str | None], here: Mapping[str, str | None]) -> tuple[Change, ...]:
-    """Packages whose version is another here than there."""
-    both = [name for name in there if name in here and there[name] != here[name]]
-    return tuple(Change(name, plain(there[name]), plain(here[name])) for name in both)
-
-
 def green_before(path: Path, environment: Environment | None) -> Path | None:
     """The last run beside this one, of the same recipe and seed, that was made before it and passed every gate."""
     if environment is None:
@@ -274,56 +258,21 @@ def green_before(path: Path, environment: Environment | None) -> Path | None:
     return max(found)[1] if found else None
 
 
-def _since(run: Run) -> Since | None:
-    green = green_before(run.path, run.environment)
-    if green is not None:
-        reader = Reader(green)
-        there = reader.file(ENVIRONMENT)
-        _, recipe = reader.recipe()
-        after = reader.file(SUMMARY, "after") or reader.file(SUMMARY, "before")
-        what, date, accuracy = "the last green run", there.created if there else "", after.accuracy if after else None
-        commit, model = commit_of(there), _model(recipe)
-        packages = there.packages if there else {}
-    elif run.baseline is not None:
-        held = run.baseline
-        what, date, accuracy = "the baseline", held.date, held.accuracy
-        commit, model, packages = _short_commit(held.commit), held.model, held.versions
-        recipe = parsed(held) or {}
-    else:
-        return None
-    here = run.environment.packages if run.environment else {}
-    return Since(
-        what=what,
-        date=date,
-        accuracy=accuracy,
-        recipe=changes(recipe, run.recipe) if recipe else None,
-        commits=(commit, commit_of(run.environment)),
-        models=(model, _model(run.recipe)),
-        versions=versions_apart(packages, here),
-    )
-
-
-def parsed(held: HeldAgainst) -> dict[str, Any] | None:
-    """The recipe of a baseline, where it carries one."""
-    try:
-        return tomllib.loads(held.recipe_toml) or None
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return None
-
-
-def commit_of(environment: Environment | None) -> str:
-    """A commit in ten digits, and whether files differed from it."""
-    git = environment.git if environment else None
-    return _short_commit(git["commit"]) + (" with uncommitted changes" if git["dirty"] else "") if git else ""
-
-
-def _short_commit(commit: str) -> str:
-    return commit if commit == "no commit" else commit[:10]
-
-
-def _model(recipe: Mapping[str, Any]) -> str:
-    table = recipe.get("model")
-    return str(table.get("name", "")) if isinstance(table, dict) else ""
+def _since(run: Run) -> tuple[Since, ...]:
+    """What a run is held against besides its base model, as far as all that is compared can be read."""
+    found: list[Since] = []
+    reader = Reader(run.path)  # what of this run does not fit is said already
+    if green := green_before(run.path, run.environment):
+        there = Reader(green)
+        environment, after = there.file(ENVIRONMENT), there.file(SUMMARY, "after") or there.file(SUMMARY, "before")
+        told = reader.tried(lambda: changes(green, run.path), None)
+        date, accuracy = environment.created if environment else "", after.accuracy if after else None
+        found += [] if told is None else [Since("the last green run", date, accuracy, PARTS, told, green)]
+    if held := run.baseline:
+        told = reader.tried(lambda: changes_since(held, run.path), None)
+        parts: tuple[Part, ...] = ("recipe", "versions", "commit") if held.recipe_toml else ("versions", "commit")
+        found += [] if told is None else [Since("the baseline", held.date, held.accuracy, parts, told)]
+    return tuple(found)
 
 
 def compare_runs(a: Path, b: Path, verdict: Verdict) -> Run:
@@ -355,14 +304,12 @@ def compare_runs(a: Path, b: Path, verdict: Verdict) -> Run:
             words=NAMES,
             names=(first.path.name, second.path.name),
             stages=tuple("" if side is None else side.name for side in sides),
-            commits=tuple(commit_of(run.environment) for run in (first, second)),
-            changes=changes(first.recipe, second.recipe),
-            versions=versions_apart(*(run.environment.packages if run.environment else {} for run in (first, second))),
+            changes=Reader(a).tried(lambda: changes(a, b), None),
         ),
         audit=None,
         methods=None,
         progress=None,
-        since=None,
+        since=(),
     )
 
 

@@ -9,19 +9,19 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from harness.report import TEMPLATES, files, groups, present, svg, tables
 from harness.report.charts import charts_of
 from harness.report.pack import marked_up, question_blocks
-from harness.report.read import Reader, commit_of, compare_runs, green_before, parsed, read_run, told_apart
-from harness.report.read import changes as recipe_changes
+from harness.report.read import Reader, compare_runs, read_run, told_apart
 from harness.report.training import TrainingPage, training_page
 from harness.report.views import FLIPS
+from harness.store.changes import PARTS, commit_of
 from harness.store.redact import visible
 from harness.store.run_directory import own_folder
-from harness.store.run_files import ENVIRONMENT
 from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class Page:
     ``stem`` is the file name of the run's page without ``.html``, ``told`` its outcome, ``differs`` tells the run from
     its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``gained`` and
     ``lost`` are held against the baseline where that is what the run is judged by, ``few`` are the questions that the
-    overview shows, and ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there.
+    overview shows, ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there, and
+    ``green`` the page of the last green run, where there is one.
     """
 
     run: Run
@@ -68,6 +69,7 @@ class Page:
     groups: GroupsPage | None
     distributions: list[tables.Distribution]
     records: Mapping[str, str]
+    green: str
 
     @property
     def change(self) -> float | None:
@@ -124,6 +126,7 @@ def page_of(
     stem: str = "run",
     differs: Sequence[tuple[str, str]] = (),
     records: Mapping[str, str] | None = None,
+    green: str = "",
     drawn: bool = True,
 ) -> Page:
     """The page of a run; without its charts, groups and bars unless ``drawn``: a page of all runs shows none."""
@@ -155,6 +158,7 @@ def page_of(
         groups=None if sampled is None else groups.groups_page(sampled),
         distributions=tables.distributions_of(run, words) if drawn else [],
         records=records or {},
+        green=green,
     )
 
 
@@ -183,21 +187,32 @@ def render_session(runs: Sequence[Path], output_dir: Path, *, live: str = "") ->
     own_folder(output_dir)
     paths = [Path(path) for path in runs]
     stems = files.stems(path.name for path in paths)
+    named = dict(zip((path.resolve() for path in paths), stems, strict=True))
     pages: list[Page] = []
     for path, stem, differs in zip(paths, stems, told_apart(paths), strict=True):
         records = _records(path, output_dir)
-        green = green_before(path, ENVIRONMENT.fit(path))
-        since = files.stamp_of(green) if green else ""
-        stamp = files.stamp_of(path, path.name, stem, differs, sorted(records.items()), since)
         page = page_of(read_run(path), stem, differs, records, drawn=False)
+        green, link = page.run.green, green_link(page.run.green, named, output_dir)
+        since = files.stamp_of(green) if green else ""
+        stamp = files.stamp_of(path, path.name, stem, differs, sorted(records.items()), since, link)
         if not files.is_drawn(output_dir / f"{stem}.html", stamp):
-            page = page_of(page.run, stem, differs, records)
+            page = page_of(page.run, stem, differs, records, link)
             files.write(output_dir / f"{stem}.html", run_page(page) + stamp)
         pages.append(page.light())
         del page  # its records: the next run's take their place
     target = output_dir / "index.html"
     files.write(target, session_page(pages, live))
     return target
+
+
+def green_link(green: Path | None, stems: Mapping[Path, str], folder: Path) -> str:
+    """The address of the last green run's page, ``""`` where there is none. ``stems`` are of the pages drawn now."""
+    if green is None:
+        return ""
+    stem, (own,) = stems.get(green.resolve()), files.stems([green.name])
+    if stem is None and own not in stems.values() and (folder / f"{own}.html").is_file():
+        stem = own
+    return f"{quote(stem)}.html" if stem else ""
 
 
 def render_comparison(a: Path, b: Path, verdict: Verdict, output_dir: Path) -> Path:
@@ -240,8 +255,6 @@ def run_page(page: Page, home: str = "index.html") -> str:
     """The page of one run as a string; ``home`` is where its top leads back to, ``""`` for nowhere."""
     run = page.run
     blocks = question_blocks(run, page.words, page.sides) + (page.groups.blocks if page.groups else [])
-    held = run.baseline
-    recipe = parsed(held) if held else None
     return document(
         "run.html.j2",
         scripts=(*(("vendor/marked.js", "vendor/temml.js") if marked_up(run.questions) else ()), "report.js"),
@@ -250,7 +263,6 @@ def run_page(page: Page, home: str = "index.html") -> str:
         home=home,
         blocks=[(name, Markup(packed)) for name, packed in blocks],
         rules=present.rules(),
-        against=None if recipe is None else recipe_changes(recipe, run.recipe),
         refresh=0,
     )
 
@@ -305,6 +317,7 @@ def environment() -> Environment:
         "FINISHES": present.FINISHES,
         "METHOD_COLUMNS": tables.COLUMNS,
         "METRICS": tables.METRICS,
+        "PARTS": PARTS,
         "STATUSES": present.STATUSES,
         "MARKS": present.MARKS,
         "KINDS": present.KINDS,

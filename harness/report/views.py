@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.store.audit import Audit
+    from harness.store.changes import Change, Part
     from harness.store.methods import Comparison
     from harness.store.question import Message
     from harness.store.records import Record, Summary
@@ -88,46 +89,35 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A key with two values as text."""
-
-    key: str
-    first: str
-    second: str
-
-
-@dataclass(frozen=True, slots=True)
 class Since:
-    """The last green run of the same recipe and seed, or else the baseline: when it was, what it reached, and what
-    differs from it, in words (``same``) where nothing does. ``recipe`` is ``None`` where its recipe is not known."""
+    """The last green run of the same recipe and seed, with its ``path``, or the baseline: when it was, what it reached,
+    which ``parts`` of it are known, and what differs from it."""
 
     what: str
     date: str
     accuracy: float | None
-    recipe: tuple[Change, ...] | None
-    commits: tuple[str, str]
-    models: tuple[str, str]
-    versions: tuple[Change, ...]
+    parts: tuple[Part, ...]
+    changes: tuple[Change, ...]
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Versus:
     """Two runs on one page: the sides' names, the directories, the evaluation that each side shows (``before`` or
-    ``after``), their commits, and where their recipes and versions differ."""
+    ``after``), and what differs between them, ``None`` where that cannot be read."""
 
     words: Mapping[str, str]
     names: tuple[str, str]
     stages: tuple[str, ...]
-    commits: tuple[str, ...]
-    changes: tuple[Change, ...]
-    versions: tuple[Change, ...]
+    changes: tuple[Change, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """Everything of one run directory. ``notes`` are sentences about what could not be read. ``baseline`` is what it
     was held against, ``overrides`` what the command line changed in the recipe's file, and ``methods`` the comparison
-    it took part in. ``progress`` is that of a training under way, ``since`` what changed since it last was green.
+    it took part in. ``progress`` is that of a training under way, ``since`` what changed since it
+    last was green, and since the baseline.
 
     With ``versus`` these are two runs: "before" is A and "after" is B.
     """
@@ -150,7 +140,7 @@ class Run:
     audit: Audit | None = None
     methods: Comparison | None = None
     progress: Progress | None = None
-    since: Since | None = None
+    since: tuple[Since, ...] = ()
 
     @property
     def weights(self) -> Mapping[str, Any]:
@@ -160,6 +150,11 @@ class Run:
             return {}
         weights = {name: each.get("weight") if isinstance(each, dict) else each for name, each in rewards.items()}
         return {name: weight for name, weight in weights.items() if name != "timeout_seconds" and weight is not None}
+
+    @property
+    def green(self) -> Path | None:
+        """The directory of the last green run."""
+        return next((since.path for since in self.since if since.path), None)
 
     @property
     def compares(self) -> bool:

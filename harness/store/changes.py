@@ -1,16 +1,19 @@
-"""What changed between two runs: keys of the recipe, model, data, graders, versions, machine and commit."""
+"""What changed between two runs, or since a baseline: keys of the recipe, model, data, graders, versions, machine and
+commit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Environment, Identity
-from harness.store.siblings import recipe_leaves, worded
+from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Environment, HeldAgainst, Identity
+from harness.store.siblings import recipe_leaves, toml_leaves, worded
 
 Part = Literal["recipe", "model", "data", "graders", "versions", "machine", "commit"]
+PARTS: tuple[Part, ...] = get_args(Part)
+Facts = Mapping[tuple[Part, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +32,49 @@ def changes(first: Path, second: Path) -> tuple[Change, ...]:
     Raises:
         RecordError: a file of a run does not fit.
     """
-    sides = [dict(_facts(run)) for run in (first, second)]
-    apart = _data(first, second)
-    keys = dict.fromkeys((*sides[0], *sides[1]))
-    found = [Change(*key, *(worded(side.get(key)) for side in sides)) for key in keys]
-    order: dict[str, int] = {part: place for place, part in enumerate(Part.__args__)}  # type: ignore[attr-defined]
-    told = (each for each in (*found, *apart) if each.first != each.second)
-    return tuple(sorted(told, key=lambda change: order[change.part]))
+    return _apart(dict(_facts(first)), dict(_facts(second)), _data(first, second))
+
+
+def changes_since(held: HeldAgainst, run: Path) -> tuple[Change, ...]:
+    """What differs between a baseline and a run, of what a baseline says: its recipe, some versions and its commit.
+
+    Raises:
+        RecordError: a file of the run does not fit.
+    """
+    recipe = _recipe(toml_leaves(held.recipe_toml))
+    then: dict[tuple[Part, str], Any] = {("recipe", "recipe"): held.recipe, ("recipe", "seed"): held.seed, **recipe}
+    then |= {("versions", name): version for name, version in held.versions.items()}
+    then["commit", "commit"] = None if held.commit == "no commit" else held.commit[:10]
+    now = {key: value for key, value in _facts(run) if key in then or (recipe and key[0] == "recipe")}
+    return _apart(then, now)
+
+
+def commit_of(environment: Environment | None) -> str:
+    """A commit in ten digits, and whether files differed from it; ``""`` outside of a checkout."""
+    git = environment.git if environment else None
+    return f"{git['commit'][:10]}{' with uncommitted changes' if git['dirty'] else ''}" if git else ""
+
+
+def _apart(first: Facts, second: Facts, more: Iterable[Change] = ()) -> tuple[Change, ...]:
+    keys = dict.fromkeys((*first, *second))
+    every = (*(Change(*key, worded(first.get(key)), worded(second.get(key))) for key in keys), *more)
+    return tuple(sorted((each for each in every if each.first != each.second), key=lambda each: PARTS.index(each.part)))
 
 
 def _facts(run: Path) -> Iterator[tuple[tuple[Part, str], Any]]:
-    environment, identity = ENVIRONMENT.read(run), IDENTITY.read(run)
+    environment, identity = ENVIRONMENT.read(run, hide=True), IDENTITY.read(run, hide=True)
     if environment is not None:
         yield ("recipe", "recipe"), environment.recipe
         yield ("recipe", "seed"), environment.seed
-    for key, value in recipe_leaves(run).items():
-        if key not in ("description", "seeds", "requires"):
-            yield ("recipe", key), value
+    yield from _recipe(recipe_leaves(run)).items()
     if identity is not None:
         yield from _decided(identity)
     if environment is not None:
         yield from _surroundings(environment)
+
+
+def _recipe(leaves: Mapping[str, Any]) -> Facts:
+    return {("recipe", key): value for key, value in leaves.items() if key not in ("description", "seeds", "requires")}
 
 
 def _decided(identity: Identity) -> Iterator[tuple[tuple[Part, str], Any]]:
@@ -72,8 +97,7 @@ def _surroundings(environment: Environment) -> Iterator[tuple[tuple[Part, str], 
         yield ("versions", key), value
     yield ("machine", "platform"), environment.platform
     yield ("machine", "processor"), environment.processor
-    git = environment.git
-    yield ("commit", "commit"), git and f"{git['commit'][:10]}{' and changes' if git['dirty'] else ''}"
+    yield ("commit", "commit"), commit_of(environment) or None
 
 
 def _data(first: Path, second: Path) -> Iterator[Change]:
@@ -81,12 +105,12 @@ def _data(first: Path, second: Path) -> Iterator[Change]:
     sides = [{each.id: each for each in QUESTIONS.read(run)} for run in (first, second)]
     one, two = ({key: (each.text, each.ground_truth) for key, each in side.items()} for side in sides)
     if one != two:
-        alone = [_apart(one, two), _apart(two, one)]
+        alone = [_absent(one, two), _absent(two, one)]
         yield Change("data", "test questions", *(f"{len(s)}, {n} not there" for s, n in zip(sides, alone, strict=True)))
     shared = [key for key in one.keys() & two.keys() if one[key] == two[key]]
     if apart := sum(sides[0][key].prompt != sides[1][key].prompt for key in shared):
         yield Change("data", "prompts", "", f"other for {apart} of {len(shared)} questions")
 
 
-def _apart(one: Mapping[str, Any], two: Mapping[str, Any]) -> int:
+def _absent(one: Mapping[str, Any], two: Mapping[str, Any]) -> int:
     return sum(two.get(key) != value for key, value in one.items())

@@ -169,12 +169,19 @@ def recipe_leaves(directory: Path) -> dict[str, Any]:
     """
     path = directory / "recipe.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return leaves(redact_tree(tomllib.loads(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: cannot be read ({error}); run again, which writes it anew") from None
-    return leaves(redact_tree(tables))
+        raise RecordError(f"{path}: cannot be read ({error})", "run again, which writes it anew") from None
+
+
+def toml_leaves(text: str) -> dict[str, Any]:
+    """The keys of a recipe without secrets; none where it does not parse."""
+    try:
+        return leaves(redact_tree(tomllib.loads(text)))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def find_run(word: str, runs_dir: Path) -> Path:

@@ -56,10 +56,12 @@ def test_the_page_names_both_sides(two: tuple[Path, Path], tmp_path: Path) -> No
     assert "<title>✗ made-up → other: regressed" in text
     assert "90 % to 30 %, by <b>far</b>" in shown
     assert "by <b>far" not in text
-    assert f"A {two[0].name} after training, commit 0123456789 with uncommitted changes" in shown
+    assert f"A {two[0].name} after training" in shown
     assert f"B {two[1].name} its base model, before training" in shown
-    assert "train.method grpo not set" in shown
-    assert "evaluate.max_new_tokens 64 32" in shown
+    assert "What differs A → B recipe made-up → other" in shown
+    assert "train.method grpo → not set" in shown
+    assert "evaluate.max_new_tokens 64 → 32" in shown
+    assert "the same model, data, graders, versions, machine, commit" in shown
     assert "✗ B is worse than A, beyond luck" in shown
 
 

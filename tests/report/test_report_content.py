@@ -296,15 +296,19 @@ def test_the_last_green_run_is_named(tmp_path: Path) -> None:
         created = replace(ENVIRONMENT.read(runs[-1]), created=f"2001-01-0{place + 1}T00:00:00+00:00")
         ENVIRONMENT.write(runs[-1], created)
     VERDICTS.write(runs[1], Verdicts("made-up", 0, {}, (run_files.verdict("improvement", "REGRESSED"),)))
-    since = read_run(runs[2]).since
-    assert since is not None
-    assert (since.what, since.date[:10]) == ("the last green run", "2001-01-01")
-    assert [change.key for change in since.recipe or ()] == ["train.learning_rate"]
-    assert read_run(runs[0]).since is None
-    text = words_of(run_page_of(render_session([runs[2]], tmp_path / "report")).read_text(encoding="utf-8"))
-    assert "What changed since the last green run 2001-01-01" in text
-    assert "train.learning_rate 0.0001 → 0.0003" in text
-    assert "commit the same" in text
+    (since,) = read_run(runs[2]).since
+    assert (since.what, since.date[:10], since.path) == ("the last green run", "2001-01-01", runs[0])
+    assert [(change.part, change.key) for change in since.changes] == [("recipe", "train.learning_rate")]
+    assert read_run(runs[0]).since == ()
+    page = (render_session([runs[2]], tmp_path / "report").parent / f"{runs[2].name}.html").read_text(encoding="utf-8")
+    assert "What changed since the last green run 2001-01-01 00:00 UTC" in words_of(page)
+    assert "train.learning_rate 0.0001 → 0.0003" in words_of(page)
+    assert "the same model, data, graders, versions, machine, commit" in words_of(page)
+    link = f'<a href="{runs[0].name}.html">the last green run</a>'
+    assert link not in page, "that run has no page"
+    for shown in ([runs[0], runs[2]], [runs[2]]):  # drawn with it, and left there by an earlier session
+        index = render_session(shown, tmp_path / "report")
+        assert link in (index.parent / f"{runs[2].name}.html").read_text(encoding="utf-8")
 
 
 def test_a_session_under_way_says_so_and_loads_itself_again(tmp_path: Path) -> None:

@@ -154,6 +154,6 @@ def test_what_changed_between_two_runs(tmp_path):
         ("model", "weights", "aaaaaaaa", "bbbbbbbb"),
         ("data", "test questions", "3, 0 not there", "4, 1 not there"),
         ("versions", "torch", "0.0.1", "0.0.2"),
-        ("commit", "commit", "0123456789 and changes", "ffffffffff"),
+        ("commit", "commit", "0123456789 with uncommitted changes", "ffffffffff"),
     ]
     assert changes(one, one) == ()
