@@ -208,6 +208,13 @@ class Answers {
       index.sides[side].count.forEach((count, place) => { starts[place + 1] = starts[place] + count; });
     }
     this.places = new Map(index.number.map((number, place) => [String(number), place]));
+    this.fell = new Set(index.fell);
+  }
+  // What the baseline made of a question; null where it was not asked.
+  baseline(place) {
+    const share = cell(this.index.baseline, place);
+    if (share === null) return null;
+    return el(this.fell.has(place) ? "span.bad" : "span", {}, "baseline " + (share === 1 ? "right" : share ? percent(share) + " right" : "wrong"));
   }
   rows(side, place) {
     const first = this.starts[side][place];
@@ -258,7 +265,8 @@ class Answers {
 // A test of places by what the state asks for, the search left out.
 function filterOf(answers, state) {
   const { index } = answers, tests = [];
-  if (state.flip) tests.push((place) => index.flips[index.flip[place]][0] === state.flip);
+  if (state.flip === "baseline") tests.push((place) => answers.fell.has(place));
+  else if (state.flip) tests.push((place) => index.flips[index.flip[place]][0] === state.flip);
   for (const side of answers.sides) {
     if (state[side]) tests.push((place) => answers.rows(side, place).some((row) => answers.status(side, row)[0] === state[side]));
     if (state[side + "-finish"]) tests.push((place) => answers.rows(side, place).some((row) => answers.finish(side, row)[0] === state[side + "-finish"]));
@@ -322,7 +330,7 @@ function questionCard(answers, place, [text, truth, prompt, before, after], stat
   return [
     el("div.bar", {},
       el("button.back", { type: "button", onclick: act.close }, "‹ list"),
-      el("b", {}, "Question " + index.number[place]), el("span.flip." + flip, {}, flipWords), el("span.soft.small.mono", {}, index.id[place]),
+      el("b", {}, "Question " + index.number[place]), el("span.flip." + flip, {}, flipWords), answers.baseline(place), el("span.soft.small.mono", {}, index.id[place]),
       el("span.spacer"),
       canRender ? el("button", { type: "button", "aria-pressed": String(raw), title: "raw text (r)", onclick: act.raw }, "raw") : null,
       el("button", { type: "button", title: "previous (k)", "aria-label": "previous question", onclick: () => act.step(-1) }, "↑"),
@@ -701,7 +709,7 @@ class Questions {
     return el("li", { "data-number": index.number[place], "data-flip": flip },
       el("span.marks", {}, between(sides.map(({ mark, kind, name, words }) => el("span", {}, el("span." + kind, { "aria-hidden": "true" }, mark), el("span.sr", {}, `${name} ${words} `))))),
       el("span.asked", {}, el("button", { type: "button" }, shown(index.text[place] || "(no text)"))),
-      el("span.answers.small.soft", {}, "truth ", el("span.mono", {}, shown(index.truth[place])), " · said ", between(sides.map(({ said, kind }) => el("span.mono." + kind, {}, said ? shown(said.slice(0, 24)) : NONE)))));
+      el("span.answers.small.soft", {}, answers.fell.has(place) ? [answers.baseline(place), " · "] : null, "truth ", el("span.mono", {}, shown(index.truth[place])), " · said ", between(sides.map(({ said, kind }) => el("span.mono." + kind, {}, said ? shown(said.slice(0, 24)) : NONE)))));
   }
 
   rowOf(number) {
@@ -805,7 +813,7 @@ async function csvOf(answers, places, tell) {
   const functions = unique(answers.sides.flatMap((side) => Object.keys(index.sides[side].rewards)));
   const graders = unique(answers.sides.flatMap((side) => Object.keys(index.sides[side].grades)));
   const lines = [[
-    "question_id", "number", "change", "side", "sample", "seed", "status", "finish_reason", "extracted", "ground_truth", "reward",
+    "question_id", "number", "change", "baseline", "side", "sample", "seed", "status", "finish_reason", "extracted", "ground_truth", "reward",
     ...functions.map((name) => "rewards." + name), ...graders.flatMap((name) => [name + ".correct", name + ".extracted"]),
     "prompt_tokens", "completion_tokens", "question", "completion",
   ]];
@@ -817,7 +825,7 @@ async function csvOf(answers, places, tell) {
         const reward = (name) => (columns.rewards[name] && cell(columns.rewards[name], row)) || (columns.rewards[name] && cell(columns.rewards[name], row) === 0 ? 0 : null);
         const grade = (name) => (!columns.grades[name] || columns.grades[name].correct[row] === 3 ? [null, null] : [[false, true, null][columns.grades[name].correct[row]], answers.extractedBy(side, name, row)]);
         lines.push([
-          index.id[place], index.number[place], index.flips[index.flip[place]][0], index.names[side], cell(columns.sample, row), cell(columns.seed, row),
+          index.id[place], index.number[place], index.flips[index.flip[place]][0], cell(index.baseline, place), index.names[side], cell(columns.sample, row), cell(columns.seed, row),
           answers.status(side, row)[0], answers.finish(side, row)[0], columns.extracted[row], truth, columns.reward[row],
           ...functions.map(reward), ...graders.flatMap(grade),
           cell(columns.prompt_tokens, row), columns.completion_tokens[row], text ?? answers.turns(prompt).at(-1)[1], completionOf({ before, after }[side][at]),

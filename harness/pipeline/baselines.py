@@ -186,7 +186,7 @@ def keep_held_against(directory: Path, kept: RecordedBaseline | None) -> None:
         date=baseline.date,
         model=baseline.model,
         accuracy=baseline.accuracy if baseline.correct else None,
-        questions=len(baseline.correct),
+        correct=dict(baseline.correct),
         samples=baseline.samples,
         versions=dict(baseline.versions),
         recipe_toml=baseline.recipe_toml,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gate.baseline import Baseline, BaselineError, read_baseline
+from harness.gate.baseline import Baseline
 from harness.store.records import Record, iter_records, question_means
 from harness.store.redact import safe_line
 from harness.store.run_files import HELD_AGAINST, QUESTIONS
@@ -58,11 +58,7 @@ def first_answers(stage: Path, questions: Collection[str], *, right: bool) -> di
 def _earlier(directory: Path) -> tuple[str, dict[str, float]]:
     held = HELD_AGAINST.read(directory)
     if held is not None:
-        try:
-            baseline = read_baseline(Path(held.path), held.recipe)
-        except (BaselineError, FileNotFoundError):
-            return "baseline", {}
-        return "baseline", shares(baseline)
+        return "baseline", held.shares
     return "base model", question_means(iter_records(directory / "before"))
 
 

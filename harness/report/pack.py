@@ -130,6 +130,8 @@ def _index(run: Run, words: Mapping[str, str], sides: Sequence[str]) -> dict[str
         "text": [shorten(question.text) for question in questions],
         "truth": [shorten(question.ground_truth, 24) for question in questions],
         "flip": [FLIPS.index(question.flip) for question in questions],
+        "fell": [place for place, question in enumerate(questions) if question.fell],
+        "baseline": _same([question.baseline for question in questions]),
         "sides": {name: _side(side, statuses, finishes) for name, side in answers.items()},
     }
 

@@ -246,9 +246,10 @@ def verdict_figures(verdict: Verdict) -> str:
     elif (reached := number(n.get("accuracy"))) is not None:
         ends = (number(n.get("low")), number(n.get("high")))
         told.append(f"{percent(reached)} {within((ends[0], ends[1])) if None not in ends else ''}".strip())  # type: ignore[arg-type]
+    # Of other verdicts these count only as many questions as it took.
     flips = [f"{count(found)} {key}" for key in ("gained", "lost") if (found := number(n.get(key))) is not None]
-    if flips and shares:
-        told.append(" · ".join(flips) + first_of(verdict))
+    if verdict.gate == "improvement" and flips:
+        told.append(" · ".join(flips))
     least = number(n.get("min_accuracy"))
     if least is not None:
         told.append(f"{percent(least)} asked for")
@@ -256,14 +257,6 @@ def verdict_figures(verdict: Verdict) -> str:
     if first is not None and last is not None:
         told.append(f"reward {brief(first)} → {brief(last)}")
     return ", ".join(told)
-
-
-def first_of(verdict: Verdict) -> str:
-    """``" in the first 16"`` where a verdict against a baseline was clear before all questions had been looked at."""
-    n = verdict.numbers
-    clear, asked = number(n.get("certain_after")), number(n.get("asked"))
-    early = verdict.gate == "baseline" and clear and asked and clear < asked
-    return f" in the first {count(clear)}" if early else ""
 
 
 def outcome_told(run: Run) -> Told:

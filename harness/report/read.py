@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.report.views import FLIPS, Evaluation, Flip, Prompt, Question, Run, Since, Training, Versus
@@ -108,6 +109,8 @@ def read_run(path: Path) -> Run:
         start = f"{STAGES[stage][:1].upper()}{STAGES[stage][1:]}"
         notes += [f"{start} {doubt}." for doubt in (summary.doubts if summary else ())]
     before, after = reader.answers("before"), reader.answers("after")
+    held = reader.file(HELD_AGAINST)
+    apart = judged is not None and "INCOMPARABLE" in {each.verdict for each in judged.verdicts}
     training = _training(reader, path / "train")
     run = Run(
         path=path,
@@ -120,8 +123,8 @@ def read_run(path: Path) -> Run:
         before=evaluation("before", before, summaries["before"]),
         after=evaluation("after", after, summaries["after"]),
         training=training,
-        questions=pair(reader.lines(QUESTIONS), before, after),
-        baseline=reader.file(HELD_AGAINST),
+        questions=pair(reader.lines(QUESTIONS), before, after, held.shares if held and not apart else {}),
+        baseline=held,
         overrides=reader.file(OVERRIDES),
         notes=tuple(notes),
         audit=reader.file(AUDIT),
@@ -184,8 +187,11 @@ def flip_of(before: Sequence[Record], after: Sequence[Record], two_sided: bool) 
     return "gained" if last else "lost"
 
 
-def pair(listed: Iterable[Asked], before: Answers, after: Answers) -> tuple[Question, ...]:
-    """Every question with its answers, flips first, then in the fixed order of ``questions.jsonl``.
+def pair(
+    listed: Iterable[Asked], before: Answers, after: Answers, baseline: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Question, ...]:
+    """Every question with its answers, those first that were lost, to the ``baseline`` too, then the other flips, then
+    in the fixed order of ``questions.jsonl``.
 
     A question that was answered but is not listed (the list is missing) comes after the listed ones.
     """
@@ -196,9 +202,10 @@ def pair(listed: Iterable[Asked], before: Answers, after: Answers) -> tuple[Ques
     paired = []
     for place, (identity, (text, truth, prompt)) in enumerate(questions.items(), 1):
         was, is_now = tuple(before.get(identity, ())), tuple(after.get(identity, ()))
-        flip = flip_of(was, is_now, two_sided)
-        paired.append(Question(place, identity, text, truth, prompt, was, is_now, flip))
-    return tuple(sorted(paired, key=lambda question: (FLIPS.index(question.flip), question.number)))
+        flip, share = flip_of(was, is_now, two_sided), baseline.get(identity)
+        fell = share is not None and share > 0.5 and is_right(is_now if after else was) is False
+        paired.append(Question(place, identity, text, truth, prompt, was, is_now, flip, share, fell))
+    return tuple(sorted(paired, key=lambda each: (not each.fell and each.flip != "lost", FLIPS.index(each.flip))))
 
 
 def _last_user(prompt: Prompt) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from harness.report.groups import GroupsPage
     from harness.report.present import Told
-    from harness.report.views import Evaluation, Flip, Question, Run
+    from harness.report.views import Evaluation, Question, Run
     from harness.store.run_files import Verdict
 
 SECONDS = 5
@@ -46,9 +46,8 @@ class Page:
     """A run ready to be shown.
 
     ``stem`` is the file name of the run's page without ``.html``, ``told`` its outcome, ``differs`` tells the run from
-    its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``gained`` and
-    ``lost`` are held against the baseline where that is what the run is judged by, ``few`` are the questions that the
-    overview shows, ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there, and
+    its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``flips`` counts
+    questions, those lost to the baseline as ``baseline``, ``few`` are the questions that the overview shows, ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there, and
     ``green`` the page of the last green run, where there is one.
     """
 
@@ -59,7 +58,7 @@ class Page:
     evaluations: tuple[Evaluation, ...]
     words: Mapping[str, str]
     sides: tuple[str, ...]
-    flips: Mapping[Flip, int]
+    flips: Mapping[str, int]
     few: tuple[Question, ...]
     asked: int
     samples: int
@@ -82,15 +81,6 @@ class Page:
     def baseline(self) -> float | None:
         """The accuracy of the baseline that the run is held against."""
         return self.run.baseline.accuracy if self.run.baseline else None
-
-    @property
-    def lost_to_baseline(self) -> str:
-        """How many questions the baseline had right, where the run is worse than it."""
-        held = next((v for v in self.run.verdicts if v.gate == "baseline" and v.verdict == "REGRESSED"), None)
-        lost = present.number(held.numbers.get("lost")) if held else None
-        if held is None or lost is None:
-            return ""
-        return f"{present.count(lost)} lost to the baseline{present.first_of(held)}"
 
     @property
     def seconds(self) -> float | None:
@@ -148,7 +138,7 @@ def page_of(
         evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),
         words=words,
         sides=SIDES if run.compares else ("after",) if asked_after else ("before",),
-        flips=Counter(question.flip for question in run.questions),
+        flips=Counter([*(each.flip for each in run.questions), *("baseline" for each in run.questions if each.fell)]),
         few=_few(run),
         asked=len(run.questions),
         samples=max((len(side) for q in run.questions for side in (q.before, q.after)), default=0),
@@ -163,12 +153,11 @@ def page_of(
 
 
 def _few(run: Run) -> tuple[Question, ...]:
-    """Three questions, lost ones first; where fewer were lost one that was gained, else what is wrong."""
-    order = ("lost", "gained", "wrong", "unscored", "right")
+    """The first three questions, of which one was gained if any was."""
     answered = [question for question in run.questions if question.before or question.after]
-    found = sorted(answered, key=lambda q: (order.index(q.flip) if q.flip in order else len(order), q.number))[:FEW]
+    found = answered[:FEW]
     gained = next((question for question in answered if question.flip == "gained"), None)
-    if gained is not None and len(found) == FEW and all(question.flip == "lost" for question in found):
+    if gained is not None and gained not in found:
         found = [*found[:-1], gained]
     return tuple(found)
 

@@ -44,7 +44,9 @@ Prompt = tuple["Message", ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A test question with every answer to it. ``number`` counts from 1 in the fixed order of the questions."""
+    """A test question with every answer to it. ``number`` counts from 1 in the fixed order of the questions.
+    ``baseline`` is the share of the baseline's answers that were right, if it was asked and can be compared with;
+    ``fell`` says that it had the question right and the run has it wrong."""
 
     number: int
     id: str
@@ -54,6 +56,8 @@ class Question:
     before: tuple[Record, ...]
     after: tuple[Record, ...]
     flip: Flip
+    baseline: float | None = None
+    fell: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,8 @@ class Name(Stored):
 
 @dataclass(frozen=True, slots=True)
 class HeldAgainst(Stored):
-    """``baseline.json``: what a reader wants to know of the baseline that a run was held against."""
+    """``baseline.json``: what a reader wants to know of the baseline that a run was held against. ``correct`` is how
+    many of ``samples`` answers to a question were right."""
 
     path: str
     recipe: str
@@ -141,10 +142,15 @@ class HeldAgainst(Stored):
     date: str
     model: str
     accuracy: float | None
-    questions: Count
+    correct: dict[str, Count]
     samples: Count
     versions: dict[str, str | None]
     recipe_toml: str
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of right answers by question."""
+        return {question: right / self.samples for question, right in self.correct.items()}
 
 
 Word = Literal[

@@ -91,7 +91,7 @@ def test_the_baseline_leaves_word_of_itself(tmp_path: Path, monkeypatch: pytest.
         "date": "2026-11-22",
         "model": "tiny",
         "accuracy": 0.75,
-        "questions": 2,
+        "correct": {"a": 2, "b": 1},
         "samples": 2,
         "versions": {"torch": "2.0", "trl": None},
         "recipe_toml": SMALL,

@@ -12,6 +12,7 @@ from report_pages import run_page_of
 
 from harness.report.history import render_history
 from harness.report.render import render_comparison, render_session
+from harness.store.run_files import HELD_AGAINST, HeldAgainst
 from tests.run_files import verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
         MadeUp(questions=52, samples=2, health=FINDINGS, evaluations=EVALUATIONS, sampled=lambda *_: LONG),
     )
     bad = write_run(root / "runs", MadeUp(seed=1, accuracies=(0.9, 0.3), error="Traceback: it went wrong", health=[]))
+    right = {f"made-up/test/{n}": 1 for n in range(12)}
+    HELD_AGAINST.write(bad, HeldAgainst("b.toml", "made-up", 1, "c", "2001-01-01", "tiny", 1.0, right, 1, {}, ""))
     bare = write_run(root / "runs", MadeUp(recipe="bare", train=False, after=False))
     index = render_session([good, bad, bare], root / "report")
     return {

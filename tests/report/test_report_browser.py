@@ -13,6 +13,7 @@ from made_up_training import completions_of
 from report_pages import run_page_of
 
 from harness.report.render import render_session
+from harness.store.run_files import HELD_AGAINST, HeldAgainst
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,6 +212,28 @@ def test_filters_agree_with_the_records(chromium: Any, rendered: Rendered, choic
     assert 0 < len(expected) < QUESTIONS
     assert app.told == f"{len(expected)} of {QUESTIONS} questions"
     assert set(app.numbers) == expected
+
+
+def test_questions_lost_to_the_baseline_are_found(chromium: Any, tmp_path: Path) -> None:
+    """Those that it had right, of several answers more than half, and that the run has wrong, first of all."""
+    run = write_run(tmp_path, MadeUp(questions=40, accuracies=(0.3, 0.6)))
+    right = {f"made-up/test/{n}": n % 9 for n in range(30)}
+    HELD_AGAINST.write(run, HeldAgainst("b.toml", "made-up", 0, "c", "2001-01-01", "tiny", 0.5, right, 8, {}, ""))
+    made = Rendered(run, run_page_of(render_session([run], tmp_path / "report")))
+    lost = made.numbers_where(lambda b, a: right.get(a["question_id"], 0) > 4 and a["status"] != "correct")
+    assert 3 < len(lost) < 30
+    app = App(chromium, made.page)
+    app.page.locator(".head a", has_text=f"{len(lost)} lost to baseline").click()
+    app.page.locator(".list li").first.wait_for()
+    assert set(app.settled().numbers) == lost
+    app.page.locator(f".list li[data-number='{min(lost)}']").click()
+    had = right[f"made-up/test/{min(lost) - 1}"]
+    said = "right" if had == 8 else f"{100 * had / 8:g} % right"
+    app.page.locator(".card .bar", has_text=f"baseline {said}").wait_for()
+    app.page.locator(".clear").click()
+    turned = made.numbers_where(lambda b, a: b["status"] == "correct" != a["status"])
+    assert set(app.settled().numbers[: len(lost | turned)]) == lost | turned
+    assert app.opened.faults == []
 
 
 def test_an_address_is_the_whole_state(chromium: Any, rendered: Rendered) -> None:

@@ -276,14 +276,19 @@ def test_a_wrecked_run_is_headed_by_what_it_lost(tmp_path: Path) -> None:
         run_files.verdict("baseline", "REGRESSED", numbers=held),
     )
     VERDICTS.write(run, Verdicts("made-up", 0, {}, verdicts))
-    HELD_AGAINST.write(run, HeldAgainst("b.toml", "made-up", 0, "c", "2001-01-01", "tiny", 1.0, 12, 1, {}, ""))
+    right = {f"made-up/test/{n}": 1 for n in range(12)}
+    HELD_AGAINST.write(run, HeldAgainst("b.toml", "made-up", 0, "c", "2001-01-01", "tiny", 1.0, right, 1, {}, ""))
     index = render_session([run], tmp_path / "report")
     page = run_page_of(index).read_text(encoding="utf-8")
     assert '<header class="head bad">' in page
     head = words_of(page[page.index("<header") : page.index("</header>")])
     assert "All runs ✗ made-up regressed 0 % → 0 % 0 points baseline 100 %" in head
-    assert "5 lost to the baseline in the first 5" in head
-    assert "regressed" in words_of(index.read_text(encoding="utf-8"))
+    assert "12 lost to baseline" in head, "of all questions, however early the verdict was clear"
+    assert "Worse than the baseline, beyond luck 100 % → 0 %, 12 lost" in words_of(page)
+    assert page.count("""<span class="flip lost">lost to baseline</span>""") == 3
+    assert "12 lost to baseline" in words_of(index.read_text(encoding="utf-8"))
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (run_files.verdict("baseline", "INCOMPARABLE"),)))
+    assert "lost to baseline" not in words_of(page_of(run, output=tmp_path / "report"))
 
 
 def test_the_last_green_run_is_named(tmp_path: Path) -> None:

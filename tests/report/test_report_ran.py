@@ -23,7 +23,7 @@ HELD = {
     "date": "2001-02-01",
     "model": "made-up-model",
     "accuracy": 0.875,
-    "questions": 40,
+    "correct": {},
     "versions": {"torch": "0.0.0", "trl": "0.0.2"},
 }
 

@@ -19,7 +19,7 @@ from harness.store.records import Doubt, FaultReason, FunctionFaults, Generation
 from harness.store.run_files import Changed, Failed, HeldAgainst, Name, Overrides, Progress, Selected, Verdicts
 from tests import run_files as made
 
-HELD = HeldAgainst("a.toml", "made-up", 0, "c0", "2001-02-03", "tiny", None, 8, 1, {"torch": None}, "")
+HELD = HeldAgainst("a.toml", "made-up", 0, "c0", "2001-02-03", "tiny", None, {"q": 1}, 1, {"torch": None}, "")
 FAULTS = RewardFaults({"my:f": FunctionFaults(8, 1, "so", (FaultReason("no", 1, "q"),), 2, "raised")})
 SELECTED = Selected(2, 4, 0.5, (0.25, 0.75), 8, 2, "so")
 PAIR = methods.Pair("a", "b", "questions", 0.5, (0.25, 0.75), 0.05, "OK", None, "so")
