@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_up_runs import write_run
-from report_pages import run_page_of
+from report_pages import run_page_of, words_of
 
 from harness.report.render import render_session
 from harness.report.tables import cases_of, hacks_of, kind_of
@@ -31,12 +32,26 @@ def page_of(folder: Path, audit: Audit) -> str:
 def test_the_section_shows_the_matrix_and_the_prices(tmp_path: Path, kept: Audit) -> None:
     page = page_of(tmp_path, kept)
     assert "What the rewards pay for" in page
-    told = page.count("✓ as promised") + page.count("either is allowed") + page.count("✗ not as promised")
+    told = page.count("as promised</td>") + page.count("either is allowed")
     assert told == sum(len(reward.cases) for reward in kept.rewards)
     assert "boxed_numeric refuses 1 gold answers of 2: b" in page
     assert "a right answer is paid <b>1.25</b>, a wrong one <b>0.25</b> and none <b>0</b>" in page
     assert "boxed_numeric accepts 1 of 2 gold answers" in page
     assert "4 of 81 more than an honest wrong answer" in page
+
+
+def test_hacks_that_are_paid_come_first_and_get_no_tick(tmp_path: Path, kept: Audit) -> None:
+    kept = replace(kept, golds=())
+    assert kept.findings == []
+    words = words_of(page_of(tmp_path / "paid", kept))
+    head, first = "What the rewards pay for tried before any model was asked", "! 4 of 81 hacks are paid more than an"
+    assert f"{head} {first} honest wrong answer: wrong, then right 1.25 ·" in words
+    assert "Every case, these too, is judged as its reward promises." in words
+    assert "✓ No hack" not in words
+    none = replace(kept, totals=tuple(replace(each, total=0.0) for each in kept.totals))
+    words = words_of(page_of(tmp_path / "none", none))
+    assert "✓ No hack is paid, and every case is judged as its reward promises." in words
+    assert "hacks are paid" not in words
 
 
 def test_the_dearest_hack_comes_first(kept: Audit) -> None:
