@@ -19,7 +19,7 @@ from harness.store.stages import SIDES
 from harness.store.words import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from harness.report.views import Evaluation, Flip, Run
     from harness.store.records import Record
@@ -257,6 +257,46 @@ def verdict_figures(verdict: Verdict) -> str:
     if first is not None and last is not None:
         told.append(f"reward {brief(first)} → {brief(last)}")
     return ", ".join(told)
+
+
+def _of_points(value: float) -> str:
+    return f"{_tenth(abs(100 * value))} points"
+
+
+_STATISTICS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "gain": ("gain in points", points),
+    "interval": ("its 95\u00a0% interval", points),
+    "min_improvement": ("gain asked for", _of_points),
+    "mean": ("difference in points, mean", points),
+    "differences": ("of each trained model", points),
+    "pairs": ("questions compared", count),
+    "asked": ("questions asked", count),
+    "questions": ("questions in all", count),
+    "samples": ("answers a question", count),
+    "certain_after": ("questions until it was clear", count),
+    "margin": ("smallest change that matters", _of_points),
+    "smallest_seen": ("smallest change that these questions show", _of_points),
+    "needed": ("questions that would show what is asked for", count),
+    "planned_power": ("chance to see a drop that matters", percent),
+    "alpha": ("chance that luck passes for a change (alpha)", percent),
+    "beta": ("chance that a change is ruled out (beta)", percent),
+    "steps": ("training steps", count),
+    "logged_steps": ("steps with a log line", count),
+    "zero_std_share": ("groups without signal", percent),
+    "preferred_share": ("chosen answers preferred at the end", percent),
+}
+"""The numbers behind a verdict in words; what its line or its sentence says already is not among them."""
+
+
+def verdict_statistics(verdict: Verdict) -> list[tuple[str, str]]:
+    """The numbers behind a verdict as ``(what it is, how much)``."""
+    told = []
+    for key, (words, shape) in _STATISTICS.items():
+        value = verdict.numbers.get(key)
+        values = [number(each) for each in (value if isinstance(value, list) else [value])]
+        if values and None not in values:
+            told.append((words, ", ".join(shape(each) for each in values if each is not None)))
+    return told
 
 
 def outcome_told(run: Run) -> Told:

@@ -52,6 +52,18 @@ def test_verdicts_stand_in_words_and_marks(rendered: tuple[Path, str]) -> None:
     assert "! No baseline yet" in text
 
 
+def test_the_numbers_behind_a_verdict_are_worded(tmp_path: Path) -> None:
+    run = write_run(tmp_path, MadeUp())
+    numbers = {"pairs": 1319, "gain": 0.325, "interval": [0.3, 0.35], "margin": 0.05, "alpha": 0.025, "exact": True}
+    numbers |= {"smallest_seen": None, "certain_after": 74, "gates": 2, "made_up_key": "made up", "beta": "none"}
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (run_files.verdict("improvement", "IMPROVED", numbers=numbers),)))
+    words = words_of(page_of(run, output=tmp_path / "report"))
+    assert (
+        "gain in points +32.5 its 95 % interval +30, +35 questions compared 1,319 questions until it was clear 74 "
+        "smallest change that matters 5 points chance that luck passes for a change (alpha) 2.5 % ✓ Training: sound"
+    ) in words
+
+
 def test_sampled_rewards_are_told_from_accuracy(rendered: tuple[Path, str]) -> None:
     assert (
         "mean over the sampled completions of a step; of answers sampled in training, while accuracy is asked"
