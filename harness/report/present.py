@@ -299,33 +299,47 @@ def verdict_statistics(verdict: Verdict) -> list[tuple[str, str]]:
     return told
 
 
+FAILURES = ("training failed", "regressed", "unsound", "incomparable", "too low", "not improved")
+"""What fails a run, the worst first."""
+
+
 def outcome_told(run: Run) -> Told:
     """A run in a word: what failed it, else what was left open, else the best that was said of it."""
+    said = {_word(verdict) for verdict in run.judged}
     if run.training is not None and run.training.error:
-        return Told("✗", "training failed", "bad")
-    words = {verdict.verdict: verdict for verdict in reversed(run.judged)}
-    failed = next((w for w in ("REGRESSED", "UNSOUND", "INCOMPARABLE", "TOO_LOW", "NOT_IMPROVED") if w in words), None)
-    if failed:
-        return Told("✗", failed.replace("_", " ").lower(), "bad")
+        said.add("training failed")
+    if failed := next((word for word in FAILURES if word in said), None):
+        return Told("✗", failed, "bad")
     if run.progress is not None:
         return Told("…", "running", "open")
-    if not words:
+    if not said:
         return Told(NONE, "not judged", "open")
     if None in [verdict.passed for verdict in run.judged]:
         return Told("!", "undecided", "warn")
-    return Told("✓", "improved" if "IMPROVED" in words else "passed", "good")
+    return Told("✓", "improved" if "improved" in said else "passed", "good")
 
 
-def session_told(told: Sequence[Told]) -> Told:
-    """All runs of a session: ``2 improved, 1 regressed``, with the mark of the worst."""
-    if not told:
-        return Told(NONE, "No runs", "open")
-    order = ("bad", "open", "warn", "good")
-    worst = min(told, key=lambda each: order.index(each.kind))
-    counts = Counter(each.word for each in sorted(told, key=lambda each: -order.index(each.kind)))
+def _word(verdict: Verdict) -> str:
+    return verdict.verdict.replace("_", " ").lower()
+
+
+def session_told(told: Sequence[Told]) -> list[Told]:
+    """All runs of a session, the worst first: ``1 regressed``, ``2 improved``."""
+    kinds = ("bad", "open", "warn", "good")
+    counts = Counter(sorted(told, key=lambda each: (kinds.index(each.kind), _rank(each.word))))
     if len(told) == 1:
-        return Told(worst.mark, worst.word.capitalize(), worst.kind)
-    return Told(worst.mark, ", ".join(f"{n} {word}" for word, n in counts.items()), worst.kind)
+        return [told[0]._replace(word=told[0].word.capitalize())]
+    found = [each._replace(word=f"{times} {each.word}") for each, times in counts.items()]
+    return found or [Told(NONE, "No runs", "open")]
+
+
+def worst_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts in order of what fails a run most."""
+    return sorted(verdicts, key=lambda verdict: _rank(_word(verdict)))
+
+
+def _rank(word: str) -> int:
+    return FAILURES.index(word) if word in FAILURES else len(FAILURES)
 
 
 def flip_words(flip: Flip, two_sided: bool) -> str:

@@ -303,6 +303,17 @@ def test_a_wrecked_run_is_headed_by_what_it_lost(tmp_path: Path) -> None:
     assert "lost to baseline" not in words_of(page_of(run, output=tmp_path / "report"))
 
 
+def test_the_headline_counts_and_marks_only_what_is_bad(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, MadeUp(seed=seed)) for seed in range(4)]
+    for run, words in zip(runs[1:], (["NOT_IMPROVED", "REGRESSED"], ["INCONCLUSIVE"], ["TOO_LOW"]), strict=True):
+        VERDICTS.write(run, Verdicts("made-up", 0, {}, tuple(run_files.verdict("improvement", word) for word in words)))
+    index = render_session(runs, tmp_path / "report").read_text(encoding="utf-8")
+    assert "<title>✗ 1 regressed, 1 too low, 1 undecided, 1 improved" in index
+    headline = index[index.index("<h1") : index.index("</h1>")]
+    assert re.findall(r'class="(?:seal )?bad"[^>]*>([^<]*)<', headline) == ["✗", "1 regressed", "1 too low"]
+    assert "regressed · Worse than before, beyond luck · No gain of the size that is asked for" in words_of(index)
+
+
 def test_the_last_green_run_is_named(tmp_path: Path) -> None:
     green, later, red = (write_run(tmp_path / str(n), MadeUp()) for n in range(3))
     runs = []
