@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
+    from harness.report.charts import Line
     from harness.report.groups import GroupsPage
     from harness.report.present import Told
     from harness.report.views import Evaluation, Question, Run
@@ -46,9 +47,10 @@ class Page:
     """A run ready to be shown.
 
     ``stem`` is the file name of the run's page without ``.html``, ``told`` its outcome, ``differs`` tells the run from
-    its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``flips`` counts
-    questions, those lost to the baseline as ``baseline``, ``few`` are the questions that the overview shows, ``records`` links each evaluation's ``records.jsonl`` where a relative path leads there, and
-    ``green`` the page of the last green run, where there is one.
+    its like in the session, ``words`` names the evaluations and ``sides`` those whose answers are shown, ``flips``
+    counts questions, those lost to the baseline as ``baseline``, ``few`` are the questions that the overview shows,
+    ``curve`` is the line of the training that a page of all runs shows, ``records`` links each evaluation's
+    ``records.jsonl`` where a relative path leads there, and ``green`` the page of the last green run, if it has one.
     """
 
     run: Run
@@ -62,7 +64,7 @@ class Page:
     few: tuple[Question, ...]
     asked: int
     samples: int
-    spark: Markup
+    curve: Line | None
     threshold: float | None
     training: TrainingPage | None
     groups: GroupsPage | None
@@ -142,7 +144,7 @@ def page_of(
         few=_few(run),
         asked=len(run.questions),
         samples=max((len(side) for q in run.questions for side in (q.before, q.after)), default=0),
-        spark=svg.spark(curve[0].lines[0].values) if curve else Markup(""),
+        curve=curve[0].lines[0] if curve else None,
         threshold=present.number(gate.get("min_accuracy")) if isinstance(gate, dict) else None,
         training=training_page(run, run.training, sampled) if drawn and run.training is not None else None,
         groups=None if sampled is None else groups.groups_page(sampled),
@@ -229,6 +231,7 @@ def session_page(pages: Sequence[Page], live: str = "") -> str:
         pages=pages,
         told=present.session_told([page.told for page in pages]),
         zoom=svg.zoom(ends),
+        sparks=_sparks([page.curve for page in pages]),
         created=newest.created if newest else "",
         commits=list(dict.fromkeys(commit_of(each) for each in environments if each.git)),
         machine=machine or "",
@@ -238,6 +241,15 @@ def session_page(pages: Sequence[Page], live: str = "") -> str:
         live=live,
         refresh=SECONDS if live else 0,
     )
+
+
+def _sparks(curves: Sequence[Line | None]) -> list[Markup]:
+    """The curves of some runs, those of one metric on one scale."""
+    known: dict[str, list[float]] = {}
+    for curve in filter(None, curves):
+        known.setdefault(curve.key, []).extend(each for each in svg.trailing_mean(curve.values) if each is not None)
+    scales = {key: (min(values), max(values)) for key, values in known.items()}
+    return [svg.spark(curve.values, *scales[curve.key]) if curve else Markup("") for curve in curves]
 
 
 def run_page(page: Page, home: str = "index.html") -> str:

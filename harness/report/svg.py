@@ -190,14 +190,13 @@ def bars(shares: Sequence[float], cut: Sequence[float], ticks: Sequence[str], of
     return _svg(out, width, height)
 
 
-def spark(values: Sequence[float | None]) -> Markup:
-    """A line as high as a line of text; nothing where there is no line."""
+def spark(values: Sequence[float | None], low: float, high: float) -> Markup:
+    """A line as high as a line of text, smoothed, from ``low`` to ``high``; nothing where there is no line."""
     known = [(float(place), value) for place, value in enumerate(trailing_mean(values)) if value is not None]
     if len(known) < 2:
         return Markup("")
     xs, ys = thin([x for x, _ in known], [y for _, y in known], 60)
-    low, high = min(ys), max(ys)
-    across, along = Scale(xs[0], xs[-1], 2, 78), Scale(low, high if high > low else low + 1, 20, 4)
+    across, along = Scale(xs[0], xs[-1], 2, 78), Scale(low, high, 20, 4)
     d = "L".join(f"{across(x)},{along(y)}" for x, y in zip(xs, ys, strict=True))
     end = f"{across(xs[-1])},{along(ys[-1])}"
     return _svg([f'<path class="s0" d="M{d}"/><path class="s0 dot" d="M{end}h0"/>'], 80, 24, "spark")

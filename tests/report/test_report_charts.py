@@ -172,4 +172,4 @@ def test_what_the_pointer_tells_is_what_was_logged() -> None:
 
 @pytest.mark.parametrize(("values", "drawn"), [([], False), ([1.0], False), ([None, None], False), ([0.0, 0.0], True)])
 def test_a_sparkline_needs_two_values(values: list[float | None], drawn: bool) -> None:
-    assert bool(spark(values)) is drawn
+    assert bool(spark(values, 0.0, 2.0)) is drawn

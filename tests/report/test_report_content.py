@@ -314,6 +314,21 @@ def test_the_headline_counts_and_marks_only_what_is_bad(tmp_path: Path) -> None:
     assert "regressed · Worse than before, beyond luck · No gain of the size that is asked for" in words_of(index)
 
 
+def test_sparklines_of_one_metric_share_a_scale(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, MadeUp(seed=seed)) for seed in range(3)]
+    told = ({"reward": (0.0, 0.5)}, {"reward": (0.5, 1.0)}, {"loss": (2.0, 1.0)})
+    for run, ((key, values),) in zip(runs, (each.items() for each in told), strict=True):
+        rows = [json.dumps({"step": step, key: values[step > 9]}) for step in range(1, 21)]
+        (run / "train" / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    index = render_session(runs, tmp_path / "report").read_text(encoding="utf-8")
+    lines = re.findall(r'<svg class="spark".*?d="M([^"]*)"', index)
+    heights = [[float(point.split(",")[1]) for point in line.split("L")] for line in lines]
+    assert [(max(line), min(line)) for line in heights] == [(20, 12), (12, 4), (20, 4)]
+    words = words_of(index)
+    assert "reward 0 → 0.5" in words
+    assert "loss 2 → 1" in words
+
+
 def test_the_last_green_run_is_named(tmp_path: Path) -> None:
     green, later, red = (write_run(tmp_path / str(n), MadeUp()) for n in range(3))
     runs = []
