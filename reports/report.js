@@ -238,8 +238,9 @@ class Answers {
     for (const row of rows) if (extracted[row]) said.set(extracted[row], (said.get(extracted[row]) ?? 0) + 1);
     const most = [...said].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "";
     if (rows.length === 1) {
-      const [, words, mark, kind] = this.status(side, rows[0]);
-      return { mark, kind, words, said: most };
+      const [status, words, mark, kind] = this.status(side, rows[0]);
+      const cut = this.finish(side, rows[0])[0] === "length";
+      return { mark, kind, words, said: most, instead: status === "no_answer" ? (cut ? "cut off" : words) : NONE };
     }
     const statuses = rows.map((row) => this.status(side, row)[0]);
     const right = statuses.filter((status) => status === "correct").length, scored = statuses.filter((status) => status !== "unscored").length;
@@ -366,7 +367,7 @@ function besides(answers, place, said, at, raw, prompt) {
 
 function answerCard(answers, side, row, name, entry, only, raw) {
   const { index } = answers, columns = index.sides[side], completion = completionOf(entry);
-  const [, words, mark, kind] = answers.status(side, row), [finish, finishWords] = answers.finish(side, row);
+  const [status, words, mark, kind] = answers.status(side, row), [finish, finishWords] = answers.finish(side, row);
   const extracted = columns.extracted[row], error = cell(columns.error, row);
   const terms = Object.keys(columns.rewards).map((f) => [f, cell(columns.rewards[f], row)]).filter(([, value]) => value !== false);
   const term = ([f, value]) => `${f} ${plain(value)}` + (index.weights[f] === undefined ? "" : ` × ${index.weights[f]}`);
@@ -377,7 +378,7 @@ function answerCard(answers, side, row, name, entry, only, raw) {
   });
   const line = (head, ...told) => el("div", {}, el("dt", {}, head), el("dd", {}, ...told));
   return el("section.answer", {},
-    el("header", {}, el("span.soft", {}, name), el("b." + kind, {}, mark + " " + words), extracted === null ? null : el("b.mono", {}, shown(extracted)), finish === "length" ? el("span.warn", {}, finishWords) : null),
+    el("header", {}, el("span.soft", {}, name), el("b." + kind, {}, mark + " " + (status === "no_answer" && !completion.includes(index.form.token) ? index.form.missing : words)), extracted === null ? null : el("b.mono", {}, shown(extracted)), finish === "length" ? el("span.warn", {}, finishWords) : null),
     Array.isArray(entry) ? earlier(answers.turns(entry[1]), "asked with another prompt") : null,
     completion ? textOf(completion, raw, [only, spots(answers, side, row, completion)], true) : el("p.soft", {}, error ? shown(error) : "(empty)"),
     el("dl.pairs", {},
@@ -709,7 +710,7 @@ class Questions {
     return el("li", { "data-number": index.number[place], "data-flip": flip },
       el("span.marks", {}, between(sides.map(({ mark, kind, name, words }) => el("span", {}, el("span." + kind, { "aria-hidden": "true" }, mark), el("span.sr", {}, `${name} ${words} `))))),
       el("span.asked", {}, el("button", { type: "button" }, shown(index.text[place] || "(no text)"))),
-      el("span.answers.small.soft", {}, answers.fell.has(place) ? [answers.baseline(place), " · "] : null, "truth ", el("span.mono", {}, shown(index.truth[place])), " · said ", between(sides.map(({ said, kind }) => el("span.mono." + kind, {}, said ? shown(said.slice(0, 24)) : NONE)))));
+      el("span.answers.small.soft", {}, answers.fell.has(place) ? [answers.baseline(place), " · "] : null, "truth ", el("span.mono", {}, shown(index.truth[place])), " · said ", between(sides.map(({ said, kind, instead }) => el("span.mono." + kind, {}, said ? shown(said.slice(0, 24)) : instead ?? NONE)))));
   }
 
   rowOf(number) {

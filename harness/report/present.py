@@ -350,25 +350,29 @@ def flip_words(flip: Flip, two_sided: bool) -> str:
 
 
 class Form(NamedTuple):
-    """The form in which a grader looks for an answer: what begins it, and a sentence for a text that has no such
-    beginning (``absent``) and for one that has it and still holds no answer (``empty``)."""
+    """The form in which a grader looks for an answer: what begins it (``token``), a few words (``missing``) and a
+    sentence (``absent``) for a text that has no such beginning, and one for a text that has it and still holds no
+    answer (``empty``)."""
 
+    missing: str
     token: str
     absent: str
     empty: str
 
 
 _BOX = Form(
+    "no \\boxed{}",
     "\\boxed",
     "no \\boxed{} in the text, so nothing to grade",
     "no closed \\boxed{} with something in it, so nothing to grade",
 )
 _TAGS = Form(
+    "no <answer>",
     "<answer>",
     "no <answer> in the text, so nothing to grade",
     "no closed <answer> with something in it, so nothing to grade",
 )
-_OTHER = Form("", "", "nothing that the grader could take for an answer")
+_OTHER = Form("", "", "", "nothing that the grader could take for an answer")
 _FORMS: Mapping[str, Form] = {
     "boxed_exact": _BOX,
     "boxed_numeric": _BOX,
@@ -486,15 +490,18 @@ def shorten(text: str, limit: int = 160) -> str:
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1].rstrip() + "…"
 
 
-def said(answers: Sequence[Record]) -> Told:
-    """A side of a question: its mark (of several answers, how many are right) and the answer given most often."""
+def said(answers: Sequence[Record], form: Form) -> Told:
+    """A side of a question: its mark (of several answers, how many are right) and the answer given most often, or that
+    the ``form`` of one is missing."""
     if not answers:
         return Told(NONE, "not asked", "open")
     extracted = Counter(answer.extracted for answer in answers if answer.extracted).most_common(1)
     words = extracted[0][0] if extracted else ""
     if len(answers) == 1:
-        status = answers[0].status
-        return Told(MARKS.get(status, "?"), words or "no answer", KINDS.get(status, "open"))
+        (answer,) = answers
+        absent = answer.status == "no_answer" and form.token not in answer.completion
+        words = words or (form.missing if absent else STATUSES.get(answer.status, answer.status))
+        return Told(MARKS.get(answer.status, "?"), words, KINDS.get(answer.status, "open"))
     right = sum(answer.status == "correct" for answer in answers)
     scored = sum(answer.status != "unscored" for answer in answers)
     return Told(f"{right}/{len(answers)}", words, "open" if not scored else "good" if right / scored > 0.5 else "bad")

@@ -323,7 +323,7 @@ def environment() -> Environment:
         "MARKS": present.MARKS,
         "KINDS": present.KINDS,
         **{name: getattr(tables, name) for name in ("at_k_of", "cases_of", "hacks_of", "kind_of", "stages_of")},
-        **{name: getattr(present, name) for name in ("comparison", "flip_words", "interval_told", "said")},
+        **{name: getattr(present, name) for name in ("comparison", "flip_words", "form_of", "interval_told", "said")},
         **{name: getattr(present, name) for name in ("verdict_told", "verdict_figures", "verdict_statistics")},
     }
     return jinja

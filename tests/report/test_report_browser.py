@@ -12,8 +12,10 @@ from made_up_runs import MadeUp, records_of, write_run
 from made_up_training import completions_of
 from report_pages import run_page_of
 
+from harness.report import present
 from harness.report.render import render_session
 from harness.store.run_files import HELD_AGAINST, HeldAgainst
+from tests.run_files import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,6 +305,21 @@ def test_the_card_marks_what_was_extracted_and_what_differs(chromium: Any, rende
         "reward 1.2 = boxed_numeric 1 \N{MULTIPLICATION SIGN} 1 + format_boxed 1 \N{MULTIPLICATION SIGN} 0.2"
         in " ".join(after.inner_text().split())
     )
+
+
+def test_a_card_says_what_was_missing_and_what_was_cut_off(chromium: Any, rendered: Rendered) -> None:
+    """In the overview, in the list and on the card; an open box is no missing one."""
+    rows = [row for row in records_of(rendered.run, "after") if row["status"] == "no_answer"]
+    number = {json.loads(line)["id"]: place for place, line in enumerate((rendered.run / "questions.jsonl").open(), 1)}
+    for finish, listed, said in (("stop", "no answer", ""), ("length", "cut off", "cut off at the token limit")):
+        one = next(row for row in rows if row["finish_reason"] == finish and "boxed" not in row["completion"])
+        page = App(chromium, rendered.page, f"#q{number[one['question_id']]}").page
+        head = page.locator(".card .answer").nth(1).locator("header")
+        assert " ".join(head.inner_text().split()) == f"after ∅ no \\boxed{{}} {said}".strip()
+        assert page.locator(".list [aria-current] .answers").text_content().endswith(f"→ {listed}")
+    form = present.form_of(["boxed_numeric"])
+    for text, word in (("7", "no \\boxed{}"), ("\\boxed{7", "no answer")):
+        assert present.said([record(status="no_answer", extracted=None, completion=text)], form).word == word
 
 
 def test_markup_is_rendered_and_raw_on_a_key(chromium: Any, rendered: Rendered) -> None:
