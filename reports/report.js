@@ -916,7 +916,7 @@ class Groups {
 
   async show(state) {
     const { index, form } = this, over = this.asked.get(state.over);
-    this.state = state = { ...state, step: over === undefined ? state.step || String(index.steps[0][0]) : "", over: over === undefined ? "" : state.over };
+    this.state = state = { ...state, step: over === undefined ? state.step || String(index.steps.at(-1)[0]) : "", over: over === undefined ? "" : state.over };
     const at = this.places.get(state.step) ?? 0;
     const where = over === undefined ? [at] : index.steps.flatMap(([, , , questions], place) => (questions.includes(over) ? [place] : []));
     const all = (await Promise.all(where.map((place) => this.groupsAt(place)))).flat().filter(([, group]) => over === undefined || group.question === over);
@@ -969,7 +969,7 @@ class Groups {
     const long = Array.isArray(said) || said.length > 300 || said.split("\n").length > 9;
     return el("li", {},
       el("div.score.small", {}, el("b." + kind, {}, mark + " " + words), el("span", {}, el("span.soft", {}, "advantage "), el("b", {}, signed(group.advantages[row]))), lean(group.advantages[row], index.reach),
-        el("span", {}, el("span.soft", {}, "reward "), el("b", {}, plain(group.totals[row]))), by ? el("span.soft", {}, by) : null, el("span.soft", {}, count(tokens) + " tokens"), group.cut[row] ? el("span.warn", {}, "cut off") : null),
+        el("span", {}, el("span.soft", {}, "reward "), el("b", {}, plain(group.totals[row]))), el("span.soft", {}, count(tokens) + " tokens"), group.cut[row] ? el("span.warn", {}, "cut off") : null, by ? el("span.by.soft", {}, by) : null),
       el("div.text", long ? { tabindex: 0 } : {}, text));
   }
 }
