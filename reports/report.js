@@ -599,6 +599,7 @@ class Questions {
   constructor(box, index) {
     Object.assign(this, { box, answers: new Answers(index), form: box.querySelector("form"), list: box.querySelector("ol"), card: box.querySelector(".card"), status: box.querySelector(".status") });
     this.state = {};
+    this.narrow = matchMedia("(max-width: 62rem)"); // the card stands in place of the list
     this.places = []; // those that fit, in order
     this.drawn = 0; // how many of them have a row
     this.asked = 0; // which search is the latest
@@ -717,9 +718,16 @@ class Questions {
     return this.list.querySelector(`li[data-number="${Number(number)}"]`);
   }
 
-  // The place of the opened question in the list; -1 where the filter hides it or none is open.
+  // The number of the question whose card is shown: beside the list, that is the first one until one is opened.
+  get current() {
+    return this.state.open || (this.narrow.matches || !this.places.length ? undefined : this.first);
+  }
+  get first() {
+    return String(this.answers.index.number[this.places[0]]);
+  }
+  // The place of that question in the list; -1 where the filter hides it or none is open.
   get at() {
-    return this.places.indexOf(this.answers.places.get(this.state.open));
+    return this.places.indexOf(this.answers.places.get(this.current));
   }
 
   open(number) {
@@ -727,19 +735,19 @@ class Questions {
   }
 
   async drawCard() {
-    const { state, card, box, answers } = this, place = answers.places.get(state.open);
-    box.classList.toggle("opened", place !== undefined);
+    const { state, card, box, answers, current } = this, place = answers.places.get(current);
+    box.classList.toggle("opened", place !== undefined && Boolean(state.open));
     for (const row of this.list.querySelectorAll("[aria-current]")) row.removeAttribute("aria-current");
     if (place === undefined) {
-      card.replaceChildren(el("p.soft.hint", {}, state.open ? `There is no question ${state.open}.` : ["Choose a question, or press ", el("kbd", {}, "j"), "."]));
+      card.replaceChildren(...(state.open ? [el("p.soft.hint", {}, `There is no question ${state.open}.`)] : []));
       return;
     }
     if (this.at >= this.drawn) this.draw(this.at);
-    const row = this.rowOf(state.open);
+    const row = this.rowOf(current);
     row?.setAttribute("aria-current", "true");
-    row?.scrollIntoView({ block: "nearest" });
+    if (state.open) row?.scrollIntoView({ block: "nearest" });
     const text = await answers.text(place);
-    if (this.state.open !== state.open) return;
+    if (this.current !== current) return;
     const act = { close: () => this.close(), step: (by) => this.step(by), raw: () => this.raw() };
     card.replaceChildren(...questionCard(answers, place, text, state, act).flat().filter(Boolean));
     card.scrollTop = 0;
@@ -748,14 +756,14 @@ class Questions {
   }
 
   step(by) {
-    const next = this.state.open === undefined || this.state.open === "" ? (by > 0 ? 0 : this.places.length - 1) : this.at + by;
+    const next = this.current === undefined ? (by > 0 ? 0 : this.places.length - 1) : this.at + by;
     if (next >= 0 && next < this.places.length) this.open(this.answers.index.number[this.places[next]]);
   }
 
   close() {
     const { open } = this.state;
-    this.go({ ...this.state, open: "" });
-    this.rowOf(open)?.scrollIntoView({ block: "center" });
+    if (this.narrow.matches) this.go({ ...this.state, open: "" });
+    this.rowOf(open)?.scrollIntoView({ block: this.narrow.matches ? "center" : "nearest" });
     this.rowOf(open)?.querySelector("button").focus({ preventScroll: true });
   }
 
@@ -788,7 +796,7 @@ class Questions {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !this.shown) return;
     if (event.key === "Escape") return event.target === this.form.q ? this.form.q.blur() : this.state.open && this.close();
-    if (event.target === this.form.q && event.key === "Enter") { event.preventDefault(); this.form.q.blur(); return this.step(1); }
+    if (event.target === this.form.q && event.key === "Enter") { event.preventDefault(); this.form.q.blur(); return this.places.length && this.open(this.first); }
     if (event.target.closest("input, select, textarea, .plot")) return;
     const acts = { j: () => this.step(1), k: () => this.step(-1), r: () => this.raw(), "/": () => this.form.q.focus() };
     if (event.target.closest(".list")) Object.assign(acts, { ArrowDown: acts.j, ArrowUp: acts.k });
