@@ -453,6 +453,9 @@ def test_paper_and_phone_hold_it(chromium: Any, rendered: Rendered) -> None:
     for fragment in ("", "#q4", "#training", "#step=1", "#rewards", "#setup"):
         app = App(chromium, rendered.page, fragment, viewport={"width": 390, "height": 800})
         assert app.page.evaluate("document.documentElement.scrollWidth") <= 390, fragment
+        tabs = app.page.locator(".tabs a").all()
+        assert max(tab.bounding_box()["x"] + tab.bounding_box()["width"] for tab in tabs) <= 390
+        assert app.page.locator(".head").bounding_box()["height"] <= 100
     index = chromium.open(rendered.page.parent / "index.html", viewport={"width": 390, "height": 800}).page
     assert index.evaluate("document.documentElement.scrollWidth") <= 390
     paper = App(chromium, rendered.page).page
