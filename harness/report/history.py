@@ -20,7 +20,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from harness.report import files, svg
-from harness.report.present import NONE, Told, percent
+from harness.report.present import Told, outcome_told, percent
 from harness.report.read import Reader, read_run, text_of
 from harness.report.render import document, green_link, page_of, run_page
 from harness.report.svg import SERIES, Scale
@@ -60,24 +60,9 @@ class Entry:
         return self.after or self.before
 
     @property
-    def outcome(self) -> bool | None:
-        """As :attr:`harness.report.views.Run.outcome`: that there is no baseline yet leaves nothing open."""
-        judged = [verdict for verdict in self.verdicts if verdict.verdict != "NO_BASELINE"] or self.verdicts
-        passed = [verdict.passed for verdict in judged]
-        if self.failed or False in passed:
-            return False
-        return None if None in passed or not passed else True
-
-    @property
     def told(self) -> Told:
         """The outcome in a mark and a word."""
-        if not self.verdicts and not self.failed:
-            return Told(NONE, "not judged", "open")
-        return {
-            True: Told("✓", "passed", "good"),
-            False: Told("✗", "failed", "bad"),
-            None: Told("!", "undecided", "warn"),
-        }[self.outcome]
+        return outcome_told(self.verdicts, failed=self.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,9 +351,9 @@ def _series(entries: Sequence[Entry], colour: str, across: Scale, along: Scale) 
     for x, y, entry in places:
         low, high = entry.score.interval if entry.score else (0.0, 0.0)
         out.append(f'<path class="{colour} thin" d="M{x},{along(low)}V{along(high)}"/>')
-        if entry.outcome is False:
+        if entry.told.kind == "bad":
             out.append(f'<path class="cross" d="M{x},{y}m-4,-4l8,8m0,-8l-8,8"/>')
-        elif entry.outcome is None:
+        elif entry.told.kind != "good":
             out.append(f'<path class="{colour} open" d="M{x},{y}m0,-4.5l4.5,4.5l-4.5,4.5l-4.5,-4.5z"/>')
         else:
             out.append(f'<path class="{colour} dot" d="M{x},{y}h0"/>')

@@ -174,14 +174,6 @@ def typed(command: str) -> str:
     return f"python -m pytest {rest}".rstrip() if first.rsplit("/", 1)[-1] == "__main__.py" else command
 
 
-def leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """The values of nested tables by dotted key."""
-    found: list[tuple[str, str]] = []
-    for key, value in tree.items():
-        found += leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", plain(value))]
-    return found
-
-
 def arrow(text: str) -> str:
     """A sentence of the gate with the page's own arrow."""
     return text.replace("->", "→")
@@ -303,18 +295,18 @@ FAILURES = ("training failed", "regressed", "unsound", "incomparable", "too low"
 """What fails a run, the worst first."""
 
 
-def outcome_told(run: Run) -> Told:
-    """A run in a word: what failed it, else what was left open, else the best that was said of it."""
-    said = {_word(verdict) for verdict in run.judged}
-    if run.training is not None and run.training.error:
-        said.add("training failed")
-    if failed := next((word for word in FAILURES if word in said), None):
-        return Told("✗", failed, "bad")
-    if run.progress is not None:
+def outcome_told(verdicts: Sequence[Verdict], *, failed: bool = False, running: bool = False) -> Told:
+    """A run in a word: what failed it (``failed`` is its training), else what was left open, else the best that was
+    said of it. That nobody recorded a baseline yet leaves nothing open where more was judged."""
+    judged = [verdict for verdict in verdicts if verdict.verdict != "NO_BASELINE"] or verdicts
+    said = {_word(verdict) for verdict in judged} | ({FAILURES[0]} if failed else set())
+    if worst := next((word for word in FAILURES if word in said), None):
+        return Told("✗", worst, "bad")
+    if running:
         return Told("…", "running", "open")
     if not said:
         return Told(NONE, "not judged", "open")
-    if None in [verdict.passed for verdict in run.judged]:
+    if None in [verdict.passed for verdict in judged]:
         return Told("!", "undecided", "warn")
     return Told("✓", "improved" if "improved" in said else "passed", "good")
 

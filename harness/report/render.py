@@ -22,6 +22,7 @@ from harness.report.views import FLIPS
 from harness.store.changes import PARTS, commit_of
 from harness.store.redact import visible
 from harness.store.run_directory import own_folder
+from harness.store.siblings import leaves
 from harness.store.stages import SIDES
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ def page_of(
     return Page(
         run=run,
         stem=stem,
-        told=present.outcome_told(run),
+        told=present.outcome_told(
+            run.verdicts, failed=bool(run.training and run.training.error), running=run.progress is not None
+        ),
         differs=tuple(differs),
         evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),
         words=words,
@@ -310,7 +313,8 @@ def environment() -> Environment:
         auto_reload=False,
     )
     names = (
-        "arrow brief count folded leaves moment percent plain plural points seconds shorten shown signed typed within worst_first"
+        "arrow brief count folded moment percent plain plural points seconds shorten shown signed typed within "
+        "worst_first"
     )
     jinja.filters |= {name: getattr(present, name) for name in names.split()} | {"bytes": present.size}
     jinja.globals |= {
@@ -319,6 +323,7 @@ def environment() -> Environment:
         "METHOD_COLUMNS": tables.COLUMNS,
         "METRICS": tables.METRICS,
         "PARTS": PARTS,
+        "leaves": leaves,
         "STATUSES": present.STATUSES,
         "MARKS": present.MARKS,
         "KINDS": present.KINDS,

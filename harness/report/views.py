@@ -164,16 +164,3 @@ class Run:
     def compares(self) -> bool:
         """Whether there are two evaluations to hold against each other."""
         return self.before is not None and self.after is not None
-
-    @property
-    def judged(self) -> tuple[Verdict, ...]:
-        """The verdicts that the outcome depends on: where others are there, not that nobody recorded a baseline yet."""
-        return tuple(verdict for verdict in self.verdicts if verdict.verdict != "NO_BASELINE") or self.verdicts
-
-    @property
-    def outcome(self) -> bool | None:
-        """``False`` where anything failed, ``None`` where anything stayed open or nothing was judged, else ``True``."""
-        passed = [verdict.passed for verdict in self.judged]
-        if False in passed or (self.training is not None and self.training.error):
-            return False
-        return None if None in passed or not passed else True

@@ -271,15 +271,6 @@ def test_a_reward_with_parameters_shows_its_weight(tmp_path: Path) -> None:
     assert packed_in(page_of(run, output=tmp_path / "report"), "questions")["weights"]["length_penalty"] == "0.25"
 
 
-def test_a_baseline_that_nobody_recorded_leaves_no_run_undecided(tmp_path: Path) -> None:
-    run = write_run(tmp_path, MadeUp())
-    good = run_files.verdict("improvement", "IMPROVED")
-    none = run_files.verdict("baseline", "NO_BASELINE")
-    for verdicts, outcome in (([good, none], True), ([none], None), ([good], True)):
-        VERDICTS.write(run, Verdicts("made-up", 0, {}, tuple(verdicts)))
-        assert read_run(run).outcome is outcome
-
-
 def test_a_wrecked_run_is_headed_by_what_it_lost(tmp_path: Path) -> None:
     run = write_run(tmp_path, MadeUp(accuracies=(0.0, 0.0)))
     held = {"baseline": 1.0, "now": 0.0, "lost": 5, "gained": 0, "asked": 12, "certain_after": 5}
