@@ -44,6 +44,7 @@ SCREENS = {
     "rewards": ("good", "#rewards", "#rewards table"),
     "setup": ("good", "#setup", "#setup table"),
     "wrecked": ("wrecked", "#overview", ".few"),
+    "baseline": ("wrecked", "#flip=baseline", ".list li"),
     "one-lost": ("lost", "#overview", ".few"),
     "question": ("lost", "#q31", ".card .answer"),
 }
