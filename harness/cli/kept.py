@@ -47,7 +47,9 @@ def _row(directory: Path, differs: str) -> tuple[str, ...]:
     summaries = [SUMMARY.read(directory / stage) for stage in SIDES]
     for stage, summary in zip(SIDES, summaries, strict=True):
         if summary and is_torn(directory / stage):
-            raise RecordError(f"{RECORDS.path(directory / stage)}: is torn", "run again, which asks for what is missing")
+            raise RecordError(
+                f"{RECORDS.path(directory / stage)}: is torn", "run again, which asks for what is missing"
+            )
     accuracies = [percent(summary.accuracy) if summary else "-" for summary in summaries]
     return created, commit, differs, *accuracies, verdict_words(said.verdicts if said else ())
 

@@ -274,7 +274,7 @@ def answers_missing(stage: Path, there: int, planned: int) -> RecordError:
     """What there is to say where fewer answers are there than a stage's summary counts."""
     return RecordError(
         f"{RECORDS.path(stage)}: {there} of {counted(planned, 'answer')} are there",
-        "run again with the same command, which asks for the others"
+        "run again with the same command, which asks for the others",
     )
 
 
