@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.plugin.terminal import OURS, drawable
-from harness.plugin.workers import word_of
 from harness.store.redact import safe_line
 
 if TYPE_CHECKING:
@@ -22,7 +23,40 @@ if TYPE_CHECKING:
 TERMINAL_EVERY_SECONDS = 0.2  # the capture is lifted for each line: seldom enough not to matter
 LOG_AFTER_SECONDS = 60.0  # a log hears of a stage that takes longer, and then after twice the time, up to
 LOG_EVERY_SECONDS = 300.0
+FOLDER = "rl_harness_at_work"  # of what a worker of xdist's is told
+EVERY_SECONDS = 0.5  # it leaves its word, and that is looked for
 NAME_WIDTH, BAR_WIDTH, BAR_FROM = 28, 20, 80  # columns; a narrower terminal has no bar
+
+
+class Word:
+    """What a worker leaves of a stage while that works."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stage, self._begun, self._due = "", 0.0, 0.0
+
+    def __call__(self, stage: str, text: str, share: float | None) -> None:
+        now = time.time()
+        if stage != self._stage:
+            self._stage, self._begun, self._due = stage, now, now
+        if now < self._due:
+            return
+        self._due = now + EVERY_SECONDS
+        unfinished = self._path.with_suffix(".new")
+        with suppress(OSError):  # it is for whoever looks on
+            unfinished.write_text(json.dumps([stage, text, share, self._begun]), encoding="utf-8")
+            unfinished.replace(self._path)
+
+    def clear(self) -> None:
+        self._stage = ""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def word_of(config: pytest.Config) -> Word | None:
+    """Where a worker leaves its word, if anybody looks on."""
+    told = getattr(config, "workerinput", {})
+    return Word(Path(told[FOLDER], told["workerid"])) if FOLDER in told else None
 
 
 class Progress:

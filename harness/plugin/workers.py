@@ -19,44 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.plugin.progress import EVERY_SECONDS, FOLDER, Progress
+
 if TYPE_CHECKING:
     from queue import Queue
-
-    from harness.plugin.progress import Progress
-
-FOLDER = "rl_harness_at_work"  # of what a worker is told
-EVERY_SECONDS = 0.5
-
-
-class Word:
-    """What a worker leaves of a stage while that works."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stage, self._begun, self._due = "", 0.0, 0.0
-
-    def __call__(self, stage: str, text: str, share: float | None) -> None:
-        now = time.time()
-        if stage != self._stage:
-            self._stage, self._begun, self._due = stage, now, now
-        if now < self._due:
-            return
-        self._due = now + EVERY_SECONDS
-        unfinished = self._path.with_suffix(".new")
-        with suppress(OSError):  # it is for whoever looks on
-            unfinished.write_text(json.dumps([stage, text, share, self._begun]), encoding="utf-8")
-            unfinished.replace(self._path)
-
-    def clear(self) -> None:
-        self._stage = ""
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-
-def word_of(config: pytest.Config) -> Word | None:
-    """Where a worker leaves its word, if anybody looks on."""
-    told = getattr(config, "workerinput", {})
-    return Word(Path(told[FOLDER], told["workerid"])) if FOLDER in told else None
 
 
 class Workers:
