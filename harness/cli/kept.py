@@ -14,7 +14,7 @@ from harness.store.files import RecordError
 from harness.store.records import RECORDS, SUMMARY, is_torn
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, VERDICTS, Verdict
-from harness.store.siblings import differences, find_run, recipe_leaves, told_apart
+from harness.store.siblings import differences, distinct_names, find_run, recipe_leaves
 from harness.store.stages import SIDES
 from harness.store.words import percent
 
@@ -30,7 +30,7 @@ def runs(options: argparse.Namespace) -> int:
     if not found:
         raise HarnessError(f"{options.runs_dir}: no run directories; pytest suites/ makes one, or give --runs-dir")
     rows: list[tuple[str, ...]] = [("run", "date", "commit", "differs in", "before", "after", "verdict")]
-    for directory, name, told in zip(found, told_apart(found), differences(found, beyond_names=False), strict=True):
+    for directory, name, told in zip(found, distinct_names(found), differences(found, beyond_names=False), strict=True):
         try:
             rows.append((name, *_row(directory, ", ".join(map(str, told)) or "-")))
         except RecordError as error:  # the others are still told
@@ -102,7 +102,7 @@ def _bytes(size: int) -> str:
 
 
 def _print_changes(first: Path, second: Path) -> None:
-    names = told_apart((first, second))
+    names = distinct_names((first, second))
     told = changes(first, second)
     if not told:
         print(f"{names[0]} and {names[1]}: nothing differs that is known of them")

@@ -21,7 +21,7 @@ from harness.store.files import JsonFile, JsonLines
 from harness.store.records import SUMMARY
 from harness.store.run_directory import all_locked, locked, place_aside, run_directories
 from harness.store.run_files import ENVIRONMENT, TRAINED
-from harness.store.siblings import name_of, told_apart
+from harness.store.siblings import distinct_names, name_of
 from harness.store.stages import STAGES
 
 Kind = Literal["replaced", "checkpoints", "run"]
@@ -63,7 +63,7 @@ def find(runs_dir: Path, *, runs: bool = False, older_than: float | None = None,
     and no more than bring the folder down to ``max_size`` bytes, what was used last being the last to go."""
     pieces, kept = [*_replaced(runs_dir)], []
     directories = run_directories(runs_dir)
-    for directory, name in zip(directories, told_apart(directories), strict=True):
+    for directory, name in zip(directories, distinct_names(directories), strict=True):
         untouched = _why_untouched(directory)
         if why := untouched or (runs and _why_whole(directory)):
             kept.append(f"{name}: {why}")

@@ -54,7 +54,7 @@ def name_of(directory: Path) -> str:
     return f"{environment.recipe} seed {environment.seed}" if environment.seed else environment.recipe
 
 
-def told_apart(runs: Sequence[Path]) -> list[str]:
+def distinct_names(runs: Sequence[Path]) -> list[str]:
     """What a person calls each of these runs, and behind it the folder where that does not follow from the name:
     several are called the same, or one was given another name later."""
     names = {path: name_of(path) for path in runs}

@@ -11,7 +11,7 @@ from harness.store.changes import changes
 from harness.store.errors import HarnessError
 from harness.store.question import Question
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, Name
-from harness.store.siblings import differences, find_run, told_apart, worded
+from harness.store.siblings import differences, distinct_names, find_run, worded
 from tests.run_files import environment, identity
 
 
@@ -69,7 +69,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("names", "said"), NAMES)
 def test_a_name_that_does_not_say_the_folder_has_it_behind(tmp_path, names, said):
-    assert told_apart([made(tmp_path, folder, name=name) for folder, name in names.items()]) == said
+    assert distinct_names([made(tmp_path, folder, name=name) for folder, name in names.items()]) == said
 
 
 WORDS = [

@@ -41,7 +41,7 @@ def test_summary_is_appended_and_holds_every_verdict(handed_on):
         ["❌", "bad", "50.0 % → 25.0 %", "improvement"],
         ["✅", "good", "50.0 % → 100.0 %", "improvement"],
     ]
-    assert "REGRESSED: 50.0 % -&gt; 25.0 %, 0 gained and 50 lost" in rows[0]
+    assert "REGRESSED: 50.0 % → 25.0 %, 0 gained and 50 lost" in rows[0]
 
 
 def test_the_questions_that_were_lost_stand_below(handed_on):
