@@ -228,8 +228,11 @@ class JsonLines(_File[T]):
         return f'{line[:-1]}{_DIGEST}{self._digests(line.encode()).decode()}"}}' if self.sealed else line
 
     def _digests(self, content: bytes) -> bytes:
-        parts = self._first_of(content), content
-        return b"".join(blake2b(part, digest_size=_DIGITS // 2).hexdigest().encode() for part in parts)
+        at = len(self._first_of(content))
+        first = blake2b(content[:at], digest_size=_DIGITS // 2)
+        whole = first.copy()
+        whole.update(content[at:])
+        return f"{first.hexdigest()}{whole.hexdigest()}".encode()
 
     def _first_of(self, content: bytes) -> bytes:
         """What stands before the key; no text within the line can hold it, for there quotes are escaped."""
