@@ -140,7 +140,7 @@ def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
 def test_compare_believes_nothing_that_was_changed(left, tmp_path, file):
     b = shutil.copytree(left.run("good"), tmp_path / "b")
     path = b / file
-    path.write_text(path.read_text().replace('"wrong"', '"correct"', 1).replace('"accuracy": 0', '"accuracy": 0.0', 1))
+    path.write_text(path.read_text().replace('"status": "wrong"', '"status": "correct"').replace("0.9,", "0.8,", 1))
     done = left.cli("compare", place(left, "good"), str(b))
     assert (done.ret, done.stdout.str()) == (2, "")
     assert re.search(rf"{re.escape(str(path))}.*: was changed after it was written", done.stderr.str())
