@@ -245,8 +245,9 @@ class MadeUp:
         return self.path / runs_dir / name.replace(" ", "-")
 
     def verdicts(self, name: str, runs_dir: str = "rl-runs") -> dict[str, dict[str, Any]]:
-        """``verdicts.json`` by gate."""
+        """``verdicts.json`` by gate, whatever session came to it."""
         found = json.loads((self.run(name, runs_dir) / "verdicts.json").read_text())["verdicts"]
+        assert all(verdict.pop("session") for verdict in found)
         return {verdict["gate"]: verdict for verdict in found}
 
     def baseline(self, name: str) -> Path:
