@@ -16,6 +16,7 @@ from harness.pipeline.run import Run
 from harness.store.errors import HarnessError, NoSignal
 from harness.store.html import html_table, shown
 from harness.store.run_files import Verdict
+from harness.store.stages import SIDES
 from harness.store.words import counted, gain, gained_lost, percent, reused_line
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Result(Run):
         return Page(page) if in_notebook() else page
 
     def _sides(self) -> dict[str, Evaluation]:
-        return {name: self._made[name] for name in ("before", "after") if name in self._made}
+        return {name: self._made[name] for name in SIDES if name in self._made}
 
     def _verdicts(self) -> list[Verdict]:
         """What there is to say; that nobody recorded a baseline is nothing that a notebook asked for."""

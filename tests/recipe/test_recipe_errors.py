@@ -75,7 +75,7 @@ WRONG = [
     ("train_questions = 20", 'train_questions = "ten"', "9: [task] train_questions: must be a whole number, not 'ten'"),
     ("train_questions = 20", "train_questions = 20.0", "9: [task] train_questions: must be a whole number, not 20.0"),
     ("train_questions = 20", "train_questions = true", "9: [task] train_questions: must be a whole number, not true"),
-    ("train_questions = 20", "train_questions = 0", "9: [task] train_questions: must be 1 or more, not 0"),
+    ("train_questions = 20", "train_questions = -1", "9: [task] train_questions: must be 0 or more, not -1"),
     ("test_questions = 10", "test_questions = 10\nfew_shot = -1", "11: [task] few_shot: must be 0 or more, not -1"),
     ("seeds = [0]", "seeds = 0", "2: seeds: must be a list in [brackets], not 0"),
     ("seeds = [0]", "seeds = []", "2: seeds: must not be empty, not []"),
