@@ -122,7 +122,7 @@ def _task(given: Any, runs_dir: Path, *, trains: bool, counts: bool) -> dict[str
     if name is not None and not isinstance(name, str):
         table["name"] = str(name) if isinstance(name, os.PathLike) else str(_written(name, runs_dir))
     if counts and isinstance(table.get("name"), str):
-        train, test = _most(table["name"], table.get("fields", {}), trains=trains)
+        train, test = _most(table, trains=trains)
         table = {"train_questions": train, "test_questions": test, **table}
     return {key: value for key, value in table.items() if value is not None}
 
@@ -164,19 +164,24 @@ def _lines(split: str, rows: Any) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _most(name: str, columns: Mapping[str, str], *, trains: bool) -> tuple[int | None, int | None]:
-    """How many training and test questions there are; of one file, half each, or where nothing is trained all of them
-    are asked. ``None`` where that is not known: then the recipe has to say it."""
+def _most(table: Mapping[str, Any], *, trains: bool) -> tuple[int | None, int | None]:
+    """How many training and test questions there are; of one file, half each (or what the table leaves of them), or
+    where nothing is trained all of them are asked. ``None`` where that is not known: then the recipe has to say it."""
+    name, columns = table["name"], table.get("fields")
     if name in _COUNTS:
         train, test = _COUNTS[name]
     else:
-        path, column = Path(name).expanduser(), str(columns.get("question", FIELDS["question"]))
+        path, column = Path(name).expanduser(), FIELDS["question"]
+        if isinstance(columns, Mapping):  # else the recipe says what it must be
+            column = str(columns.get("question", column))
         if path.is_dir():
             train, test = (_different(path / f"{split}.jsonl", column) for split in _SPLITS)
         elif path.is_file():
             every = _different(path, column)
-            test = every // 2 if trains else every
-            train = every - test
+            given = {key: value for key, value in table.items() if isinstance(value, int)}
+            rest = max(1, every - given["train_questions"]) if "train_questions" in given else every // 2
+            test = given.get("test_questions", rest if trains else every)
+            train = max(1, every - test)
         else:
             return None, None
     return train if trains else 0, test

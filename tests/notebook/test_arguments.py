@@ -96,7 +96,8 @@ def test_other_keys_of_the_task_stand_beside_the_questions():
     recipe = made(model="tiny", task={"name": rows, "fields": fields, "test_questions": 2, "system_prompt": "Briefly."})
     (first, _) = questions_of(recipe, None).test
     assert first.prompt[0]["content"] == "Briefly."
-    assert recipe.task.train_questions == 5
+    assert recipe.task.train_questions == 8
+    assert made(model="tiny", task={"name": rows, "train_questions": 7}).task.test_questions == 3
 
 
 def test_a_limit_leaves_enough_to_train_on():
@@ -138,6 +139,7 @@ MISTAKES = {
         "boxed_numeric is given twice",
     ),
     "a lambda": ({"model": "tiny", "task": "arithmetic", "rewards": [lambda **_: []]}, "a lambda has no name"),
+    "fields": ({"model": "tiny", "task": {"name": ROWS, "fields": "problem"}}, "[task] fields: must be a table"),
     "a setting": ({"model": "tiny", "task": "arithmetic", "devise": "cpu"}, "did you mean 'device'?"),
     "a key of TRL's": (
         {"model": "tiny", "task": "arithmetic", "learning_rate": 1e-4},
