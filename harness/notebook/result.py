@@ -121,7 +121,8 @@ class Result(Run):
         for name, side in sides.items():
             low, high = side.interval
             of = counted(side.summary.questions, "question")
-            rows.append((name, percent(side.accuracy), f"[{100 * low:.1f}, {100 * high:.1f}]", of))
+            reward = "" if side.summary.mean_reward is None else f"{side.summary.mean_reward:.3f}"
+            rows.append((name, percent(side.accuracy), f"[{100 * low:.1f}, {100 * high:.1f}]", of, reward))
         if len(sides) == 2:
             before, after = (side.means for side in sides.values())
             changes = [after[each] - before[each] for each in before if each in after]
@@ -129,8 +130,8 @@ class Result(Run):
             change = sum(changes) / len(changes) if changes else 0.0
             found, interval = gain(change, judged.numbers.get("interval") if judged else None)
             turned = gained_lost(sum(each > 0 for each in changes), sum(each < 0 for each in changes))
-            rows.append(("change", found, interval, turned))
-        return html_table(("", "accuracy", "95 % interval", ""), rows)
+            rows.append(("change", found, interval, turned, ""))
+        return html_table(("", "accuracy", "95 % interval", "", "mean reward"), rows)
 
     def _changed(self, frame: pd.DataFrame, change: str) -> Markup:
         some = frame[frame["change"] == change]

@@ -99,7 +99,7 @@ def test_html_says_what_the_verdicts_say(result):
     for each in told:
         assert f"<b>{each.verdict}</b> {each.gate}: " in html
         assert each._repr_html_() in html
-    assert "<td" in html
+    assert f">{result.after().summary.mean_reward:.3f}</td>" in html
     assert f"{100 * result.after().accuracy:.1f} %" in html
     assert len(repr(result).splitlines()) == 1 + len(told)
     assert f"{100 * result.after().accuracy:.1f} %" in repr(result)
