@@ -630,7 +630,8 @@ class Questions {
   follow() {
     const { tab, at, ...state } = readAddress();
     if (tab === "questions" && !(at === "questions" && this.started)) return this.show(state);
-    return this.started ? null : this.show({});
+    if (!this.started) return this.show({});
+    return this.card.hasChildNodes() || this.drawCard();
   }
 
   go(state, push = false) {
@@ -735,6 +736,7 @@ class Questions {
   }
 
   async drawCard() {
+    if (!this.shown) return;
     const { state, card, box, answers, current } = this, place = answers.places.get(current);
     box.classList.toggle("opened", place !== undefined && Boolean(state.open));
     for (const row of this.list.querySelectorAll("[aria-current]")) row.removeAttribute("aria-current");

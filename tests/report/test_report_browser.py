@@ -254,7 +254,9 @@ def test_an_address_is_the_whole_state(chromium: Any, rendered: Rendered) -> Non
 
 
 def test_keys_go_through_the_questions(chromium: Any, rendered: Rendered) -> None:
-    app = App(chromium, rendered.page, "#questions")
+    app = App(chromium, rendered.page)
+    assert app.page.locator(".card *").count() == 0  # nothing is unpacked for who does not look
+    app.page.locator(".tabs a", has_text="Questions").click()
     numbers = app.numbers
     app.page.locator(".card .bar", has_text=f"Question {numbers[0]}").wait_for()  # the first one is there at once
     assert app.hash == "#questions"
