@@ -282,9 +282,10 @@ _STATISTICS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 
 def verdict_statistics(verdict: Verdict) -> list[tuple[str, str]]:
     """The numbers behind a verdict as ``(what it is, how much)``."""
-    told = []
+    told, n = [], verdict.numbers
+    said_once = {key for key in ("pairs", "asked") if n.get(key) == n.get("questions")}
     for key, (words, shape) in _STATISTICS.items():
-        value = verdict.numbers.get(key)
+        value = None if key in said_once else n.get(key)
         values = [number(each) for each in (value if isinstance(value, list) else [value])]
         if values and None not in values:
             told.append((words, ", ".join(shape(each) for each in values if each is not None)))
