@@ -174,11 +174,6 @@ def typed(command: str) -> str:
     return f"python -m pytest {rest}".rstrip() if first.rsplit("/", 1)[-1] == "__main__.py" else command
 
 
-def arrow(text: str) -> str:
-    """A sentence of the gate with the page's own arrow."""
-    return text.replace("->", "→")
-
-
 _WORDS: Mapping[tuple[str, str], str] = {
     ("improvement", "IMPROVED"): "Better than before, beyond luck",
     ("improvement", "REGRESSED"): "Worse than before, beyond luck",

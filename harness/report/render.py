@@ -313,8 +313,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     names = (
-        "arrow brief count folded moment percent plain plural points seconds shorten shown signed typed within "
-        "worst_first"
+        "brief count folded moment percent plain plural points seconds shorten shown signed typed within worst_first"
     )
     jinja.filters |= {name: getattr(present, name) for name in names.split()} | {"bytes": present.size}
     jinja.globals |= {
