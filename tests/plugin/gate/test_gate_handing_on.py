@@ -186,8 +186,8 @@ def test_what_an_earlier_session_said_is_not_handed_on(made_up):
         "training"
     ]
     run = made_up.run("good")
-    shutil.rmtree(run / "after")
-    (run / "train/final/model.safetensors").write_text("torn")
+    shutil.rmtree(run / ".locks/after")
+    (run / ".locks/after").write_text("a file in the folder's place")
     session = made_up.pytest("-k", "improvement", comment)
     assert session.ret == 1
     assert session.words("good") == {}
