@@ -164,6 +164,7 @@ ROWS = {
     "no weights": Row(f"{FINAL}/model.safetensors", gone, "is not as training left it, and is now .final-", 0, 1),
     "no policy": Row(FINAL, gone, "train/final: is gone; the policy is made again", 0, 1),
     "another configuration": Row(f"{FINAL}/config.json", value(layers=2), "the policy is made again", 0, 1),
+    "a deep configuration": Row(f"{FINAL}/config.json", whole(deep), "the policy is made again", 0, 1),
     "steps of the training": Row("train/summary.json", value(steps=3), "was changed after it was written", 0, 1),
     "a training's type": Row("train/summary.json", value(steps="2"), "steps: input should be a valid", 0, 1),
 }
