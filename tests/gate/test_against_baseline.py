@@ -197,6 +197,22 @@ def test_several_candidate_answers(runs: list[Any], asked: dict[str, Any], word:
         judged(*runs, samples=4, **asked)
 
 
+@pytest.mark.parametrize("questions", [5, 20, 60])
+def test_questions_that_are_lost_whole_are_not_ruled_out_by_the_others(questions: int) -> None:
+    """One question in twenty is never answered right any more, the others as before: 8 answers on either side."""
+    rng = np.random.default_rng(3)
+    passed, runs, order = 0, 300, names(questions)
+    for _ in range(runs):
+        lost = rng.random(questions) < 0.05 / 0.97
+        correct = dict(zip(order, rng.binomial(8, 0.97, questions).tolist(), strict=True))
+        candidate = dict(zip(order, (rng.binomial(8, np.where(lost, 0, 0.97)) / 8).tolist(), strict=True))
+        verdict = judge_against_baseline(
+            correct, candidate, order, samples=8, candidate_samples=8, commit="c0ffee", margin=0.05, alpha=0.05
+        )
+        passed += bool(verdict.passed)
+    assert passed / runs <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / runs)
+
+
 def test_several_answers_raise_no_more_alarms_than_asked_for() -> None:
     # Questions of unlike difficulty, 4 answers on either side, nothing changed.
     rng = np.random.default_rng(8)

@@ -158,9 +158,9 @@ def test_several_samples(run: Evaluate) -> None:
 def test_frame(run: Evaluate) -> None:
     frame = run(samples=2).frame()
     assert len(frame) == 12
-    fields = [name for name in Record.__dataclass_fields__ if name not in ("rewards", "grades")]
+    first, *fields = [name for name in Record.__dataclass_fields__ if name not in ("rewards", "grades")]
     graders = ["boxed_exact", "boxed_numeric"]
-    assert list(frame.columns) == [*fields, "reward:boxed_numeric", "reward:format_boxed", *graders]
+    assert list(frame.columns) == [first, "question", *fields, "reward:boxed_numeric", "reward:format_boxed", *graders]
     assert frame["reward:boxed_numeric"].sum() == 7
     assert frame[frame["question_id"] == "q1"]["boxed_exact"].tolist() == [False, True]
     assert (frame["status"] == "correct").tolist() == frame["boxed_numeric"].tolist()

@@ -44,8 +44,8 @@ def test_one_seed_speaks_of_questions(tmp_path):
     first, second = found.rows
     assert (first.unit, first.before, first.accuracy, first.gain) == ("questions", 0.10, 0.60, pytest.approx(0.50))
     assert first.accuracy_interval == pytest.approx((0.5020, 0.6906), abs=1e-4)  # Wilson
-    # Student's t of 50 ones among 100 zeros: .5 +- 1.9842 * sqrt(.25 / 99)
-    assert first.gain_interval == pytest.approx((0.5 - 0.09971, 0.5 + 0.09971), abs=1e-4)
+    # Student's t of 50 ones, 50 zeros, a one and a minus one: .4902 +- 1.9837 * .5217 / sqrt(102)
+    assert first.gain_interval == pytest.approx((0.4902 - 0.1025, 0.4902 + 0.1025), abs=1e-4)
     assert first.per_thousand_tokens == pytest.approx(0.50 / 20)
     assert first.per_thousand_tokens_interval == pytest.approx([end / 20 for end in first.gain_interval])
     assert first.per_second == pytest.approx(0.50 / 50)
