@@ -137,7 +137,7 @@ def write_more(
         terminal.write_line(f"  {saved}")
     error = directory / "train" / "error.txt"
     if error.is_file():
-        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        first = error.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
         if not any(verdict.code == "refused" for verdict in verdicts):  # by the signal check, and said so above
             terminal.write_line(f"  {first.partition(' Last lines of ')[0]}", red=True)
     if shown:

@@ -97,7 +97,7 @@ def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
         yield _row(mark, run, each.gate, f"{each.verdict}: {each.sentence}")
     error = directory / "train" / "error.txt"
     if error.is_file():
-        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        first = error.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
         if not any(each.code == "refused" for each in verdicts):  # by the signal check, and said so above
             yield _row(MARKS[False], run, "", f"training failed: {first.partition(' Last lines of ')[0]}")
     elif not verdicts:

@@ -27,7 +27,7 @@ from harness.store.stages import STAGES
 Kind = Literal["replaced", "checkpoints", "run"]
 KINDS: tuple[Kind, ...] = ("replaced", "checkpoints", "run")  # in the order in which they go
 _REPLACED = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{8}")
-_CHECKPOINT = re.compile(r"checkpoint-\d+")
+_CHECKPOINT = re.compile(r"checkpoint-\d+|\.final-\d+")  # the second: weights that were torn, set aside
 _FILES = (each for part in (run_files, audit, methods) for each in vars(part).values())
 _OURS = {each.name for each in _FILES if isinstance(each, JsonFile | JsonLines)} | {*STAGES, "gate-check"}
 _OURS |= {"recipe.toml", ".lock", ".locks"}
