@@ -147,11 +147,12 @@ def workers(kept):
 def snapshot(project):
     """What a session left that tells whether another one worked."""
     (directory,) = (project.path / "rl-runs").glob("small")
+    verdicts = json.loads((directory / "verdicts.json").read_text())["verdicts"]
     return {
         "directory": directory,
         "trainers": (project.path / "trainers.txt").read_text().split(),
         "changed": {name: (directory / name).stat().st_mtime_ns for name in ("train/log.txt", "after/records.jsonl")},
-        "verdicts": json.loads((directory / "verdicts.json").read_text())["verdicts"],
+        "verdicts": [{key: value for key, value in each.items() if key != "session"} for each in verdicts],
         "steps": [json.loads(line)["step"] for line in (directory / "train/metrics.jsonl").read_text().splitlines()],
     }
 

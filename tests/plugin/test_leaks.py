@@ -147,6 +147,8 @@ def marks(text: str) -> int:
 
 
 def toml(text: str) -> str:
+    """For a recipe, which refuses NUL characters."""
+    text = text.replace("\0", "")
     return tomli_w.dumps({"x": text}).removeprefix("x = ").strip()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from harness.store.run_files import HEALTH
+from harness.pipeline.train import log_digests
+from harness.store.run_files import HEALTH, TRAINED
 from tests.inner_pytest import PYTEST, run
 from tests.run_files import finding
 from tests.secrets_and_escapes import TOKENS
@@ -128,9 +130,11 @@ def test_a_training_that_a_health_check_calls_lost_is_not_called_sound(made_up):
     made_up.recipe("good")
     picked = ("-k", "training or improvement")
     assert re.search(r"^✓ good .* sound$", made_up.pytest(*picked, verbose=False).section, re.MULTILINE)
-    with HEALTH.writer(made_up.run("good") / "train") as writer:
+    train = made_up.run("good") / "train"
+    with HEALTH.writer(train) as writer:
         writer.append(finding("kl_blow_up"))
         writer.append(finding("reward_collapse", level="fatal"))
+    TRAINED.write(train, replace(TRAINED.read(train), logs=log_digests(train)))
     section = made_up.pytest(*picked, verbose=False).section
     assert re.search(r"^! good .* lost   unhealthy: reward_collapse$", section, re.MULTILINE)
     assert "sound" not in section
