@@ -14,7 +14,7 @@ from harness.recipe.needs import look_beside_recipe_of
 from harness.recipe.schema import GateSection
 from harness.rewards import Rewards
 from harness.store.errors import HarnessError
-from harness.store.records import SUMMARY, Summary, answers_missing, correct_counts, iter_records
+from harness.store.records import SUMMARY, Summary, correct_counts, summed_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, QUESTIONS, Verdict
 from harness.store.siblings import name_of
 from harness.store.stages import SIDES
@@ -76,10 +76,6 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
         raise HarnessError(f"{path}: its trained policy was not asked to the end; the same command goes on from there")
     folder = look_beside_recipe_of(path)
     questions = list(QUESTIONS.read(path))[: summary.questions]
-    answers = {(each.question_id, each.sample) for each in iter_records(stage)}
-    planned = summary.questions * summary.samples_per_question
-    if len(answers) != planned:
-        raise answers_missing(stage, len(answers), planned)
     generation, grading = identity["generation"], identity["grading"]
     try:
         grader = grader_fingerprint(Rewards(dict(grading["rewards"]), folder=folder), grading["graders"])
@@ -101,7 +97,7 @@ def evaluation_of(path: Path) -> tuple[Baseline, Summary | None]:
         commit=environment.git["commit"] if environment.git else "no commit",
         date=environment.created[:10],
         model=str(summary.model),
-        correct=correct_counts(iter_records(stage), (question.id for question in questions)),
+        correct=correct_counts(summed_records(stage, summary), (question.id for question in questions)),
         content={question.id: question_content(question) for question in questions},
         recipe_toml=effective.read_text(encoding="utf-8") if effective.is_file() else "",
     )

@@ -41,6 +41,7 @@ from harness.store.records import (
     Generation,
     Key,
     Record,
+    RecordDigest,
     Summary,
     checked_lines,
     iter_records,
@@ -201,7 +202,7 @@ def evaluate(
         answers.fill(questions[:asked], open_engine, progress)
         if early and early.decided(answers.means(), asked):
             break
-    of = _Digest()
+    of = RecordDigest()
     summary = summarise(
         _counted(stage, order[:asked], of), order[:asked], sampling.samples_per_question, in_looks=early is not None
     )
@@ -242,7 +243,7 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str], faults
     else:
         FAULTS.path(stage).unlink(missing_ok=True)
     if known is not None:
-        asked, of = order[: known.questions], _Digest()
+        asked, of = order[: known.questions], RecordDigest()
         among = _counted(stage, asked, of)
         summary = summarise(among, asked, known.samples_per_question, in_looks=known.interval_kind == "anytime")
         of_stage = {name: getattr(known, name) for name in _OF_STAGE}
@@ -255,20 +256,7 @@ def _reopen(stage: Path, summary: Summary | None) -> None:
         SUMMARY.write(stage, replace(summary, grading_key=None, records=""))
 
 
-class _Digest:
-    """Of records in whatever order, by the digests of their lines."""
-
-    def __init__(self) -> None:
-        self._sum = 0
-
-    def add(self, line: str) -> None:
-        self._sum += int(line, 16)
-
-    def __str__(self) -> str:
-        return f"{self._sum % 2**128:032x}"
-
-
-def _believed(stage: Path, of: _Digest | None = None) -> Iterator[Record]:
+def _believed(stage: Path, of: RecordDigest | None = None) -> Iterator[Record]:
     """The records of a stage that are as they were written, one a sample; ``of`` takes the digests of their lines."""
     seen: dict[int, set[str]] = {}  # questions by sample
     for _, line, record in checked_lines(stage):
@@ -282,7 +270,7 @@ def _believed(stage: Path, of: _Digest | None = None) -> Iterator[Record]:
             yield record
 
 
-def _counted(stage: Path, asked: Collection[str], of: _Digest) -> Iterator[Record]:
+def _counted(stage: Path, asked: Collection[str], of: RecordDigest) -> Iterator[Record]:
     """Those of them that answer the questions of a summary."""
     among = set(asked)
     return (record for record in _believed(stage, of) if record.question_id in among)
@@ -307,7 +295,7 @@ class _Kept:
         self.changed: dict[Wanted, Generation] = {}
         self.means: dict[str, float] = {}
         self.spoilt = self._line = 0
-        self._order, self._there, self._digest = order, set[Wanted](), _Digest()
+        self._order, self._there, self._digest = order, set[Wanted](), RecordDigest()
         try:
             self.means = question_means(self._whole())
         except RecordError as error:

@@ -25,7 +25,7 @@ from harness.gate.verdicts import FEWEST_SEEDS, judge_improvement, judge_recipe
 from harness.store.errors import HarnessError
 from harness.store.files import JsonFile
 from harness.store.methods import METHODS, Comparison, Pair, Row, Unit
-from harness.store.records import SUMMARY, Interval, Record, answers_missing, iter_records, question_means
+from harness.store.records import SUMMARY, Interval, question_means, summed_records
 from harness.store.run_files import ENVIRONMENT, IDENTITY, NAME, QUESTIONS, TRAINED, Verdict
 from harness.store.siblings import differences, recipe_leaves, worded
 from harness.store.stages import SIDES
@@ -76,18 +76,7 @@ def read_finished(directory: Path) -> Finished:
         return found
 
     def means(stage: str) -> dict[str, float]:
-        summary, answers = there(SUMMARY, stage), 0
-
-        def counted() -> Iterator[Record]:
-            nonlocal answers
-            for record in iter_records(directory / stage):
-                answers += 1
-                yield record
-
-        found = question_means(counted())
-        if answers < (planned := summary.questions * summary.samples_per_question):
-            raise answers_missing(directory / stage, answers, planned)
-        return found
+        return question_means(summed_records(directory / stage, there(SUMMARY, stage)))
 
     environment, identity, trained = there(ENVIRONMENT), there(IDENTITY), there(TRAINED, "train")
     before, after = map(means, SIDES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.pipeline.evaluate import rewrite
@@ -14,9 +14,9 @@ from harness.recipe.needs import look_beside_recipe_of
 from harness.rewards import RewardCalls, Rewards
 from harness.rewards.grading import grade_kept
 from harness.store.errors import HarnessError
-from harness.store.records import Record, read_records
+from harness.store.records import SUMMARY, Record, read_records, summed_records
 from harness.store.run_directory import locked
-from harness.store.run_files import QUESTIONS
+from harness.store.run_files import QUESTIONS, VERDICTS
 from harness.store.stages import SIDES
 
 
@@ -43,15 +43,25 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
     questions = {question.id: question for question in QUESTIONS.read(directory)}
     for stage in SIDES:
         with locked(directory / ".locks" / stage) if write else nullcontext():
-            if not (records := read_records(directory / stage)):
+            summary = SUMMARY.read(directory / stage)
+            records = list(summed_records(directory / stage, summary)) if summary else read_records(directory / stage)
+            if not records:
                 continue
             calls = RewardCalls(rewards)
             again = list(grade_kept(records, questions, calls))
             if write:
                 rewrite(directory / stage, again, list(questions), calls.faults)
+                _outdate(directory)
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         before, after = (sum(each.status == "correct" for each in side) / len(side) for side in (records, again))
         yield Regraded(stage, len(records), changed, before, after, calls.faults.sentences())
+
+
+def _outdate(directory: Path) -> None:
+    """Take out verdicts on the grades of before; that on the training is about none of them."""
+    if said := VERDICTS.fit(directory):
+        left = tuple(verdict for verdict in said.verdicts if verdict.gate == "training")
+        VERDICTS.write(directory, replace(said, verdicts=left))
 
 
 def _rewards_of(path: Path, folder: str | None) -> Rewards:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -278,20 +278,20 @@ class Run:
     def _summary_of(self, directory: Path) -> TrainingSummary | None:
         """``train/summary.json`` of a training whose policy is as it left it, and a sentence where that is not so: then
         it is made again, from the last checkpoint if there is one."""
+        final, aside = directory / "final", directory / f".final-{time.time_ns()}"
         try:
             summary = TRAINED.read(directory)
             if summary is None or self._looked or self._is_whole(directory, summary):
                 return summary
-            final, aside = directory / "final", directory / f".final-{time.time_ns()}"
-            why = f"{final}: is gone"
-            if final.exists():
-                final.rename(aside)
-                why = f"{final}: is not as training left it, and is now {aside.name}"
+            why = f"{final}: is not as training left it, and is now {aside.name}" if final.exists() else None
         except RecordError as error:
             why = error.found
+        if final.exists():
+            final.rename(aside)
         checkpoint = " from its last checkpoint" if any(directory.glob("checkpoint-*")) else ""
-        self.settings.say(self._titled("train"), f"{why}; the policy is made again{checkpoint}")
-        TRAINED.path(directory).unlink()
+        self.settings.say(self._titled("train"), f"{why or f'{final}: is gone'}; the policy is made again{checkpoint}")
+        with suppress(FileNotFoundError):
+            TRAINED.path(directory).rename(directory / f".{TRAINED.name}-{time.time_ns()}")
         return None
 
     def _is_whole(self, directory: Path, summary: TrainingSummary) -> bool:

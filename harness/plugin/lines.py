@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.plugin.terminal import Terminal
+from harness.store.outcome import fatal_checks, unfinished
 
 if TYPE_CHECKING:
     from harness.store.run_files import Verdict
@@ -53,17 +54,6 @@ def numbers(directory: Path, verdicts: Sequence[Verdict]) -> tuple[str, str, str
     return first, f"{'→ ' if first else ''}{100 * last.accuracy:5.1f} %", "", f"[{100 * low:.1f}, {100 * high:.1f}]", of
 
 
-def unfinished(directory: Path) -> str | None:
-    """What a run lacks whose training was begun: its end, or answers of what was trained. It has not passed."""
-    from harness.store.records import SUMMARY
-    from harness.store.run_files import TRAINED
-
-    train = directory / "train"
-    if not train.is_dir() or SUMMARY.path(directory / "after").exists():
-        return None
-    return "not evaluated after training" if TRAINED.path(train).exists() else "training not finished"
-
-
 def words(directory: Path, verdicts: Sequence[Verdict]) -> list[str]:
     """A few words a verdict, that of the training first: it is not called sound where a health check found what was
     learned lost."""
@@ -75,17 +65,6 @@ def words(directory: Path, verdicts: Sequence[Verdict]) -> list[str]:
     if not any(each.passed is False for each in verdicts):
         found.append(unfinished(directory))
     return [each for each in found if each]
-
-
-def fatal_checks(directory: Path) -> list[str]:
-    """The health checks that found what was learned lost."""
-    from harness.store.files import RecordError
-    from harness.store.run_files import HEALTH
-
-    try:
-        return [row.check for row in HEALTH.read(directory / "train") if row.level == "fatal"]
-    except RecordError:  # said below the run's line
-        return []
 
 
 def write_run(terminal: Terminal, mark: str, cells: Sequence[str]) -> None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.plugin.lines import MARKS, aligned, fatal_checks, numbers, unfinished, words, write_more, write_run
+from harness.plugin.lines import MARKS, aligned, numbers, words, write_more, write_run
 from harness.plugin.options import get_option, get_path, located
 from harness.plugin.session import Unmet, session_of
 from harness.plugin.terminal import Terminal
+from harness.store.outcome import shortfall
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -141,13 +142,12 @@ class Summary:
             return MARKS[False][0]
         if None in passed or (verdicts and not passed):
             return MARKS[None][0]
-        if passed and (self._is_unfinished(directory, verdicts) or fatal_checks(directory)):
+        if passed and (self._is_interrupted(verdicts) or shortfall(directory)):
             return MARKS[None][0]
         return MARKS[True][0] if passed else " "
 
-    def _is_unfinished(self, directory: Path, verdicts: Sequence[Verdict]) -> bool:
-        only_trained = all(each.gate == "training" for each in verdicts)
-        return (self.interrupted and only_trained) or unfinished(directory) is not None
+    def _is_interrupted(self, verdicts: Sequence[Verdict]) -> bool:
+        return self.interrupted and all(each.gate == "training" for each in verdicts)
 
     def _write_left_out(self, terminal: Terminal, *, verbose: bool) -> None:
         """Recipes that cannot run here: counted, or with the reason of each where the command asks for some of them."""

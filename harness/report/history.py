@@ -24,6 +24,7 @@ from harness.report.present import Told, outcome_told, percent
 from harness.report.read import Reader, read_run, text_of
 from harness.report.render import document, green_link, page_of, run_page
 from harness.report.svg import SERIES, Scale
+from harness.store.outcome import shortfall
 from harness.store.records import SUMMARY, Summary
 from harness.store.run_directory import own_folder
 from harness.store.run_files import ENVIRONMENT, IDENTITY, TRAINED, VERDICTS, Identity, Verdict
@@ -50,6 +51,7 @@ class Entry:
     after: Summary | None
     verdicts: tuple[Verdict, ...]
     failed: bool
+    shortfall: str | None
     tokens: int
     seconds: float | None
     prints: Mapping[str, str]
@@ -62,7 +64,7 @@ class Entry:
     @property
     def told(self) -> Told:
         """The outcome in a mark and a word."""
-        return outcome_told(self.verdicts, failed=self.failed)
+        return outcome_told(self.verdicts, failed=self.failed, shortfall=self.shortfall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ def read_entry(folder: Path) -> Entry:
         after=summaries["after"],
         verdicts=tuple(replace(each, gate=_short(each.gate)) for each in (judged.verdicts[:20] if judged else ())),
         failed=(folder / "train" / "error.txt").exists(),
+        shortfall=shortfall(folder),
         tokens=sum(each.prompt_tokens + each.completion_tokens for each in sides),
         seconds=sum(times) if times else None,
         prints={} if identity is None else _prints(identity),

@@ -291,9 +291,12 @@ FAILURES = ("training failed", "regressed", "unsound", "incomparable", "too low"
 """What fails a run, the worst first."""
 
 
-def outcome_told(verdicts: Sequence[Verdict], *, failed: bool = False, running: bool = False) -> Told:
-    """A run in a word: what failed it (``failed`` is its training), else what was left open, else the best that was
-    said of it. That nobody recorded a baseline yet leaves nothing open where more was judged."""
+def outcome_told(
+    verdicts: Sequence[Verdict], *, failed: bool = False, running: bool = False, shortfall: str | None = None
+) -> Told:
+    """A run in a word: what failed it (``failed`` is its training), else what was left open or fell short
+    (:mod:`harness.store.outcome`), else the best that was said of it. That nobody recorded a baseline yet leaves
+    nothing open where more was judged."""
     judged = [verdict for verdict in verdicts if verdict.verdict != "NO_BASELINE"] or verdicts
     said = {_word(verdict) for verdict in judged} | ({FAILURES[0]} if failed else set())
     if worst := next((word for word in FAILURES if word in said), None):
@@ -304,6 +307,8 @@ def outcome_told(verdicts: Sequence[Verdict], *, failed: bool = False, running: 
         return Told(NONE, "not judged", "open")
     if None in [verdict.passed for verdict in judged]:
         return Told("!", "undecided", "warn")
+    if shortfall:
+        return Told("!", shortfall, "warn")
     return Told("✓", "improved" if "improved" in said else "passed", "good")
 
 

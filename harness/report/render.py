@@ -20,6 +20,7 @@ from harness.report.read import Reader, compare_runs, read_run, told_apart
 from harness.report.training import TrainingPage, training_page
 from harness.report.views import FLIPS
 from harness.store.changes import PARTS, commit_of
+from harness.store.outcome import shortfall
 from harness.store.redact import visible
 from harness.store.run_directory import own_folder
 from harness.store.siblings import leaves
@@ -137,7 +138,10 @@ def page_of(
         run=run,
         stem=stem,
         told=present.outcome_told(
-            run.verdicts, failed=bool(run.training and run.training.error), running=run.progress is not None
+            run.verdicts,
+            failed=bool(run.training and run.training.error),
+            running=run.progress is not None,
+            shortfall=None if run.versus else shortfall(run.path),
         ),
         differs=tuple(differs),
         evaluations=tuple(evaluation for evaluation in (run.before, run.after) if evaluation is not None),

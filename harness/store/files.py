@@ -146,8 +146,10 @@ class JsonFile(_File[T]):
             tree = json.loads(raw) if self.sealed else None
         except (ValueError, RecursionError):
             return raw, True  # what is wrong is said by its type
-        if not isinstance(tree, dict) or "digest" not in tree:
+        if not isinstance(tree, dict):
             return raw, True
+        if "digest" not in tree:  # it may be anyone's, unless it says what it is of
+            return raw, not (self.sealed and (tree.get("records") or tree.get("policy")))
         said = tree.pop("digest")
         return _DIGEST_FIELD.sub(b"", raw, count=1), said == digest(tree)
 
@@ -201,6 +203,10 @@ class JsonLines(_File[T]):
         if hide and redact_data(text := line.decode()) != text:
             return self._parsed(path, json.dumps(within_data(json.loads(line), redact_data)).encode(), number)
         return found
+
+    def changed(self, folder: Path, number: int) -> RecordError:
+        """What there is to say of a line that is not as it was written."""
+        return self._changed(self.path(folder), number)
 
     def unsealed(self, line: bytes) -> Line:
         """What a line of a sealed file holds, and what of it is as it was written; its layout has no say."""

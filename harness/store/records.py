@@ -259,6 +259,41 @@ def checked_lines(stage: Path) -> Iterator[Checked]:
         yield Checked(number, digest, found)
 
 
+class RecordDigest:
+    """Of records in whatever order, by the digests of their lines."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, line: str) -> None:
+        self._sum += int(line, 16)
+
+    def __str__(self) -> str:
+        return f"{self._sum % 2**128:032x}"
+
+
+def summed_records(stage: Path, summary: Summary) -> Iterator[Record]:
+    """The records of a finished stage, one at a time, for who judges by them and makes none anew.
+
+    Raises:
+        RecordError: a line is not as it was written; at the end, where fewer or others are there than the summary says.
+    """
+    of, there = RecordDigest(), set[tuple[str, int]]()
+    for number, _, line in RECORDS.lines(stage):
+        record, found = RECORDS.parse(stage, number, line), RECORDS.unsealed(line)
+        if summary.records and found.whole is None:
+            raise RECORDS.changed(stage, number)
+        if (answer := (record.question_id, record.sample)) not in there:
+            there.add(answer)
+            of.add(found.digest or "0")
+            yield record
+    if len(there) < (planned := summary.questions * summary.samples_per_question):
+        raise answers_missing(stage, len(there), planned)
+    if summary.records and summary.records != str(of):
+        found_others = f"{RECORDS.path(stage)}: holds other answers than {SUMMARY.name} is of"
+        raise RecordError(found_others, "run again with the same command, which asks for them anew")
+
+
 def is_torn(stage: Path) -> bool:
     """Whether a stage's answers end in the middle of a line, or are not there."""
     try:

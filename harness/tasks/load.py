@@ -40,7 +40,7 @@ class TaskSection(Table):
     Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none. ``learnable``
     has the base policy asked first, as the trainer will ask it, and trains on the questions that it gets right
     sometimes and not always: on all that are found among ``train_questions``, or on so many.
-    With no ``train_questions`` a recipe only evaluates.
+    With no ``train_questions`` a recipe's base model is asked, and no more.
     """
 
     name: str

@@ -47,6 +47,14 @@ def value(**changes: Any) -> Change:
     return changed
 
 
+def without_digest(**changes: Any) -> Change:
+    def changed(path: Path) -> None:
+        kept = {key: each for key, each in json.loads(path.read_text()).items() if key != "digest"}
+        path.write_text(json.dumps(kept | changes, indent=2) + "\n")
+
+    return changed
+
+
 def whole(change: Callable[[bytes], bytes]) -> Change:
     return lambda path: path.write_bytes(change(path.read_bytes()))  # type: ignore[return-value]
 
@@ -142,6 +150,7 @@ ROWS = {
     ),
     "an accuracy": Row(SUMMARY, value(accuracy=0.5), "was changed after it was written", 0),
     "an interval": Row(SUMMARY, value(interval=[0.99, 1.0]), "summed up anew"),
+    "an interval without a digest": Row(SUMMARY, without_digest(interval=[0.99, 1.0]), "summed up anew"),
     "a summary's type": Row(SUMMARY, value(accuracy="most"), "accuracy: input should be a valid number, not text"),
     "half a summary": Row(SUMMARY, whole(lambda raw: raw[: len(raw) // 2])),
     "no summary": Row(SUMMARY, gone),
@@ -166,6 +175,8 @@ ROWS = {
     "another configuration": Row(f"{FINAL}/config.json", value(layers=2), "the policy is made again", 0, 1),
     "a deep configuration": Row(f"{FINAL}/config.json", whole(deep), "the policy is made again", 0, 1),
     "steps of the training": Row("train/summary.json", value(steps=3), "was changed after it was written", 0, 1),
+    "steps without a digest": Row("train/summary.json", without_digest(steps=3), "was changed after it was", 0, 1),
+    "a training's summary in a folder's place": Row("train/summary.json", directory, "cannot be read (Is a dir", 0, 1),
     "a training's type": Row("train/summary.json", value(steps="2"), "steps: input should be a valid", 0, 1),
 }
 

@@ -125,11 +125,13 @@ def test_compare_takes_no_unscored_answer_for_a_wrong_one(left, tmp_path):
         (b / name).write_bytes((a / name).read_bytes())
     records = read_records(a / "after")
     RECORDS.write(b / "after", (replace(each, status="unscored") if n % 2 else each for n, each in enumerate(records)))
+    summary = replace(SUMMARY.read(a / "after"), records="")
+    SUMMARY.write(b / "after", summary)
     done = left.cli("compare", place(left, "good"), str(b))
     assert done.ret == 0, done.stdout.str()
     assert not done.stdout.str().startswith("REGRESSED")
 
-    summary, counts = SUMMARY.read(a / "after"), {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
+    counts = {"correct": 90, "wrong": 10, "no_answer": 0, "unscored": 100}
     SUMMARY.write(b / "after", replace(summary, counts=counts))
     done = left.cli("compare", place(left, "good"), str(b))
     assert (done.ret, done.stdout.str().split()[0]) == (0, "INCONCLUSIVE")
@@ -144,6 +146,15 @@ def test_compare_believes_nothing_that_was_changed(left, tmp_path, file):
     done = left.cli("compare", place(left, "good"), str(b))
     assert (done.ret, done.stdout.str()) == (2, "")
     assert re.search(rf"{re.escape(str(path))}.*: was changed after it was written", done.stderr.str())
+
+
+@pytest.mark.parametrize("command", ["compare", "methods", "regrade"])
+def test_what_is_whole_and_of_another_stage_is_not_believed(left, tmp_path, command):
+    b = shutil.copytree(left.run("good"), tmp_path / "b")
+    shutil.copyfile(b / "before/records.jsonl", b / "after/records.jsonl")
+    done = left.cli(command, *([place(left, "good")] if command != "regrade" else []), str(b))
+    assert done.ret == 2, done.stdout.str()
+    assert f"{b / 'after/records.jsonl'}: holds other answers than summary.json is of" in done.stderr.str()
 
 
 MISTAKES = {
@@ -252,6 +263,7 @@ def test_regrade(left):
     faults.write_text(json.dumps({"functions": {"grader:reward": {"sentence": "gave no value for 50 of 400"}}}))
     left.cli("regrade", own, "--write")
     assert not faults.exists(), "what failed in grades that are no more"
+    assert not left.verdicts("own").keys() - {"training"}, "what was said of grades that are no more"
     left.write("suites/recipes/grader.py", GRADER)
     assert json.loads((run / "after/summary.json").read_text())["accuracy"] == 1.0
     assert "after: 50 of 200 grades change, 100.0 % → 75.0 %" in left.cli("regrade", own).stdout.str()
