@@ -6,14 +6,16 @@ stands in fingerprints, is :func:`source_of`: a file that could be hashed whole 
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 from harness.store.errors import RewardError
@@ -52,7 +54,8 @@ def function_of_cell(name: str) -> FunctionType | None:
 
 def source_of(function: FunctionType) -> str:
     """What decides the values of a function: its source, and that of the functions and values that it uses by name, its
-    defaults among them. Installed packages count by name, and objects that are no plain data by their type.
+    defaults among them. What a decorator wraps counts beside it. Of the user's own modules, the file counts. Installed
+    packages count by name, and objects that are no plain data by their type.
 
     Raises:
         RewardError: a source is not there, as of what was typed at Python's own prompt.
@@ -73,19 +76,39 @@ def _parts(value: Any, met: set[int]) -> Iterator[str]:
                     yield from _function(member, met | {id(member)})
     elif isinstance(value, ModuleType):
         yield value.__name__
+        file = getattr(value, "__file__", None)
+        if file and not _is_installed(file) and Path(file).is_file():
+            yield hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    elif isinstance(value, partial):
+        yield from _parts(value.func, met)
+        for each in (*value.args, *(part for pair in sorted(value.keywords.items()) for part in pair)):
+            yield from _parts(each, met)
+    elif isinstance(value, BuiltinFunctionType):
+        yield f"{value.__module__}.{value.__qualname__}"
+    elif (wrapped := inspect.getattr_static(value, "__wrapped__", None)) is not None:  # of functools.lru_cache
+        yield _plain(value)
+        yield from () if id(value) in met else _parts(wrapped, met | {id(value)})
     else:
         yield _plain(value)
 
 
 def _function(function: FunctionType, met: set[int]) -> Iterator[str]:
     code = function.__code__
-    cells = zip(code.co_freevars, (cell.cell_contents for cell in function.__closure__ or ()), strict=True)
-    used = dict(cells)
+    used = {}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            used[name] = cell.cell_contents
+        except ValueError:
+            raise RewardError(
+                f"{function.__name__} uses {name}, which has no value yet; give it one before the function"
+            ) from None
+    if (wrapped := getattr(function, "__wrapped__", None)) is not None:  # of functools.wraps
+        used["__wrapped__"] = wrapped
     if _is_installed(code.co_filename):
         yield f"{function.__module__}.{function.__qualname__}"
     else:
         try:
-            yield inspect.getsource(function)
+            yield inspect.getsource(code)  # of a function it would be that of what it wraps
         except (OSError, TypeError):
             raise RewardError(
                 f"{function.__name__} has no source, so kept results could not be matched to it; "

@@ -89,13 +89,63 @@ GRADER = (
 )
 OBJECT = "class Judge:\n    def value(self): return {}\ndef mine(completions, **columns): return [Judge().value()]\n"
 
+WRAPS = """
+from functools import wraps
+def twice(function):
+    @wraps(function)
+    def doubled(completions, **columns): return [{} * each for each in function(completions, **columns)]
+    return doubled
+@twice
+def mine(completions, **columns): return [1.0] * len(completions)
+"""
+WRAPPED = """
+from functools import wraps
+def told(function):
+    @wraps(function)
+    def mine(completions, **columns): return mine.__wrapped__(completions)
+    return mine
+@told
+def mine(completions, **columns): return [{}] * len(completions)
+"""
+CACHED = """
+from functools import lru_cache
+@lru_cache
+def value(text): return {} if text else value(text[1:])
+def mine(completions, **columns): return [value(each) for each in completions]
+"""
+PART = """
+from functools import partial
+def power(base, exponent): return base ** exponent
+value = partial(power, {})
+def mine(completions, **columns): return [value(2) for each in completions]
+"""
+PART_KEYWORD = PART.replace("{}", "exponent={}").replace("value(2)", "value(base=2)")
+PART_FUNCTION = PART.replace("base **", "{} * base **").replace("power, {}", "power, 3")
+BUILTIN = PART.replace("power, {}", "(max, min)[{} - 1], 3")
 
-@pytest.mark.parametrize("source", [DEFAULT, CLOSED, GRADER, OBJECT])
+
+@pytest.mark.parametrize(
+    "source",
+    [DEFAULT, CLOSED, GRADER, OBJECT, WRAPS, WRAPPED, CACHED, PART, PART_KEYWORD, PART_FUNCTION, BUILTIN],
+)
 def test_defaults_closures_graders_and_classes_decide(cell, source):
     names = [reward_name(cell(source.format(1))["mine"]) for _ in range(2)]
     first = reward_version(names[0])
     assert reward_version(reward_name(cell(source.format(2))["mine"])) != first
     assert reward_version(reward_name(cell(source.format(1))["mine"])) == first
+
+
+def test_a_module_of_the_users_own_decides_by_its_file(cell, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (helpers := tmp_path / "own_helpers.py").write_text("def value(): return 1")
+    source = "import json, own_helpers\ndef mine(completions, **columns): return [own_helpers.value(), json.dumps(1)]"
+    try:
+        first = version(cell, source)
+        assert version(cell, source) == first
+        helpers.write_text("def value(): return 2")
+        assert version(cell, source) != first
+    finally:
+        sys.modules.pop("own_helpers", None)
 
 
 def test_a_set_of_words_counts_alike_in_every_process(cell):
@@ -109,6 +159,12 @@ def test_a_set_of_words_counts_alike_in_every_process(cell):
     [
         ("mine = lambda completions, **columns: [0.0]", True, "a lambda has no name to be kept by"),
         ("def mine(completions, **columns): return [0.0]", False, "mine has no source, so kept results could not"),
+        (
+            "def make():\n    def mine(completions, **columns): return [later]\n    return mine\n    later = 1\n"
+            "mine = make()",
+            True,
+            "mine uses later, which has no value yet",
+        ),
         ("from functools import partial\nmine = partial(print)", True, "reward of type partial: give a function"),
     ],
 )
