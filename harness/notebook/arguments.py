@@ -24,7 +24,7 @@ from harness.recipe.trl_arguments import CONFIGS, argument_defaults
 from harness.rewards.cells import is_of_cell
 from harness.rewards.registry import reward_name
 from harness.store.errors import HarnessError, RecipeError, TaskError, nearest
-from harness.store.names import as_text
+from harness.store.names import as_file, as_text
 from harness.store.run_directory import digest, own_folder
 from harness.store.siblings import slug
 from harness.tasks.jsonl import FIELDS, read_rows
@@ -105,9 +105,14 @@ def _named(table: str, given: Any) -> Any:
 def _rewards(given: Any) -> dict[str, Any]:
     if isinstance(given, str) or callable(given):
         given = [given]
-    weights = given if isinstance(given, Mapping) else dict.fromkeys(given, 1.0)
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise RecipeError(
+            'rewards: must be functions and names, as in ["boxed_numeric", my_reward], or a dict of them and their '
+            f"weights, not a {type(given).__name__}"
+        )
+    pairs = given.items() if isinstance(given, Mapping) else ((each, 1.0) for each in given)
     named: dict[str, Any] = {}
-    for each, weight in weights.items():
+    for each, weight in pairs:
         name = each if isinstance(each, str) else reward_name(each)
         if name in named:
             raise RecipeError(f"rewards: {name} is given twice; give the functions different names")
@@ -158,7 +163,12 @@ def _lines(split: str, rows: Any) -> str:
                 f"task: row {number} of {split} is a {type(row).__name__}, not a dict such as "
                 '{"question": "2 + 3?", "answer": "5"}'
             )
-        lines.append(json.dumps(dict(row), default=str))
+        try:
+            lines.append(json.dumps(dict(row), default=str))
+        except (TypeError, ValueError, RecursionError) as error:  # a key that is no text, what holds itself
+            raise TaskError(
+                f'task: row {number} of {split} cannot be kept as JSON ({error}); write it as {{"question": ...}}'
+            ) from None
     if not lines:
         raise TaskError(f"task: {split} holds no questions")
     return "".join(f"{line}\n" for line in lines)
@@ -171,7 +181,7 @@ def _most(table: Mapping[str, Any], *, trains: bool) -> tuple[int | None, int | 
     if name in _COUNTS:
         train, test = _COUNTS[name]
     else:
-        path, column = Path(name).expanduser(), FIELDS["question"]
+        path, column = as_file(name), FIELDS["question"]
         if isinstance(columns, Mapping):  # else the recipe says what it must be
             column = str(columns.get("question", column))
         if path.is_dir():

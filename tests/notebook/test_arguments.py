@@ -127,6 +127,13 @@ MISTAKES = {
     "no model": ({"task": "arithmetic"}, "model missing"),
     "no rows": ({"model": "tiny", "task": []}, "task: questions holds no questions"),
     "texts": ({"model": "tiny", "task": ["2 + 3?"]}, "task: row 0 of questions is a str, not a dict such as"),
+    "a key of a row": (
+        {"model": "tiny", "task": [{**ROWS[0], ("a", "b"): 1}]},
+        "task: row 0 of questions cannot be kept as JSON (keys must be str",
+    ),
+    "nobody's home": ({"model": "tiny", "task": "~nobody-here/q.jsonl"}, "[task] train_questions: missing"),
+    "rewards of a number": ({"model": "tiny", "task": "arithmetic", "rewards": 5}, "weights, not a int"),
+    "rewards in a list": ({"model": "tiny", "task": "arithmetic", "rewards": [["a"]]}, "reward of type list: give a"),
     "a number": ({"model": "tiny", "task": 5}, "must be a list of dicts or a datasets.Dataset, not a int"),
     "no such column": (
         {"model": "tiny", "task": [{"problem": "1?", "answer": "1"}, {"problem": "2?", "answer": "2"}]},
