@@ -103,7 +103,12 @@ def evaluate(
     from harness.recipe.needs import check_needs
 
     if isinstance(model, Run):
-        model = str(model.trained().model.resolve())
+        told = model.recipe.model
+        model = {
+            "name": str(model.trained().model.resolve()),
+            "dtype": told.dtype,
+            "chat_template_kwargs": dict(told.chat_template_kwargs),
+        }
     tables = {"model": model, "task": task, "rewards": rewards, "evaluate": evaluate}
     asked = arguments.recipe_of(None, tables, settings, limit, trains=False)
     with Progress() as progress:

@@ -181,6 +181,19 @@ def test_an_evaluation_of_what_was_trained(result):
     assert {each.question_id: each.completion for each in made.records} == answers
 
 
+def test_an_evaluation_of_what_was_trained_loads_it_as_the_run_does(result, monkeypatch):
+    told = {"dtype": "bfloat16", "chat_template_kwargs": {"enable_thinking": False}}
+    own = result.recipe.override({f"model.{key}": value for key, value in told.items()})
+    asked = []
+    monkeypatch.setattr("harness.recipe.needs.check_needs", lambda recipe, **_: asked.append(recipe.model))
+    monkeypatch.setattr("harness.pipeline.run.Run.before", lambda run: None)
+    monkeypatch.setattr(result, "recipe", own)
+    harness.evaluate(result, SMALL["task"])
+    (model,) = asked
+    assert model.name == str(result.trained().model.resolve())
+    assert (model.dtype, model.chat_template_kwargs) == tuple(told.values())
+
+
 def test_a_recipe_without_training_questions_trains_nothing(folder):
     with pytest.raises(HarnessError, match="train_questions = 0 leaves nothing to train on"):
         harness.run(**{**SMALL, "task": {**SMALL["task"], "train_questions": 0}})
