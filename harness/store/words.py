@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-"})
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-", "│": "|"})
 
 
 def percent(share: float) -> str:
@@ -93,7 +93,7 @@ def left_out_line(kinds: Mapping[str, int], *, told: bool) -> str:
 def drawable(text: str, encoding: str | None) -> str:
     """A text with our marks in ASCII where a terminal's encoding lacks them."""
     try:
-        "✓✗→·━─".encode(encoding or "utf-8")
+        "✓✗→·━─│".encode(encoding or "utf-8")
     except UnicodeEncodeError:
         return text.translate(_ASCII)
     return text

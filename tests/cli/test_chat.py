@@ -11,6 +11,7 @@ import pytest
 import harness
 from harness import cli
 from harness.cli.chat import side_by_side
+from harness.store.words import drawable
 from tests.notebook.test_result import SMALL
 
 QUESTION = "Ben has 3 apples and finds 4 more. How many apples does Ben have now?"
@@ -66,6 +67,11 @@ def test_a_training_that_was_found_elsewhere_is_asked_too(run, asked):
     found = harness.run(**{**SMALL, "task": other, "train": dict(run.recipe.train.arguments)}, name="found")
     assert found.trained().summary.source == run.directory.name
     assert cli.main(["chat", "found", "--question", QUESTION]) == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_the_line_between_is_what_the_terminal_has(encoding):
+    assert drawable("a │ b", encoding) == ("a │ b" if encoding == "utf-8" else "a | b")
 
 
 def test_a_run_without_a_trained_model_is_told(folder, capsys):
