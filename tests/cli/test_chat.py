@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,46 @@ def test_a_training_that_was_found_elsewhere_is_asked_too(run, asked):
     found = harness.run(**{**SMALL, "task": other, "train": dict(run.recipe.train.arguments)}, name="found")
     assert found.trained().summary.source == run.directory.name
     assert cli.main(["chat", "found", "--question", QUESTION]) == 0
+
+
+def test_the_run_that_trained_may_be_gone(folder, asked, capsys, monkeypatch):
+    """Then its recipe names the model, if that is still the one that was trained."""
+    told = asked("--question", QUESTION)
+    shutil.copytree(folder / "rl-runs/asked", made := folder / "rl-runs/orphan")
+    (made / "train/job.json").unlink()
+    monkeypatch.chdir(folder)
+    assert cli.main(["chat", str(made), "--question", QUESTION]) == 0
+    assert [line.partition(" │ ")[0].strip() for line in capsys.readouterr().out.splitlines()] == [
+        before for before, _ in told
+    ]
+    changed = re.sub(r'(?m)^name = "tiny"', 'name = "nowhere/none.gguf"', (made / "recipe.toml").read_text())
+    (made / "recipe.toml").write_text(changed)
+    assert cli.main(["chat", str(made), "--question", QUESTION]) == 2
+    err = capsys.readouterr().err
+    assert "job.json is gone, and nowhere/none.gguf: no such file" in err
+    assert "run its recipe with --rl-fresh" in err
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("", "recipe.toml: model: missing"),
+        ('[model]\nname = "tiny"\n[evaluate]\nmax_new_tokens = "a"\n', "[evaluate] max_new_tokens: must be a whole"),
+        (f"deep = {'[' * 3000}", "recipe.toml: cannot be read (lists or tables lie too deep"),
+    ],
+)
+def test_a_recipe_that_was_damaged_is_told(run, capsys, recipe, says):
+    path = run.directory / "recipe.toml"
+    kept = path.read_text()
+    try:
+        path.write_text(recipe)
+        assert cli.main(["chat", str(run.directory), "--question", QUESTION]) == 2
+    finally:
+        path.write_text(kept)
+    err = capsys.readouterr().err
+    assert says in err.replace("recipe.toml:1:", "recipe.toml:")
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
