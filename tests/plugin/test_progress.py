@@ -11,11 +11,13 @@ import sys
 import time
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from tests.inner_pytest import REPOSITORY, calm_environment
 from tests.plugin.conftest import SMALL
 
 WIDTH, HEIGHT = 100, 24
+LIVE = pytest.mark.skipif(not hasattr(TerminalReporter, "write_raw"), reason="a live line takes pytest 9")
 
 TESTS = """
 import pytest
@@ -130,6 +132,7 @@ def marks(name: str, letters: str, share: int | None = None, width: int = WIDTH)
     return line if share is None else f"{line.ljust(width - 7)}[{share:>3}%]"
 
 
+@LIVE
 def test_on_a_terminal_a_stage_has_a_line_that_is_redrawn(project):
     project.write(test_0=OTHERS, test_1=TESTS, test_2=OTHERS)
     screen, code = on_a_terminal(project.path)
@@ -192,6 +195,7 @@ def test_last(recipe):
 """
 
 
+@LIVE
 def test_what_is_said_stays_on_a_terminal(project):
     project.write(test_1=SAYS)
     screen, _ = on_a_terminal(project.path)
@@ -275,6 +279,7 @@ def test_works(recipe, pytestconfig, n):
 """
 
 
+@LIVE
 @pytest.mark.parametrize("options", [(), ("-v",)])
 def test_on_a_terminal_the_stage_of_a_worker_is_shown(project, options):
     project.write(test_0="def test_one():\n    pass\n", test_1=WORKS)
