@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from harness.recipe.messages import explain
 from harness.recipe.schema import ModelSection
 from harness.store.errors import HarnessError, ModelError
 from harness.store.question import Message, Question
-from harness.store.run_directory import digest, read_json
+from harness.store.run_directory import digest
 from harness.store.run_files import IDENTITY, QUESTIONS, TRAINED, TrainingSummary
+from harness.training.job import Job
 
 Ask = Callable[[str], tuple[str, str]]
 
@@ -76,9 +78,10 @@ def _base(directory: Path, summary: TrainingSummary, asked: ModelSection) -> Pat
     """The model that training started from: where its job lies, which is with the run that trained, or where that is
     gone the one that the recipe names."""
     trained = directory if summary.source is None else directory.with_name(summary.source)
-    job = read_json(trained / "train/job.json") or {}
-    if job.get("key") == summary.training_key and isinstance(job.get("model"), str):
-        return Path(job["model"])
+    with suppress(HarnessError, KeyError, TypeError):  # gone, or not as it was written
+        job = Job.read(trained / "train")
+        if job.key == summary.training_key:
+            return Path(job.model)
     try:
         if asked.from_recipe is not None:
             raise ModelError(f"it was trained by {asked.from_recipe}")
