@@ -66,6 +66,11 @@ class Baseline:
     def accuracy(self) -> float:
         return sum(self.correct.values()) / (self.samples * len(self.correct))
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of right answers by question."""
+        return {question: right / self.samples for question, right in self.correct.items()}
+
 
 def question_content(question: Question) -> str:
     """Eight hex digits that change with the question's text or ground truth."""

@@ -66,7 +66,7 @@ def lost_told(directory: Path, earlier: Mapping[str, float] | Baseline, asked: i
     """The questions lost, in lines, against the base model's shares of right answers or against a baseline; ``most`` of
     them with their answers."""
     baseline = earlier if isinstance(earlier, Baseline) else None
-    was = shares(earlier) if isinstance(earlier, Baseline) else earlier
+    was = earlier.shares if isinstance(earlier, Baseline) else earlier
     lost = lost_since(was, directory)
     shown = [each.question.id for each in lost[:most]]
     right: Mapping[str, Record | str]
@@ -77,11 +77,6 @@ def lost_told(directory: Path, earlier: Mapping[str, float] | Baseline, asked: i
         right = {each: f"right in {baseline.correct[each]} of {of}" for each in shown}
     told = [(each.question, right[each.question.id], each.now) for each in lost[:most]]
     return lost_lines(len(lost), asked, told)
-
-
-def shares(baseline: Baseline) -> dict[str, float]:
-    """The share of right answers by question."""
-    return {question: right / baseline.samples for question, right in baseline.correct.items()}
 
 
 def lost_lines(lost: int, asked: int, shown: Sequence[tuple[Question, Record | str, Record]]) -> list[str]:
