@@ -15,7 +15,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from harness.pipeline.fingerprint import Keys
+from harness.pipeline.kept import Kept, believed, counted_among
 from harness.rewards import RewardCalls
 from harness.rewards.grading import GRADED_AT_ONCE, grade, grade_kept, summarise
 from harness.store.errors import TaskError
@@ -38,12 +39,10 @@ from harness.store.records import (
     RECORDS,
     SUMMARY,
     AtK,
-    Generation,
     Key,
     Record,
     RecordDigest,
     Summary,
-    checked_lines,
     iter_records,
     question_means,
     read_records,
@@ -194,8 +193,8 @@ def evaluate(
         TaskError: no answer could be graded.
     """
     order = [question.id for question in questions]
-    kept = _Kept(stage, order)
-    if kept.is_complete(keys, early, session):
+    kept = Kept(stage, order)
+    if _is_complete(kept, keys, early, session):
         return Evaluation(stage, order, means=kept.means)
     answers = _Answers(stage, questions, rewards, sampling, keys, others, kept, say)
     for asked in early.stops if early else [len(questions)]:
@@ -204,7 +203,10 @@ def evaluate(
             break
     of = RecordDigest()
     summary = summarise(
-        _counted(stage, order[:asked], of), order[:asked], sampling.samples_per_question, in_looks=early is not None
+        counted_among(stage, order[:asked], of),
+        order[:asked],
+        sampling.samples_per_question,
+        in_looks=early is not None,
     )
     if summary.counts["unscored"] == sum(summary.counts.values()):
         raise TaskError(f"{stage}: no answer could be graded; look at the reward functions {', '.join(rewards)}")
@@ -244,7 +246,7 @@ def rewrite(stage: Path, records: Sequence[Record], order: Sequence[str], faults
         FAULTS.path(stage).unlink(missing_ok=True)
     if known is not None:
         asked, of = order[: known.questions], RecordDigest()
-        among = _counted(stage, asked, of)
+        among = counted_among(stage, asked, of)
         summary = summarise(among, asked, known.samples_per_question, in_looks=known.interval_kind == "anytime")
         of_stage = {name: getattr(known, name) for name in _OF_STAGE}
         SUMMARY.write(stage, replace(summary, **of_stage, records=str(of)))
@@ -256,123 +258,22 @@ def _reopen(stage: Path, summary: Summary | None) -> None:
         SUMMARY.write(stage, replace(summary, grading_key=None, records=""))
 
 
-def _believed(stage: Path, of: RecordDigest | None = None) -> Iterator[Record]:
-    """The records of a stage that are as they were written, one a sample; ``of`` takes the digests of their lines."""
-    seen: dict[int, set[str]] = {}  # questions by sample
-    for _, line, record in checked_lines(stage):
-        if not isinstance(record, Record):
-            continue
-        questions = seen.setdefault(record.sample, set())
-        if record.question_id not in questions:
-            questions.add(record.question_id)
-            if of is not None:
-                of.add(line)
-            yield record
-
-
-def _counted(stage: Path, asked: Collection[str], of: RecordDigest) -> Iterator[Record]:
-    """Those of them that answer the questions of a summary."""
-    among = set(asked)
-    return (record for record in _believed(stage, of) if record.question_id in among)
-
-
-class _Kept:
-    """What a stage holds when it is asked for, each record by its own word as it was written or not.
-
-    ``changed`` are answers whose grades alone are not, ``spoilt`` counts lines that say nothing that can be believed,
-    and ``missing`` the answers that the summary counts and no line holds. ``unfit`` is said of ``summary.json``, and
-    ``unreadable`` of the records' file.
-    """
-
-    def __init__(self, stage: Path, order: Sequence[str]) -> None:
-        self.stage = stage
-        self.summary: Summary | None = None
-        self.unfit = self.unreadable = ""
-        try:
-            self.summary = SUMMARY.read(stage)
-        except RecordError as error:
-            self.unfit = error.found
-        self.changed: dict[Wanted, Generation] = {}
-        self.means: dict[str, float] = {}
-        self.spoilt = self._line = 0
-        self._order, self._there, self._digest = order, set[Wanted](), RecordDigest()
-        try:
-            self.means = question_means(self._whole())
-        except RecordError as error:
-            self.unreadable = error.found
-
-    def _whole(self) -> Iterator[Record]:
-        known = {question: question for question in self._order}
-        for number, line, found in checked_lines(self.stage):
-            if found is None or found.question_id not in known:
-                self.spoilt += 1
-            elif (wanted := (known[found.question_id], found.sample)) in self._there:
-                continue
-            elif isinstance(found, Record):
-                self._there.add(wanted)
-                self._digest.add(line)
-                self.changed.pop(wanted, None)
-                yield found
-                continue
-            else:
-                self.changed[wanted] = found
-            self._line = self._line or number
-
-    @property
-    def records(self) -> int:
-        return len(self._there)
-
-    @property
-    def intact(self) -> bool:
-        """Whether the summary is of these records, each as it was written."""
-        of = self.summary and self.summary.records
-        return not (self.changed or self.spoilt) and of == str(self._digest)
-
-    @property
-    def foreign(self) -> bool:
-        """Whether the records are whole, and others than the summary was made of."""
-        of = self.summary and self.summary.records
-        return bool(of) and not (self.intact or self.changed or self.spoilt or self.missing)
-
-    @property
-    def missing(self) -> int:
-        if self.summary is None or not self.summary.records:
-            return 0
-        samples = range(self.summary.samples_per_question)
-        wanted = {(each, sample) for each in self._order[: self.summary.questions] for sample in samples}
-        return len(wanted - self._there - self.changed.keys())
-
-    def is_complete(self, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
-        summary = self.summary
-        if summary is None or (summary.generation_key, summary.grading_key) != (keys.generation, keys.grading):
-            return False
-        if (summary.unanswered and (session is None or summary.session != session)) or not self.intact:
-            return False
-        everything = summary.questions == summary.planned_questions
-        if early is None:
-            return everything and summary.interval_kind == "fixed"
-        return everything or early.decided(self.means, summary.questions)
-
-    def told(self) -> str | None:
-        """What is not as it was written, and what is done about it, in a sentence."""
-        path, lines = RECORDS.path(self.stage), len(self.changed) + self.spoilt
-        if self.unreadable or self.foreign:
-            why = self.unreadable or f"{path}: holds other answers than {SUMMARY.name} is of"
-            return f"{why}; all are asked anew"
-        done = [f"{counted(len(self.changed), 'answer')} graded anew"] if self.changed else []
-        done += [f"{counted(self.missing, 'answer')} asked anew"] if self.missing else []
-        if lines:
-            what = f"{path}:{self._line}: {counted(lines, 'line')} not as written"
-            return f"{what}; {' and '.join(done) or 'what was lost is asked anew'}"
-        if self.missing:
-            return f"{path}: fewer answers than {SUMMARY.name} is of; {done[0]}"
-        return f"{self.unfit}; summed up anew" if self.unfit else None
-
-
 def _while_readable(records: Iterator[Record]) -> Iterator[Record]:
     """Those of another run, whose own tests say what is wrong there."""
     with suppress(RecordError):
         yield from records
+
+
+def _is_complete(kept: Kept, keys: Keys, early: EarlyStop | None, session: str | None) -> bool:
+    summary = kept.summary
+    if summary is None or (summary.generation_key, summary.grading_key) != (keys.generation, keys.grading):
+        return False
+    if (summary.unanswered and (session is None or summary.session != session)) or not kept.intact:
+        return False
+    everything = summary.questions == summary.planned_questions
+    if early is None:
+        return everything and summary.interval_kind == "fixed"
+    return everything or early.decided(kept.means, summary.questions)
 
 
 class _Answers:
@@ -392,7 +293,7 @@ class _Answers:
         sampling: SamplingParams,
         keys: Keys,
         others: Iterable[Path],
-        kept: _Kept,
+        kept: Kept,
         say: Callable[[str], None],
     ) -> None:
         self.stage, self.sampling, self.keys = stage, sampling, keys
@@ -408,9 +309,9 @@ class _Answers:
         self._others = (other for other in alike if other != stage)
         self._found: list[Path] | None = None  # those of them, once they were looked for
         self._marks: dict[int, dict[str, bool | None]] = {}  # by sample, then by question
-        if any(record.error is not None for record in _believed(stage)):  # asked for again
-            RECORDS.write(stage, (record for record in _believed(stage) if record.error is None))
-        for record in _believed(stage):
+        if any(record.error is not None for record in believed(stage)):  # asked for again
+            RECORDS.write(stage, (record for record in believed(stage) if record.error is None))
+        for record in believed(stage):
             self._mark(record)
         self.generated = 0
         self.cost: dict[str, Any] = {}
@@ -437,7 +338,7 @@ class _Answers:
                     scored[question] += 1
         return {question: right[question] / count for question, count in scored.items()}
 
-    def _claim(self, kept: _Kept, say: Callable[[str], None]) -> Key | None:
+    def _claim(self, kept: Kept, say: Callable[[str], None]) -> Key | None:
         """``key.json`` of a stage that holds these answers; answers of another policy are set aside, not deleted.
 
         So is a copy of records that are not as they were written.
@@ -481,7 +382,7 @@ class _Answers:
         if self.calls.faults:
             FAULTS.write(self.stage, self.calls.faults.file)
 
-    def _grade_again(self, known: Key | None, kept: _Kept, rewards: Mapping[str, float]) -> RewardCalls | None:
+    def _grade_again(self, known: Key | None, kept: Kept, rewards: Mapping[str, float]) -> RewardCalls | None:
         """Grade what is there by other graders, if they are others, and else what is not as it was graded; returns what
         was called for it."""
         if not known or not (kept.records or kept.changed or kept.spoilt):
@@ -494,7 +395,7 @@ class _Answers:
         calls = RewardCalls(rewards, kept=FAULTS.fit(self.stage) if same else None)
         if not same:
             FAULTS.path(self.stage).unlink(missing_ok=True)
-        there = (record for record in _believed(self.stage) if record.question_id in self._questions)
+        there = (record for record in believed(self.stage) if record.question_id in self._questions)
         stays, anew = (there, kept.changed.values()) if same else ((), chain(there, kept.changed.values()))
         RECORDS.write(self.stage, chain(stays, grade_kept(anew, self._questions, calls)))
         if calls.faults:
@@ -521,7 +422,7 @@ class _Answers:
     def _elsewhere(self, missing: set[Wanted]) -> Iterator[tuple[Record, bool]]:
         """Missing answers that other stages hold, and whether their grades are those that would be given now."""
         for stage in self._found or ():
-            key, records = KEY.fit(stage), _while_readable(_believed(stage))
+            key, records = KEY.fit(stage), _while_readable(believed(stage))
             first = next(records, None)
             if first is None or not missing or not self._same_answers(key):
                 continue
