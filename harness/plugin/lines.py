@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.plugin.terminal import Terminal
-from harness.store.outcome import fatal_checks, unfinished
 
 if TYPE_CHECKING:
     from harness.store.run_files import Verdict
@@ -28,6 +27,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 def numbers(directory: Path, verdicts: Sequence[Verdict]) -> tuple[str, str, str, str, str]:
     """Accuracy before and after, gain, its interval and the answers turned, as far as they are known."""
     from harness.store.files import RecordError
+    from harness.store.outcome import unfinished
     from harness.store.records import SUMMARY
     from harness.store.stages import SIDES
     from harness.store.words import counted, gain, gained_lost
@@ -58,6 +58,7 @@ def words(directory: Path, verdicts: Sequence[Verdict]) -> list[str]:
     """A few words a verdict, that of the training first: it is not called sound where a health check found what was
     learned lost."""
     from harness.gate.wording import brief
+    from harness.store.outcome import fatal_checks, unfinished
 
     fatal = ", ".join(fatal_checks(directory))
     ordered = sorted(verdicts, key=lambda each: each.gate != "training")

@@ -18,7 +18,6 @@ from harness.plugin.lines import MARKS, aligned, numbers, words, write_more, wri
 from harness.plugin.options import get_option, get_path, located
 from harness.plugin.session import Unmet, session_of
 from harness.plugin.terminal import Terminal
-from harness.store.outcome import shortfall
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -137,6 +136,8 @@ class Summary:
     def _mark(self, directory: Path, verdicts: Sequence[Verdict]) -> str:
         """Failed where a test or a verdict did; undecided where a verdict is, but for a baseline that is not there, and
         where the run did not come to its end, or a health check found what was learned lost."""
+        from harness.store.outcome import shortfall
+
         passed = {None if each.finding else each.passed for each in verdicts if each.verdict != "NO_BASELINE"}
         if directory in self.failed or False in passed:
             return MARKS[False][0]
