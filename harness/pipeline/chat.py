@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
@@ -67,7 +68,7 @@ def open_chat(directory: Path, device: str | None = None) -> Ask:
     def ask(text: str) -> tuple[str, str]:
         turns: tuple[Message, ...] = (*shown, {"role": "user", "content": text})
         question = Question(digest(text), text, "", "chat", prompt=turns)
-        answers = (next(iter(generate(policy, [question], sampling)))[0] for policy in (before, after))
+        answers = (next(chain.from_iterable(generate(policy, [question], sampling))) for policy in (before, after))
         told = [each.completion + (" [cut off]" if each.finish_reason == "length" else "") for each in answers]
         return told[0], told[1]
 

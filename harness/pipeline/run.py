@@ -607,6 +607,15 @@ class Run:
         same, waiting = self.settings.runs_dir / ".locks" / first[:12], self._waiting(stage)
         alone = locked(directory / ".locks" / stage.replace("/", "-"), waiting)
 
+        begun: tuple[int, float] | None = None  # answers there, and when
+
+        def progress(done: int, total: int) -> None:
+            nonlocal begun
+            now = time.monotonic()
+            before, since = begun = begun or (done, now)
+            left = (now - since) / (done - before) * (total - done) if done > before else 0.0
+            announce(answers_done(done, total, left=left), done / max(1, total))
+
         def say(sentence: str) -> None:
             self.settings.say(self._titled(stage), sentence)
             self._outdate()
@@ -620,7 +629,7 @@ class Run:
                 keys,
                 open_engine=lambda: self.loaded.engine(source, self.device),
                 others=(other / each for other in self.others() for each in SHARED) if share else (),
-                progress=lambda done, total: announce(answers_done(done, total), done / max(1, total)),
+                progress=progress,
                 early=early,
                 session=self.settings.session,
                 say=say,

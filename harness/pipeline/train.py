@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -35,7 +36,7 @@ from harness.store.run_files import (
     Progress,
     TrainingSummary,
 )
-from harness.store.words import steps_done
+from harness.store.words import steps_done, work_within_step
 
 if TYPE_CHECKING:
     from harness.models.source import ModelSource
@@ -109,18 +110,24 @@ def train(
 
     first: list[float] = []  # reward that was seen
     planned = 0  # steps
+    step, since = -1, 0.0  # the last step that ended, and when that was heard of
 
     def progress(state: Progress) -> None:
-        nonlocal planned
-        if state.activity:
-            announce(state.activity, None)
-        elif state.total is not None:
-            planned = state.total
-            if state.reward is not None and not first:
-                first.append(state.reward)
-            moved = None if state.reward is None else ("reward", first[0], state.reward)
-            left = state.seconds / max(1, state.done) * (state.total - state.step)
-            announce(steps_done(state.step, state.total, moved, left), state.step / max(1, state.total))
+        nonlocal planned, step, since
+        if state.total is None:
+            announce(work_within_step(state) or "starting", None)
+            return
+        planned = state.total
+        if state.step != step:
+            step, since = state.step, time.monotonic()
+        if state.reward is not None and not first:
+            first.append(state.reward)
+        moved = None if state.reward is None else ("reward", first[0], state.reward)
+        a_step = state.seconds / state.done if state.done else 0.0
+        of_step = max(0.0, a_step - (time.monotonic() - since))  # what is left of it
+        left = a_step * (state.total - state.step - 1) + of_step
+        told = steps_done(state.step, state.total, moved, left, work_within_step(state, of_step))
+        announce(told, state.step / max(1, state.total))
 
     def finding(found: Finding) -> None:
         say(f"{found.level}: step {found.step}, {found.sentence}")

@@ -317,16 +317,21 @@ class TrainingSummary(Stored):
     logs: dict[str, str] = field(default_factory=dict)
 
 
+Doing = Literal["", "sampling", "updating", "evaluating", "restarted"]
+
+
 @dataclass(frozen=True, slots=True)
 class Progress(Stored):
-    """``progress.json``: how far a job is, and in ``activity`` what it does between two steps."""
+    """``progress.json``: how far a job is, and what it is at within a step or between two, ``parts`` of ``of``."""
 
     step: Count = 0
     first_step: Count | None = 0
     total: int | None = None
     seconds: float = 0.0
     reward: float | None = None
-    activity: str | None = None
+    doing: Doing = ""
+    parts: Count = 0
+    of: Count = 0
 
     @property
     def done(self) -> int:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from harness.store.run_files import Progress
+
+_WORTH_SAYING = 10  # seconds that are left
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-", "│": "|"})
 
 
@@ -55,19 +60,37 @@ def reused_line(reused: Mapping[str, int]) -> str | None:
     return f"Reused {', '.join(parts)}." if parts else None
 
 
-def steps_done(done: int, total: int, moved: tuple[str, float, float] | None, left: float | None = None) -> str:
-    """How far a training is: ``18/40  reward 0.32 → 0.48  9 s left``; ``moved`` is of what, from and to."""
+def steps_done(
+    done: int, total: int, moved: tuple[str, float, float] | None, left: float | None = None, within: str = ""
+) -> str:
+    """How far a training is: ``18/40  reward 0.32 → 0.48  9 s left``; ``moved`` is of what, from and to, and ``within``
+    what the step is at."""
     parts = [f"{done}/{total}"]
     if moved is not None:
         parts.append(f"{moved[0]} {moved[1]:.2f} → {moved[2]:.2f}")
     if left:
         parts.append(f"{duration(left)} left")
-    return "  ".join(parts)
+    return "  ".join([*parts, within] if within else parts)
 
 
-def answers_done(done: int, total: int, accuracy: float | None = None) -> str:
-    """``256/400 answers``, and of all of them what share is right."""
-    return f"{done:,}/{total:,} answers" + ("" if accuracy is None else f"  {percent(accuracy)} right")
+def work_within_step(state: Progress, left: float = 0.0) -> str:
+    """What a training is at: ``sampled 12/16``, ``updated 3/8, 2 min 5 s left of the step``. Empty where that is not
+    known."""
+    if state.doing == "restarted":
+        return f"started again from step {state.parts}"
+    if state.doing == "evaluating":
+        return f"evaluation, {state.parts}/{state.of} answers"
+    text = {"sampling": "sampled", "updating": "updated"}.get(state.doing, "")
+    text = text and f"{text} {state.parts}/{state.of}"
+    return f"{text}, {duration(left)} left of the step" if text and round(left) >= _WORTH_SAYING else text
+
+
+def answers_done(done: int, total: int, accuracy: float | None = None, left: float = 0.0) -> str:
+    """``256/400 answers``, and of all of them what share is right, or how many seconds are ``left`` to go."""
+    text = f"{done:,}/{total:,} answers"
+    if accuracy is not None:
+        return f"{text}  {percent(accuracy)} right"
+    return f"{text}  {duration(left)} left" if round(left) >= _WORTH_SAYING else text
 
 
 def stopped_line(stage: str, measured: str, checkpoint: int | None, *, fresh: bool) -> str:

@@ -34,7 +34,7 @@ from harness.store.run_files import (
     Progress,
 )
 from harness.training import ranks
-from harness.training.job import Job
+from harness.training.job import Job, report_activity
 
 if TYPE_CHECKING:
     from harness.models import Policy
@@ -139,17 +139,31 @@ def _together(several: Sequence[Faults]) -> Faults:
 
 
 class MetricsLog(TrainerCallback):  # type: ignore[misc]
-    """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches."""
+    """Appends every logged step to ``metrics.jsonl`` and keeps ``progress.json`` current for whoever watches, within a
+    step as well: on a slow machine one takes minutes."""
 
     def __init__(self, directory: Path) -> None:
         self._writer = METRICS.writer(directory) if ranks.is_main() else None
         self._directory = directory
         self._started = time.time()
         self._first_step: int | None = None
+        self._updated = 0  # micro-batches of the step
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._writer is not None:
+            PROGRESS.write(
+                self._directory, Progress(state.global_step, state.global_step, state.max_steps), durable=False
+            )
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._updated = 0
         if self._first_step is None:
             self._first_step, self._started = state.global_step, time.time()
+
+    def on_substep_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._updated += 1
+        if self._writer is not None:
+            report_activity(self._directory, "updating", self._updated, args.gradient_accumulation_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         control.should_log |= state.global_step >= state.max_steps  # else a job shorter than logging_steps logs nothing

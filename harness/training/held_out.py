@@ -75,7 +75,7 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
         shares = ranks.gathered(self._own_records())
         if shares is None or self._writer is None:
             return
-        report_activity(self._directory, None)
+        report_activity(self._directory)
         records = [record for share in shares for record in share]
         means = list(question_means(records).values())
         accuracy = sum(means) / len(means) if means else 0.0
@@ -99,7 +99,7 @@ class HeldOutEvaluation(TrainerCallback):  # type: ignore[misc]
         def report() -> None:
             if self._writer is not None:  # the main process's progress is that of all
                 answers = len(records) * len(self._questions) // max(1, len(mine))
-                report_activity(self._directory, f"evaluation, {answers}/{total} answers")
+                report_activity(self._directory, "evaluating", answers, total)
 
         report()
         for batch in generate(self._policy, mine, self._decoding) if mine else ():

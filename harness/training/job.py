@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from harness.rewards import Rewards
 from harness.store.errors import TrainingError, WriteError
 from harness.store.run_directory import PRIVATE, all_locked, read_json, write_json, write_private
-from harness.store.run_files import PROGRESS, Progress, Sampled
+from harness.store.run_files import PROGRESS, Doing, Progress, Sampled
 from harness.tasks import Question
 
 if TYPE_CHECKING:
     from harness.models import Policy
+
+_EVERY_SECONDS = 0.5  # the activity is written
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,11 @@ def as_question(row: Mapping[str, Any]) -> Question:
     return Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
 
 
-def report_activity(directory: Path, text: str | None) -> None:
-    """Say in ``progress.json`` what the job does between two steps; it is also what tells that it lives."""
+def report_activity(directory: Path, doing: Doing = "", parts: int = 0, of: int = 0) -> None:
+    """Say in ``progress.json`` what the job is at within a step or between two; at most twice a second until all parts
+    are done. It is also what tells that the job lives."""
+    with suppress(OSError):
+        if parts < of and time.time() - PROGRESS.path(directory).stat().st_mtime < _EVERY_SECONDS:
+            return
     known = PROGRESS.read(directory) or Progress()
-    PROGRESS.write(directory, replace(known, activity=text), durable=False)
+    PROGRESS.write(directory, replace(known, doing=doing, parts=parts, of=of), durable=False)

@@ -18,7 +18,7 @@ from harness.models.engines.machine import BatchSize
 from harness.models.engines.sampling import Drawn, warpers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trl import GRPOTrainer
 
@@ -44,8 +44,11 @@ def why_slow(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> str | None:
 
 
 @torch.no_grad()
-def sample(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> list[list[int]]:
-    """Completions (token ids, with the end where there is one) of prompts (token ids), in their order."""
+def sample(
+    trainer: GRPOTrainer, prompts: Sequence[list[int]], told: Callable[[int, int], None] = lambda done, of: None
+) -> list[list[int]]:
+    """Completions (token ids, with the end where there is one) of prompts (token ids), in their order. ``told`` hears
+    how many are done, and of how many."""
     asked = trainer.args
     completions: list[list[int]] = [[] for _ in prompts]
     unwrapped = unwrap_model_for_generation(
@@ -65,6 +68,7 @@ def sample(trainer: GRPOTrainer, prompts: Sequence[list[int]]) -> list[list[int]
         for batch in batches:
             for index, new_ids in batch:
                 completions[index] = new_ids
+            told(sum(map(bool, completions)), len(prompts))
     return completions
 
 

@@ -26,7 +26,7 @@ from harness.tasks.forms import CLOSING, OPENING
 from harness.training import ranks
 from harness.training.callbacks import CompletionLog, HealthMonitor, MetricsLog
 from harness.training.held_out import HeldOutEvaluation
-from harness.training.job import Job
+from harness.training.job import Job, report_activity
 from harness.training.rollout import can_sample, sample, why_slow
 
 if TYPE_CHECKING:
@@ -58,9 +58,13 @@ class GRPO(GRPOTrainer):  # type: ignore[misc]
             why = why_slow(self, prompt_ids)
             if why is None:
                 with profiling_context(self, "sample"):
-                    return sample(self, prompt_ids), None
+                    return sample(self, prompt_ids, self._sampled), None
             self.slow = why
         return super()._generate_single_turn(prompt_ids, *others, **more)
+
+    def _sampled(self, done: int, of: int) -> None:
+        if ranks.is_main() and self.model.training:
+            report_activity(Path(self.args.output_dir), "sampling", done, of)
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         output = super()._generate_and_score_completions(inputs)

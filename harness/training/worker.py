@@ -56,7 +56,6 @@ def train(directory: Path, *, prints: bool = True) -> None:
         trainer = build(job, policy, directory)
         if not prints:
             trainer.remove_callback(PrinterCallback)
-        ranks.from_main(lambda: report_activity(directory, f"step {start.step + 1}"))
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=start.checkpoint)
         policy.model, steps = trainer.model, trainer.state.global_step
@@ -113,7 +112,7 @@ def _prepare(job: Job, directory: Path, restarts: int) -> _Start:
         checkpoint, state, step = None, None, 0
         forget_after(directory, step)
     if restarts:
-        report_activity(directory, f"started again from step {step}")
+        report_activity(directory, "restarted", step)
         note_restart(job, directory, step, restarts)
     if job.method == "grpo":
         try_rewards(job.rewards, as_question(job.rows[0]))

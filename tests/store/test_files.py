@@ -39,7 +39,7 @@ FILES: list[tuple[JsonFile[Any] | JsonLines[Any], Any]] = [
     (run_files.VERDICTS, Verdicts("made-up", 0, {"margin": 0.05}, (made.verdict(numbers={"n": [1, None]}),))),
     (run_files.TRAINED, made.trained(stopped=made.finding(), selected=SELECTED, sampling_seconds=None, source="run")),
     (run_files.FAILED, Failed("one", "no", no_signal=True)),
-    (run_files.PROGRESS, Progress(2, 0, 4, 1.5, 0.25, "evaluation")),
+    (run_files.PROGRESS, Progress(2, 0, 4, 1.5, 0.25, "evaluating", 3, 8)),
     (run_files.DATA, {"question_id": "q", "prompt": [*made.TURNS], "completion": [*made.TURNS]}),
     (run_files.METRICS, {"step": 1, "time": 2.5, "loss": None, "rewards/a/mean": 0.5, "odd": [1]}),
     (run_files.COMPLETIONS, made.completion(reward=None, advantage=None)),
@@ -96,7 +96,7 @@ def test_any_value_comes_back(file: Any, value: Any, data: st.DataObject, tmp_pa
             return {name: other(inner, name) for name, inner in value.items()}
         if isinstance(value, list):
             return [other(inner, key) for inner in value]
-        fixed = key in ("status", "finish_reason", "level", "verdict", "interval_kind", "accuracy", "unit")
+        fixed = key in ("status", "finish_reason", "level", "verdict", "interval_kind", "accuracy", "unit", "doing")
         return value if fixed or type(value) not in PLACES else data.draw(PLACES[type(value)])
 
     row = other(json.loads(written(file, value, tmp_path)))

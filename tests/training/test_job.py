@@ -12,7 +12,10 @@ import pytest
 from harness.models import load_policy
 from harness.pipeline.run import Run, Settings
 from harness.store.errors import TrainingError
+from harness.store.files import JsonFile
 from harness.store.run_directory import PRIVATE, locked, write_private
+from harness.store.run_files import PROGRESS
+from harness.training import job
 from harness.training.launcher import _failure
 from tests.training.advantages import advantages_of, by_group
 from tests.training.jobs import CHECKPOINT_2, killed_session, recipe_of, run_of, steps, weights_of
@@ -55,6 +58,26 @@ def test_everything_is_kept(finished):
     assert weights_of(trained.model)
     assert not [path for path in trained.model.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
     assert load_policy(str(trained.model), device="cpu").model.num_parameters() > 0
+
+
+def test_where_a_slow_step_stands_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_EVERY_SECONDS", 0.0)
+    told, write = [], JsonFile.write
+
+    def noted(self, directory, state, **how):
+        told.extend([state] if self is PROGRESS else ())
+        write(self, directory, state, **how)
+
+    monkeypatch.setattr(JsonFile, "write", noted)
+    small = {"train__per_device_train_batch_size": 4, "train__gradient_accumulation_steps": 4, "train__max_steps": 1}
+    run_of(tmp_path, **small).trained()
+    sampled, updated = ([each.parts for each in told if each.doing == doing] for doing in ("sampling", "updating"))
+    assert {each.of for each in told if each.doing == "sampling"} == {16}
+    assert sampled == sorted(sampled)
+    assert len(set(sampled)) > 3, "a completion is counted when it ends"
+    assert sampled[-1] == 16
+    assert updated == [1, 2, 3], "the fourth ends the step"
+    assert (told[-1].step, told[-1].doing) == (1, "")
 
 
 def test_killed_with_its_session_it_goes_on_from_its_last_checkpoint(finished, tmp_path):

@@ -44,7 +44,8 @@ class Engine(Protocol):
         skip: Collection[tuple[str, int]] = (),
     ) -> Iterator[list[Generation]]:
         """Answer every question ``decoding.samples_per_question`` times but for the ``(question id, sample)`` pairs in
-        ``skip``; finished answers are handed out, in lists, as soon as there are some.
+        ``skip``; finished answers are handed out, in lists, as soon as there are some. An empty list says that the
+        engine is at work.
 
         Raises:
             ModelError: the model cannot answer: a prompt is too long, memory is short, the server is gone.

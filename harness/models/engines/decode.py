@@ -94,8 +94,8 @@ def decode(
 ) -> Iterator[list[tuple[int, list[int]]]]:
     """Continue each prompt (a list of token ids) until one of ``ends`` or ``max_new_tokens``.
 
-    Yields finished ones as ``(number of the prompt, new ids with the end)``, as they come. Equal prompts that follow
-    one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
+    Yields after each step the ones that it finished, ``(number of the prompt, new ids with the end)``. Equal prompts
+    that follow one another are computed once. The model's mode (``eval`` or ``train``) is the caller's affair.
 
     Raises:
         TooLargeError: memory does not hold one sequence.
@@ -155,8 +155,7 @@ class _Decoding:
                 self._retreat()
                 continue
             self.size.observe(len(self.active), time.perf_counter() - started, waiting=len(self.waiting))
-            if done := self._take(tokens):
-                yield done
+            yield self._take(tokens)
 
     def _has_room(self) -> bool:
         """Whether enough rows are free: computing prompts a few at a time costs more than rows that wait a little."""
