@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.store.words import counted, percent, plain, points
+from harness.store.words import counted, percent, points, two_digits
 
 if TYPE_CHECKING:
     from harness.store.run_files import Signal, Verdict
@@ -31,7 +31,7 @@ MOST_QUESTIONS = 1_000_000  # what takes more is "over" so many
 
 def told_alpha(alpha: float, gates: int) -> str:
     """``(alpha .05)``, or ``(alpha .05 shared by 2 gates)`` where this gate's ``alpha`` is a part of the recipe's."""
-    return f"(alpha {plain(alpha * gates)}{f' shared by {gates} gates' if gates > 1 else ''})"
+    return f"(alpha {two_digits(alpha * gates)}{f' shared by {gates} gates' if gates > 1 else ''})"
 
 
 def luck(claim: Literal["gain", "loss"], alpha: float, gates: int, *, exact: bool = True) -> str:
@@ -285,9 +285,9 @@ def plan_sentence(n: Numbers) -> str:
     questions see, or what they may miss."""
     if not n["enough"]:
         return unseen(n["n"], n["effect"], n["smallest_seen"], n["margin"], n["needed"], enough=False)
-    sees = f"a {n['effect']} of {points(n['margin'])} with power {plain(n['reached'])}"
-    at = f"at discordance {plain(n['discordance'])}"
-    return f"{n['n']} questions {at} see {sees}; {plain(n['power'])} was asked for"
+    sees = f"a {n['effect']} of {points(n['margin'])} with power {two_digits(n['reached'])}"
+    at = f"at discordance {two_digits(n['discordance'])}"
+    return f"{n['n']} questions {at} see {sees}; {two_digits(n['power'])} was asked for"
 
 
 def unseen(

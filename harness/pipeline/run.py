@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -41,16 +41,22 @@ from harness.pipeline.lost import lost_told
 from harness.pipeline.manifest import held_by_another, opened_by, write_manifest
 from harness.pipeline.naming import run_name
 from harness.pipeline.settings import Settings
-from harness.pipeline.signal import Ask, find_learnable, find_signal
-from harness.pipeline.train import Trained, adopt_training, job_of, log_digests, train
+from harness.pipeline.signal import look_for_signal
+from harness.pipeline.train import (
+    Trained,
+    adopt_training,
+    job_of,
+    kept_training,
+    log_digests,
+    policy_in,
+    train,
+)
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import require_processes
 from harness.recipe.needs import check_needs, check_rewards
 from harness.recipe.schema import data_sampling, located, questions_of
-from harness.rewards.grading import try_rewards
-from harness.store.errors import HarnessError, ModelError, NoSignal, TrainingError, nearest
-from harness.store.files import RecordError
+from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, own_folder, place_of, run_directories, set_aside
 from harness.store.run_files import (
@@ -58,7 +64,6 @@ from harness.store.run_files import (
     FAILED,
     IDENTITY,
     NAME,
-    SIGNAL,
     TRAINED,
     VERDICTS,
     Example,
@@ -80,7 +85,6 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
     from harness.store.audit import Audit
     from harness.store.records import SamplingParams
-    from harness.store.run_files import Signal
 
 
 __all__ = ["Run", "Settings", "Trained", "over_seeds"]
@@ -256,7 +260,9 @@ class Run:
             raise TrainingError(refusal(self.recipe))
         directory = self.directory / "train"
         with self._in_place(), locked(directory, self._waiting("train")):
-            summary = self._summary_of(directory)
+            summary = kept_training(
+                directory, None if self._looked else self.fingerprint, partial(self.settings.say, self._titled("train"))
+            )
             if summary is None:
                 failed = FAILED.fit(directory)
                 if failed and failed.session == self.settings.session:
@@ -264,46 +270,16 @@ class Run:
                 same = self.settings.runs_dir / ".locks" / f"train-{self.training_key[:12]}"
                 with locked(same, self._waiting("train")):
                     self._outdate()
-                    summary = adopt_training(directory, self.training_key, self.others(), self._is_whole)
+                    summary = adopt_training(directory, self.training_key, self.others(), self.fingerprint)
                     if summary is None:
                         summary = self._train(directory)
                         self.reused["train"] = summary.resumed_from or 0
             if not summary.policy:
-                summary = replace(summary, policy=self._policy_in(directory), logs=log_digests(directory))
+                summary = replace(summary, policy=policy_in(directory, self.fingerprint), logs=log_digests(directory))
                 TRAINED.write(directory, summary)
             self._looked = True
         self.reused.setdefault("train", summary.steps)
         return Trained(directory, summary)
-
-    def _summary_of(self, directory: Path) -> TrainingSummary | None:
-        """``train/summary.json`` of a training whose policy is as it left it, and a sentence where that is not so: then
-        it is made again, from the last checkpoint if there is one."""
-        final, aside = directory / "final", directory / f".final-{time.time_ns()}"
-        try:
-            summary = TRAINED.read(directory)
-            if summary is None or self._looked or self._is_whole(directory, summary):
-                return summary
-            why = f"{final}: is not as training left it, and is now {aside.name}" if final.exists() else None
-        except RecordError as error:
-            why = error.found
-        if final.exists():
-            final.rename(aside)
-        checkpoint = " from its last checkpoint" if any(directory.glob("checkpoint-*")) else ""
-        self.settings.say(self._titled("train"), f"{why or f'{final}: is gone'}; the policy is made again{checkpoint}")
-        with suppress(FileNotFoundError):
-            TRAINED.path(directory).rename(directory / f".{TRAINED.name}-{time.time_ns()}")
-        return None
-
-    def _is_whole(self, directory: Path, summary: TrainingSummary) -> bool:
-        """Whether the policy in ``final/`` is the one that was trained."""
-        try:
-            found = self._policy_in(directory)
-        except (ModelError, RecursionError):  # a configuration of a thousand levels
-            return False
-        return found == (summary.policy or found)
-
-    def _policy_in(self, directory: Path) -> dict[str, str]:
-        return self.fingerprint(resolve_model(str((directory / "final").resolve())))
 
     def _train(self, directory: Path) -> TrainingSummary:
         recipe, settings = self.recipe, self.settings
@@ -313,10 +289,8 @@ class Run:
         require_processes(recipe, self.device, in_process=settings.in_process)
         try:
             questions = self.questions
-            if recipe.task.learnable:
-                questions = replace(questions, train=self._find_learnable())
-            elif not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
-                self._find_signal()
+            if recipe.task.learnable or not list(directory.glob("checkpoint-*")):  # else it has begun, and goes on
+                questions = replace(questions, train=self._trained_on())
             dataset = dataset_of(recipe, self.seed, questions, self.samples)
             if recipe.data is not None:
                 DATA.write(directory, cast(list[Example], dataset.rows))
@@ -341,33 +315,12 @@ class Run:
                 self.keep(judged("training", "UNSOUND", "refused", {"reason": said}))
             raise
 
-    def _find_signal(self) -> None:
-        """``signal.json``, before a GRPO training begins; :class:`NoSignal` where there is next to nothing to learn."""
-        if self.recipe.health.signal is None or self.recipe.train.method != "grpo":
-            return
-        self._keep_signal(find_signal(*self._asking()))
-
-    def _find_learnable(self) -> tuple[Question, ...]:
-        """The training questions with something to learn, and ``signal.json``; :class:`NoSignal` where they are too
-        few."""
-        kept, found = find_learnable(*self._asking())
-        self._keep_signal(found)
-        return kept
-
-    def _asking(self) -> tuple[Recipe, Sequence[Question], Path, Ask]:
-        try_rewards(self.recipe.rewards, self.questions.train[0])  # where one raises, there is no signal either
-
+    def _trained_on(self) -> tuple[Question, ...]:
         def ask(sampling: SamplingParams, questions: Sequence[Question], early: EarlyStop) -> Evaluation:
             return self._evaluate("signal", self.base, how=sampling, questions=questions, early=early)
 
-        return self.recipe, self.questions.train, self.directory / "signal", ask
-
-    def _keep_signal(self, found: Signal) -> None:
-        SIGNAL.write(self.directory, found)
-        if found.refused:
-            raise NoSignal(found.sentence)
-        if found.advice or found.kept is not None:
-            self.settings.say(f"{self.id} signal", found.sentence)
+        say = partial(self.settings.say, f"{self.id} signal")
+        return look_for_signal(self.recipe, self.questions.train, self.directory, ask, say)
 
     def after(self) -> Evaluation:
         """The trained policy on the same questions."""

@@ -14,7 +14,10 @@ from harness.pipeline.evaluate import EarlyStop, Evaluation
 from harness.recipe.checks import fewest_questions
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps
 from harness.rewards import answer_form
+from harness.rewards.grading import try_rewards
+from harness.store.errors import NoSignal
 from harness.store.records import SamplingParams, iter_records
+from harness.store.run_files import SIGNAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,31 @@ if TYPE_CHECKING:
 Ask = Callable[[SamplingParams, Sequence["Question"], EarlyStop], Evaluation]
 """Has the base policy answer questions in the stage ``signal``."""
 SECOND_LOOK = 4  # times as many questions before a job is refused: a false refusal costs a whole training
+
+
+def look_for_signal(
+    recipe: Recipe, questions: Sequence[Question], directory: Path, ask: Ask, say: Callable[[str], None]
+) -> tuple[Question, ...]:
+    """``signal.json`` of a GRPO run, before its training begins, and those of its training questions to train on.
+
+    Raises:
+        NoSignal: there is next to nothing to learn from them.
+        TrainingError: a reward function is missing or raises, and so would find no signal either.
+    """
+    learnable = recipe.task.learnable
+    if not learnable and (recipe.health.signal is None or recipe.train.method != "grpo"):
+        return tuple(questions)
+    try_rewards(recipe.rewards, questions[0])
+    if learnable:
+        kept, found = find_learnable(recipe, questions, directory / "signal", ask)
+    else:
+        kept, found = tuple(questions), find_signal(recipe, questions, directory / "signal", ask)
+    SIGNAL.write(directory, found)
+    if found.refused:
+        raise NoSignal(found.sentence)
+    if found.advice or found.kept is not None:
+        say(found.sentence)
+    return kept
 
 
 def find_signal(recipe: Recipe, questions: Sequence[Question], stage: Path, ask: Ask) -> Signal:

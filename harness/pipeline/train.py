@@ -12,16 +12,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.gate import judge_training
-from harness.models.source import base_json
+from harness.models.source import base_json, resolve_model
 from harness.pipeline.dataset import Dataset, rows_of
 from harness.pipeline.fingerprint import training_dtype
 from harness.recipe.launching import located_arguments, shares_weights
+from harness.store.errors import ModelError
 from harness.store.files import JsonLines, RecordError
 from harness.store.records import FAULTS
 from harness.store.run_files import (
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+Fingerprint = Callable[["ModelSource"], dict[str, str]]
+"""Hashes of a model's content."""
 
 
 def job_of(
@@ -201,11 +205,45 @@ def log_digests(directory: Path) -> dict[str, str]:
     }
 
 
-def adopt_training(
-    directory: Path, key: str, runs: Iterable[Path], is_whole: Callable[[Path, TrainingSummary], bool]
+def policy_in(directory: Path, fingerprint: Fingerprint) -> dict[str, str]:
+    """What is the policy that a training in ``directory`` left."""
+    return fingerprint(resolve_model(str((directory / "final").resolve())))
+
+
+def _is_whole(directory: Path, summary: TrainingSummary, fingerprint: Fingerprint) -> bool:
+    """Whether the policy in ``final/`` is the one that was trained."""
+    try:
+        found = policy_in(directory, fingerprint)
+    except (ModelError, RecursionError):  # a configuration of a thousand levels
+        return False
+    return found == (summary.policy or found)
+
+
+def kept_training(
+    directory: Path, fingerprint: Fingerprint | None, say: Callable[[str], None]
 ) -> TrainingSummary | None:
+    """``train/summary.json`` of a training whose policy is as it left it, and a sentence where that is not so: then it
+    is made again, from the last checkpoint if there is one. Without a ``fingerprint`` the policy is believed."""
+    final, aside = directory / "final", directory / f".final-{time.time_ns()}"
+    try:
+        summary = TRAINED.read(directory)
+        if summary is None or fingerprint is None or _is_whole(directory, summary, fingerprint):
+            return summary
+        why = f"{final}: is not as training left it, and is now {aside.name}" if final.exists() else None
+    except RecordError as error:
+        why = error.found
+    if final.exists():
+        final.rename(aside)
+    checkpoint = " from its last checkpoint" if any(directory.glob("checkpoint-*")) else ""
+    say(f"{why or f'{final}: is gone'}; the policy is made again{checkpoint}")
+    with suppress(FileNotFoundError):
+        TRAINED.path(directory).rename(directory / f".{TRAINED.name}-{time.time_ns()}")
+    return None
+
+
+def adopt_training(directory: Path, key: str, runs: Iterable[Path], fingerprint: Fingerprint) -> TrainingSummary | None:
     """Copy a finished training with this key into ``directory`` (``train/`` of a run) from one of ``runs``, where all
-    of it ``is_whole``.
+    of it is whole.
 
     The summary is written last: without it, nothing of what a kill left here counts.
 
@@ -217,7 +255,9 @@ def adopt_training(
         if other == directory or (summary := TRAINED.fit(other)) is None or summary.training_key != key:
             continue
         logs = summary.logs or log_digests(other)
-        if log_digests(other) != logs or not is_whole(other, summary):  # final/ may have been deleted to save space
+        if log_digests(other) != logs or not _is_whole(
+            other, summary, fingerprint
+        ):  # final/ may have been deleted to save space
             continue
         _copy(other, directory)
         for name in (SIGNAL.name, f"samples/{FAULTS.name}"):  # what was found before it began

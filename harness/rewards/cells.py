@@ -21,9 +21,8 @@ from typing import Any
 from harness.store.errors import RewardError
 
 _FUNCTIONS: dict[str, FunctionType] = {}
-_INSTALLED = tuple(
-    Path(each) for each in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), Path(__file__).parents[1])
-)
+_OURS, _PYTHONS = Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def keep(function: Callable[..., Any]) -> str:
@@ -69,7 +68,7 @@ def _parts(value: Any, met: set[int]) -> Iterator[str]:
     elif isinstance(value, type):
         yield f"{value.__module__}.{value.__qualname__}"
         file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
-        if value.__module__ == "__main__" or not _is_installed(file):
+        if value.__module__ == "__main__" or not is_installed(Path(file)):
             for name, member in sorted(vars(value).items()):
                 if isinstance(member, FunctionType) and id(member) not in met:
                     yield name
@@ -77,7 +76,7 @@ def _parts(value: Any, met: set[int]) -> Iterator[str]:
     elif isinstance(value, ModuleType):
         yield value.__name__
         file = getattr(value, "__file__", None)
-        if file and not _is_installed(file) and Path(file).is_file():
+        if file and not is_installed(Path(file)) and Path(file).is_file():
             yield hashlib.sha256(Path(file).read_bytes()).hexdigest()
     elif isinstance(value, partial):
         yield from _parts(value.func, met)
@@ -104,7 +103,7 @@ def _function(function: FunctionType, met: set[int]) -> Iterator[str]:
             ) from None
     if (wrapped := getattr(function, "__wrapped__", None)) is not None:  # of functools.wraps
         used["__wrapped__"] = wrapped
-    if _is_installed(code.co_filename):
+    if is_installed(Path(code.co_filename)):
         yield f"{function.__module__}.{function.__qualname__}"
     else:
         try:
@@ -129,8 +128,10 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(each)
 
 
-def _is_installed(file: str) -> bool:
-    return any(Path(file).is_relative_to(each) for each in _INSTALLED)
+def is_installed(file: Path) -> bool:
+    """Whether a source file is this package's, Python's or an installed package's, and not the user's own."""
+    ours = file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS)
+    return ours or not _INSTALLED.isdisjoint(file.parts)
 
 
 def _plain(value: Any) -> str:

@@ -49,9 +49,6 @@ TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""
 
 _MATH_PACKAGES = ("sympy", "mpmath")
-_OURS = Path(__file__).parents[1]
-_PYTHONS = Path(traceback.__file__).parent
-_INSTALLED = {"site-packages", "dist-packages"}
 
 # The table
 
@@ -282,12 +279,7 @@ def _import_of(folder: str, module_name: str) -> ModuleType:
 def _is_users(module: ModuleType) -> bool:
     """Whether a module was imported from neither this package, Python nor an installed one."""
     path = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    return path is not None and not _is_installed(Path(path))
-
-
-def _is_installed(file: Path) -> bool:
-    ours = file.is_relative_to(_OURS) or file.is_relative_to(_PYTHONS)
-    return ours or not _INSTALLED.isdisjoint(file.parts)
+    return path is not None and not cells.is_installed(Path(path))
 
 
 def raised(error: BaseException) -> str:
@@ -297,7 +289,7 @@ def raised(error: BaseException) -> str:
     place = ""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = Path(frame.f_code.co_filename)
-        if not (_is_installed(file) or file.name.startswith("<")):
+        if not (cells.is_installed(file) or file.name.startswith("<")):
             name = "/".join(file.parts[-2:]) if file.name == "__init__.py" else file.name
             # A notebook's cell is a file that is named by a number.
             cell = file.parent.name.startswith("ipykernel_")

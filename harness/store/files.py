@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeGuard, TypeVar
 
 from harness.store.errors import HarnessError
-from harness.store.run_directory import LineWriter, digest, plain, write_json, write_lines
+from harness.store.run_directory import LineWriter, as_json, digest, write_json, write_lines
 from harness.store.secrets import redact_data, redact_tree, within_data
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Stored:
 
     def to_json(self) -> dict[str, Any]:
         """A dict as the file has it, for ``json.dumps``."""
-        made: dict[str, Any] = plain(self)
+        made: dict[str, Any] = as_json(self)
         return made
 
 

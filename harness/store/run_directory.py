@@ -42,17 +42,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A JSON value with what JSON cannot hold made plain: NaN and infinities are null, a dataclass is its fields that
     have not their defaults, other objects their text."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            name: plain(own) for name, default in _defaults(type(value)) if (own := getattr(value, name)) != default
+            name: as_json(own) for name, default in _defaults(type(value)) if (own := getattr(value, name)) != default
         }
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [as_json(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (str, int, bool)) else str(value)
@@ -79,7 +79,7 @@ def write_toml(path: Path, text: str) -> None:
 
 def write_private(path: Path, value: Any) -> None:
     """Write JSON as it is, for a process of ours to read: nobody else may, and whoever wrote it takes it away."""
-    _write(path, (json.dumps(plain(value), indent=2) + "\n",), mode=PRIVATE)
+    _write(path, (json.dumps(as_json(value), indent=2) + "\n",), mode=PRIVATE)
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def write_json(
     path: Path, value: Any, *, durable: bool = True, seal: Callable[[dict[str, Any]], str] | None = None
 ) -> None:
     """``durable`` as in :func:`write_text`; what ``seal`` makes of the object stands in it as ``digest``."""
-    tree = clean_tree(plain(value))
+    tree = clean_tree(as_json(value))
     sealed = {**tree, "digest": seal(tree)} if seal else tree
     _write(path, (json.dumps(sealed, indent=2) + "\n",), durable=durable)
 
@@ -205,7 +205,7 @@ def _cut_torn(path: Path) -> None:
 
 
 def _line(row: Any, seal: Callable[[str], str]) -> str:
-    return seal(clean_line(plain(row))) + "\n"
+    return seal(clean_line(as_json(row))) + "\n"
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def points(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + (" point" if abs(100 * share) == 1 else " points")
 
 
-def plain(share: float) -> str:
+def two_digits(share: float) -> str:
     """A share or an error rate, to two digits that count: ``.05``, ``.017``, ``.93``."""
     rounded = f"{share:.2f}" if share >= 0.1 else f"{share:.2g}"
     return rounded.removeprefix("0") if rounded.startswith("0.") else rounded

@@ -26,7 +26,7 @@ from harness.gate.power import (
     smallest_drop,
 )
 from harness.gate.wording import unseen
-from harness.store.words import plain
+from harness.store.words import two_digits
 
 # The smallest drop, in points, seen with power .80 at alpha .05; None where it is larger than the discordance.
 QUESTIONS = [5, 50, 100, 200, 500, 1319]
@@ -219,7 +219,7 @@ def test_the_numbers_of_a_plan() -> None:
 
 @pytest.mark.parametrize(("share", "text"), [(0.05, ".05"), (0.05 / 3, ".017"), (0.001, ".001"), (0.9305, ".93"), (1.0, "1.00"), (0.5, ".50")])  # fmt: skip
 def test_shares_in_print(share: float, text: str) -> None:
-    assert plain(share) == text
+    assert two_digits(share) == text
 
 
 def test_a_plan_takes_milliseconds_and_importing_the_gate_takes_neither_numpy_nor_scipy() -> None:

@@ -11,7 +11,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.models import load_policy
-from harness.models.engines.decode import plain
+from harness.models.engines.decode import unwrapped
 from harness.training import rollout, trainers
 from harness.training.rollout import can_sample, sample, why_slow
 from tests.training.jobs import run_of
@@ -118,7 +118,7 @@ def test_a_peft_wrapper_is_looked_through(trainer):
     made = trainer()
     made.model = peft.get_peft_model(made.model, peft.LoraConfig(target_modules="all-linear"))
     assert why_slow(made, []) is None
-    assert plain(made.model) is made.model.get_base_model()
+    assert unwrapped(made.model) is made.model.get_base_model()
 
 
 @pytest.mark.parametrize("sampling", ["shared", "trl"])

@@ -59,7 +59,7 @@ KNOWN = frozenset({
 
 def why_not(model: Any, longest: int) -> str | None:
     """Why :func:`decode` cannot continue this model's sequences of at most ``longest`` tokens; ``None`` if it can."""
-    model = plain(model)
+    model = unwrapped(model)
     kind, attention = model.config.model_type, getattr(model.config, "_attn_implementation", None)
     if kind not in KNOWN:
         return f"models of type {kind} are not known to the default engine's loop"
@@ -79,7 +79,7 @@ def _cache_argument(takes: Collection[str]) -> str | None:
     return next((name for name in ("cache", "past_key_values") if name in takes), None)
 
 
-def plain(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
     """The transformers model within a peft wrapper; its adapter's layers are part of it."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
@@ -100,7 +100,7 @@ def decode(
     Raises:
         TooLargeError: memory does not hold one sequence.
     """
-    model = plain(model)
+    model = unwrapped(model)
     with laid_out(model):
         yield from _Decoding(model, prompts, sampler, frozenset(ends), max_new_tokens, size).run()
 
