@@ -170,22 +170,17 @@ def share_correct(answers: Sequence[Record]) -> float | None:
     return sum(scored) / len(scored) if scored else None
 
 
-def is_right(answers: Sequence[Record]) -> bool | None:
-    """Whether more than half of the scored answers are correct; ``None`` where none was scored."""
-    share = share_correct(answers)
-    return None if share is None else share > 0.5
-
-
 def flip_of(before: Sequence[Record], after: Sequence[Record], two_sided: bool) -> Flip:
-    """The class of one question. With one evaluation only, it is that one's word."""
+    """The class of one question: gained or lost where its share of right answers rose or fell, as the gate counts, and
+    else right where more than half of them are. With one evaluation only, it is that one's word."""
     if (not before and not after) or (two_sided and not (before and after)):
         return "unasked"
-    first, last = is_right(before or after), is_right(after or before)
+    first, last = share_correct(before or after), share_correct(after or before)
     if first is None or last is None:
         return "unscored"
     if first == last:
-        return "right" if first else "wrong"
-    return "gained" if last else "lost"
+        return "right" if last > 0.5 else "wrong"
+    return "gained" if last > first else "lost"
 
 
 def pair(
@@ -204,7 +199,8 @@ def pair(
     for place, (identity, (text, truth, prompt)) in enumerate(questions.items(), 1):
         was, is_now = tuple(before.get(identity, ())), tuple(after.get(identity, ()))
         flip, share = flip_of(was, is_now, two_sided), baseline.get(identity)
-        fell = share is not None and share > 0.5 and is_right(is_now if after else was) is False
+        now = share_correct(is_now if after else was)
+        fell = share is not None and now is not None and now < share
         paired.append(Question(place, identity, text, truth, prompt, was, is_now, flip, share, fell))
     return tuple(sorted(paired, key=lambda each: (not each.fell and each.flip != "lost", FLIPS.index(each.flip))))
 

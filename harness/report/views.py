@@ -46,7 +46,7 @@ Prompt = tuple["Message", ...]
 class Question:
     """A test question with every answer to it. ``number`` counts from 1 in the fixed order of the questions.
     ``baseline`` is the share of the baseline's answers that were right, if it was asked and can be compared with;
-    ``fell`` says that it had the question right and the run has it wrong."""
+    ``fell`` says that the run's share is smaller."""
 
     number: int
     id: str
