@@ -234,7 +234,7 @@ class Summary:
         return f"NOT A PASS: no gate came to a verdict ({which}{more}){strict}"
 
     def _stopped(self) -> str | None:
-        """Where an interrupted session stopped, and what the same command does; workers do not say where."""
+        """Where an interrupted session stopped, and what the same command does. Runs of workers are not known here."""
         from harness.store.words import stopped_line
 
         session = session_of(self.config)
@@ -248,9 +248,9 @@ class Summary:
             for each in (directory / "train").glob("checkpoint-*")
             if (number := each.name.rpartition("-")[2]).isdigit()
         ]
-        trains = bool(found) and stage.partition(" ")[0].isupper()
-        fresh = bool(get_option(self.config, "fresh"))
-        return stopped_line(stage, measured, max(checkpoints, default=0) if trains else None, fresh=fresh)
+        trained, fresh = stage.partition(" ")[0].isupper(), bool(get_option(self.config, "fresh"))
+        last = max(checkpoints, default=0) if found else None
+        return stopped_line(stage, measured, last, trained=trained, fresh=fresh)
 
     def _write_methods(self, terminal: Terminal, *, verbose: bool) -> None:
         """Each comparison of methods once; all of its run directories keep it. A line, or the table and its pairs."""

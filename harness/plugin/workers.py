@@ -32,6 +32,7 @@ class Workers:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._folder: Path | None = None
+        self._last = ("", "")  # stage that was drawn last, and how far it was
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -50,6 +51,9 @@ class Workers:
         reminder.start()
         try:
             return (yield)
+        except KeyboardInterrupt:
+            self._progress.stopped = self._last if self._last[0] else None  # by now the worker may have ended it
+            raise
         finally:
             over.set()
             reminder.join()
@@ -72,6 +76,7 @@ class Workers:
             self._progress.erase()
             return
         (stage, text, share, begun), *others = found
+        self._last = stage, text
         more = f"   {len(others)} more at work" if others else ""
         self._progress.show(stage, text, share, time.time() - begun, more)
 

@@ -93,13 +93,16 @@ def answers_done(done: int, total: int, accuracy: float | None = None, left: flo
     return f"{text}  {duration(left)} left" if round(left) >= _WORTH_SAYING else text
 
 
-def stopped_line(stage: str, measured: str, checkpoint: int | None, *, fresh: bool) -> str:
+def stopped_line(stage: str, measured: str, checkpoint: int | None, *, trained: bool, fresh: bool) -> str:
     """Where a session was interrupted and what the same command does then; ``checkpoint`` is the last one of a training
-    that was at work, 0 where there is none, and ``None`` where something else was."""
+    that was at work, 0 where there is none, and ``None`` where that is not known."""
     where = f" in {stage}{' at ' if measured else ''}{measured.partition('  ')[0]}" if stage else ""
-    how = {None: "goes on from there", 0: "begins this training again and goes on"}.get(
-        checkpoint, f"goes on from its checkpoint of step {checkpoint}"
-    )
+    if not trained:
+        how = "goes on from there"
+    elif checkpoint == 0:
+        how = "begins this training again and goes on"
+    else:
+        how = f"goes on from its {'last checkpoint' if checkpoint is None else f'checkpoint of step {checkpoint}'}"
     which = "The same command without --rl-fresh" if fresh else "The same command"
     return f"Stopped{where}. {which} {how}."
 

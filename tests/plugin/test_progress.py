@@ -92,7 +92,9 @@ class Screen:
             assert letter == "m", f"a sequence that is not expected: {number}{letter}"
 
 
-def on_a_terminal(path, *arguments: str, width: int = WIDTH, begin: str = "collecting") -> tuple[Screen, int]:
+def on_a_terminal(
+    path, *arguments: str, width: int = WIDTH, begin: str = "collecting", interrupt_at: str = "never"
+) -> tuple[Screen, int]:
     ours, theirs = pty.openpty()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     process = subprocess.Popen(
@@ -102,6 +104,7 @@ def on_a_terminal(path, *arguments: str, width: int = WIDTH, begin: str = "colle
         stdout=theirs,
         stderr=theirs,
         env=environment | {"COLUMNS": str(width), "LINES": str(HEIGHT), "TERM": "xterm"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell's are told to ignore it
     )
     os.close(theirs)
     output = b""
@@ -113,6 +116,9 @@ def on_a_terminal(path, *arguments: str, width: int = WIDTH, begin: str = "colle
         if not chunk:
             break
         output += chunk
+        if interrupt_at.encode() in output:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = "never"
     os.close(ours)
     screen = Screen()
     _, begun, rest = output.decode().partition(begin)
@@ -213,7 +219,7 @@ def test_an_interrupted_session_says_where_it_stopped_and_what_goes_on(project):
         screen, code = on_a_terminal(project.path, *options)
         assert code == pytest.ExitCode.INTERRUPTED
         (line,) = [line for line in screen.lines if line.startswith("Stopped")]
-        assert line == f"Stopped in GRPO small at 1/2. {which} goes on from there."
+        assert line == f"Stopped in GRPO small at 1/2. {which} goes on from its last checkpoint."
 
 
 def in_a_log(project, *options: str) -> list[str]:
@@ -292,6 +298,17 @@ def test_on_a_terminal_the_stage_of_a_worker_is_shown(project, options):
     if not options:
         (marks,) = [line.split()[0] for line in screen.lines if line.endswith("[100%]")]
         assert marks == "..."
+
+
+@LIVE
+def test_ctrl_c_says_what_a_worker_was_at(project):
+    project.write(test_1=WORKS)
+    screen, code = on_a_terminal(project.path, "-n1", begin="created:", interrupt_at="/30")
+    assert code == pytest.ExitCode.INTERRUPTED
+    said = next(line for line in screen.lines if line.startswith("Stopped"))
+    assert re.fullmatch(
+        r"Stopped in GRPO small at \d+/30\. The same command goes on from its last checkpoint\.", said
+    ), screen.lines
 
 
 def test_marks_that_the_terminal_has_not_are_ascii(project):
