@@ -20,7 +20,7 @@ from harness.pipeline.compare import called, compared
 from harness.pipeline.gate_check import check_gate
 from harness.pipeline.judge import count_gates
 from harness.pipeline.naming import check_sweep, run_name
-from harness.pipeline.plan import gate_lines, kept_lines, plan_lines
+from harness.pipeline.plan import gate_lines, kept_lines, plan_lines, requires_gpu
 from harness.pipeline.regrade import regraded
 from harness.pipeline.remarks import doubts, remarks
 from harness.pipeline.run import Run, Settings, over_seeds
@@ -48,9 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """Train and judge a recipe with each of its seeds, and over them; 1 where a verdict fails."""
     recipes = chosen_recipes(options)
     if "gpu" in recipes[0].requires and options.device is None and choose_device() == "cpu":
-        raise HarnessError(
-            f"recipe {recipes[0].name} requires a GPU and none is visible; --device cpu runs it all the same"
-        )
+        raise HarnessError(requires_gpu(recipes[0], "and none is visible", options="--"))
     if options.seed:
         recipes = [recipe.override({"seeds": list(dict.fromkeys(options.seed))}) for recipe in recipes]
     session, gates = uuid.uuid4().hex, sum(count_gates(*each, options.baselines_dir) for each in with_seeds(recipes))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.models.engines.base import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name
-from harness.recipe.schema import questions_of
+from harness.recipe.schema import data_sampling, questions_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.store.records import SUMMARY
 from harness.store.run_directory import run_directories
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
-    """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask.
+    """One line a stage: model, answers to ask, optimizer steps, completions to sample, and what the gate will ask;
+    before the gate's, all of it together.
 
     Raises:
         TaskError: the questions that lie here (those of ``data`` in place of the recipe's) are not as many, or torn.
@@ -50,6 +51,7 @@ def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
         *questions,
         f"before and after: {counted(asked, 'answer')} each, at most {counted(most, 'token')} an answer",
         *_training(recipe),
+        f"in all: {takes(recipe)}",
         f"gate: {gate}",
     ]
 
@@ -73,36 +75,83 @@ def _model(recipe: Recipe) -> str:
     return f"{base_name(recipe)}, as {recipe.model.from_recipe} trains it with the same seed (made first if need be)"
 
 
+class _Work(NamedTuple):
+    """What a training takes: optimizer steps (of SFT and DPO the most there can be), the completions of each (in SFT
+    examples, in DPO pairs), answers sampled in training or for it, answers to find what can be learnt, and the most
+    tokens of an answer."""
+
+    steps: int
+    per_step: int
+    samples: int = 0
+    signal: int = 0
+    tokens: int = 0
+
+
+def _work(recipe: Recipe) -> _Work:
+    method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
+    arguments, data = {**argument_defaults(method), **recipe.train.arguments}, recipe.data
+    per_step = completions_per_step(arguments, processes)
+    if data is None:
+        learnable = recipe.task.learnable
+        steps = optimizer_steps(arguments, questions if isinstance(learnable, bool) else learnable, processes)
+        samples = steps * per_step // max(1, int(arguments["num_iterations"]))
+        signal = questions * arguments["num_generations"] if learnable else 0
+        tokens = arguments["max_completion_length"] or recipe.evaluate.max_new_tokens
+        return _Work(steps, per_step, samples, signal, tokens)
+    if data.source not in ("completions", "solutions"):
+        return _Work(max(0, arguments["max_steps"] or 0), per_step)
+    if (sampling := data_sampling(recipe, seed=0)) is None:
+        return _Work(supervised_steps(arguments, questions, processes), per_step)
+    steps, samples = (questions * each for each in (data.per_question, data.samples_per_question))
+    return _Work(supervised_steps(arguments, steps, processes), per_step, samples, tokens=sampling.max_new_tokens)
+
+
+def takes(recipe: Recipe) -> str:
+    """All that a recipe samples and learns, wherever it runs: ``800 answers of at most 409,600 tokens, 50 optimizer
+    steps``. The signal check and evaluations during training come on top."""
+    work, evaluate = _work(recipe), recipe.evaluate
+    asked, sampled = 2 * recipe.task.test_questions * evaluate.samples_per_question, work.samples + work.signal
+    tokens = asked * evaluate.max_new_tokens + sampled * work.tokens
+    upto = "at most " if recipe.data is not None else ""
+    steps = f", {upto}{counted(work.steps, 'optimizer step')}" if work.steps else ""
+    return f"{asked + sampled:,} answers of at most {tokens:,} tokens{steps}"
+
+
+def requires_gpu(recipe: Recipe, why: str, options: str | None = None) -> str:
+    """That a recipe waits for a GPU; where it was asked for, how it runs all the same and what that takes. ``options``
+    is how these begin: ``--rl-`` or ``--``."""
+    how = ""
+    if options:
+        with_vllm = f" {options}set train.use_vllm=false" if recipe.train.arguments.get("use_vllm") else ""
+        how = f"; {options}device cpu{with_vllm} runs it all the same: {takes(recipe)}"
+    return f"recipe {recipe.name} requires a GPU {why}{how}"
+
+
 def _training(recipe: Recipe) -> list[str]:
     method, questions, processes = recipe.train.method, recipe.task.train_questions, recipe.launch.processes
-    arguments = {**argument_defaults(method), **recipe.train.arguments}
     how = f", LoRA of rank {recipe.lora.r}" if recipe.lora else ""
     how += f" in {processes} processes" if processes > 1 else ""
-    data, per_step = recipe.data, completions_per_step(arguments, processes)
+    data, work = recipe.data, _work(recipe)
+    steps = counted(work.steps, "optimizer step")
     if data is None:
-        asked, learnable = questions, recipe.task.learnable
+        learnable = recipe.task.learnable
         questions = questions if isinstance(learnable, bool) else learnable
-        steps = optimizer_steps(arguments, questions, processes)
-        signal = f"signal: at most {counted(asked * arguments['num_generations'], 'answer')} to find what can be learnt"
+        signal = f"signal: at most {counted(work.signal, 'answer')} to find what can be learnt"
         upto = "at most " if learnable is True else ""
         return [
             *([signal] if learnable else []),
-            f"train: {method}{how}, {counted(steps, 'optimizer step')} of {counted(per_step, 'completion')} "
-            f"({steps * per_step} to sample) over {upto}{counted(questions, 'question')}",
+            f"train: {method}{how}, {steps} of {counted(work.per_step, 'completion')} "
+            f"({work.samples} to sample) over {upto}{counted(questions, 'question')}",
         ]
-    learnt = "example" if method == "sft" else "pair"
+    learnt = counted(work.per_step, "example" if method == "sft" else "pair")
+    if data.source not in ("completions", "solutions"):
+        return [f"train: {method}{how}{f', {steps}' if work.steps else ''} of {learnt} each, from {data.source}"]
+    first, most = [], questions
     if data.source == "completions":
-        samples, most = questions * data.samples_per_question, questions * data.per_question
-        first = [f"samples: {counted(samples, 'answer')} to {counted(questions, 'training question')}, to learn from"]
-    elif data.source == "solutions":
-        first, most = [], questions
-    else:
-        most = arguments["max_steps"] or 0
-        steps_asked = f", {counted(most, 'optimizer step')}" if most > 0 else ""
-        return [f"train: {method}{how}{steps_asked} of {counted(per_step, learnt)} each, from {data.source}"]
-    steps = supervised_steps(arguments, most, processes)
-    at_most = f"at most {counted(steps, 'optimizer step')} of {counted(per_step, learnt)} (at most {most})"
-    return [*first, f"train: {method}{how}, {at_most}"]
+        asked = counted(work.samples, "answer")
+        first = [f"samples: {asked} to {counted(questions, 'training question')}, to learn from"]
+        most = questions * data.per_question
+    return [*first, f"train: {method}{how}, at most {steps} of {learnt} (at most {most})"]
 
 
 def gate_lines(recipe: Recipe, seed: int, baselines_dir: Path | None, gates: int) -> list[str]:

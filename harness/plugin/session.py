@@ -173,12 +173,14 @@ class Session:
         asked = bool(self.named) or recipe.source is None
         device = get_option(self.config, "device")
         if "gpu" in recipe.requires and recipe.model.endpoint is None and not (self.named and device == "cpu"):
+            from harness.pipeline.plan import requires_gpu
+
             try:
                 if choose_device(device) == "cpu":
                     none = "and this is to run on the CPU" if device == "cpu" else "and none is visible"
-                    return Unmet("GPU", f"recipe {recipe.name} requires a GPU {none}")
+                    return Unmet("GPU", requires_gpu(recipe, none, options="--rl-" if self.named else None))
             except HarnessError as error:
-                return Unmet("GPU", f"recipe {recipe.name} requires a GPU: {error}")
+                return Unmet("GPU", requires_gpu(recipe, f"and {error}"))
         if (
             self.data is not None
             and not reads_data(recipe.task)

@@ -81,6 +81,8 @@ def require_processes(recipe: Recipe, device: str, *, in_process: bool) -> None:
         )
     if key is not None and device != "cuda":
         raise TrainingError(f"[train] {key} takes GPUs, and this run is on device {device}")
+    if arguments.get("use_vllm") and device != "cuda":
+        raise TrainingError(f"[train] use_vllm takes a GPU, and this run is on device {device}; leave it out")
     if key == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
         raise TrainingError("[train] deepspeed takes the deepspeed package: pip install deepspeed")
     if in_process:

@@ -129,11 +129,12 @@ def test_recipes_that_cannot_run_here_are_left_out_and_counted(project):
         "not run: recipe big requires a GPU and {}",
         "not run: recipe slow runs when asked for: --rl-recipe slow",
     )
+    all_the_same = "--rl-device cpu runs it all the same: 80 answers of at most 1,920 tokens, 4 optimizer steps"
     for options, (passed, left), said in (
         ([], (4, 2), [count.format("; -v lists them")]),
         (["-n2"], (4, 0), [count.format("; -v lists them")]),
         (["-v", "--rl-device=cpu"], (4, 2), [count.format(""), big.format("this is to run on the CPU"), slow]),
-        (["--rl-recipe=slow", "--rl-recipe=big"], (3, 1), [big.format("none is visible")]),
+        (["--rl-recipe=slow", "--rl-recipe=big"], (3, 1), [big.format(f"none is visible; {all_the_same}")]),
         (["-k", "needs_device"], (1, 5), [big.format("none is visible"), slow]),
         (["--rl-recipe=big", "--rl-device=cpu"], (2, 0), []),
     ):
@@ -151,12 +152,16 @@ def test_a_session_of_which_nothing_can_run_is_no_pass_and_says_why(project, opt
             "test_it": "def test_it(device):\n    pass\n",
         }
     )
-    for asked in (["--rl-recipe=big"], ["-k", "big"], ["test_it.py::test_it[big-seed0]"]):
+    why = "not run: recipe big requires a GPU and none is visible"
+    named = f"{why}; --rl-device cpu runs it all the same: "
+    for asked, said in ((["--rl-recipe=big"], named), (["-k", "big"], why), (["test_it.py::test_it[big-seed0]"], why)):
         result = project.pytest(*asked, *options, CUDA_VISIBLE_DEVICES="")
         assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
-        assert "not run: recipe big requires a GPU and none is visible" in result.outlines
+        (line,) = [line for line in result.outlines if line.startswith("not run: ")]
+        assert line.startswith(said)
+        assert (line == why) == (said == why)
     plan = project.pytest("--rl-plan", "--rl-recipe=big", CUDA_VISIBLE_DEVICES="")
-    assert "  not run: recipe big requires a GPU and none is visible" in plan.outlines
+    assert [line for line in plan.outlines if line.startswith(f"  {named}")]
 
 
 def test_a_recipe_beside_its_tests_is_asked_for_by_its_file(project):

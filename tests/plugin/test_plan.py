@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.pipeline.plan import plan_lines
+from harness.pipeline.plan import plan_lines, requires_gpu
 from harness.recipe.catalog import find_recipe
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps
 
@@ -39,6 +39,40 @@ def test_the_classic_recipe_is_50_steps_of_8():
     recipe = find_recipe("gsm8k-qwen2.5-0.5b")
     assert training_steps(recipe) == (50, 8)
     assert "50 optimizer steps of 8 completions (400 to sample) over 100 questions" in "\n".join(plan_lines(recipe))
+
+
+# a recipe, its changes, and all of it together: 2 x 400 answers of 48 tokens and what is sampled for the training
+ALL = [
+    ("tiny-arithmetic", {}, "3,360 answers of at most 161,280 tokens, 40 optimizer steps"),
+    ("tiny-arithmetic", {"train.num_iterations": 2}, "3,360 answers of at most 161,280 tokens, 80 optimizer steps"),
+    ("tiny-arithmetic", {"task.learnable": 64}, "3,872 answers of at most 185,856 tokens, 8 optimizer steps"),
+    ("tiny-arithmetic-sft", {}, "3,360 answers of at most 161,280 tokens, at most 80 optimizer steps"),
+    (
+        "tiny-arithmetic-dpo",
+        {"data.max_new_tokens": 8},
+        "3,360 answers of at most 58,880 tokens, at most 40 optimizer steps",
+    ),
+    (
+        "tiny-arithmetic-sft",
+        {"data.source": "solutions"},
+        "800 answers of at most 38,400 tokens, at most 20 optimizer steps",
+    ),
+    ("tiny-arithmetic-sft", {"data.source": "some.jsonl"}, "800 answers of at most 38,400 tokens"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "said"), ALL)
+def test_all_that_is_sampled_and_learnt(name, changes, said):
+    assert f"in all: {said}" in plan_lines(find_recipe(name).override(changes))
+
+
+def test_without_a_gpu_vllm_has_to_be_left_out_too():
+    recipe = find_recipe("gsm8k-qwen2.5-0.5b")
+    runs = "runs it all the same: 800 answers of at most 409,600 tokens, 50 optimizer steps"
+    said = "recipe gsm8k-qwen2.5-0.5b requires a GPU here; --device cpu"
+    assert requires_gpu(recipe, "here", options="--") == f"{said} {runs}"
+    changed = recipe.override({"train.use_vllm": True})
+    assert requires_gpu(changed, "here", options="--") == f"{said} --set train.use_vllm=false {runs}"
 
 
 def test_nothing_is_run(project):

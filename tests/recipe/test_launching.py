@@ -178,6 +178,7 @@ def test_a_table_of_fsdp_goes_to_trl_unchanged(tmp_path):
         ("fsdp = true", 1, "cuda", "fsdp shares the weights out among processes and there is one"),
         ("fsdp = true", 2, "cpu", "fsdp takes GPUs, and this run is on device cpu"),
         ("deepspeed = { train_batch_size = 8 }", 2, "cuda", "takes the deepspeed package"),
+        ("use_vllm = true", 1, "cpu", "use_vllm takes a GPU, and this run is on device cpu; leave it out"),
         ("", 2, "mps", "cannot share the one GPU of a Mac"),
         ("", 2, "cuda", "2 processes take a GPU each and 1 are visible"),
     ],
