@@ -45,3 +45,22 @@ def test_trains_and_judges(run):
     assert [row["step"] for row in trained.metrics if "loss" in row] == [1, 2]
     assert run.after().summary.questions == 32
     assert {verdict.gate for verdict in run.verdicts()} == {"improvement", "accuracy", "training"}
+
+
+@pytest.mark.vllm
+def test_vllm_samples_in_the_training_process(tmp_path):
+    """TRL's colocate, which hands the weights over before each step's sampling."""
+    pytest.importorskip("vllm")
+    recipe = find_recipe("tiny-arithmetic").override(
+        {
+            "task.train_questions": 16,
+            "task.test_questions": 8,
+            "train.max_steps": 2,
+            "train.use_vllm": True,
+            "train.vllm_max_model_length": 256,
+        }
+    )
+    trained = Run(recipe, 0, Settings(runs_dir=tmp_path, device="cuda")).trained()
+    gaps = [row["sampling/sampling_logp_difference/mean"] for row in trained.metrics if "loss" in row]
+    assert len(gaps) == 2
+    assert max(gaps) < 0.1, "two ways to compute the same policy"
