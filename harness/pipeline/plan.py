@@ -107,14 +107,14 @@ def _work(recipe: Recipe) -> _Work:
 
 
 def takes(recipe: Recipe) -> str:
-    """All that a recipe samples and learns, wherever it runs: ``800 answers of at most 409,600 tokens, 50 optimizer
+    """All that a recipe samples and learns, wherever it runs: ``800 answers, at most 409,600 tokens, 50 optimizer
     steps``. The signal check and evaluations during training come on top."""
     work, evaluate = _work(recipe), recipe.evaluate
     asked, sampled = 2 * recipe.task.test_questions * evaluate.samples_per_question, work.samples + work.signal
     tokens = asked * evaluate.max_new_tokens + sampled * work.tokens
-    upto = "at most " if recipe.data is not None else ""
-    steps = f", {upto}{counted(work.steps, 'optimizer step')}" if work.steps else ""
-    return f"{asked + sampled:,} answers of at most {tokens:,} tokens{steps}"
+    answers = f"{'at most ' if work.signal else ''}{asked + sampled:,} answers"
+    steps = f"{'at most ' if recipe.data is not None else ''}{counted(work.steps, 'optimizer step')}"
+    return ", ".join([answers, f"at most {tokens:,} tokens", *([steps] if work.steps else [])])
 
 
 def requires_gpu(recipe: Recipe, why: str, options: str | None = None) -> str:

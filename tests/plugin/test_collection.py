@@ -129,7 +129,7 @@ def test_recipes_that_cannot_run_here_are_left_out_and_counted(project):
         "not run: recipe big requires a GPU and {}",
         "not run: recipe slow runs when asked for: --rl-recipe slow",
     )
-    all_the_same = "--rl-device cpu runs it all the same: 80 answers of at most 1,920 tokens, 4 optimizer steps"
+    all_the_same = "--rl-device cpu runs it all the same: 80 answers, at most 1,920 tokens, 4 optimizer steps"
     for options, (passed, left), said in (
         ([], (4, 2), [count.format("; -v lists them")]),
         (["-n2"], (4, 0), [count.format("; -v lists them")]),

@@ -43,21 +43,21 @@ def test_the_classic_recipe_is_50_steps_of_8():
 
 # a recipe, its changes, and all of it together: 2 x 400 answers of 48 tokens and what is sampled for the training
 ALL = [
-    ("tiny-arithmetic", {}, "3,360 answers of at most 161,280 tokens, 40 optimizer steps"),
-    ("tiny-arithmetic", {"train.num_iterations": 2}, "3,360 answers of at most 161,280 tokens, 80 optimizer steps"),
-    ("tiny-arithmetic", {"task.learnable": 64}, "3,872 answers of at most 185,856 tokens, 8 optimizer steps"),
-    ("tiny-arithmetic-sft", {}, "3,360 answers of at most 161,280 tokens, at most 80 optimizer steps"),
+    ("tiny-arithmetic", {}, "3,360 answers, at most 161,280 tokens, 40 optimizer steps"),
+    ("tiny-arithmetic", {"train.num_iterations": 2}, "3,360 answers, at most 161,280 tokens, 80 optimizer steps"),
+    ("tiny-arithmetic", {"task.learnable": 64}, "at most 3,872 answers, at most 185,856 tokens, 8 optimizer steps"),
+    ("tiny-arithmetic-sft", {}, "3,360 answers, at most 161,280 tokens, at most 80 optimizer steps"),
     (
         "tiny-arithmetic-dpo",
         {"data.max_new_tokens": 8},
-        "3,360 answers of at most 58,880 tokens, at most 40 optimizer steps",
+        "3,360 answers, at most 58,880 tokens, at most 40 optimizer steps",
     ),
     (
         "tiny-arithmetic-sft",
         {"data.source": "solutions"},
-        "800 answers of at most 38,400 tokens, at most 20 optimizer steps",
+        "800 answers, at most 38,400 tokens, at most 20 optimizer steps",
     ),
-    ("tiny-arithmetic-sft", {"data.source": "some.jsonl"}, "800 answers of at most 38,400 tokens"),
+    ("tiny-arithmetic-sft", {"data.source": "some.jsonl"}, "800 answers, at most 38,400 tokens"),
 ]
 
 
@@ -68,7 +68,7 @@ def test_all_that_is_sampled_and_learnt(name, changes, said):
 
 def test_without_a_gpu_vllm_has_to_be_left_out_too():
     recipe = find_recipe("gsm8k-qwen2.5-0.5b")
-    runs = "runs it all the same: 800 answers of at most 409,600 tokens, 50 optimizer steps"
+    runs = "runs it all the same: 800 answers, at most 409,600 tokens, 50 optimizer steps"
     said = "recipe gsm8k-qwen2.5-0.5b requires a GPU here; --device cpu"
     assert requires_gpu(recipe, "here", options="--") == f"{said} {runs}"
     changed = recipe.override({"train.use_vllm": True})
