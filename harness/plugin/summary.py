@@ -134,18 +134,15 @@ class Summary:
         return aligned(rows, right=(2, 3, 4))
 
     def _mark(self, directory: Path, verdicts: Sequence[Verdict]) -> str:
-        """Failed where a test or a verdict did; undecided where a verdict is, but for a baseline that is not there, and
-        where the run did not come to its end, or a health check found what was learned lost."""
-        from harness.store.outcome import shortfall
+        """What the run comes to, where one of its tests failed that it failed, and nothing where nothing was judged."""
+        from harness.store.outcome import outcome, shortfall
 
-        passed = {None if each.finding else each.passed for each in verdicts if each.verdict != "NO_BASELINE"}
-        if directory in self.failed or False in passed:
+        if directory in self.failed:
             return MARKS[False][0]
-        if None in passed or (verdicts and not passed):
-            return MARKS[None][0]
-        if passed and (self._is_interrupted(verdicts) or shortfall(directory)):
-            return MARKS[None][0]
-        return MARKS[True][0] if passed else " "
+        if not verdicts:
+            return " "
+        passed = outcome(verdicts, shortfall(directory))
+        return MARKS[None if passed and self._is_interrupted(verdicts) else passed][0]
 
     def _is_interrupted(self, verdicts: Sequence[Verdict]) -> bool:
         return self.interrupted and all(each.gate == "training" for each in verdicts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from harness.store.outcome import outcome
 from harness.store.redact import CONTROL_NAMES, INVISIBLE, RANGES, symbol_of
 from harness.store.stages import SIDES
 from harness.store.words import duration
@@ -295,20 +296,16 @@ def outcome_told(
     verdicts: Sequence[Verdict], *, failed: bool = False, running: bool = False, shortfall: str | None = None
 ) -> Told:
     """A run in a word: what failed it (``failed`` is its training), else what was left open or fell short
-    (:mod:`harness.store.outcome`), else the best that was said of it. That nobody recorded a baseline yet leaves
-    nothing open where more was judged."""
-    judged = [verdict for verdict in verdicts if verdict.verdict != "NO_BASELINE"] or verdicts
-    said = {_word(verdict) for verdict in judged} | ({FAILURES[0]} if failed else set())
+    (:mod:`harness.store.outcome`), else the best that was said of it."""
+    said = {_word(verdict) for verdict in verdicts} | ({FAILURES[0]} if failed else set())
     if worst := next((word for word in FAILURES if word in said), None):
         return Told("✗", worst, "bad")
     if running:
         return Told("…", "running", "open")
     if not said:
         return Told(NONE, "not judged", "open")
-    if None in [verdict.passed for verdict in judged]:
-        return Told("!", "undecided", "warn")
-    if shortfall:
-        return Told("!", shortfall, "warn")
+    if outcome(verdicts, shortfall) is None:
+        return Told("!", shortfall if shortfall and outcome(verdicts, None) else "undecided", "warn")
     return Told("✓", "improved" if "improved" in said else "passed", "good")
 
 

@@ -16,7 +16,7 @@ from harness.store.audit import AUDIT
 from harness.store.changes import PARTS, Part, changes, changes_since
 from harness.store.files import RecordError
 from harness.store.methods import METHODS
-from harness.store.outcome import shortfall
+from harness.store.outcome import outcome, shortfall
 from harness.store.question import Question as Asked
 from harness.store.records import FAULTS, SUMMARY, Record, Summary, read_records
 from harness.store.redact import clean_tree
@@ -255,9 +255,9 @@ def green_before(path: Path, environment: Environment | None) -> Path | None:
     for other in run_directories(path.parent):
         reader = Reader(other)
         there, judged = reader.file(ENVIRONMENT), reader.file(VERDICTS)
-        passed = {each.passed for each in judged.verdicts if each.verdict != "NO_BASELINE"} if judged else set()
         same = there is not None and (there.recipe, there.seed) == (environment.recipe, environment.seed)
-        if there and same and there.created < environment.created and passed == {True} and not shortfall(other):
+        earlier = there and same and there.created < environment.created
+        if there and earlier and judged and outcome(judged.verdicts, shortfall(other)):
             found.append((there.created, other))
     return max(found)[1] if found else None
 

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 TABLE = 500
 """Rows of the table of logged numbers; of more lines, evenly spaced ones are listed."""
-CUT_HIGH = 0.1
-"""A share of truncated completions above which a headline says so: cut-off answers get no reward for what they knew."""
-ZERO_HIGH = 0.5
-"""A share of groups without signal above which more is sampled in vain than learnt from."""
-ZERO_ABOVE_CHANCE = 0.25
-"""How far the share may lie above chance before the headline warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +103,9 @@ def told_of(training: Training) -> list[str]:
 
 
 def soundness(run: Run, training: Training, expected: Mapping[int, float]) -> Soundness:
-    """What the training verdict, the health checks and the logged shares say together; the worst of them leads."""
+    """What the training verdict and the health checks say together, and what the steps were worth."""
     worst, about = _foremost(run, training)
-    learnt, kind = _signal(training, expected)
-    if worst == "good" and kind == "warn":
-        worst = "warn"
+    learnt = _signal(training, expected)
     mark, word = {
         "bad": ("✗", "Not sound"),
         "warn": ("!", "Sound with reservations"),
@@ -139,6 +131,8 @@ def _foremost(run: Run, training: Training) -> tuple[str, str]:
     if broken:
         return "bad", f"The loss, gradient or reward is no finite number at step {broken[0]:g}{_more(len(broken) - 1)}."
     done = f"{plural(training.steps[-1]['step'], 'step')}, every logged loss and gradient finite"
+    if verdict is not None and verdict.plain is None:
+        return "warn", _sentence(verdict.sentence)
     if findings:
         count = "one warning" if len(findings) == 1 else f"{len(findings)} warnings"
         first = min(findings, key=lambda finding: finding.step)
@@ -146,9 +140,9 @@ def _foremost(run: Run, training: Training) -> tuple[str, str]:
     return "good", f"{done}{', and no health check spoke' if training.health is not None else ''}."
 
 
-def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str]:
-    """A sentence about groups without signal and truncation, and whether it is a warning."""
-    said, kind = [], "good"
+def _signal(training: Training, expected: Mapping[int, float]) -> str:
+    """A sentence about groups without signal and truncation."""
+    said = []
     zero = _mean(training.steps, "frac_reward_zero_std")
     if zero is not None:
         chance = sum(expected.values()) / len(expected) if expected else None
@@ -156,15 +150,11 @@ def _signal(training: Training, expected: Mapping[int, float]) -> tuple[str, str
         said.append(f"{percent(zero)} of the groups were without signal: equal rewards teach nothing{beside}")
         if training.signal is not None and training.signal.kept is None:
             said.append(f"the signal check before training expected {percent(training.signal.zero_std_share)}")
-        if zero > ZERO_HIGH or (chance is not None and zero - chance > ZERO_ABOVE_CHANCE):
-            kind = "warn"
     cut = _mean(training.steps, "completions/clipped_ratio")
     if cut is not None:
         said.append(f"{percent(cut) if cut else 'none'} of the completions reached the token limit")
-        if cut > CUT_HIGH:
-            kind = "warn"
     text = "; ".join(said)
-    return (f"{text[:1].upper()}{text[1:]}." if text else ""), kind
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _broken(steps: Sequence[Logged], key: str) -> list[float]:

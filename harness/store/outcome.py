@@ -1,12 +1,22 @@
-"""What keeps a run from having passed, whatever its verdicts say."""
+"""Whether a run passed: what its verdicts come to, and what keeps it from having passed whatever they say."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from harness.store.files import RecordError
 from harness.store.records import SUMMARY
-from harness.store.run_files import HEALTH, TRAINED
+from harness.store.run_files import HEALTH, TRAINED, Verdict
+
+
+def outcome(verdicts: Collection[Verdict], shortfall: str | None) -> bool | None:
+    """False where a verdict fails; ``None`` where one is open, a pass is not a plain one, nothing was judged, or the
+    run fell short. That nobody recorded a baseline yet leaves nothing open where more was judged."""
+    judged = [each.plain for each in verdicts if each.verdict != "NO_BASELINE"]
+    if False in judged:
+        return False
+    return None if shortfall or not judged or None in judged else True
 
 
 def unfinished(directory: Path) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from made_up_runs import MadeUp, write_run
 from report_pages import page_of, words_of
 
+from harness.report.present import outcome_told
 from harness.report.read import read_run
 from harness.report.training import soundness
 from harness.store.run_files import SIGNAL, VERDICTS, Verdicts
@@ -39,10 +41,9 @@ def said(run: Path, expected: float | None = 0.05) -> tuple[str, str]:
         ({}, [WARNING, FATAL], "bad", "was fatal: Entropy fell to 0."),
         ({"loss": math.nan}, None, "bad", "no finite number at step 1 and at 2 more"),
         ({"grad_norm": None}, None, "bad", "no finite number at step 1"),
-        ({"frac_reward_zero_std": 0.6}, None, "warn", "60 % of the groups were without signal"),
-        ({"frac_reward_zero_std": 0.31}, None, "warn", "by chance alone 5 %"),
-        ({"frac_reward_zero_std": 0.29}, None, "good", "by chance alone 5 %"),
-        ({"completions/clipped_ratio": 0.2}, None, "warn", "20 % of the completions reached the token limit"),
+        ({"frac_reward_zero_std": 0.6}, None, "good", "60 % of the groups were without signal"),
+        ({"frac_reward_zero_std": 0.31}, None, "good", "by chance alone 5 %"),
+        ({"completions/clipped_ratio": 0.2}, None, "good", "20 % of the completions reached the token limit"),
     ],
 )
 def test_headline(tmp_path: Path, changed: dict[str, Any], health: Any, kind: str, words: str) -> None:
@@ -63,16 +64,18 @@ def test_a_verdict_or_an_error_comes_first(tmp_path: Path) -> None:
     assert said(run)[1].startswith("Training failed")
 
 
-def test_the_overview_says_no_more_than_the_tab(tmp_path: Path) -> None:
-    """A verdict of OK is about finite losses; a training that stopped to teach gets no tick for it."""
+def test_a_pass_with_a_finding_is_a_reservation_everywhere(tmp_path: Path) -> None:
+    """A training in which most groups taught nothing gets no tick."""
     run = write_run(tmp_path, MadeUp(steps=3, health=[]))
-    VERDICTS.write(run, Verdicts("made-up", 0, {}, (verdict("training", "OK", "every logged loss is finite"),)))
+    plain = verdict("training", "OK", "every logged loss is finite")
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (plain,)))
     assert "Training was sound" in words_of(page_of(run, output=tmp_path / "good"))
-    rows = [{"step": step} | OK | {"frac_reward_zero_std": 1.0} for step in (1, 2, 3)]
-    (run / "train" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = replace(plain, numbers={"finding": "most_groups_equal"})
+    VERDICTS.write(run, Verdicts("made-up", 0, {}, (found,)))
     words = words_of(page_of(run, output=tmp_path / "doubtful"))
     assert "Training was sound" not in words
     assert "Training: sound with reservations" in words
+    assert outcome_told([found]).mark == "!"
 
 
 def test_nothing_logged_is_open(tmp_path: Path) -> None:
