@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.recipe import Recipe
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "load_recipe", "run"]
+__all__ = ["evaluate", "run"]
 
 Given = Mapping[str, Any]
 
@@ -117,10 +117,3 @@ def evaluate(
         found = made.before()
         made.release()
     return found
-
-
-def load_recipe(recipe: str | Path | Recipe) -> Recipe:
-    """A recipe from its shipped name or its file; a recipe object is given back as it is."""
-    from harness.recipe.catalog import find_recipe
-
-    return find_recipe(recipe)

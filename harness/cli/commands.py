@@ -23,7 +23,8 @@ from harness.pipeline.naming import check_sweep, run_name
 from harness.pipeline.plan import gate_lines, kept_lines, plan_lines, requires_gpu
 from harness.pipeline.regrade import regraded
 from harness.pipeline.remarks import doubts, remarks
-from harness.pipeline.run import Run, Settings, over_seeds
+from harness.pipeline.run import Run, over_seeds
+from harness.pipeline.settings import Settings
 from harness.recipe import Recipe, parse_changes, sweep
 from harness.recipe.catalog import find_recipe, recipe_files
 from harness.recipe.needs import check_data, check_needs, look_beside

@@ -3,17 +3,14 @@
 Functions of numbers and records, and the file of a baseline. Nothing here knows a recipe, a model or a run.
 """
 
-from harness.gate.sequential import Walk, walk
 from harness.gate.statistics import accuracy_interval
 from harness.gate.verdicts import judge_accuracy, judge_improvement, judge_training
 from harness.store.run_files import Verdict
 
 __all__ = [
     "Verdict",
-    "Walk",
     "accuracy_interval",
     "judge_accuracy",
     "judge_improvement",
     "judge_training",
-    "walk",
 ]

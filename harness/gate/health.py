@@ -16,10 +16,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gate.training_history import WINDOW, Group, History, Seen, groups_of, share, standard_error
+from harness.gate.training_history import WINDOW, Group, History, Seen, share, standard_error
 from harness.store.run_files import Finding
-
-__all__ = ["CHECKS", "Check", "Finding", "Group", "History", "Seen", "groups_of", "limits", "look"]
 
 Level = Literal["warning", "fatal"]
 Function = Callable[[History, float], Seen | None]

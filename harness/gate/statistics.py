@@ -73,9 +73,7 @@ def _wilson(correct: int, n: int, confidence: float) -> tuple[float, float]:
 CUT = 0.5  # a bet risks at most this share of the wealth in one question
 
 
-def anytime_interval(
-    values: Sequence[float], *, confidence: float = 0.95, total: int | None = None
-) -> tuple[float, float]:
+def anytime_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided interval of a mean, valid at a stopping time that depends on the values.
 
     Wilson's promises its coverage at a number of questions fixed in advance. Where asking stops at the first verdict,
@@ -89,9 +87,6 @@ def anytime_interval(
     Args:
         values: one value in [0, 1] a question, in the order in which they were asked: an answer's 0 or 1, or the mean
             of several answers. The order must be random and fixed in advance.
-        total: ``None``: the mean is that of all questions like these, as with Wilson's interval. A number: the values
-            were drawn without replacement from so many, and the mean is that of exactly those (section 5 there); the
-            interval shrinks to a point when all were asked.
 
     Returns:
         (low, high) as shares; (0, 1) for no values.
@@ -103,16 +98,14 @@ def anytime_interval(
     x = np.asarray(values, dtype=np.float64)
     if x.min() < 0 or x.max() > 1:
         raise ValueError("values must lie between 0 and 1")
-    if total is not None and len(x) > total:
-        raise ValueError(f"{len(x)} values of {total} questions")
     threshold = math.log(2 / (1 - confidence))
-    low, below = _lowest(x, threshold, total), _lowest(1 - x, threshold, total)  # the gamblers mirror each other
+    low, below = _lowest(x, threshold), _lowest(1 - x, threshold)  # the gamblers mirror each other
     # Widened to hold the mean so far, and where no m is left at all: a wider set is as valid.
     mean = float(x.mean())
     return min(low, mean), max(1 - below, mean)
 
 
-def _lowest(x: NDArray[np.float64], threshold: float, total: int | None) -> float:
+def _lowest(x: NDArray[np.float64], threshold: float) -> float:
     """The smallest mean at which a gambler on "the values lie above it" has always stayed below exp(threshold).
 
     His wealth falls as the mean grows, so that bisection finds it without a grid.
@@ -124,17 +117,10 @@ def _lowest(x: NDArray[np.float64], threshold: float, total: int | None) -> floa
     variances = (0.25 + np.cumsum((x - means) ** 2)) / (t + 1)
     before = np.concatenate(([0.25], variances[:-1]))  # a bet knows only the values before its own
     bets = np.sqrt(2 * threshold / (before * t * np.log(t + 1)))
-    drawn = np.concatenate(([0.0], np.cumsum(x)))
 
     def dropped(mean: float) -> bool:
-        if total is None:
-            left = np.full(len(x), mean)
-        else:
-            if total * mean < drawn[-1] - 1e-9:  # more was drawn than there would be
-                return True
-            left = (total * mean - drawn[:-1]) / (total - t + 1)  # mean of those not yet drawn
-        left = np.maximum(left, 1e-12)
-        log_wealth = np.cumsum(np.log1p(np.minimum(bets, CUT / left) * (x - left)))
+        least = max(mean, 1e-12)
+        log_wealth = np.cumsum(np.log1p(np.minimum(bets, CUT / least) * (x - least)))
         return bool(log_wealth.max() >= threshold)
 
     low, high = 0.0, 1.0

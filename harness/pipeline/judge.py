@@ -64,10 +64,7 @@ class Judge:
         stages = (trained.directory.with_name("samples"), trained.directory)
         return with_faults(verdict, [FAULTS.read(stage) for stage in stages])
 
-    def accuracy(self, after: Evaluation) -> Verdict | None:
-        least = self.recipe.gate.min_accuracy
-        if least is None:
-            return None
+    def accuracy(self, after: Evaluation, least: float) -> Verdict:
         return judge_accuracy(list(after.means.values()), min_accuracy=least, interval=after.interval)
 
     def improvement(self, before: Mapping[str, float], after: Mapping[str, float], asked: int) -> Verdict:

@@ -87,9 +87,6 @@ if TYPE_CHECKING:
     from harness.store.records import SamplingParams
 
 
-__all__ = ["Run", "Settings", "Trained", "over_seeds"]
-
-
 class Run:
     """The stages of one recipe and seed. Nothing happens until a stage is asked for.
 
@@ -397,7 +394,8 @@ class Run:
             except NoSignal as refusal:
                 return judged("training", "UNSOUND", "refused", {"reason": str(refusal)})
         if gate == "accuracy":
-            return None if self.recipe.gate.min_accuracy is None else self._judge.accuracy(self.after())
+            least = self.recipe.gate.min_accuracy
+            return None if least is None else self._judge.accuracy(self.after(), least)
         if gate == "improvement":
             self.trained()
             before, after = self.before(), self.after()

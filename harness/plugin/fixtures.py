@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from harness.gate import Verdict
     from harness.models import Policy
     from harness.pipeline.evaluate import Evaluation
-    from harness.pipeline.run import Run, Trained
+    from harness.pipeline.run import Run
+    from harness.pipeline.train import Trained
     from harness.plugin.session import Session
     from harness.recipe import Recipe
     from harness.store.audit import Audit

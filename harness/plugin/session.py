@@ -23,7 +23,8 @@ from harness.store.errors import HarnessError, RecipeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.pipeline.run import Run, Settings
+    from harness.pipeline.run import Run
+    from harness.pipeline.settings import Settings
     from harness.recipe import Recipe
 
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
@@ -273,7 +274,7 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        from harness.pipeline.run import Settings
+        from harness.pipeline.settings import Settings
 
         return Settings(
             runs_dir=get_path(self.config, "runs-dir"),

@@ -42,7 +42,7 @@ from harness.rewards.parse import parse_number
 from harness.rewards.registry import SHIPPED, Rewards, answer_form, functions_of, resolve_reward, reward_version
 from harness.rewards.runner import RewardCalls
 from harness.rewards.score import Scored, score_all, weighted_total
-from harness.tasks.forms import behind_thought, first_boxed, last_boxed
+from harness.tasks.forms import behind_thought, last_boxed
 
 __all__ = [
     "SHIPPED",
@@ -59,7 +59,6 @@ __all__ = [
     "boxed_exact",
     "boxed_numeric",
     "completion_text",
-    "first_boxed",
     "format_boxed",
     "format_tags",
     "functions_of",

@@ -36,12 +36,12 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     return 1 - math.comb(n - correct, k) / math.comb(n, k)
 
 
-def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int, *, seed: int = 0) -> float:
+def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> float:
     """The chance that the most frequent of k answers is right (self-consistency, Wang et al. 2022, arXiv:2203.11171).
 
     Answers are one where the graders take them for one number, or else for the same text. ``None`` has no vote. A tie
     is broken by chance: it counts the share of the tied answers that are right. The mean is over all groups of k among
-    the n answers, or over :data:`SUBSETS` drawn by seed where there are more.
+    the n answers, or over :data:`SUBSETS` drawn with one seed where there are more.
     """
     if not 0 < k <= len(answers) == len(correct):
         raise ValueError(f"majority@{k} needs at least {k} answers and as many grades, not {len(answers)}")
@@ -50,7 +50,7 @@ def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int
     if math.comb(len(votes), k) <= SUBSETS:
         groups = list(itertools.combinations(votes, k))
     else:
-        stream = random.Random(seed)
+        stream = random.Random(0)
         groups = [tuple(stream.sample(votes, k)) for _ in range(SUBSETS)]
     return math.fsum(map(_elected, groups)) / len(groups)
 

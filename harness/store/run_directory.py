@@ -66,10 +66,9 @@ def _defaults(of: type) -> list[tuple[str, Any]]:
     ]
 
 
-def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a text for people, whole or not at all (temporary name, then rename). What is not ``durable`` is only for
-    whoever looks on: it need not survive a power cut, and waiting for the disk costs milliseconds."""
-    _write(path, (safe_text(text),), durable=durable)
+def write_text(path: Path, text: str) -> None:
+    """Write a text for people, whole or not at all (temporary name, then rename)."""
+    _write(path, (safe_text(text),))
 
 
 def write_toml(path: Path, text: str) -> None:

@@ -10,7 +10,6 @@ r"""One-step word problems, made on the spot: the task that needs neither a down
 from __future__ import annotations
 
 import random
-import re
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -89,15 +88,6 @@ def arithmetic_questions(
             f"{count} were asked for: ask for fewer, raise largest or add operations."
         )
     return questions
-
-
-def operands(question: Question) -> tuple[str, int, int]:
-    """Operation and both numbers of a question of this task; ``TaskError`` for another task's."""
-    found = re.search(r"(\d+) ([-+*]) (\d+) = ", question.solution or "")
-    if found is None or not question.id.startswith("arithmetic/"):
-        raise TaskError(f"question {question.id!r} is not of the arithmetic task")
-    names = {symbol: name for name, symbol in _SYMBOLS.items()}
-    return names[found[2]], int(found[1]), int(found[3])
 
 
 def _shuffled(operations: Sequence[str], largest: int, seed: int) -> Iterator[Question]:

@@ -41,11 +41,6 @@ _BETWEEN = re.compile(
 _HASHES = re.compile(r"^####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
 
-def first_boxed(text: str) -> str | None:
-    r"""Content of the first closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the outer."""
-    return next((content for start, end in sorted(_boxes(text)) if (content := text[start:end]).strip()), None)
-
-
 def last_boxed(text: str) -> str | None:
     r"""Content of the last closed, non-empty ``\boxed{...}`` as written, or ``None``; of nested boxes the inner."""
     found = last_box(text)

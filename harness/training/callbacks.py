@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from harness.gate.health import CHECKS, Group, History, groups_of, limits, look
+from harness.gate.health import CHECKS, limits, look
+from harness.gate.training_history import Group, History, groups_of
 from harness.rewards import RewardCalls, completion_text, functions_of, weighted_total
 from harness.rewards.score import primary_grader
 from harness.store.faults import Faults

@@ -16,6 +16,7 @@ from harness import cli
 from harness.cli import commands
 from harness.cli.terminal import Progress
 from harness.notebook.result import Result
+from harness.recipe.catalog import find_recipe
 from harness.store.audit import AUDIT
 from harness.store.errors import HarnessError
 from harness.store.run_directory import own_folder
@@ -99,7 +100,7 @@ def test_the_gates_of_the_seeds_that_run_share_alpha(folder, monkeypatch, seeds,
 def test_python_shares_alpha_as_pytest_does(folder, monkeypatch):
     """All seeds of the recipe are in a session of pytest, whichever one is run here."""
     monkeypatch.setattr(Result, "finish", lambda run: None)
-    recipe = harness.load_recipe(folder / "small.toml").override({"seeds": [1, 2, 3]})
+    recipe = find_recipe(folder / "small.toml").override({"seeds": [1, 2, 3]})
     assert harness.run(recipe, seed=2, baselines_dir=str(folder)).settings.gates == 4
     assert harness.run(recipe, gates=1, baselines_dir=None).settings.gates == 1
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import harness
 from harness import cli
 from harness.cli.init import STARTER
+from harness.recipe.catalog import find_recipe
 
 FILES = {
     ".github/workflows/rl-harness.yml",
@@ -42,7 +42,7 @@ def test_an_empty_folder(folder, capsys):
     said = capsys.readouterr().out.splitlines()
     assert {line.removeprefix("wrote ") for line in said if line.startswith("wrote ")} == FILES == set(files(folder))
     assert said[-2] == "next: pytest suites"
-    recipe = harness.load_recipe(folder / "suites/recipes/my-task.toml")
+    recipe = find_recipe(folder / "suites/recipes/my-task.toml")
     rows = (folder / "suites/recipes/questions.jsonl").read_text().splitlines()
     assert len(rows) == 10 == recipe.task.train_questions + recipe.task.test_questions
     assert cli.main(["plan", "my-task"]) == 0

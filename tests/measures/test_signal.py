@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate.signal import concentration, signal_share, summarise_signal
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import NoSignal
 from harness.store.run_directory import read_json

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import NoSignal, RecipeError
 from harness.store.records import question_means, read_records

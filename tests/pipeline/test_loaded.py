@@ -9,7 +9,8 @@ import pytest
 
 from harness.models.engines import local
 from harness.pipeline import loaded
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 
 

@@ -12,7 +12,8 @@ import pytest
 from harness.gate.baseline import Baseline
 from harness.pipeline.baselines import RecordedBaseline, keep_held_against
 from harness.pipeline.manifest import overrides, recipe_text
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe import Recipe, load_recipe
 from harness.recipe.needs import look_beside_recipe_of
 from harness.store.manifest import describe

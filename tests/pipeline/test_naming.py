@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.pipeline.naming import run_name
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe import Recipe, load_recipe
 from harness.store.errors import HarnessError
 from harness.store.siblings import name_of

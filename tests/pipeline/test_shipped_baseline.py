@@ -9,7 +9,8 @@ import pytest
 from harness.gate.baseline import differences
 from harness.pipeline.baselines import as_baseline, find
 from harness.pipeline.judge import plans
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 
 BASELINES = Path(__file__).parents[2] / "suites" / "baselines"

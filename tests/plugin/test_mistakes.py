@@ -111,7 +111,7 @@ def test_long(number, pytestconfig):
 def test_plain():
     import harness
 
-    harness.load_recipe("nowhere.toml")
+    harness.run("nowhere.toml")
 
 @pytest.mark.rl_recipe("no-template")
 def test_asks(before):
@@ -147,7 +147,7 @@ def test_each_is_one_sentence(project):
         assert all(part in line for part in parts), line
     assert sentence_of(result, "test_long[1]") == ["the job crashed. Last lines:", "    one", "    two"]
     text = result.stdout.str()
-    assert "    harness.load_recipe(" in text
+    assert "    harness.run(" in text
     assert text.count("Traceback") == 0
     assert text.count("harness/recipe/") == text[text.index(" test_plain ") :].count("harness/recipe/") > 0
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe import TaskSection, load_recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number, score_all

@@ -18,7 +18,6 @@ from harness.tasks.forms import (
     FORMS,
     behind_thought,
     closing_boxes,
-    first_boxed,
     in_form,
     last_boxed,
     last_tagged,
@@ -26,39 +25,38 @@ from harness.tasks.forms import (
 )
 
 BOXES = [
-    # text, first box, last box
-    ("", None, None),
-    ("no box: 18", None, None),
-    (r"\boxed{18}", "18", "18"),
-    (r"so \boxed{ 18 }.", " 18 ", " 18 "),
-    (r"\boxed {18}", "18", "18"),
-    ("\\boxed\n{18}", "18", "18"),
-    (r"\boxed{1} then \boxed{2}", "1", "2"),
-    (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", r"\frac{1}{2}"),
-    (r"\boxed{\boxed{5}}", r"\boxed{5}", "5"),
-    (r"\boxed{\{1, 2\}}", r"\{1, 2\}", r"\{1, 2\}"),
-    (r"\boxed{5 \} 6}", r"5 \} 6", r"5 \} 6"),
-    (r"\boxed{a \\}", r"a \\", r"a \\"),
-    (r"\\boxed{18}", "18", "18"),
-    (r"\boxed{}", None, None),
-    (r"\boxed{ }", None, None),
-    (r"\boxed{} and \boxed{5} and \boxed{}", "5", "5"),
-    (r"\boxed{5", None, None),
-    (r"\boxed{3} then \boxed{5", "3", "3"),
-    (r"\boxed{ \boxed{5}", "5", "5"),
-    (r"\boxed{\frac{1}{2}", None, None),
-    (r"} \boxed{5} {", "5", "5"),
-    (r"\boxed 5", None, None),
-    (r"\boxedword{5}", None, None),
-    (r"\fbox{5}", None, None),
-    (r"boxed{5}", None, None),
-    (r"\{\boxed{5}\}", "5", "5"),
+    # text, last box
+    ("", None),
+    ("no box: 18", None),
+    (r"\boxed{18}", "18"),
+    (r"so \boxed{ 18 }.", " 18 "),
+    (r"\boxed {18}", "18"),
+    ("\\boxed\n{18}", "18"),
+    (r"\boxed{1} then \boxed{2}", "2"),
+    (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+    (r"\boxed{\boxed{5}}", "5"),
+    (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+    (r"\boxed{5 \} 6}", r"5 \} 6"),
+    (r"\boxed{a \\}", r"a \\"),
+    (r"\\boxed{18}", "18"),
+    (r"\boxed{}", None),
+    (r"\boxed{ }", None),
+    (r"\boxed{} and \boxed{5} and \boxed{}", "5"),
+    (r"\boxed{5", None),
+    (r"\boxed{3} then \boxed{5", "3"),
+    (r"\boxed{ \boxed{5}", "5"),
+    (r"\boxed{\frac{1}{2}", None),
+    (r"} \boxed{5} {", "5"),
+    (r"\boxed 5", None),
+    (r"\boxedword{5}", None),
+    (r"\fbox{5}", None),
+    (r"boxed{5}", None),
+    (r"\{\boxed{5}\}", "5"),
 ]
 
 
-@pytest.mark.parametrize(("text", "first", "last"), BOXES)
-def test_boxes(text, first, last):
-    assert first_boxed(text) == first
+@pytest.mark.parametrize(("text", "last"), BOXES)
+def test_boxes(text, last):
     assert last_boxed(text) == last
 
 
@@ -79,7 +77,6 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_input_takes_linear_time(name):
     start = time.process_time()
-    first_boxed(HOSTILE[name])
     last_boxed(HOSTILE[name])
     assert time.process_time() - start < 2.0
 
@@ -98,13 +95,7 @@ BALANCED = st.recursive(PLAIN, lambda inner: st.tuples(PLAIN, inner, PLAIN).map(
 def test_what_is_boxed_comes_back(before, content, after):
     expected = content if content.strip() else None
     text = f"{before}\\boxed{{{content}}}{after}"
-    assert first_boxed(text) == last_boxed(text) == expected
-
-
-@settings(deadline=None)
-@given(st.text(alphabet="\\boxed{} 1", max_size=200))
-def test_any_text_with_boxes_is_read(text):
-    assert (first_boxed(text) is None) == (last_boxed(text) is None)
+    assert last_boxed(text) == expected
 
 
 @settings(deadline=None)

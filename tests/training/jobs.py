@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe import Recipe
 from harness.recipe.catalog import find_recipe
 from tests.small_recipes import GRPO, SUPERVISED

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from harness.models import load_policy
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.store.errors import TrainingError
 from harness.store.files import JsonFile
 from harness.store.run_directory import PRIVATE, locked, write_private

@@ -14,7 +14,8 @@ from filelock import FileLock
 import harness.models
 from harness.models.engines import local
 from harness.pipeline import run as pipeline
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.rewards import audit as audits
 from harness.store import run_directory as run_directory
 from harness.store.run_directory import read_json, write_json

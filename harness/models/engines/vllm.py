@@ -57,7 +57,6 @@ class VllmEngine:
         *,
         device: str,
         dtype: str,
-        seed: int = 0,
         arguments: Mapping[str, Any] | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
@@ -77,7 +76,6 @@ class VllmEngine:
             self._llm: Any = vllm.LLM(
                 model=str(source.path),
                 dtype=dtype,
-                seed=seed,
                 **{**_DEFAULTS, **(arguments or {})},
             )
         except Exception as error:  # vLLM, CUDA and its workers each raise their own

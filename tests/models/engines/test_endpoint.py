@@ -13,7 +13,8 @@ import pytest
 from harness.models.engines.base import answer_seed
 from harness.models.engines.chat_server import ChatServer
 from harness.models.engines.endpoint import EndpointEngine
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 from harness.rewards.grading import grade, summarise
 from harness.store.errors import ModelError, TaskError, TrainingError

@@ -17,7 +17,8 @@ import pytest
 from harness.models import load_policy
 from harness.models.engines.endpoint import EndpointEngine
 from harness.models.engines.local import TransformersEngine
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import ModelError
 from harness.store.records import SamplingParams

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.gate.health import CHECKS, Group, History, expected_share, groups_of, limits, look
+from harness.gate.health import CHECKS, expected_share, limits, look
+from harness.gate.training_history import Group, History, groups_of
 from tests.run_files import completion, held_out
 
 

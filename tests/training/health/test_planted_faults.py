@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.gate.health import CHECKS
-from harness.pipeline.run import Run, Settings
+from harness.pipeline.run import Run
+from harness.pipeline.settings import Settings
 from harness.recipe.catalog import find_recipe
 from harness.store.errors import TrainingError
 from harness.store.run_directory import read_json
