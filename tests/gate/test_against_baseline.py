@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.gate import Verdict, walk
+from harness.gate import Verdict
 from harness.gate.power import power
+from harness.gate.sequential import walk
 from harness.gate.verdicts import draw_pairs, judge_against_baseline
 
 LOST, GAINED, KEPT, MISSED = (1, 0.0), (0, 1.0), (1, 1.0), (0, 0.0)

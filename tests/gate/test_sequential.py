@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from harness.gate import Walk, sequential, walk
-from harness.gate.sequential import stops
+from harness.gate import sequential
+from harness.gate.sequential import Walk, stops, walk
 
 NEVER = 1e-300  # a beta that rules nothing out
 signs = st.sampled_from([-1, 0, 1])

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from harness.gate import walk
 from harness.gate.power import power
+from harness.gate.sequential import walk
 from harness.gate.verdicts import judge_against_baseline
 
 SESSIONS = 2000

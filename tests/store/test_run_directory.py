@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from harness.store.errors import HarnessError
 from harness.store.run_directory import (
     LineWriter,
+    as_json,
     digest,
     locked,
-    plain,
     read_json,
     run_directories,
     set_aside,
@@ -63,8 +63,8 @@ def test_json_comes_back(value: dict[str, Any], tmp_path_factory: pytest.TempPat
 
 
 @given(value=values)
-def test_plain_leaves_plain_values_alone(value: Any) -> None:
-    assert plain(value) == value
+def test_as_json_leaves_plain_values_alone(value: Any) -> None:
+    assert as_json(value) == value
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_plain_leaves_plain_values_alone(value: Any) -> None:
     ],
 )
 def test_what_json_cannot_hold_is_made_plain(value: Any, made: Any, tmp_path: Path) -> None:
-    assert plain(value) == made
+    assert as_json(value) == made
     write_json(tmp_path / "value.json", {"value": value})
     assert read_json(tmp_path / "value.json") == {"value": made}
     write_lines(tmp_path / "value.jsonl", [{"value": value}])
