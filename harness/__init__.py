@@ -50,7 +50,7 @@ def run(
         recipe: the name of a shipped recipe, a TOML file, or a ``Recipe`` built in Python. Without one, a recipe is
             made of the arguments below (``model`` and ``task`` at the least); with one, they change it.
         model: what ``[model] name`` may be.
-        task: ``"arithmetic"``, ``"gsm8k"`` or a path; or the questions themselves: a list of dicts or a
+        task: ``"arithmetic"``, ``"gsm8k"``, a path or a Hub id; or the questions themselves: a list of dicts or a
             ``datasets.Dataset`` with the columns ``question`` and ``answer``, or ``{"train": ..., "test": ...}``.
             Other keys of ``[task]``: ``{"name": any of these, "test_questions": 50, ...}``.
         rewards: functions and names, each with weight 1, or a dict of them and their weights.

@@ -276,7 +276,7 @@ def test_questions(folder: Path, lines: list[str], boxed: bool) -> None:
     read = row_reader("questions", {"answer": "final"} if boxed else {})
 
     def questions() -> None:
-        for question in read_split(path, "all", read):
+        for question in read_split([path], "all", read):
             f"{question.id}{question.text}{question.ground_truth}{question.solution}".encode()
 
     allowed(questions)
@@ -286,7 +286,7 @@ def test_questions(folder: Path, lines: list[str], boxed: bool) -> None:
 def test_questions_of_csv(folder: Path, fields: list[str]) -> None:
     path = folder / "questions.csv"
     path.write_bytes("\n".join(["question,answer", *fields]).encode("utf-8", "surrogatepass"))
-    allowed(lambda: read_split(path, "all", row_reader("questions", {})))
+    allowed(lambda: read_split([path], "all", row_reader("questions", {})))
 
 
 @fuzzed(changed([ROW]))

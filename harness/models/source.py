@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.store.errors import ModelError
+from harness.store.hub import announced, damaged, snapshot
 from harness.store.names import as_file, is_there
 from harness.store.run_directory import digest, read_json, write_json
 
@@ -61,6 +62,11 @@ class ModelSource:
     revision: str | None = None
     base: ModelSource | None = None
 
+    @property
+    def commit(self) -> str | None:
+        """What a person calls a model from the Hub, ``"organisation/model@commit"``."""
+        return f"{self.name}@{self.revision}" if self.revision else None
+
 
 def resolve_model(name: str, revision: str = "main", *, adapters: Sequence[Path] = ()) -> ModelSource:
     """Find a model, fetching it from the Hub if the name is a Hub id that is not in the local cache yet.
@@ -91,7 +97,7 @@ def resolve_model(name: str, revision: str = "main", *, adapters: Sequence[Path]
         return ModelSource(name, "folder", _checked_folder(name, path.resolve()))
     if looks_like_path(name):
         raise ModelError(f"{name}: no such file or folder (looked for {path.absolute()})")
-    folder = _snapshot(name, revision)
+    folder = snapshot(name, revision, ModelError, kind="model", patterns=HUB_FILES, skipped=HUB_SKIPPED)
     if _is_adapter(folder):
         return ModelSource(name, "adapter", folder, folder.name, _base_of(name, folder, adapters))
     return ModelSource(name, "hub", _checked_folder(name, folder), revision=folder.name)
@@ -106,10 +112,13 @@ def fingerprint(source: ModelSource, cache: Path | None = None) -> dict[str, str
     digests in (by path, size, modification time and inode); a missing or damaged cache only costs time.
 
     Raises:
-        ModelError: a file cannot be read, or weights are missing.
+        ModelError: a file cannot be read or is not what the Hub announced, or weights are missing.
     """
     remembered = _DigestCache(cache)
     try:
+        for path in source.path.iterdir() if source.revision is not None else ():  # from the Hub
+            if (said := announced(path)) and remembered.digest(path) != said:
+                raise ModelError(damaged(source.name, path))
         if source.base is not None:
             own = {}
             if (source.path / "tokenizer_config.json").is_file():
@@ -247,50 +256,6 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(set(names))]
 
 
-def _snapshot(name: str, revision: str) -> Path:
-    """The folder of a Hub model's snapshot, named by its commit."""
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    wanted: dict[str, Any] = {"allow_patterns": list(HUB_FILES), "ignore_patterns": list(HUB_SKIPPED)}
-    try:
-        try:
-            offline = constants.HF_HUB_OFFLINE
-            return Path(snapshot_download(name, revision=revision, local_files_only=offline, **wanted))
-        except Exception as error:
-            # Before huggingface-hub 2 the files of a commit are listed by the Hub although they are all here.
-            if not type(error).__module__.startswith("httpx"):
-                raise
-            return Path(snapshot_download(name, revision=revision, local_files_only=True, **wanted))
-    except HFValidationError:
-        raise ModelError(f"{name!r}: no such folder, and not a Hub id; one looks like 'organisation/model'") from None
-    except GatedRepoError:
-        raise ModelError(
-            f"{name}: is gated; accept its terms at https://huggingface.co/{name} and log in with 'hf auth login'"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(
-            f"{name}: neither a folder here nor a model on the Hub; if it is private, log in with 'hf auth login'"
-        ) from None
-    except RevisionNotFoundError:
-        raise ModelError(f"{name}: the Hub has no branch, tag or commit {revision!r} of it") from None
-    except LocalEntryNotFoundError:
-        raise ModelError(
-            f"{name}: no folder of this name, not complete in the Hub cache at revision {revision!r}, and the Hub "
-            f"cannot be reached; go online once (without HF_HUB_OFFLINE), or give a local folder"
-        ) from None
-    except (HfHubHTTPError, OSError, ValueError) as error:  # a NUL in the revision
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(f"{name}: cannot be fetched from the Hub: {said}") from None
-
-
 def _digest(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
@@ -335,12 +300,9 @@ class _DigestCache:
 
     def digest(self, path: Path) -> str:
         path = path.resolve()
-        # The Hub's cache names a large file's blob by the sha256 that was checked when it arrived.
-        if path.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", path.name):
-            return path.name
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
-        match self.known.get(str(path)):
+        match self.added.get(str(path), self.known.get(str(path))):
             case [*remembered, str(digest)] if remembered == stamp:
                 return digest
         with path.open("rb") as file:

@@ -58,10 +58,11 @@ def write_manifest(
     questions: Sequence[Question],
     device: str,
     served: Served | None,
+    hub: dict[str, str | None],
     session: str,
 ) -> None:
     """The first files of a run directory; of a run that goes on, only the recipe as it is written now, what the run is
-    called, and what was lost."""
+    called, and what was lost. ``hub`` are the repositories that it was made of."""
     known = ENVIRONMENT.fit(directory)
     if IDENTITY.fit(directory) is None:
         IDENTITY.write(directory, identity)
@@ -70,7 +71,7 @@ def write_manifest(
         QUESTIONS.write(directory, asked)
     if known is None:
         server = {} if served is None else served_environment(served)
-        told = {**describe(device), **server}
+        told = {**describe(device), **server, **hub}
         own = Environment(**told, recipe=recipe.name, seed=seed, session=session, key=identity["key"])
         ENVIRONMENT.write(directory, own)
     write_toml(directory / "recipe.toml", recipe_text(recipe))

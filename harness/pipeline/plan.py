@@ -9,13 +9,14 @@ from harness.models.engines.base import server_url
 from harness.pipeline.judge import plans
 from harness.pipeline.manifest import recipe_text, short
 from harness.recipe.catalog import base_name
-from harness.recipe.schema import data_sampling, questions_of
+from harness.recipe.schema import data_sampling, located_task, questions_of
 from harness.recipe.trl_arguments import argument_defaults, completions_per_step, optimizer_steps, supervised_steps
 from harness.store.records import SUMMARY
 from harness.store.run_directory import run_directories
 from harness.store.run_files import ENVIRONMENT, TRAINED
 from harness.store.stages import STAGES
 from harness.store.words import counted, duration
+from harness.tasks import is_from_hub
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
@@ -30,7 +31,7 @@ def plan_lines(recipe: Recipe, data: Path | None = None) -> list[str]:
         TaskError: the questions that lie here (those of ``data`` in place of the recipe's) are not as many, or torn.
     """
     questions: list[str] = []
-    if recipe.task.name != "gsm8k" or data is not None:  # nothing is downloaded
+    if data is not None or not is_from_hub(located_task(recipe)):  # nothing is downloaded
         questions = _questions(questions_of(recipe, data))
     asked = recipe.task.test_questions * recipe.evaluate.samples_per_question
     most = recipe.evaluate.max_new_tokens

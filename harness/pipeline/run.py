@@ -54,8 +54,8 @@ from harness.pipeline.train import (
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import require_processes
-from harness.recipe.needs import check_needs, check_rewards
-from harness.recipe.schema import data_sampling, located, questions_of
+from harness.recipe.needs import asked_by, check_needs, check_rewards
+from harness.recipe.schema import data_sampling, located, located_task, questions_of
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
 from harness.store.run_directory import digest, locked, own_folder, place_of, run_directories, set_aside
@@ -75,7 +75,7 @@ from harness.store.run_files import (
 from harness.store.siblings import slug
 from harness.store.stages import SHARED, SIDES
 from harness.store.words import answers_done
-from harness.tasks import Question, Questions
+from harness.tasks import Question, Questions, is_from_hub
 from harness.training.job import tidy
 
 if TYPE_CHECKING:
@@ -136,6 +136,9 @@ class Run:
 
     @cached_property
     def questions(self) -> Questions:
+        if self.settings.data is None and is_from_hub(located_task(self.recipe)):
+            with asked_by(self.recipe, "task"):
+                return questions_of(self.recipe, None)
         return questions_of(self.recipe, self.settings.data)
 
     @cached_property
@@ -150,7 +153,8 @@ class Run:
                 run.release()
         if self.served is not None:
             return ModelSource(self.served.model, "endpoint", Path(self.served.url))
-        return resolve_model(self._model_name, self.recipe.model.revision)
+        with asked_by(self.recipe, "model"):
+            return resolve_model(self._model_name, self.recipe.model.revision)
 
     @cached_property
     def served(self) -> Served | None:
@@ -181,6 +185,7 @@ class Run:
                     questions=self.questions.test,
                     device=self.device,
                     served=self.served,
+                    hub={"hub_model": self.base.commit, "hub_data": self.questions.source},
                     session=self.settings.session,
                 )
         self._name = NAME.read(path) or self._name  # one that was given earlier stays

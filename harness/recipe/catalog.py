@@ -35,6 +35,7 @@ class Recipe(RecipeTables):
     """
 
     _swept: tuple[str, ...] = PrivateAttr(())
+    _given: tuple[str, ...] = PrivateAttr(())
 
     def __init__(self, **fields: Any) -> None:
         source = fields.get("source")
@@ -68,7 +69,9 @@ class Recipe(RecipeTables):
                 table, key = inner, key.partition(".")[2]  # a reward's name may hold dots itself
             table[key] = value
         try:
-            return Recipe(**tables, source=self.source).of_sweep(self.swept)
+            made = Recipe(**tables, source=self.source).of_sweep(self.swept)
+            made._given = (*self._given, *given)
+            return made
         except RecipeError as error:
             raise RecipeError(f"{error} (under {' '.join(given)})" if given else str(error)) from None
 
@@ -76,6 +79,11 @@ class Recipe(RecipeTables):
     def swept(self) -> tuple[str, ...]:
         """Keys that this recipe has one of several values of (:mod:`harness.recipe.sweeps`)."""
         return self._swept
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The options that changed it."""
+        return self._given
 
     def of_sweep(self, keys: Iterable[str]) -> Recipe:
         """The same recipe, one of those that differ in these keys."""

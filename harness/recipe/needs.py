@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -14,14 +15,14 @@ from harness.models.engines.base import TRUSTED_HOSTS, key_may_go, server_url
 from harness.models.source import looks_like_path
 from harness.recipe.catalog import Recipe, folder_of, load_recipe, parent_of
 from harness.recipe.checks import check_endpoint_keys
-from harness.recipe.messages import refuser
-from harness.recipe.schema import given_file, located, questions_of
+from harness.recipe.messages import refuser, where
+from harness.recipe.schema import given_file, located, located_task, questions_of
 from harness.rewards import SHIPPED, resolve_reward
 from harness.rewards.registry import check_parameters
-from harness.store.errors import RecipeError, RewardError, TaskError, nearest
+from harness.store.errors import ModelError, RecipeError, RewardError, TaskError, nearest
 from harness.store.names import as_file, is_there
 from harness.store.run_files import OVERRIDES
-from harness.tasks import reads_data
+from harness.tasks import is_from_hub, reads_data
 from harness.tasks.load import TooFewError
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
@@ -80,9 +81,10 @@ def check_needs(
     check_endpoint_keys(recipe, given)
     check_key(recipe)
     trains = trains and recipe.model.endpoint is None
-    if questions and data is None and reads_data(recipe.task) and recipe.task.name != "gsm8k":
+    from_hub = data is None and is_from_hub(located_task(recipe))
+    if questions and data is None and reads_data(recipe.task) and not from_hub:
         _check_file(recipe, "task", "name", given)
-    if questions and reads:
+    if questions and reads and not from_hub:
         _check_questions(recipe, data, given)
     if model and recipe.model.endpoint is None:
         _check_packages(recipe, trains, given)
@@ -100,14 +102,14 @@ def check_needs(
 
 def _check_questions(recipe: Recipe, data: Path | None, given: Sequence[str]) -> None:
     """Read the questions, where they lie here: their columns, and whether there are as many as are asked for."""
-    if not reads_data(recipe.task) or (data is None and recipe.task.name == "gsm8k"):
+    if not reads_data(recipe.task):
         return
     if data is not None and not data.exists():
         return  # check_data says so, with the option
     try:
         questions_of(recipe, data)
     except TooFewError as error:
-        _refuse(recipe, *error.key, str(error), given)
+        _refuse(recipe, *(error.key or ("task", "name")), str(error), given)
     except TaskError as error:
         raise RecipeError(str(error)) from None
 
@@ -164,10 +166,24 @@ def _value(recipe: Recipe, table: str, key: str) -> Any:
 
 
 def _refuse(recipe: Recipe, table: str, key: str, words: str, given: Sequence[str]) -> NoReturn:
+    raise RecipeError(_told(recipe, table, key, words, given))
+
+
+def _told(recipe: Recipe, table: str, key: str, words: str, given: Sequence[str]) -> str:
     """With the line of the recipe, or with the options where one of them gave the value."""
     if recipe.source is None or _value(load_recipe(recipe.source), table, key) == _value(recipe, table, key):
-        refuser(recipe.source)((table, key), words)
-    refuser(None)((table, key), words + (f" (under {' '.join(given)})" if given else ""))
+        return f"{where(recipe.source, (table, key))}: {words}"
+    return f"{where(None, (table, key))}: {words}" + (f" (under {' '.join(given)})" if given else "")
+
+
+@contextmanager
+def asked_by(recipe: Recipe, table: str) -> Iterator[None]:
+    """A model or questions that cannot be had are told with the line of the recipe that names them, or the options."""
+    try:
+        yield
+    except (ModelError, TaskError) as error:
+        told = _told(recipe, *(error.key or (table, "name")), str(error), recipe.given)
+        raise type(error)(told) from None
 
 
 def check_key(recipe: Recipe) -> None:

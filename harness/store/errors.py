@@ -16,7 +16,10 @@ _LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{100})")  # a name of thousands of
 
 class HarnessError(Exception):
     """Base of every error whose text is meant for the user: a sentence, which is one line whatever is quoted in it, and
-    below it lines of something else, such as a log. No secret is kept in it."""
+    below it lines of something else, such as a log. No secret is kept in it. ``key`` is the recipe's (table, key) that
+    is at fault, where the one who raises knows it."""
+
+    key: tuple[str, str] | None = None
 
     def __init__(self, sentence: str = "", *lines: str) -> None:
         super().__init__(*(_LONG_WORD.sub(r"\1...\2", safe_line(line)) for line in (sentence, *lines)))

@@ -55,10 +55,11 @@ class Questions:
     """The questions of one recipe, in their fixed order: ``train`` is asked in training, ``test`` in evaluation.
 
     ``held_out`` are of the training split too, but never trained on: the evaluation during training asks them.
-    ``counts`` is of the source, where that is a file or folder.
+    ``counts`` is of the source, where that is a file, a folder or a dataset; ``source`` is the latter's id and commit.
     """
 
     train: tuple[Question, ...]
     test: tuple[Question, ...]
     held_out: tuple[Question, ...] = ()
     counts: Counts | None = None
+    source: str | None = None

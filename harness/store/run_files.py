@@ -79,7 +79,7 @@ class Git(TypedDict):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment(Stored):
     """``environment.json``: when (UTC, ISO 8601), where and by what command a run was made, who opened it, and the
-    ``key`` of its identity; of a served model also what the server says."""
+    ``key`` of its identity; of a served model also what the server says, and of what is from the Hub the commit."""
 
     created: str
     python: str
@@ -100,6 +100,8 @@ class Environment(Stored):
     served_created: int | None = None
     served_context_length: int | None = None
     weights: str | None = None
+    hub_model: str | None = None
+    hub_data: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 
 A folder holds ``train.jsonl`` and ``test.jsonl``. A single file, which may be a ``.csv`` with a heading, serves both
 splits: its rows are shuffled by the task's seed, the test questions are taken first and the training questions from the
-rest.
+rest. What is said of CSV holds for ``.parquet`` too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,31 @@ FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "i
 
 
 def read_rows(path: Path, what: str = "questions") -> list[tuple[int, Row]]:
-    """Every object of a JSONL file, or row of a CSV file by its heading, with its 1-based line number;
-    blank lines are passed over. ``what`` they are goes into the error of an empty file.
+    """Every object of a JSONL file, row of a CSV file by its heading, or row of a Parquet file, with its 1-based line
+    number; blank lines are passed over. ``what`` they are goes into the error of an empty file.
 
     Raises:
         TaskError: the file cannot be read, or a line is not a JSON object.
     """
+    rows = list(_parquet_rows(path) if path.suffix.lower() == ".parquet" else _text_rows(path))
+    if not rows:
+        raise TaskError(f"{path}: holds no {what}")
+    return rows
+
+
+def _parquet_rows(path: Path) -> Iterable[tuple[int, Row]]:
+    import pyarrow  # which takes its time, and comes with datasets
+    import pyarrow.parquet
+
+    try:
+        with path.open("rb") as file:
+            return enumerate(pyarrow.parquet.ParquetFile(file).read().to_pylist(), 1)
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:  # a date that Python has not, say
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TaskError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or said}") from None
+
+
+def _text_rows(path: Path) -> Iterable[tuple[int, Row]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -44,10 +63,7 @@ def read_rows(path: Path, what: str = "questions") -> list[tuple[int, Row]]:
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         raise TaskError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from None
-    rows = list(_csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text))
-    if not rows:
-        raise TaskError(f"{path}: holds no {what}")
-    return rows
+    return _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
@@ -80,11 +96,13 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
         raise TaskError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
 
 
-def read_split(path: Path, split: str, to_question: Callable[[Row, str, int], Question]) -> list[Question]:
-    """The questions of one file; ``to_question(row, split, index)`` may raise ``TaskError``, which gains the place."""
+def read_split(paths: Sequence[Path], split: str, to_question: Callable[[Row, str, int], Question]) -> list[Question]:
+    """The questions of the files of a split; ``to_question(row, split, index)`` may raise ``TaskError``, which gains
+    the place."""
     questions = []
     lines: dict[str, int] = {}
-    for index, (number, row) in enumerate(read_rows(path)):
+    rows = ((path, number, row) for path in paths for number, row in read_rows(path))
+    for index, (path, number, row) in enumerate(rows):
         try:
             question = to_question(row, split, index)
         except TaskError as error:
@@ -116,7 +134,7 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
                 f"name yours in the recipe: [task] fields = {{ {yours} }}"
             )
         try:
-            json.dumps(row, ensure_ascii=False).encode()
+            json.dumps(row, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
             raise TaskError("holds half of a character (a lone surrogate), which no file can keep") from None
         for field in needed:
@@ -136,8 +154,8 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
 
 
 def _check_value(field: str, value: Any) -> None:
-    if isinstance(value, (list, dict, bool)) or (isinstance(value, float) and not math.isfinite(value)):
-        found = f"a {type(value).__name__}" if isinstance(value, (list, dict)) else json.dumps(value)
+    if isinstance(value, (list, dict, bool, bytes)) or (isinstance(value, float) and not math.isfinite(value)):
+        found = f"a {type(value).__name__}" if isinstance(value, (list, dict, bytes)) else json.dumps(value)
         raise TaskError(f"the field {field!r} must be text or a finite number, not {found}")
     if value is None or not str(value).strip():
         raise TaskError(f"the field {field!r} is empty")

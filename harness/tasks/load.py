@@ -18,14 +18,13 @@ from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.forms import PROMPTS, in_form
-from harness.tasks.gsm8k import gsm8k_rows, to_question
+from harness.tasks.gsm8k import DATASET, SUBSET, to_question
+from harness.tasks.hub import dataset_files, is_dataset_id
 from harness.tasks.jsonl import read_split, row_reader
 
 
 class TooFewError(TaskError):
     """A source has fewer questions than a recipe asks for under ``key``."""
-
-    key: tuple[str, str]
 
 
 def _learnable(given: Any) -> Any:
@@ -35,7 +34,8 @@ def _learnable(given: Any) -> Any:
 
 
 class TaskSection(Table):
-    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, or the path of a JSONL or CSV file or folder (:mod:`harness.tasks`).
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, the path of a JSONL, CSV or Parquet file or of a folder, or the id of
+    a dataset on the Hub (:mod:`harness.tasks`), of which ``revision`` and ``subset`` are.
 
     Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none. ``learnable``
     has the base policy asked first, as the trainer will ask it, and trains on the questions that it gets right
@@ -44,6 +44,8 @@ class TaskSection(Table):
     """
 
     name: str
+    revision: str = "main"
+    subset: str | None = None
     train_questions: Annotated[int, Field(ge=0)]
     test_questions: Positive
     system_prompt: str | None = None
@@ -58,6 +60,12 @@ class TaskSection(Table):
 def reads_data(task: TaskSection) -> bool:
     """Whether ``--rl-data`` can stand in for this task's source; arithmetic makes its own questions."""
     return task.name != "arithmetic"
+
+
+def is_from_hub(task: TaskSection) -> bool:
+    """Whether this task's questions are fetched, unless ``--rl-data`` stands in for them; ``name`` is :func:`located
+    <harness.recipe.schema.located_task>`."""
+    return task.name == "gsm8k" or is_dataset_id(task.name)
 
 
 def kind_of(task: TaskSection) -> str:
@@ -79,11 +87,12 @@ def load_questions(
         TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
             answer, or there are fewer questions than asked for.
     """
-    counts = None
+    counts = source = None
     if task.name == "arithmetic":
         train, test, examples = _arithmetic(task, held_out)
     else:
-        train_pool, test_pool, again, rows = _pools(task, data)
+        source, files = _files(task, data)
+        train_pool, test_pool, again, rows = _pools(task, files)
         repeated = f"; {again} more have the text of another and are asked once" if again else ""
         test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
         asked = {question.text for question in test}
@@ -105,7 +114,7 @@ def load_questions(
         with_prompts(split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form)
         for split in (train[: task.train_questions], test, train[task.train_questions :])
     )
-    return Questions(trained, tested, held, counts)
+    return Questions(trained, tested, held, counts, source)
 
 
 def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
@@ -124,27 +133,29 @@ def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[
     return train, make("test", task.test_questions, task.seed), examples
 
 
-def _pools(task: TaskSection, data: Path | None) -> tuple[list[Question], list[Question], int, int]:
+def _files(task: TaskSection, data: Path | None) -> tuple[str | None, dict[str, list[Path]]]:
+    """The files of ``train`` and ``test``, or of ``all`` questions, and of which commit of a dataset they are."""
+    if data is None and is_from_hub(task):
+        gsm8k = task.name == "gsm8k"
+        return dataset_files(DATASET if gsm8k else task.name, task.revision, SUBSET if gsm8k else task.subset)
+    path = as_file(task.name) if data is None else data
+    if not is_there(path):
+        raise TaskError(
+            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
+            "file, a folder with train.jsonl and test.jsonl, or the id of a dataset on the Hub"
+        )
+    return None, {split: [path / f"{split}.jsonl"] for split in ("train", "test")} if path.is_dir() else {"all": [path]}
+
+
+def _pools(task: TaskSection, files: Mapping[str, Sequence[Path]]) -> tuple[list[Question], list[Question], int, int]:
     """All training and all test questions of a source, each in an order fixed by the task's seed, how many test
     questions were left out because their text stood before (a second answer to it says nothing of its own, and the
     gate's intervals are those of questions that do), and how many questions there are in all."""
-    path = data if data is not None else (None if task.name == "gsm8k" else as_file(task.name))
     read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
-    if path is None:
-        pools = {
-            split: [read(row, split, index) for index, row in enumerate(gsm8k_rows(split))]
-            for split in ("train", "test")
-        }
-    elif not is_there(path):
-        raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
-            "file, or a folder with train.jsonl and test.jsonl"
-        )
-    elif path.is_dir():
-        pools = {split: read_split(path / f"{split}.jsonl", split, read) for split in ("train", "test")}
-    else:
+    pools = {split: read_split(paths, split, read) for split, paths in files.items()}
+    if "all" in pools:
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
-        both = _shuffled(read_split(path, "all", read), f"{task.seed}/split")
+        both = _shuffled(pools["all"], f"{task.seed}/split")
         different = _once(both)
         test = different[: task.test_questions]
         asked = {question.id for question in test}

@@ -6,12 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
-import huggingface_hub
 import pytest
-from huggingface_hub import constants, errors
+from huggingface_hub import constants
 
 from harness.models import fingerprint, resolve_model
 from harness.models.source import ModelSource
@@ -19,8 +17,6 @@ from harness.store.errors import ModelError
 
 if TYPE_CHECKING:
     pass
-
-COMMIT = "7ae557604adf67be50417f59c2c2f167def9a775"
 
 
 @pytest.fixture
@@ -47,20 +43,6 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return cache
-
-
-def put_in_cache(hub, folder, repository):
-    """A snapshot as the Hub client leaves it: weights in a blob named by their sha256, and a link to it."""
-    home = hub / f"models--{repository.replace('/', '--')}"
-    snapshot = shutil.copytree(folder, home / "snapshots" / COMMIT)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(COMMIT)
-    (home / "blobs").mkdir()
-    weights = snapshot / "model.safetensors"
-    blob = home / "blobs" / hashlib.sha256(weights.read_bytes()).hexdigest()
-    weights.rename(blob)
-    weights.symlink_to(blob)
-    return snapshot
 
 
 def test_names_that_are_here(folder, monkeypatch):
@@ -127,82 +109,6 @@ def test_a_folder_that_is_no_model(tmp_path, files, message):
         (tmp_path / name).write_text(content)
     with pytest.raises(ModelError, match=message):
         resolve_model(str(tmp_path))
-
-
-def test_offline_and_not_cached(hub):
-    with pytest.raises(ModelError, match=r"org/model: .* the Hub cannot be reached; go online once") as caught:
-        resolve_model("org/model")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_cached_snapshot_is_found_offline(hub, folder):
-    plain = fingerprint(resolve_model(str(folder)))
-    snapshot = put_in_cache(hub, folder, "org/model")
-    expected = ModelSource("org/model", "hub", snapshot, COMMIT)
-    assert resolve_model("org/model") == expected
-    assert resolve_model("org/model", COMMIT) == expected
-    with pytest.raises(ModelError, match="revision 'v2'"):
-        resolve_model("org/model", "v2")
-    assert fingerprint(resolve_model("org/model")) == plain
-    (snapshot / "model.safetensors").resolve().write_bytes(b"never read: a blob is known by its name")
-    assert fingerprint(resolve_model("org/model")) == plain
-    (snapshot / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"org/model: has no \.safetensors weights"):
-        resolve_model("org/model")
-
-
-def test_a_cached_commit_is_found_where_nothing_answers(hub, folder, monkeypatch):
-    """As without a network: the client is not told that it is offline, and finds nobody at the Hub's address."""
-    snapshot = put_in_cache(hub, folder, "org/model")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client tries again, half a minute in all
-    assert resolve_model("org/model", COMMIT).path == snapshot
-    assert resolve_model("org/model").path == snapshot
-    with pytest.raises(ModelError, match="the Hub cannot be reached"):
-        resolve_model("org/other", COMMIT)
-
-
-def hub_error(kind):
-    error = kind.__new__(kind)
-    error.args = ("401 Client Error\nlong explanation",)
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (errors.RepositoryNotFoundError, "neither a folder here nor a model on the Hub"),
-        (errors.GatedRepoError, r"is gated; accept its terms at https://huggingface.co/org/model and log in"),
-        (errors.RevisionNotFoundError, "the Hub has no branch, tag or commit 'v9' of it"),
-        (errors.LocalEntryNotFoundError, "the Hub cannot be reached"),
-        (OSError, "cannot be fetched from the Hub: "),
-    ],
-)
-def test_what_the_hub_may_answer(monkeypatch, error, message):
-    def refuse(*_, **__):
-        raise hub_error(error)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(ModelError, match=message) as caught:
-        resolve_model("org/model", "v9")
-    assert "\n" not in str(caught.value)
-
-
-def test_only_harmless_files_are_fetched(monkeypatch, folder):
-    asked = {}
-    monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda name, **options: asked.update(options) or str(folder)
-    )
-    resolve_model("org/model", "v1")
-    files = ["model.safetensors", "config.json", "tokenizer.model", "merges.txt", "chat_template.jinja"]
-    refused = ["a.bin", "a.pt", "modeling.py", "onnx/model.json", "original/consolidated.safetensors", "README.md"]
-    refused.append("consolidated.safetensors")
-    allowed = huggingface_hub.utils.filter_repo_objects(
-        files + refused, allow_patterns=asked["allow_patterns"], ignore_patterns=asked["ignore_patterns"]
-    )
-    assert list(allowed) == files
-    assert asked["revision"] == "v1"
 
 
 def write(name, content):

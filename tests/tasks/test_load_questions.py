@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from harness.recipe import TaskSection
@@ -324,51 +320,6 @@ class TestFewShot:
             load_questions(task("gsm8k", few_shot=20), data=folder)
         with pytest.raises(TaskError, match=r"there are 0; .*\[task\] fields = \{ solution = "):
             load_questions(task(folder, few_shot=1))
-
-
-class TestHub:
-    """``gsm8k`` without local data."""
-
-    def test_rows_come_from_the_dataset(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        asked = []
-
-        def load_dataset(*names: str, split: str) -> Rows:
-            asked.append((*names, split))
-            return rows(20) if split == "train" else rows(10, start=100)
-
-        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-        assert load_questions(task("gsm8k")) == load_questions(task("gsm8k"), data=folder)
-        assert asked == [("openai/gsm8k", "main", "train"), ("openai/gsm8k", "main", "test")]
-
-    @pytest.mark.parametrize(
-        ("error", "reason"),
-        [(ConnectionError("no route\nto host"), "ConnectionError: no route"), (OSError(), "OSError")],
-    )
-    def test_no_connection(self, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
-        def load_dataset(*names: str, split: str) -> Rows:
-            raise error
-
-        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-        with pytest.raises(TaskError) as caught:
-            load_questions(task("gsm8k"))
-        assert str(caught.value) == (
-            f"openai/gsm8k could not be had from the Hugging Face Hub or its cache ({reason}); "
-            "connect once, or give --rl-data a folder with train.jsonl and test.jsonl"
-        )
-
-    def test_offline_for_real(self, tmp_path: Path) -> None:
-        code = (
-            "from harness.recipe import TaskSection; from harness.tasks import load_questions\n"
-            "from harness.store.errors import TaskError\n"
-            "try: load_questions(TaskSection(name='gsm8k', train_questions=1, test_questions=1))\n"
-            "except TaskError as error: print(error)"
-        )
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-        result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-        )
-        assert result.stdout.startswith("openai/gsm8k could not be had from the Hugging Face Hub or its cache (")
-        assert result.stdout.count("\n") == 1
 
 
 def test_arithmetic_examples_do_not_change_with_the_number_of_questions():
