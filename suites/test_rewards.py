@@ -6,7 +6,7 @@ rl-harness audit tiny-arithmetic        # the same audit, in numbers; --json has
 
 import pytest
 
-from harness.rewards import RewardCalls, functions_of
+from harness.rewards import RewardCalls
 from harness.rewards.audit import answer_in
 
 NOTHING = "I do not know."
@@ -24,50 +24,58 @@ def wrong(audit):
     return answer_in(audit.form, "1201")
 
 
-def rewards_for(recipe, name, completions, ground_truth="1200"):
-    """What a reward function gives with the recipe's parameters, called as TRL calls it. A fault fails the test."""
-    n = len(completions)
-    calls = RewardCalls(recipe.rewards)
-    values = calls(
-        [[{"role": "user", "content": "What is 6 * 200?"}]] * n,
-        completions,
-        {
-            "completion_ids": [[0]] * n,
-            "completion_tokens": [1] * n,
-            "ground_truth": [ground_truth] * n,
-            "question": ["What is 6 * 200?"] * n,
-            "question_id": ["contract/0"] * n,
-            "trainer_state": None,
-        },
-    )
-    assert not calls.faults, "; ".join(calls.faults.sentences())
-    return values[name]
+@pytest.fixture
+def rewards_for(recipe, questions):
+    """What a reward function gives with the recipe's parameters, called as TRL calls it, with the columns of a question
+    of the task. A fault fails the test."""
+    (question,) = questions.test[:1]
+
+    def rewards_for(name, completions, ground_truth="1200"):
+        n = len(completions)
+        calls = RewardCalls(recipe.rewards)
+        values = calls(
+            [[{"role": "user", "content": "What is 6 * 200?"}]] * n,
+            completions,
+            {
+                **{column: [value] * n for column, value in question.columns.items()},
+                "completion_ids": [[0]] * n,
+                "completion_tokens": [1] * n,
+                "ground_truth": [ground_truth] * n,
+                "question": ["What is 6 * 200?"] * n,
+                "question_id": ["contract/0"] * n,
+                "trainer_state": None,
+            },
+        )
+        assert not calls.faults, "; ".join(calls.faults.sentences())
+        return values[name]
+
+    return rewards_for
 
 
-def test_one_value_a_completion(recipe, right, wrong):
+def test_one_value_a_completion(recipe, rewards_for, right, wrong):
     """A finite number or None for each completion, in their order, for chats as for plain text."""
     texts = [right, wrong, NOTHING, ""]
     for name in recipe.rewards:
-        plain = rewards_for(recipe, name, texts)
+        plain = rewards_for(name, texts)
         assert len(plain) == len(texts)
         assert all(value is None or abs(float(value)) < float("inf") for value in plain)
-        assert plain == rewards_for(recipe, name, [[{"role": "assistant", "content": text}] for text in texts])
+        assert plain == rewards_for(name, [[{"role": "assistant", "content": text}] for text in texts])
 
 
-def test_same_answer_same_reward(recipe, right, wrong):
+def test_same_answer_same_reward(recipe, rewards_for, right, wrong):
     """Rewards do not depend on luck, on order, or on the other completions of the batch."""
     texts = [right, wrong, NOTHING]
     for name in recipe.rewards:
-        together = rewards_for(recipe, name, texts)
-        assert together == rewards_for(recipe, name, texts)
-        assert together == [rewards_for(recipe, name, [text])[0] for text in texts]
-        assert together[::-1] == rewards_for(recipe, name, texts[::-1])
+        together = rewards_for(name, texts)
+        assert together == rewards_for(name, texts)
+        assert together == [rewards_for(name, [text])[0] for text in texts]
+        assert together[::-1] == rewards_for(name, texts[::-1])
 
 
-def test_right_answers_are_paid_more(recipe, right, wrong):
+def test_right_answers_are_paid_more(recipe, rewards_for, right, wrong):
     """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
     for_right, for_wrong, for_nothing = (
-        sum(weight * (rewards_for(recipe, name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
+        sum(weight * (rewards_for(name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
         for text in (right, wrong, NOTHING)
     )
     assert for_right > for_wrong >= for_nothing
@@ -78,13 +86,9 @@ def test_audit(audit):
     assert not audit.findings, "\n".join(audit.findings)
 
 
-def test_every_gold_answer_is_accepted(recipe, device, questions, audit):
+def test_every_gold_answer_is_accepted(recipe, audit):
     """No ground truth of the task is refused by a grader that trains or judges on it."""
-    functions = functions_of(recipe.rewards)
-    graders = {each.name: each.form for each in audit.rewards if hasattr(functions[each.name], "grade")}
-    if not graders:
+    if not audit.golds:
         pytest.skip(f"recipe {recipe.name} has no grading reward function")
-    for name, form in graders.items():
-        for question in (*questions.train, *questions.test):
-            grade = functions[name].grade(answer_in(form, question.ground_truth), question.ground_truth)
-            assert grade.correct, f"{name} refuses the gold answer {question.ground_truth!r} of {question.id}"
+    for gold in audit.golds:
+        assert not gold.refused, f"{gold.name} refuses the gold answers of {', '.join(gold.refused)}"

@@ -73,8 +73,9 @@ class Baseline:
 
 
 def question_content(question: Question) -> str:
-    """Eight hex digits that change with the question's text or ground truth."""
-    return digest([question.text, question.ground_truth])[:8]
+    """Eight hex digits that change with the question's text or ground truth, or with what else decides its grade."""
+    columns = [question.columns] if question.columns else []
+    return digest([question.text, question.ground_truth, *columns])[:8]
 
 
 def prompt_fingerprint(questions: Sequence[Question]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.pipeline.evaluate import Evaluation
 from harness.recipe.schema import given_file
-from harness.rewards.grading import columns
 from harness.store.errors import TaskError, TrainingError
 from harness.store.run_files import Sampled
 from harness.training.examples import correct_examples, preference_pairs, read_examples
@@ -65,9 +64,15 @@ def dataset_of(recipe: Recipe, seed: int, questions: Questions, samples: Callabl
 
 
 def rows_of(questions: Iterable[Question]) -> list[dict[str, Any]]:
-    """Dataset rows of a job: a chat ``prompt``, and the columns that rewards see."""
+    """Dataset rows of a job: a chat ``prompt``, and what rewards see, the columns of the question's row in one."""
     return [
-        {"prompt": [dict(turn) for turn in each.prompt], **{key: value[0] for key, value in columns([each]).items()}}
+        {
+            "prompt": [dict(turn) for turn in each.prompt],
+            "question_id": each.id,
+            "question": each.text,
+            "ground_truth": each.ground_truth,
+            **({"columns": dict(each.columns)} if each.columns else {}),
+        }
         for each in questions
     ]
 

@@ -38,7 +38,8 @@ class Keys:
     """Content hashes: ``generation`` of all that decides the answers, ``grading`` of all that decides their grades.
 
     ``answer`` and ``grader`` are of their cores: answers to the same question and prompt, with the same ``sample`` and
-    ``answer``, are the same; so are grades of the same answer and ground truth with the same ``grader``. Without them
+    ``answer``, are the same; so are grades of the same answer and ground truth with the same ``grader``, which knows
+    all columns that the reward functions take. Without them
     (``""``) only whole evaluations are found again.
     """
 
@@ -156,11 +157,18 @@ def grading_identity(recipe: Recipe, questions: Sequence[Question]) -> dict[str,
     """What decides the grades of given answers."""
     return {
         "ground_truths": digest([[each.id, each.ground_truth] for each in questions]),
+        **_columns_identity(questions),
         "rewards": list(recipe.rewards.items()),
         **({"reward_settings": settings} if (settings := recipe.rewards.settings()) else {}),
         "graders": grader_versions(recipe.rewards),
         "scoring": SCORING,
     }
+
+
+def _columns_identity(questions: Sequence[Question]) -> dict[str, str]:
+    """The columns of the questions' rows, where reward functions ask for any."""
+    found = [[each.id, each.columns] for each in questions if each.columns]
+    return {"columns": digest(found)} if found else {}
 
 
 def training_dtype(dtype: str) -> str:
@@ -187,6 +195,7 @@ def training_identity(recipe: Recipe, questions: Questions, seed: int) -> dict[s
         **({"processes": recipe.launch.processes} if recipe.launch.processes > 1 else {}),
         "task": f"{kind_of(recipe.task)} {TASKS[kind_of(recipe.task)]}",
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.train]),
+        **_columns_identity(questions.train),
         **({"learnable": recipe.task.learnable} if recipe.task.learnable else {}),
         "prompt": PROMPT,
         **({"chat_template_kwargs": dict(asked)} if (asked := recipe.model.chat_template_kwargs) else {}),
@@ -221,6 +230,7 @@ def _during_identity(during: EvaluateSection, questions: Questions) -> dict[str,
     return {
         "every_steps": during.every_steps,
         "questions": digest([[each.id, each.ground_truth, each.prompt] for each in questions.held_out]),
+        **_columns_identity(questions.held_out),
         "keep_best": during.keep_best,
         "decoding": effective_decoding(during.sampling),
     }
@@ -233,7 +243,7 @@ def policy_identity(
 
     Args:
         generation: a :func:`generation_identity` of the base; its questions and its decoding have no say.
-        grading: a :func:`grading_identity`; the test questions' ground truths have no say.
+        grading: a :func:`grading_identity`; the test questions' ground truths and columns have no say.
         training: :func:`training_identity`.
     """
     sampled = recipe.task.learnable or (recipe.data is not None and recipe.data.source == "completions")
@@ -242,7 +252,7 @@ def policy_identity(
         "device": generation["device"],
         "sampled_by": {key: generation[key] for key in ("engine", "dtype")} if sampled else None,
         "libraries": versions("rl-harness", "transformers", "torch"),
-        "grader": {key: value for key, value in grading.items() if key != "ground_truths"},
+        "grader": {key: value for key, value in grading.items() if key not in ("ground_truths", "columns")},
         "training": training,
         # Limits that only watch change no weight, but they decide what health.jsonl says.
         "health": limits(recipe.health.limits),

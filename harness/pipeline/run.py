@@ -54,7 +54,7 @@ from harness.pipeline.train import (
 from harness.recipe.catalog import parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.launching import require_processes
-from harness.recipe.needs import asked_by, check_needs, check_rewards
+from harness.recipe.needs import asked_by, check_needs, check_rewards, require_columns
 from harness.recipe.schema import data_sampling, located, located_task, questions_of
 from harness.store.errors import HarnessError, NoSignal, TrainingError, nearest
 from harness.store.manifest import git_state
@@ -138,8 +138,8 @@ class Run:
     def questions(self) -> Questions:
         if self.settings.data is None and is_from_hub(located_task(self.recipe)):
             with asked_by(self.recipe, "task"):
-                return questions_of(self.recipe, None)
-        return questions_of(self.recipe, self.settings.data)
+                return require_columns(self.recipe, questions_of(self.recipe, None))
+        return require_columns(self.recipe, questions_of(self.recipe, self.settings.data))
 
     @cached_property
     def base(self) -> ModelSource:

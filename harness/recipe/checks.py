@@ -20,6 +20,7 @@ from harness.recipe.messages import Refuse, refuser
 from harness.recipe.schema import EngineSection, HealthSection, RecipeTables
 from harness.recipe.trl_arguments import CONFIGS, ONE_PROMPT, OWNED, OWNED_BY, argument_defaults, completions_per_batch
 from harness.store.errors import RewardError, nearest
+from harness.store.question import GIVEN
 from harness.tasks.jsonl import FIELDS
 
 
@@ -92,7 +93,7 @@ def _check_learnable(recipe: RecipeTables, refuse: Refuse) -> None:
 
 def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:
     from harness.rewards import SHIPPED, resolve_reward
-    from harness.rewards.registry import GIVEN, check_parameters
+    from harness.rewards.registry import check_parameters
 
     for name in recipe.rewards:
         module, colon, function = name.partition(":")

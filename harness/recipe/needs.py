@@ -17,12 +17,12 @@ from harness.recipe.catalog import Recipe, folder_of, load_recipe, parent_of
 from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.messages import refuser, where
 from harness.recipe.schema import given_file, located, located_task, questions_of
-from harness.rewards import SHIPPED, resolve_reward
-from harness.rewards.registry import check_parameters
+from harness.rewards import SHIPPED, functions_of, resolve_reward
+from harness.rewards.registry import check_columns, check_parameters, takes
 from harness.store.errors import ModelError, RecipeError, RewardError, TaskError, nearest
 from harness.store.names import as_file, is_there
 from harness.store.run_files import OVERRIDES
-from harness.tasks import is_from_hub, reads_data
+from harness.tasks import Questions, is_from_hub, reads_data
 from harness.tasks.load import TooFewError
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
@@ -107,11 +107,25 @@ def _check_questions(recipe: Recipe, data: Path | None, given: Sequence[str]) ->
     if data is not None and not data.exists():
         return  # check_data says so, with the option
     try:
-        questions_of(recipe, data)
+        require_columns(recipe, questions_of(recipe, data))
     except TooFewError as error:
         _refuse(recipe, *(error.key or ("task", "name")), str(error), given)
     except TaskError as error:
         raise RecipeError(str(error)) from None
+
+
+def require_columns(recipe: Recipe, questions: Questions) -> Questions:
+    """The questions, where they have the columns that the recipe's reward functions take.
+
+    Raises:
+        RecipeError: there is no such column, with the function and those that there are.
+    """
+    for name, function in functions_of(recipe.rewards).items():
+        try:
+            check_columns(takes(function), recipe.rewards.parameters.get(name, {}), questions.columns)
+        except RewardError as error:
+            refuser(recipe.source)(("rewards", name), str(error))
+    return questions
 
 
 def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo, field_v
 from pydantic_core import PydanticCustomError
 
 from harness.rewards import answer_form
-from harness.rewards.registry import Rewards
+from harness.rewards.registry import Rewards, columns_asked
 from harness.store.names import as_file, as_path, is_there
 from harness.store.question import Questions
 from harness.store.records import SamplingParams
@@ -258,7 +258,13 @@ def located_task(recipe: RecipeTables) -> TaskSection:
 def questions_of(recipe: RecipeTables, data: Path | None) -> Questions:
     """The recipe's questions, or those of ``data`` in their place; raises as :func:`load_questions` does."""
     held_out = recipe.evaluate.during_questions if recipe.evaluate.every_steps else 0
-    return load_questions(located_task(recipe), data=data, held_out=held_out, form=answer_form(recipe.rewards))
+    return load_questions(
+        located_task(recipe),
+        data=data,
+        held_out=held_out,
+        form=answer_form(recipe.rewards),
+        columns=columns_asked(recipe.rewards),
+    )
 
 
 def given_file(recipe: RecipeTables) -> Path | None:

@@ -181,7 +181,7 @@ def _prints(identity: Identity) -> dict[str, str]:
     values = (
         generation["questions"],
         generation["prompts"],
-        grading["ground_truths"],
+        [grading["ground_truths"], grading.get("columns")],
         [[name for name, _ in grading["rewards"]], grading["graders"]],  # a reward's weight trains and does not judge
         {key: value for key, value in generation["decoding"].items() if key not in left_out},
     )

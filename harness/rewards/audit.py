@@ -40,6 +40,7 @@ from harness.tasks import Question
 from harness.tasks.forms import FORMS
 
 Expected = Literal["paid", "refused", "any"]
+Row = Mapping[str, Any]
 
 PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
     {
@@ -119,17 +120,18 @@ CASES: tuple[Case, ...] = tuple(_case(json.loads(line)) for line in _TABLE.read_
 # One function
 
 
-def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> RewardAudit:
+def audit_reward(name: str, rewards: Mapping[str, float] | None = None, row: Row = MappingProxyType({})) -> RewardAudit:
     """Audit the function called ``name``, with the parameters and limits that ``rewards`` gives it: every case by
-    itself, all at once, and shuffled. Raises ``RewardError`` where there is no such function."""
+    itself, all at once, and shuffled. ``row`` has the columns that it takes, of a question for all cases. Raises
+    ``RewardError`` where there is no such function, or a column is missing."""
     table = Rewards.of(rewards or {name: 1.0})
     own = {name: table.parameters[name]} if name in table.parameters else {}
     calls = RewardCalls(Rewards({name: 1.0}, own, {name: table.limit(name)}, folder=table.folder))
-    promise, form = PROMISES.get(name) or _tried(calls)
+    promise, form = PROMISES.get(name) or _tried(calls, row)
     texts = [case.completion(form) for case in CASES]
     truths = [case.truth for case in CASES]
-    gold, nothing = _values(calls, [answer_in(form, TRUTH), NOTHING], [TRUTH, TRUTH])
-    values, seconds = _one_at_a_time(calls, texts, truths)
+    gold, nothing = _values(calls, row, [answer_in(form, TRUTH), NOTHING], [TRUTH, TRUTH])
+    values, seconds = _one_at_a_time(calls, row, texts, truths)
     slowest = max(range(len(CASES)), key=seconds.__getitem__)
     ordinary = [spent for spent, text in zip(seconds, texts, strict=True) if len(text) < _ORDINARY_CHARACTERS]
     audit = RewardAudit(
@@ -144,16 +146,17 @@ def audit_reward(name: str, rewards: Mapping[str, float] | None = None) -> Rewar
         seconds_per_completion=sorted(ordinary)[len(ordinary) // 2],
         slowest=CASES[slowest].name,
         slowest_seconds=seconds[slowest],
-        deterministic=_same_again(calls, texts, truths, values),
+        deterministic=_same_again(calls, row, texts, truths, values),
     )
     return replace(audit, findings=(*_findings(audit), *calls.faults.sentences()))
 
 
-def _tried(calls: RewardCalls) -> tuple[Promise, str]:
+def _tried(calls: RewardCalls, row: Row) -> tuple[Promise, str]:
     """The form in which a function of the user's reads answers: what it says, or else the first in which a right one is
     worth most more than a wrong one. One that makes no difference between them judges something else."""
     right, wrong = (
-        _values(calls, [answer_in(form, answer) for form in FORMS], [TRUTH] * len(FORMS)) for answer in (TRUTH, WRONG)
+        _values(calls, row, [answer_in(form, answer) for form in FORMS], [TRUTH] * len(FORMS))
+        for answer in (TRUTH, WRONG)
     )
     worth = {form: (a or 0.0) - (b or 0.0) for form, a, b in zip(FORMS, right, wrong, strict=True)}
     form = form_of(calls.functions) or max(worth, key=worth.__getitem__)
@@ -161,13 +164,14 @@ def _tried(calls: RewardCalls) -> tuple[Promise, str]:
     return ("unknown" if worth[form] > 0 or hasattr(function, "grade") else "free"), form
 
 
-def _values(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str]) -> list[float | None]:
+def _values(calls: RewardCalls, row: Row, texts: Sequence[str], truths: Sequence[str]) -> list[float | None]:
     """What a function gives, called as TRL calls it with a chat dataset."""
     size = len(texts)
     columns = {
+        **{name: [value] * size for name, value in row.items()},
         "ground_truth": list(truths),
         "question": [QUESTION] * size,
-        "question_id": [f"audit/{row}" for row in range(size)],
+        "question_id": [f"audit/{number}" for number in range(size)],
         "completion_tokens": [len(text) // _CHARACTERS_A_TOKEN + 1 for text in texts],
     }
     prompts = [[{"role": "user", "content": QUESTION}]] * size
@@ -176,24 +180,25 @@ def _values(calls: RewardCalls, texts: Sequence[str], truths: Sequence[str]) -> 
 
 
 def _one_at_a_time(
-    calls: RewardCalls, texts: Sequence[str], truths: Sequence[str]
+    calls: RewardCalls, row: Row, texts: Sequence[str], truths: Sequence[str]
 ) -> tuple[list[float | None], list[float]]:
-    _values(calls, texts[:1], truths[:1])  # the first call may load something
+    _values(calls, row, texts[:1], truths[:1])  # the first call may load something
     values, seconds = [], []
     for text, truth in zip(texts, truths, strict=True):
         started = time.perf_counter()
-        values += _values(calls, [text], [truth])
+        values += _values(calls, row, [text], [truth])
         seconds.append(time.perf_counter() - started)
     return values, seconds
 
 
 def _same_again(
-    calls: RewardCalls, texts: Sequence[str], truths: Sequence[str], values: Sequence[float | None]
+    calls: RewardCalls, row: Row, texts: Sequence[str], truths: Sequence[str], values: Sequence[float | None]
 ) -> bool:
     """Whether a batch of all, and a shuffled one, give what one completion at a time gave."""
     order = list(range(len(texts)))
-    for rows in (order, random.Random(0).sample(order, len(order))):
-        if _values(calls, [texts[row] for row in rows], [truths[row] for row in rows]) != [values[row] for row in rows]:
+    for shuffled in (order, random.Random(0).sample(order, len(order))):
+        again = _values(calls, row, [texts[each] for each in shuffled], [truths[each] for each in shuffled])
+        if again != [values[each] for each in shuffled]:
             return False
     return True
 
@@ -233,9 +238,9 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
 
     Raises ``RewardError`` where a name does not resolve.
     """
-    functions = functions_of(rewards)
-    audits = tuple(audit_reward(name, rewards) for name in functions)
-    asked = list(questions)
+    functions, asked = functions_of(rewards), list(questions)
+    row = asked[0].columns if asked else {}
+    audits = tuple(audit_reward(name, rewards, row) for name in functions)
     judging = (each.form for each in audits if each.promise not in ("free", "penalty"))
     one_less = next(row for row, case in enumerate(CASES) if (case.family, case.name) == ("near miss", "one less"))
 
@@ -276,14 +281,14 @@ def check_golds(calls: RewardCalls, name: str, form: str, questions: Sequence[Qu
     it to its time, and count where it fails."""
     _, grader = primary_grader({name: calls.functions[name]})
     refused, numbers, accepted = [], 0, []
-    for row, question in enumerate(questions):
-        truth = question.ground_truth
-        if calls.grade(name, grader, answer_in(form, truth), truth, row).correct is not True:
+    for question in questions:
+        truth, columns = question.ground_truth, {key: [value] for key, value in question.columns.items()}
+        if calls.grade(name, grader, answer_in(form, truth), truth, 0, columns).correct is not True:
             refused.append(question.id)
         number = parse_number(truth)
         if number is not None:
             numbers += 1
-            if calls.grade(name, grader, answer_in(form, str(number + 1)), truth, row).correct:
+            if calls.grade(name, grader, answer_in(form, str(number + 1)), truth, 0, columns).correct:
                 accepted.append(question.id)
     faults = tuple(calls.faults.sentences())
     return GoldCheck(name, len(questions), tuple(refused), numbers, tuple(accepted), faults)
@@ -308,7 +313,7 @@ def audit_once(rewards: Rewards, questions: Sequence[Question], runs: Iterable[P
             "rewards": list(rewards.items()),
             "settings": rewards.settings(),
             "graders": grader_versions(rewards),
-            "questions": [[each.id, each.ground_truth] for each in questions],
+            "questions": [[each.id, each.ground_truth, each.columns] for each in questions],
         }
     )
     for run in runs:

@@ -15,6 +15,7 @@ behind its thought, and may say in which form it reads answers (:mod:`harness.ta
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -49,8 +50,9 @@ class Grade:
         return None if self.correct is None else float(self.correct)
 
 
-Grader = Callable[[str, str], Grade]
-"""``(completion, ground_truth) -> Grade``; it raises nothing, whatever a model writes."""
+Grader = Callable[..., Grade]
+"""``(completion, ground_truth) -> Grade``; it raises nothing, whatever a model writes. Further parameters are columns
+of the question's row."""
 
 
 class RewardFunction(Protocol):
@@ -78,30 +80,57 @@ def reward_function(grader: Grader, name: str | None = None, form: str | None = 
 
     It reads the dataset column ``ground_truth`` (text, or a number; ``None`` where the reward does not apply) and
     gives each completion ``Grade.reward``. The grader sees what a completion says behind its thought; an unfinished
-    thought leaves it ``""``. ``form`` says how answers are written for it: the prompt asks for that form, and examples
-    and worked solutions are shown in it.
+    thought leaves it ``""``. Parameters of the grader behind these two are columns that the reward function takes, and
+    the grader is given the value of the question. ``form`` says how answers are written for it: the prompt asks for
+    that form, and examples and worked solutions are shown in it.
 
-    Raises ``RewardError`` for an unknown ``form``, and, when called, where the column is missing
-    or its length is not that of the completions.
+    Raises ``RewardError`` for an unknown ``form``, and, when called, where a column is missing
+    or the length of ``ground_truth`` is not that of the completions.
     """
     label = name if name is not None else str(getattr(grader, "__name__", type(grader).__name__))
     if form is not None:
         check_form(label, form)
 
-    def grade(completion: str, ground_truth: str) -> Grade:
-        return grader(behind_thought(completion), ground_truth)
+    asked = _columns_of(grader)
+
+    def grade(completion: str, ground_truth: str, **row: Any) -> Grade:
+        return grader(behind_thought(completion), ground_truth, **row)
 
     def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         truths = ground_truths(label, completions, columns)
         texts = turn_texts(prompts, completions)
-        return [None if truth is None else grade(text, truth).reward for text, truth in zip(texts, truths, strict=True)]
+        for each in asked:
+            if each.default is each.empty and each.name not in columns:
+                raise RewardError(f'reward function {label} needs the dataset column "{each.name}"; {_have(columns)}')
+        own = [each.name for each in asked if each.name in columns]
+        rows = ({name: columns[name][row] for name in own} for row in range(len(texts)))
+        return [
+            None if truth is None else grade(text, truth, **row).reward
+            for text, truth, row in zip(texts, truths, rows, strict=True)
+        ]
 
     # Logs, pickling and error messages should point at the module that defines the grader.
     reward.__name__ = reward.__qualname__ = label
     reward.__module__ = grader.__module__
     reward.__doc__ = grader.__doc__
     reward.grade, reward.form = grade, form  # type: ignore[attr-defined]
+    # What they take, for who gives a function no more than that.
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for function, first in ((reward, ("prompts", "completions", "ground_truth")), (grade, ("completion", "truth"))):
+        parameters = [*(inspect.Parameter(name, kind) for name in first), *asked]
+        function.__signature__ = inspect.Signature(parameters)  # type: ignore[union-attr]
     return cast("GradingRewardFunction", reward)
+
+
+def _columns_of(grader: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a grader behind the completion and the ground truth."""
+    try:
+        more = list(inspect.signature(grader).parameters.values())[2:]
+    except (TypeError, ValueError):  # some callables of C have none
+        return []
+    kinds = inspect.Parameter
+    named = [each for each in more if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    return [each.replace(kind=kinds.KEYWORD_ONLY) for each in named]
 
 
 def turn_texts(prompts: Sequence[Any], completions: Sequence[Any]) -> list[str]:
@@ -131,9 +160,7 @@ def completion_text(completion: object) -> str:
 def ground_truths(name: str, completions: Sequence[object], columns: Mapping[str, object]) -> list[str | None]:
     """The column ``ground_truth`` as text, one per completion; ``name`` is the reward function's, for the message."""
     if "ground_truth" not in columns:
-        present = sorted(key for key, value in columns.items() if isinstance(value, (list, tuple)))
-        have = f"it has {', '.join(present)}" if present else "it has none besides the prompts"
-        raise RewardError(f'reward function {name} needs the dataset column "ground_truth"; {have}')
+        raise RewardError(f'reward function {name} needs the dataset column "ground_truth"; {_have(columns)}')
     column = columns["ground_truth"]
     if isinstance(column, str) or not isinstance(column, Sequence):
         raise RewardError(f'reward function {name}: column "ground_truth" must be a list, not {_kind(column)}')
@@ -142,6 +169,11 @@ def ground_truths(name: str, completions: Sequence[object], columns: Mapping[str
             f'reward function {name}: column "ground_truth" has {len(column)} values for {len(completions)} completions'
         )
     return [_truth_text(name, row, value) for row, value in enumerate(column)]
+
+
+def _have(columns: Mapping[str, object]) -> str:
+    present = sorted(key for key, value in columns.items() if isinstance(value, (list, tuple)))
+    return f"it has {', '.join(present)}" if present else "it has none besides the prompts"
 
 
 def _truth_text(name: str, row: int, value: object) -> str | None:

@@ -94,11 +94,17 @@ def try_rewards(rewards: Rewards, question: Question) -> None:
 
 def columns(questions: Sequence[Question]) -> dict[str, list[Any]]:
     """The dataset columns that every reward function sees, in training as in evaluation; one value a completion."""
-    return {
+    return by_column([question.columns for question in questions]) | {
         "question_id": [question.id for question in questions],
         "question": [question.text for question in questions],
         "ground_truth": [question.ground_truth for question in questions],
     }
+
+
+def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The columns of rows, of which each has a value for each."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def summarise(

@@ -25,11 +25,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from harness.rewards import cells, functions
 from harness.rewards.grader import RewardFunction, form_of
-from harness.store.errors import RewardError
+from harness.store.errors import RewardError, nearest
+from harness.store.question import GIVEN
 from harness.store.redact import safe_line
 from harness.store.versions import REWARDS
 
@@ -40,10 +41,6 @@ _SHIPPED: Mapping[str, RewardFunction] = MappingProxyType(
 
 SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 """Names that a recipe may use without a module."""
-
-_COLUMNS = {"ground_truth", "question", "question_id", "completion_ids", "completion_tokens"}
-GIVEN = frozenset({"prompts", "completions", "trainer_state", "log_extra", "log_metric", "environments"} | _COLUMNS)
-"""What every reward function is called with anyway."""
 
 TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""
@@ -324,6 +321,49 @@ def check_parameters(name: str, function: Callable[..., Any], parameters: Mappin
         raise RewardError(f"needs {' and '.join(missing)}, as in {name} = {{ weight = 1.0, {example} }}")
     if shipped:
         function(prompts=[], completions=[], ground_truth=[], completion_tokens=[], **parameters)
+
+
+class Takes(NamedTuple):
+    """The parameters of a function by name, those of them without a default, and whether it takes ``anything`` more by
+    ``**``."""
+
+    named: frozenset[str]
+    needed: tuple[str, ...]
+    anything: bool
+
+
+def takes(function: Callable[..., Any], behind: int = 0) -> Takes:
+    """What a reward function can be called with by name, or a grader ``behind`` its first two parameters."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())[behind:]
+    except (TypeError, ValueError):  # some callables of C have none
+        return Takes(frozenset(), (), True)
+    kinds = inspect.Parameter
+    named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
+    needed = tuple(each.name for each in named if each.default is kinds.empty and each.name not in GIVEN)
+    anything = any(each.kind is kinds.VAR_KEYWORD for each in parameters)
+    return Takes(frozenset(each.name for each in named), needed, anything)
+
+
+def columns_asked(rewards: Mapping[str, float]) -> frozenset[str] | None:
+    """The columns of a question's row that a recipe's reward functions take by name: ``None`` is all of them, where a
+    function of the user's has ``**``."""
+    asked: set[str] = set()
+    for name, function in functions_of(rewards).items():
+        own = takes(function)
+        if own.anything and name not in SHIPPED:
+            return None
+        asked |= own.named - Rewards.of(rewards).parameters.get(name, {}).keys()
+    return frozenset(asked - GIVEN)
+
+
+def check_columns(own: Takes, parameters: Mapping[str, Any], columns: Iterable[str]) -> None:
+    """Raises ``RewardError`` where a function takes what is neither a column of the questions nor a parameter that the
+    recipe gives."""
+    for key in sorted(set(own.needed) - set(columns) - parameters.keys()):
+        there = sorted(set(columns) - GIVEN)
+        hint = nearest(key, there) if there else "they have none"
+        raise RewardError(f"takes {key!r}, and the questions have no such column; {hint}")
 
 
 def functions_of(names: Iterable[str]) -> dict[str, RewardFunction]:

@@ -19,13 +19,24 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from harness.rewards.grader import Grade, Grader, RewardFunction
-from harness.rewards.registry import SHIPPED, Rewards, check_parameters, functions_of, raised
+from harness.rewards.registry import (
+    SHIPPED,
+    Rewards,
+    Takes,
+    check_columns,
+    check_parameters,
+    functions_of,
+    raised,
+    takes,
+)
 from harness.store.errors import RewardError
 from harness.store.faults import Faults
 from harness.store.limits import LOOP, OutOfTimeError, limited
+from harness.store.question import GIVEN
 from harness.store.records import RewardFaults
 from harness.store.redact import safe_line
 
@@ -41,6 +52,7 @@ _LEAST_SECONDS = 1.0  # for one completion, when a batch is asked again one at a
 _UNDECIDED = "the grader did not decide in time, or the ground truth has no value"
 # TRL's hooks expect a value for each completion of the batch.
 _HOOKS = ("log_extra", "log_metric")
+_NONE: Columns = MappingProxyType({})
 
 
 class RewardCalls:
@@ -52,6 +64,7 @@ class RewardCalls:
     def __init__(self, rewards: Mapping[str, float], kept: RewardFaults | None = None) -> None:
         self.rewards = Rewards.of(rewards)
         self.functions: dict[str, RewardFunction] = functions_of(self.rewards)
+        self._takes: dict[str, Takes] = {name: takes(function) for name, function in self.functions.items()}
         for name, function in self.functions.items():
             try:
                 own = self.rewards.parameters.get(name, {})
@@ -73,10 +86,14 @@ class RewardCalls:
                 waiting[name] = self._start(name, batch)
         return {name: self._values(name, waiting.get(name), batch) for name in self.functions}
 
-    def grade(self, name: str, grader: Grader, completion: str, ground_truth: str, row: int) -> Grade:
-        """What a function's grader makes of one completion; undecided where it fails."""
+    def grade(
+        self, name: str, grader: Grader, completion: str, ground_truth: str, row: int, columns: Columns = _NONE
+    ) -> Grade:
+        """What a function's grader makes of one completion, that of a ``row`` of the columns that it may take;
+        undecided where it fails."""
+        own = self._of_row(f"{name}.grade", grader, row, columns)
         if name in SHIPPED:
-            return grader(completion, ground_truth)
+            return grader(completion, ground_truth, **own)
         if row in self.failed.get(name, ()):
             return UNDECIDED
         label = f"{name}.grade"
@@ -84,7 +101,7 @@ class RewardCalls:
         try:
             if self._timeouts[label] >= _MOST_TIMEOUTS:
                 raise OutOfTimeError
-            grade: object = limited(lambda: grader(completion, ground_truth), self.rewards.limit(name))
+            grade: object = limited(lambda: grader(completion, ground_truth, **own), self.rewards.limit(name))
             self._timeouts[label] = 0
             if not isinstance(grade, Grade):
                 raise RewardError(f"must return a harness.rewards.Grade, not a value of type {type(grade).__name__}")
@@ -93,6 +110,13 @@ class RewardCalls:
             self.faults.add(label, self._reason(name, error), 1)
             return UNDECIDED
         return grade
+
+    def _of_row(self, label: str, grader: Grader, row: int, columns: Columns) -> dict[str, Any]:
+        """The values of one row, of the columns that a grader takes."""
+        if (own := self._takes.get(label)) is None:
+            own = self._takes[label] = takes(grader, behind=2)
+        names = own.named | columns.keys() - GIVEN if own.anything else own.named
+        return {name: columns[name][row] for name in names - {"ground_truth"} & columns.keys()}
 
     def _values(self, name: str, waiting: Callable[[], Any] | None, batch: Batch) -> Values:
         size = len(batch[1])
@@ -171,8 +195,16 @@ class RewardCalls:
 
     def _call(self, name: str, batch: Batch) -> Any:
         prompts, completions, columns = batch
-        own = self.rewards.parameters.get(name, {})
-        return self.functions[name](prompts=prompts, completions=completions, **{**columns, **own})
+        own, takes = self.rewards.parameters.get(name, {}), self._takes[name]
+        try:
+            check_columns(takes, own, columns)
+        except RewardError as error:
+            raise RewardError(f'reward "{name}": {error}') from None
+        hooks = dict.fromkeys(_HOOKS, _ignore)  # in an evaluation nobody logs
+        given = {**hooks, **columns, **own, "prompts": prompts, "completions": completions}
+        if not takes.anything:
+            given = {key: value for key, value in given.items() if key in takes.named}
+        return self.functions[name](**given)
 
     def _reason(self, name: str, error: Exception) -> str:
         if isinstance(error, OutOfTimeError):

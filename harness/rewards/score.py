@@ -78,7 +78,7 @@ def score_all(
         grades = {name: _grade(grader, text, truth) for name, grader in graders.items()}
         grade = grades.get(primary_name)
         if grade is None:
-            grade = UNDECIDED if truth is None else calls.grade(primary_name, primary, text, truth, row)
+            grade = UNDECIDED if truth is None else calls.grade(primary_name, primary, text, truth, row, columns)
         parts = {name: values[row] for name, values in values_by_name.items()}
         results.append(
             Scored(

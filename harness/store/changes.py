@@ -103,7 +103,7 @@ def _surroundings(environment: Environment) -> Iterator[tuple[tuple[Part, str], 
 def _data(first: Path, second: Path) -> Iterator[Change]:
     """The test questions, counted."""
     sides = [{each.id: each for each in QUESTIONS.read(run)} for run in (first, second)]
-    one, two = ({key: (each.text, each.ground_truth) for key, each in side.items()} for side in sides)
+    one, two = ({key: (each.text, each.ground_truth, each.columns) for key, each in side.items()} for side in sides)
     if one != two:
         alone = [_absent(one, two), _absent(two, one)]
         yield Change("data", "test questions", *(f"{len(s)}, {n} not there" for s, n in zip(sides, alone, strict=True)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
@@ -21,6 +21,15 @@ else:
         content: str
 
 
+GIVEN = frozenset(
+    {
+        *("prompts", "completions", "ground_truth", "question", "question_id", "completion_ids", "completion_tokens"),
+        *("trainer_state", "log_extra", "log_metric", "environments"),
+    }
+)
+"""What every reward function is called with anyway: a column of such a name is not seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question(Stored):
     """One question of a task; the test questions of a run are ``questions.jsonl``.
@@ -28,7 +37,8 @@ class Question(Stored):
     ``ground_truth`` is the final answer alone, as written by the task but without dressing (``"1200"``, not
     ``"#### 1,200"``). ``solution`` is a worked answer, used for few-shot examples and for supervised data, or ``None``
     where the task has none; :func:`harness.tasks.load_questions` gives it in the form that the recipe's rewards read.
-    ``prompt`` is the whole chat that a policy is asked, empty until that function fills it in.
+    ``prompt`` is the whole chat that a policy is asked, empty until that function fills it in. ``columns`` are those of
+    its row that a reward function asks for, by name, as JSON has them; ``None`` where another row has one.
     """
 
     id: str
@@ -37,6 +47,7 @@ class Question(Stored):
     split: str
     solution: str | None = None
     prompt: tuple[Message, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Questions:
 
     ``held_out`` are of the training split too, but never trained on: the evaluation during training asks them.
     ``counts`` is of the source, where that is a file, a folder or a dataset; ``source`` is the latter's id and commit.
+    ``columns`` are the names of all that its rows have.
     """
 
     train: tuple[Question, ...]
@@ -63,3 +75,4 @@ class Questions:
     held_out: tuple[Question, ...] = ()
     counts: Counts | None = None
     source: str | None = None
+    columns: tuple[str, ...] = ()

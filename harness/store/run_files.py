@@ -45,6 +45,7 @@ class GradingIdentity(TypedDict):
     """What decides the grades of answers."""
 
     ground_truths: str
+    columns: NotRequired[str]
     rewards: list[tuple[str, float]]
     reward_settings: NotRequired[Any]
     graders: dict[str, str]

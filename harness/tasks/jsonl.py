@@ -16,17 +16,19 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from harness.store.errors import TaskError
-from harness.store.question import Question
+from harness.store.question import GIVEN, Question
+from harness.store.run_directory import as_json
 from harness.tasks.forms import last_boxed
 from harness.tasks.gsm8k import final_answer
 
 Row = Mapping[str, Any]
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)\s+([^\s${}][^${}]*)\$")
+MOST_BYTES = 1 << 20  # of a question's columns: they stand in questions.jsonl
 FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "id": "id"}
 
 
@@ -151,6 +153,23 @@ def row_reader(stem: str, fields: Mapping[str, str]) -> Callable[[Row, str, int]
         )
 
     return to_question
+
+
+def columns_of(row: Row, asked: Set[str] | None) -> dict[str, Any]:
+    """The columns of a row that are kept, as JSON has them: those that are ``asked`` by name, or with ``None`` all.
+
+    Raises:
+        TaskError: they are too large to be kept with every question.
+    """
+    found = {
+        name: as_json(value) for name, value in row.items() if name not in GIVEN and (asked is None or name in asked)
+    }
+    if found and (size := len(json.dumps(found, ensure_ascii=False).encode())) > MOST_BYTES:
+        raise TaskError(
+            f"the columns that the rewards take are {size:,} bytes, and at most {MOST_BYTES:,} a question are kept: "
+            "have the reward functions name the columns that they need in place of **"
+        )
+    return found
 
 
 def _check_value(field: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,14 +13,14 @@ from pydantic_core import PydanticCustomError
 
 from harness.store.errors import TaskError
 from harness.store.names import as_file, as_text, is_there
-from harness.store.question import Counts, Message, Question, Questions
+from harness.store.question import GIVEN, Counts, Message, Question, Questions
 from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
 from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.forms import PROMPTS, in_form
 from harness.tasks.gsm8k import DATASET, SUBSET, to_question
 from harness.tasks.hub import dataset_files, is_dataset_id
-from harness.tasks.jsonl import read_split, row_reader
+from harness.tasks.jsonl import Row, columns_of, read_split, row_reader
 
 
 class TooFewError(TaskError):
@@ -74,11 +74,17 @@ def kind_of(task: TaskSection) -> str:
 
 
 def load_questions(
-    task: TaskSection, *, data: Path | None = None, held_out: int = 0, form: str | None = None
+    task: TaskSection,
+    *,
+    data: Path | None = None,
+    held_out: int = 0,
+    form: str | None = None,
+    columns: Set[str] | None = frozenset(),
 ) -> Questions:
     """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
     ``form`` is that in which the recipe's rewards read answers (:mod:`harness.tasks.forms`): worked solutions are
-    given in it, and a task without a system prompt of its own asks for it.
+    given in it, and a task without a system prompt of its own asks for it. ``columns`` are those of a row that the
+    recipe's rewards take, ``None`` all of them; a question that has not all that others have has ``None`` there.
 
     No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the
     training split, behind those that are trained on; they change none of the others.
@@ -88,11 +94,12 @@ def load_questions(
             answer, or there are fewer questions than asked for.
     """
     counts = source = None
+    there: dict[str, None] = {}
     if task.name == "arithmetic":
         train, test, examples = _arithmetic(task, held_out)
     else:
         source, files = _files(task, data)
-        train_pool, test_pool, again, rows = _pools(task, files)
+        train_pool, test_pool, again, rows = _pools(task, files, columns, there)
         repeated = f"; {again} more have the text of another and are asked once" if again else ""
         test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
         asked = {question.text for question in test}
@@ -114,7 +121,12 @@ def load_questions(
         with_prompts(split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form)
         for split in (train[: task.train_questions], test, train[task.train_questions :])
     )
-    return Questions(trained, tested, held, counts, source)
+    kept = [name for name in there if name not in GIVEN and (columns is None or name in columns)]
+    trained, tested, held = (
+        tuple(replace(each, columns={name: each.columns.get(name) for name in kept}) for each in split)
+        for split in (trained, tested, held)
+    )
+    return Questions(trained, tested, held, counts, source, tuple(there))
 
 
 def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
@@ -147,19 +159,27 @@ def _files(task: TaskSection, data: Path | None) -> tuple[str | None, dict[str, 
     return None, {split: [path / f"{split}.jsonl"] for split in ("train", "test")} if path.is_dir() else {"all": [path]}
 
 
-def _pools(task: TaskSection, files: Mapping[str, Sequence[Path]]) -> tuple[list[Question], list[Question], int, int]:
+def _pools(
+    task: TaskSection, files: Mapping[str, Sequence[Path]], asked: Set[str] | None, there: dict[str, None]
+) -> tuple[list[Question], list[Question], int, int]:
     """All training and all test questions of a source, each in an order fixed by the task's seed, how many test
     questions were left out because their text stood before (a second answer to it says nothing of its own, and the
-    gate's intervals are those of questions that do), and how many questions there are in all."""
-    read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
+    gate's intervals are those of questions that do), and how many questions there are in all. The columns of all rows
+    are put into ``there``."""
+    of_row = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
+
+    def read(row: Row, split: str, index: int) -> Question:
+        there.update(dict.fromkeys(row))
+        return replace(of_row(row, split, index), columns=columns_of(row, asked))
+
     pools = {split: read_split(paths, split, read) for split, paths in files.items()}
     if "all" in pools:
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
         both = _shuffled(pools["all"], f"{task.seed}/split")
         different = _once(both)
         test = different[: task.test_questions]
-        asked = {question.id for question in test}
-        rest = [replace(each, split="train") for each in both[::-1] if each.id not in asked]
+        tested = {question.id for question in test}
+        rest = [replace(each, split="train") for each in both[::-1] if each.id not in tested]
         return rest, [replace(each, split="test") for each in test], len(both) - len(different), len(both)
     train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
     test = _once(every)

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,6 +19,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from harness.gate.health import CHECKS, limits, look
 from harness.gate.training_history import Group, History, groups_of
 from harness.rewards import RewardCalls, completion_text, functions_of, weighted_total
+from harness.rewards.grading import by_column
 from harness.rewards.score import primary_grader
 from harness.store.faults import Faults
 from harness.store.files import JsonLines
@@ -46,16 +48,25 @@ class CompletionLog:
     """Collects one generation batch while TRL scores it, then appends it to ``completions.jsonl``.
 
     ``step`` is the 1-based optimizer step that the batch feeds first; a ``group`` is the completions to one question
-    within it. Each process of a job collects its share, and the main one writes all of them in their order.
+    within it. ``columns`` are those of the questions' rows by id: TRL's dataset, which has one type a column, would not
+    hand them over as they are. Each process of a job collects its share, and the main one writes all of them in their
+    order.
     """
 
-    def __init__(self, directory: Path, policy: Policy, rewards: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        policy: Policy,
+        rewards: Mapping[str, float],
+        columns: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self._writer = COMPLETIONS.writer(directory) if ranks.is_main() else None
         self._directory = directory
         self._calls = RewardCalls(rewards, kept=FAULTS.read(directory) if ranks.is_main() else None)
         if ranks.is_main() and (before := count_lines(COMPLETIONS.path(directory))):  # of a job that goes on
             self._calls.faults.asked |= dict.fromkeys(self._calls.functions, before)
         self._policy = policy
+        self._columns = columns
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
 
@@ -66,7 +77,9 @@ class CompletionLog:
         def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
             if self._seen.get("given") is not completions:
                 tokens = [len(ids) for ids in columns["completion_ids"]]
-                columns = {**columns, "completion_tokens": tokens}  # as in an evaluation, which has no ids
+                rows = [self._columns.get(question, {}) for question in columns.get("question_id", ())]
+                # As in an evaluation, which has no ids.
+                columns = {**by_column(rows), **columns, "completion_tokens": tokens}
                 turns = [self._turn(*each) for each in zip(prompts, completions, strict=True)]
                 self._rewards = self._calls(prompts, turns, columns)
                 self._seen = {"given": completions, "prompts": prompts, "completions": turns, **columns}
@@ -121,7 +134,7 @@ class CompletionLog:
         name, grader = primary_grader(self._calls.functions)
         if name in values and values[name] in (None, 1.0):
             return "unscored" if values[name] is None else "correct"
-        return self._calls.grade(name, grader, completion, str(truth), row).status
+        return self._calls.grade(name, grader, completion, str(truth), row, self._seen).status
 
 
 def _together(several: Sequence[Faults]) -> Faults:

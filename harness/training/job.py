@@ -27,12 +27,12 @@ class Job:
     """Everything a training process needs.
 
     ``rows`` are the dataset, each with a chat ``prompt``: in GRPO with the rewards' columns, in SFT with a
-    ``completion``, in DPO with ``chosen`` and ``rejected``. ``sampled`` says what they cost before training:
-    completions, tokens and seconds of sampling. ``lora``, ``health``, ``launch`` and ``chat_template_kwargs`` are the
-    recipe's, ``sampling`` its ``[engine] sampling``, and ``base`` what an adapter's folder says of its model
-    (:func:`harness.models.source.base_json`). ``held_out`` is the work of the evaluation during training
-    (:mod:`harness.training.held_out`), if it is wanted. ``key`` is the content hash by which other recipes find what
-    is trained. ``shares_weights``: no process holds all weights (FSDP, ZeRO 3).
+    ``completion``, in DPO with ``chosen`` and ``rejected``; ``columns`` are those of a question's row. ``sampled`` says
+    what they cost before training: completions, tokens and seconds of sampling. ``lora``, ``health``, ``launch`` and
+    ``chat_template_kwargs`` are the recipe's, ``sampling`` its ``[engine] sampling``, and ``base`` what an adapter's
+    folder says of its model (:func:`harness.models.source.base_json`). ``held_out`` is the work of the evaluation
+    during training (:mod:`harness.training.held_out`), if it is wanted. ``key`` is the content hash by which other
+    recipes find what is trained. ``shares_weights``: no process holds all weights (FSDP, ZeRO 3).
     """
 
     method: str
@@ -110,7 +110,8 @@ def tidy(directory: Path) -> None:
 
 def as_question(row: Mapping[str, Any]) -> Question:
     """The question of a row of :attr:`Job.rows`."""
-    return Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=tuple(row["prompt"]))
+    prompt, columns = tuple(row["prompt"]), row.get("columns", {})
+    return Question(row["question_id"], row["question"], row["ground_truth"], "train", prompt=prompt, columns=columns)
 
 
 def report_activity(directory: Path, doing: Doing = "", parts: int = 0, of: int = 0) -> None:

@@ -75,7 +75,8 @@ class GRPO(GRPOTrainer):  # type: ignore[misc]
 
 
 def _grpo(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
-    log = CompletionLog(directory, policy, job.rewards)
+    columns = {row["question_id"]: row["columns"] for row in job.rows if "columns" in row}
+    log = CompletionLog(directory, policy, job.rewards, columns)
     reference = _reference(job, policy, directory)
     trainer = GRPO(
         reward_funcs=[log.wrap(name) for name in job.rewards],
@@ -83,7 +84,12 @@ def _grpo(job: Job, policy: Policy, directory: Path) -> GRPOTrainer:
             **arguments(job, directory, chat_template_kwargs=dict(policy.chat_template_kwargs)),
             reward_weights=list(job.rewards.values()),
         ),
-        train_dataset=Dataset.from_list([{**row, "prompt": policy.adapt(row["prompt"])} for row in job.rows]),
+        train_dataset=Dataset.from_list(
+            [
+                {key: value for key, value in row.items() if key != "columns"} | {"prompt": policy.adapt(row["prompt"])}
+                for row in job.rows
+            ]
+        ),
         **_common(job, policy, directory),
     )
     if reference is not None:

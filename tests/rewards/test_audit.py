@@ -37,8 +37,8 @@ def audited(name):
 
 @pytest.fixture(autouse=True)
 def _once(monkeypatch):
-    def audit(name, rewards=None):
-        return audited(name) if name in SHIPPED else audit_reward(name, rewards)
+    def audit(name, rewards=None, row=None):
+        return audited(name) if name in SHIPPED else audit_reward(name, rewards, row or {})
 
     monkeypatch.setattr(sys.modules["harness.rewards.audit"], "audit_reward", audit)
 
