@@ -456,6 +456,7 @@ test_completions_by_boxed_exact = grading("boxed_exact")
 test_completions_by_math_equivalent = grading("math_equivalent")
 test_completions_by_answer_in_tags = grading("answer_in_tags")
 test_completions_by_tags_exact = grading("tags_exact")
+test_completions_by_choice = grading("choice")
 
 
 def test_no_grader_is_left_out() -> None:

@@ -5,15 +5,18 @@ r"""The reward audit: what a reward function pays for right answers, for almost 
     ((), True)
 
 The cases are the lines of ``audit_cases.jsonl``: ``family``, ``name``, ground ``truth``, ``answer``, and who pays:
-``paid`` names the promises that do, ``any`` those that are held to nothing, and all others refuse. Of a hack or a
-thought, ``answer`` is the whole completion with ``[[42]]`` for an answer in the form that a grader reads, and the
-question is :data:`QUESTION`; of others it is what stands in the form. A long answer is a list of texts and of
-``[text, times]``.
+``paid`` names the promises that do, ``any`` those that are held to nothing, and all others refuse. Some promises
+have cases of their own, which name them as ``for`` and whose ``answer`` is the whole completion; the function is then
+tried with :data:`SETTINGS` and not with a recipe's parameters, and the first gold is what it is measured by. Of a hack
+or a thought of all others, ``answer`` is the whole completion with ``[[42]]`` for an answer in the form that a grader
+reads, and the question is :data:`QUESTION`; of others it is what stands in the form. A long answer is a list of texts
+and of ``[text, times]``.
 
 What is expected follows from what a function promises:
 
 - ``exact`` (equal as text, in the first form), ``numeric`` (the same number or words), ``symbolic`` (the same
   expression), ``format`` (an answer in the form), ``layout`` (a thought, and then one answer in tags);
+- ``choice`` (the option of :data:`SETTINGS`, by letter or by text);
 - ``penalty``: a value from -1 to 0 for anything;
 - ``unknown``: a function of the user's that grades, or pays a right answer more than a wrong one;
 - ``free``: any other, held to nothing but repeatability.
@@ -52,9 +55,15 @@ PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
         "format_tags": ("layout", "thought"),
         "length_penalty": ("penalty", "box"),
         "repetition_penalty": ("penalty", "box"),
+        "choice": ("choice", "letter"),
     }
 )
 """Promise and form of the shipped reward functions."""
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"choice": {"options": ["London", "Paris", "New York", "York", "None of these"]}}
+)
+"""The parameters with which those are tried that have cases of their own."""
 
 QUESTION = "Natalia sold 30 clips in April and 12 clips in May. How many clips did she sell altogether?"
 TRUTH, WRONG, NOTHING = "42", "41", "I do not know."
@@ -76,9 +85,17 @@ class Case:
     truth: str
     answer: str
     expected: Mapping[Promise, Expected]
+    own: frozenset[Promise] = frozenset()
+
+    def belongs(self, promises: Iterable[Promise]) -> bool:
+        """Whether it is a case of one of these promises."""
+        own = self.own or _COMMON
+        return any(promise in own for promise in promises)
 
     def completion(self, form: str) -> str:
         """The whole completion, its answers in a form of :data:`FORMS`."""
+        if self.own:
+            return self.answer
         if self.family in ("hack", "thought"):
             before, behind = FORMS["tags" if form == "thought" else form]
             return self.answer.replace("[[", before).replace("]]", behind)
@@ -88,7 +105,7 @@ class Case:
     def expects(self, promise: Promise, form: str) -> Expected:
         """What is expected in a form. Where nothing but a line's end closes it, a form that is cut off is whole, and a
         bare answer may be one: no one is held to such a hack."""
-        open_ended = self.family == "hack" and not FORMS[form].behind.strip()
+        open_ended = self.family == "hack" and not self.own and not FORMS[form].behind.strip()
         whole = self.answer.count("[[") == self.answer.count("]]") and ("[[" in self.answer or TRUTH not in self.answer)
         return "any" if open_ended and not whole else self.expected[promise]
 
@@ -104,17 +121,34 @@ def answer_in(form: str, answer: str) -> str:
 
 
 def _case(row: Mapping[str, Any]) -> Case:
-    answer, held_to_nothing = row["answer"], {"penalty", "free", *row.get("any", ())}
+    answer, own = row["answer"], frozenset(row.get("for", ()))
+    held_to_nothing = {"penalty", "free", *row.get("any", ()), *(_ALL - own if own else OWN)}
     if not isinstance(answer, str):
         answer = "".join(part if isinstance(part, str) else part[0] * part[1] for part in answer)
     expected: dict[Promise, Expected] = {
         promise: "any" if promise in held_to_nothing else "paid" if promise in row["paid"] else "refused"
         for promise in get_args(Promise)
     }
-    return Case(row["family"], row["name"], row["truth"], answer, MappingProxyType(expected))
+    return Case(row["family"], row["name"], row["truth"], answer, MappingProxyType(expected), own)
 
 
-CASES: tuple[Case, ...] = tuple(_case(json.loads(line)) for line in _TABLE.read_text(encoding="utf-8").splitlines())
+_ROWS = [json.loads(line) for line in _TABLE.read_text(encoding="utf-8").splitlines()]
+_ALL: frozenset[Promise] = frozenset(get_args(Promise))
+OWN: frozenset[Promise] = frozenset(promise for row in _ROWS for promise in row.get("for", ()))
+"""The promises that have cases of their own."""
+_COMMON = _ALL - OWN
+CASES: tuple[Case, ...] = tuple(map(_case, _ROWS))
+
+
+def _deciding(rewards: Mapping[str, float]) -> Promise:
+    """The promise of the function that decides in a recipe."""
+    return PROMISES.get(primary_grader(functions_of(rewards))[0], ("unknown", ""))[0]
+
+
+def _measure(cases: Iterable[Case], promise: Promise, form: str) -> tuple[str, str]:
+    """The right answer, and its ground truth, by whose reward all others are measured."""
+    golds = (case for case in cases if case.family == "gold" and promise in case.own)
+    return next(((case.answer, case.truth) for case in golds), (answer_in(form, TRUTH), TRUTH))
 
 
 # One function
@@ -125,14 +159,17 @@ def audit_reward(name: str, rewards: Mapping[str, float] | None = None, row: Row
     itself, all at once, and shuffled. ``row`` has the columns that it takes, of a question for all cases. Raises
     ``RewardError`` where there is no such function, or a column is missing."""
     table = Rewards.of(rewards or {name: 1.0})
-    own = {name: table.parameters[name]} if name in table.parameters else {}
+    parameters = SETTINGS if PROMISES.get(name, ("unknown", ""))[0] in OWN else table.parameters
+    own = {name: parameters[name]} if name in parameters else {}
     calls = RewardCalls(Rewards({name: 1.0}, own, {name: table.limit(name)}, folder=table.folder))
     promise, form = PROMISES.get(name) or _tried(calls, row)
-    texts = [case.completion(form) for case in CASES]
-    truths = [case.truth for case in CASES]
-    gold, nothing = _values(calls, row, [answer_in(form, TRUTH), NOTHING], [TRUTH, TRUTH])
+    cases = [case for case in CASES if case.belongs([promise, _deciding(table)])]  # so that a total can be said of them
+    texts = [case.completion(form) for case in cases]
+    truths = [case.truth for case in cases]
+    right, truth = _measure(cases, promise, form)
+    gold, nothing = _values(calls, row, [right, NOTHING], [truth, truth])
     values, seconds = _one_at_a_time(calls, row, texts, truths)
-    slowest = max(range(len(CASES)), key=seconds.__getitem__)
+    slowest = max(range(len(cases)), key=seconds.__getitem__)
     ordinary = [spent for spent, text in zip(seconds, texts, strict=True) if len(text) < _ORDINARY_CHARACTERS]
     audit = RewardAudit(
         name=name,
@@ -141,10 +178,10 @@ def audit_reward(name: str, rewards: Mapping[str, float] | None = None, row: Row
         gold=gold,
         nothing=nothing,
         cases=tuple(
-            _outcome(case, form, promise, value, gold, nothing) for case, value in zip(CASES, values, strict=True)
+            _outcome(case, form, promise, value, gold, nothing) for case, value in zip(cases, values, strict=True)
         ),
         seconds_per_completion=sorted(ordinary)[len(ordinary) // 2],
-        slowest=CASES[slowest].name,
+        slowest=cases[slowest].name,
         slowest_seconds=seconds[slowest],
         deterministic=_same_again(calls, row, texts, truths, values),
     )
@@ -242,19 +279,20 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
     row = asked[0].columns if asked else {}
     audits = tuple(audit_reward(name, rewards, row) for name in functions)
     judging = (each.form for each in audits if each.promise not in ("free", "penalty"))
-    one_less = next(row for row, case in enumerate(CASES) if (case.family, case.name) == ("near miss", "one less"))
+    cases = [(case.family, case.name) for case in CASES if case.belongs([_deciding(rewards)])]
+    values = {each.name: {(case.family, case.name): case.value for case in each.cases} for each in audits}
 
-    def total(row: int) -> float | None:
-        return weighted_total({each.name: each.cases[row].value for each in audits}, rewards)
+    def total(case: tuple[Family, str]) -> float | None:
+        return weighted_total({name: given[case] for name, given in values.items() if case in given}, rewards)
 
     return Audit(
         form=answer_form(rewards) or next(judging, "box"),
         rewards=audits,
         weights=dict(rewards),
         right=weighted_total({each.name: each.gold for each in audits}, rewards),
-        wrong=total(one_less),
+        wrong=total(next(case for case in cases if case[0] == "near miss")),
         nothing=weighted_total({each.name: each.nothing for each in audits}, rewards),
-        totals=tuple(Total(case.family, case.name, total(row)) for row, case in enumerate(CASES)),
+        totals=tuple(Total(*case, total(case)) for case in cases),
         disagreements=tuple(disagreements(rewards)),
         golds=tuple(
             check_golds(RewardCalls(rewards), each.name, each.form, asked)
@@ -271,6 +309,8 @@ def disagreements(rewards: Iterable[str]) -> Iterable[Disagreement]:
     graders = tuple(strict_and_flexible(functions).values())
     form = form_of(functions) or "box"
     for case in CASES if graders else ():
+        if case.own:
+            continue
         strict, flexible = (grader(case.completion(form), case.truth).correct is True for grader in graders)
         if strict != flexible:
             yield Disagreement(case.family, case.name, case.truth, case.shown(form), strict, flexible)

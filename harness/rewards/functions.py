@@ -21,6 +21,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from harness.rewards.choices import choice as choice
 from harness.rewards.grader import Grade, completion_text, reward_function, turn_texts
 from harness.rewards.parse import same_answer, undress
 from harness.rewards.symbolic import equivalent

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """``extracted``: the answer found, ``None`` where there is none. ``correct``: ``None`` where it was not decided."""
+    """``extracted``: the answer found, ``None`` where there is none. ``correct``: ``None`` where it was not decided.
+    ``worth`` is the reward of a grader that pays an answer in part."""
 
     extracted: str | None
     correct: bool | None
+    worth: float | None = field(default=None, repr=False)
 
     @property
     def status(self) -> Status:
@@ -46,8 +48,11 @@ class Grade:
 
     @property
     def reward(self) -> float | None:
-        """1.0 correct, 0.0 wrong or without an answer, ``None`` undecided (TRL leaves such a completion out)."""
-        return None if self.correct is None else float(self.correct)
+        """1.0 correct, 0.0 wrong or without an answer, or what it is worth; ``None`` undecided (TRL leaves such a
+        completion out)."""
+        if self.correct is None:
+            return None
+        return float(self.correct) if self.worth is None else self.worth
 
 
 Grader = Callable[..., Grade]
@@ -120,6 +125,47 @@ def reward_function(grader: Grader, name: str | None = None, form: str | None = 
         parameters = [*(inspect.Parameter(name, kind) for name in first), *asked]
         function.__signature__ = inspect.Signature(parameters)  # type: ignore[union-attr]
     return cast("GradingRewardFunction", reward)
+
+
+def configurable(make: Callable[..., Grader], form: str | None = None) -> GradingRewardFunction:
+    """The TRL reward function of the graders that ``make`` gives for a recipe's parameters, which are its keywords; it
+    is called what ``make`` is. ``.configured(**parameters)`` is the reward function with these, and without parameters
+    of its own: a column of such a name is nothing to it.
+
+    >>> def says(*, word="yes"):
+    ...     return lambda completion, ground_truth: Grade(extracted=completion, correct=word in completion)
+    >>> reward = configurable(says)
+    >>> reward(["?"], ["no"], ground_truth=["-"]), reward(["?"], ["no"], ground_truth=["-"], word="no")
+    ([0.0], [1.0])
+    >>> reward.configured(word="no").grade("no", "-").status
+    'correct'
+    """
+    label, own = make.__name__, list(inspect.signature(make).parameters.values())
+
+    def configured(**parameters: Any) -> GradingRewardFunction:
+        return reward_function(make(**parameters), label, form)
+
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        parameters = {each.name: columns.pop(each.name) for each in own if each.name in columns}
+        return configured(**parameters)(prompts, completions, **columns)
+
+    reward.__name__ = reward.__qualname__ = label
+    reward.__module__, reward.__doc__ = make.__module__, make.__doc__
+    plain = configured()
+    reward.grade, reward.form, reward.configured = plain.grade, form, configured  # type: ignore[attr-defined]
+    # A column is no parameter of a recipe's: those are the keyword-only ones.
+    kinds = inspect.Parameter
+    rows = [each.replace(kind=kinds.POSITIONAL_OR_KEYWORD) for each in _columns_of(make())]
+    first = [kinds(name, kinds.POSITIONAL_OR_KEYWORD) for name in ("prompts", "completions", "ground_truth")]
+    signature = inspect.Signature([*first, *rows, *own, kinds("columns", kinds.VAR_KEYWORD)])
+    reward.__signature__ = signature  # type: ignore[attr-defined]
+    return cast("GradingRewardFunction", reward)
+
+
+def configured(function: RewardFunction, parameters: Mapping[str, Any]) -> RewardFunction:
+    """A recipe's reward function, one of :func:`configurable` with its parameters."""
+    make: Callable[..., RewardFunction] | None = getattr(function, "configured", None)
+    return function if make is None else make(**parameters)
 
 
 def _columns_of(grader: Callable[..., Any]) -> list[inspect.Parameter]:

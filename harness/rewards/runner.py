@@ -22,7 +22,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from harness.rewards.grader import Grade, Grader, RewardFunction
+from harness.rewards.grader import Grade, Grader, RewardFunction, configured
 from harness.rewards.registry import (
     SHIPPED,
     Rewards,
@@ -71,6 +71,7 @@ class RewardCalls:
                 check_parameters(name, function, own, shipped=name in SHIPPED)
             except RewardError as error:
                 raise RewardError(f'reward "{name}": {error}') from None
+            self.functions[name] = configured(function, own)
         self.faults = Faults(kept)
         self.failed: dict[str, set[int]] = {}  # rows of the last batch that a fault left without a value
         self._timeouts: Counter[str] = Counter()  # in a row

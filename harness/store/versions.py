@@ -18,6 +18,7 @@ REWARDS = {
     "format_tags": 1,
     "length_penalty": 1,
     "repetition_penalty": 1,
+    "choice": 1,
 }
 
 # How values of reward functions become a reward and a status.

@@ -20,7 +20,7 @@ in one linear scan.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -39,6 +39,7 @@ _BETWEEN = re.compile(
     r"\\+boxed\s*\{"
 )
 _HASHES = re.compile(r"^####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_LINE = re.compile(r"^Answer:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 
 
 def last_boxed(text: str) -> str | None:
@@ -95,16 +96,40 @@ def last_tagged(text: str, tag: str) -> str | None:
 
 def last_tag(text: str, tag: str) -> Found | None:
     """The last closed, non-empty ``<tag>...</tag>``, lower case and without attributes, as prompts ask for it."""
-    found, opened = None, None
+    return next((each for each in reversed(list(_tagged(text, tag))) if each[2].strip()), None)
+
+
+def _tagged(text: str, tag: str) -> Iterator[Found]:
+    """Every closed ``<tag>...</tag>``; of nested tags the inner."""
+    opened = None
     for mark in re.finditer(rf"<(/?){re.escape(tag)}>", text):
         if not mark[1]:
             opened = mark
         elif opened is not None:
-            content = text[opened.end() : mark.start()]
-            if content.strip():
-                found = opened.start(), mark.end(), content
+            yield opened.start(), mark.end(), text[opened.end() : mark.start()]
             opened = None
-    return found
+
+
+# "Answer: B", "**Final answer:** B", "the answer is B", "the correct option is (B)"; what is said ends with the line.
+_STATED = re.compile(
+    r"\b(?:answer|(?:correct|right|best)[ *_]+(?:option|choice|letter|one))(?:[ ]+(?:choice|option|letter))?[*_]*[ \t]*"
+    r"(?:(?:is|would be|must be|should be)\b[*_]*[ \t]*:?|[:\uff1a=])[*_]*\s*(\S.*)",
+    re.IGNORECASE,
+)
+
+
+def stated_answers(text: str) -> list[Found]:
+    """All that a text marks as its answer, in any form or in words: start and end of what is said, and that.
+
+    >>> [said for _, _, said in stated_answers("The answer is 4? No.\\nAnswer: \\\\boxed{5}")]
+    ['4? No.', '\\\\boxed{5}', '5']
+    """
+    boxes = sorted(_boxes(text))
+    inside = [start for start, _ in boxes[1:]] + [len(text)]  # of nested boxes the inner
+    found = [(*box, text[slice(*box)]) for box, following in zip(boxes, inside, strict=False) if following >= box[1]]
+    found += [(start + len("<answer>"), end - len("</answer>"), said) for start, end, said in _tagged(text, "answer")]
+    found += [(*mark.span(1), mark[1]) for line in (_HASHES, _STATED) for mark in line.finditer(text)]
+    return sorted(each for each in found if each[2].strip())
 
 
 def behind_thought(completion: str) -> str:
@@ -138,9 +163,11 @@ FORMS: Mapping[str, Form] = MappingProxyType(
         "thought": Form("<think>We add.</think>\n<answer>", "</answer>"),
         "hashes": Form("#### ", "\n"),
         "plain": Form("", ""),
+        "line": Form("Answer: ", "\n"),
+        "letter": Form("Answer: ", "\n"),
     }
 )
-"""The forms by name. ``thought`` is tags behind a thought."""
+"""The forms by name. ``thought`` is tags behind a thought, ``letter`` a line with the letter of an option."""
 
 PROMPTS: Mapping[str, str] = MappingProxyType(
     {
@@ -149,6 +176,8 @@ PROMPTS: Mapping[str, str] = MappingProxyType(
         "thought": "Reason step by step in <think></think>, then put the final answer in <answer></answer>.",
         "hashes": "Reason step by step, then write the final answer on a line of its own, behind ####.",
         "plain": "Reason step by step, and end with the final answer.",
+        "line": 'Reason step by step, and end with a line that says "Answer: " and the final answer, and no more.',
+        "letter": 'Reason step by step, and end with a line that says "Answer: " and the letter of the right option.',
     }
 )
 """The system prompt that asks for a form, where a recipe has none of its own."""
@@ -165,11 +194,12 @@ def in_form(solution: str, answer: str, form: str) -> str:
     if form == "thought":
         steps = f"{before}{content}{behind}".replace(OPENING, "").replace(CLOSING, "").strip()
         return f"{OPENING}\n{steps}\n{CLOSING}\n<answer>{content or answer}</answer>"
-    if form == "hashes":
-        steps = f"{before}{content}{behind}".rstrip()
-        return f"{steps}\n#### {content or answer}" if steps else f"#### {answer}"
+    of_a_line = any(line.match(solution, start) for line in (_HASHES, _LINE))
+    if FORMS[form].behind == "\n":
+        steps = (before if of_a_line else f"{before}{content}{behind}").rstrip()
+        return f"{steps}\n{FORMS[form].before}{content or answer}".lstrip("\n")
     written = f"{FORMS[form].before}{content or answer}{FORMS[form].behind}"
-    if content and not _HASHES.match(solution, start):
+    if content and not of_a_line:
         return f"{before}{written}{behind}"
     sentence = f"The answer is {written}" + ("." if form != "plain" else "")
     steps = before.rstrip()
@@ -189,4 +219,6 @@ def _marked(solution: str) -> dict[str, Found]:
             found["thought"] = found["tags"]
     for line in _HASHES.finditer(said):
         found["hashes"] = (line.start(), line.end(), line[1])
+    for line in _LINE.finditer(said):
+        found["line"] = found["letter"] = (line.start(), line.end(), line[1])
     return {form: (start + offset, end + offset, content) for form, (start, end, content) in found.items()}

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.recipe import TaskSection
 from harness.rewards import resolve_reward, score_all
-from harness.rewards.audit import CASES, PROMISES
+from harness.rewards.audit import CASES, OWN, PROMISES, SETTINGS
 from harness.rewards.functions import tags_exact
+from harness.rewards.grader import configured
 from harness.rewards.registry import _MATH_PACKAGES
 from harness.store.manifest import versions
 from harness.store.records import SamplingParams
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from harness.models import Policy
+    from harness.store.audit import Promise
 
     Part = dict[str, Any]
 
@@ -44,15 +46,16 @@ def rewards() -> dict[str, Part]:
 
 
 def _rewarded(name: str) -> Iterable[tuple[str, str]]:
-    function: Any = tags_exact if name == "tags_exact" else resolve_reward(name)
-    form = "tags" if name == "tags_exact" else PROMISES[name][1]
+    function: Any = tags_exact if name == "tags_exact" else configured(resolve_reward(name), SETTINGS.get(name, {}))
+    promise, form = PROMISES.get(name, ("exact", "tags"))
     graded = hasattr(function, "grade")
-    for label, completion, truth in (*_audited(form), *(_tabled() if graded else ())):
+    for label, completion, truth in (*_audited(promise, form), *(_tabled() if graded and promise not in OWN else ())):
         if graded:
             grade = function.grade(completion, truth)
             if grade.status == "unscored":
                 continue  # a matter of time
             result = f"{grade.status}{'' if grade.extracted is None else f': {_short(grade.extracted)}'}"
+            result += "" if grade.worth is None else f", {grade.worth:.6g}"
         else:
             columns = {"ground_truth": [truth], "completion_tokens": [len(completion.split())]}
             (value,) = function(["?"], [completion], **columns, **_PARAMETERS.get(name, {}))
@@ -60,9 +63,11 @@ def _rewarded(name: str) -> Iterable[tuple[str, str]]:
         yield f"{label} {_digest(completion, truth)}", result
 
 
-def _audited(form: str) -> Iterable[tuple[str, str, str]]:
-    """Label, completion and ground truth of the audit's cases, with the answer in a form."""
+def _audited(promise: Promise, form: str) -> Iterable[tuple[str, str, str]]:
+    """Label, completion and ground truth of the audit's cases of a promise, with the answer in a form."""
     for case in CASES:
+        if not case.belongs([promise]):
+            continue
         completion = case.completion(form)
         if len(completion) <= _LONGEST and case.name not in _ENDLESS:
             yield case.name, completion, case.truth

@@ -20,12 +20,13 @@ from harness.pipeline.settings import Settings
 from harness.recipe import TaskSection, load_recipe
 from harness.recipe.catalog import find_recipe
 from harness.rewards import SHIPPED, RewardCalls, Rewards, boxed_numeric, completion_text, parse_number, score_all
-from harness.rewards.audit import CASES, PROMISES, audit_reward, audit_rewards, check_golds, disagreements
+from harness.rewards.audit import CASES, OWN, PROMISES, audit_reward, audit_rewards, check_golds, disagreements
 from harness.rewards.grader import Grade, reward_function
 from harness.store.audit import AUDIT, FAMILIES
 from harness.tasks import Question, load_questions
 from harness.tasks.forms import FORMS
 
+OWN_CASES = [name for name, (promise, _) in PROMISES.items() if promise in OWN]
 PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400, "soft_tokens": 100}})
 
 
@@ -51,11 +52,31 @@ def test_shipped_rewards_keep_their_promise(name):
     assert audit.seconds_per_completion < 1.0
 
 
+@pytest.mark.parametrize("name", OWN_CASES)
+def test_those_with_cases_of_their_own_have_enough_and_are_quick(name):
+    audit = audited(name)
+    counts = {family: sum(each.family == family for each in audit.cases) for family in FAMILIES}
+    assert sum(counts.values()) >= 60
+    assert min(counts[family] for family in ("gold", "near miss", "invariance", "hack")) >= 8
+    assert {each.expected for each in audit.cases} == {"paid", "refused"}
+    assert audit.seconds_per_completion < 0.001
+
+
+def test_the_total_of_a_recipe_is_of_the_cases_of_what_decides(monkeypatch):
+    monkeypatch.undo()  # format_boxed is tried on the cases of choice too
+    audit = audit_rewards({"format_boxed": 0.25, "choice": 1.0})
+    totals = {(each.family, each.name): each.total for each in audit.totals}
+    assert set(totals) == {(case.family, case.name) for case in CASES if "choice" in case.own}
+    assert (audit.form, audit.right, audit.findings) == ("letter", 1.25, [])
+    assert totals["hack", "two boxes with two letters"] == 0.25
+    assert totals["invariance", "letter in a box"] == 1.25
+
+
 def test_the_tables_are_sound():
     assert set(PROMISES) == set(SHIPPED)
     names = Counter((case.family, case.name) for case in CASES)
     assert [name for name, count in names.items() if count > 1] == []
-    contents = Counter((case.family, case.truth, case.answer) for case in CASES)
+    contents = Counter((case.family, case.truth, case.answer, case.own) for case in CASES)
     assert [content for content, count in contents.items() if count > 1] == []
     assert {case.family for case in CASES} == set(FAMILIES)
     for family, least in {"gold": 30, "near miss": 60, "invariance": 50, "hack": 60}.items():
@@ -214,9 +235,19 @@ def test_the_tables_are_todays():
     assert PAGE.count("<!-- table: ") == 2
 
 
+@pytest.mark.parametrize("example", blocks("toml")[1:])
+def test_the_recipes_of_graders_load(tmp_path, monkeypatch, example):
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text(f'[model]\nname = "tiny"\n{example}')
+    recipe = load_recipe("my.toml")
+    (name,) = recipe.rewards
+    assert PROMISES[name][0] in OWN
+    assert len(example.splitlines()) <= 8
+
+
 def test_the_examples_run(tmp_path, monkeypatch):
     (tmp_path / "my_rewards.py").write_text("\n".join(blocks("python")))
-    (table,) = blocks("toml")
+    table, *_ = blocks("toml")
     (tmp_path / "mine.toml").write_text(
         '[model]\nname = "tiny"\n[task]\nname = "arithmetic"\ntrain_questions = 64\ntest_questions = 8\n' + table
     )

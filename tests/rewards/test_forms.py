@@ -178,6 +178,7 @@ SHIPPED_FORMS = [
     (["boxed_numeric", "format_tags"], "box"),
     (["format_boxed"], "box"),
     (["repetition_penalty"], None),
+    (["choice", "format_boxed"], "letter"),
 ]
 
 
@@ -220,7 +221,9 @@ def test_a_plain_function_may_say_its_form(user):
 def test_an_unknown_form_is_named():
     with pytest.raises(RewardError, match="reward function says: there is no form 'boxes'; did you mean 'box'"):
         reward_function(says, form="boxes")
-    with pytest.raises(RewardError, match="there is no form 'xml'; write one of box, tags, thought, hashes, plain"):
+    with pytest.raises(
+        RewardError, match="there is no form 'xml'; write one of box, tags, thought, hashes, plain, line, letter"
+    ):
         reward_function(says, form="xml")
 
 
@@ -247,6 +250,13 @@ SOLUTIONS = [
     (r"<think>\boxed{42}</think> So.", "box", "<think>\\boxed{42}</think> So.\nThe answer is \\boxed{42}."),
     (r"<think>6 * 7</think> So \boxed{42}", "thought", "<think>\n6 * 7 So 42\n</think>\n<answer>42</answer>"),
     (r"Cut \boxed{4", "box", "Cut \\boxed{4\nThe answer is \\boxed{42}."),
+    ("Six sevens.", "line", "Six sevens.\nAnswer: 42"),
+    ("", "letter", "Answer: 42"),
+    (r"So \boxed{42}.", "line", "So 42.\nAnswer: 42"),
+    ("Six sevens.\n#### 42", "letter", "Six sevens.\nAnswer: 42"),
+    ("Six sevens.\nAnswer: 42", "line", "Six sevens.\nAnswer: 42"),
+    ("Six sevens.\nAnswer: 42", "hashes", "Six sevens.\n#### 42"),
+    ("Six sevens.\nAnswer: 42", "tags", "Six sevens.\nThe answer is <answer>42</answer>."),
 ]
 
 
@@ -282,6 +292,7 @@ def test_a_task_asks_shows_and_teaches_one_form(folder, name, form):
     task = TaskSection(name=source, train_questions=4, test_questions=4, few_shot=2)
     loaded, plain = load_questions(task, form=form), load_questions(task)
     asks = {"box": r"\boxed{}", "tags": "<answer></answer>", "thought": "in <think></think>", "hashes": "####"}
+    asks |= dict.fromkeys(("line", "letter"), '"Answer: "')
     for question, same in zip((*loaded.train, *loaded.test), (*plain.train, *plain.test), strict=True):
         assert asks.get(form or "box", "final answer") in question.prompt[0]["content"]
         shown = [turn["content"] for turn in question.prompt if turn["role"] == "assistant"]

@@ -1,0 +1,117 @@
+"""Multiple choice: options as data sets have them, and what holds for any answer; its cases are the audit's."""
+
+from __future__ import annotations
+
+import time
+from string import ascii_uppercase
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.rewards import RewardCalls, Rewards, choice
+from harness.store.errors import RewardError
+
+CITIES = ["London", "Paris", "New York", "York"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "truth", "answer", "correct"),
+    [
+        (CITIES, "B", "B", True),
+        (CITIES, "Paris", "B", True),
+        (CITIES, "1", "Paris", True),  # a place, from 0
+        (CITIES, "1", "1", True),  # as the task writes it
+        (CITIES, "1", "2", False),
+        (CITIES, "4", "D", None),  # there is no fifth
+        (CITIES, "Lyon", "B", None),
+        (CITIES, "E", "E", None),
+        ({"text": CITIES, "label": ["1", "2", "3", "4"]}, "2", "2", True),
+        ({"text": CITIES, "label": ["1", "2", "3", "4"]}, "2", "2. Paris", True),
+        ({"text": CITIES, "label": ["1", "2", "3", "4"]}, "2", "3", False),
+        ({"text": CITIES}, "C", "(C) New York", True),
+        ({"W": "wax", "X": "xylem"}, "X", "Answer: X", True),
+        ({"W": "wax", "X": "xylem"}, "X", "wax", False),
+        (["5", "6", "7"], "6", "Answer: 6", True),  # a text, and no place
+        (["5", "6", "7"], "6", "B", True),
+        (["same", "same", "other"], "A", "same", False),  # names two
+        (["Vitamin C", "Vitamin D"], "A", "A. Vitamin C", True),
+        (None, "B", "Answer: (B) Paris", True),
+        (None, "B", "Answer: Paris", False),
+        (None, "Paris", "Answer: Paris", None),  # of which options?
+        (None, "N", "Answer: N", True),
+    ],
+)
+def test_options(choices, truth, answer, correct):
+    assert choice.grade(answer, truth, choices=choices).correct is correct
+
+
+@pytest.mark.parametrize("choices", [[], "A) London B) Paris", 4, {"text": ["a", "b"], "label": ["A"]}, ["x"] * 27])
+def test_options_that_are_none(choices):
+    with pytest.raises(RewardError, match=r"the options of a question are a list of at most 26 texts, or \{ text"):
+        choice.grade("A", "A", choices=choices)
+
+
+def test_a_recipe_gives_options_for_all_questions():
+    rewards = Rewards.from_table({"choice": {"weight": 1.0, "options": ["yes", "no"]}})
+    columns = {"ground_truth": ["no", "A"], "options": ["a column of this name", "is nothing to it"]}
+    assert RewardCalls(rewards)(["?"] * 2, ["No.", "B"], columns) == {"choice": [1.0, 0.0]}
+    assert RewardCalls({"choice": 1.0})(["?"] * 2, ["A", "A"], columns) == {"choice": [None, 1.0]}
+    with pytest.raises(RewardError, match='reward "choice": choice: the options of a question are a list'):
+        RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "options": "yes"}}))
+    with pytest.raises(RewardError, match=r"unknown parameter 'option'; did you mean 'options'\?"):
+        RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "option": ["yes"]}}))
+
+
+def test_a_column_gives_the_options_of_each_question():
+    rows = {"ground_truth": ["Paris", "Rome"], "choices": [CITIES, ["Rome", "Oslo"]]}
+    assert choice(["?"] * 2, ["Answer: B", "Answer: B"], **rows) == [1.0, 0.0]
+
+
+WORDS = st.text("abdefgh klmnop", min_size=2, max_size=12).filter(lambda text: len(text.strip()) > 1)
+DRESSED = ["{}", "({})", "**{}**", "Answer: {}", "**Answer:** {}.", r"\boxed{{{}}}", "<answer>{}</answer>", "#### {}"]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(DRESSED), st.sampled_from("ABCD"), st.sampled_from("ABCD"), WORDS)
+def test_the_letter_of_an_answer_and_no_other_is_paid(dressed, letter, truth, before):
+    answer = f"{before}\n{dressed.format(letter)}"
+    for choices in (None, CITIES):
+        assert choice.grade(answer, truth, choices=choices).correct is (letter == truth)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(DRESSED), st.sampled_from("ABCD"), st.sampled_from("ABCD"), st.sampled_from([" ", "\n", " or "]))
+def test_two_letters_are_never_paid(dressed, one, other, between):
+    if one != other:
+        apart = f"{dressed.format(one)}{between}{dressed.format(other)}"
+        for answer in (apart, dressed.format(f"{one}{between}{other}")):
+            assert not choice.grade(answer, one, choices=CITIES).correct
+            assert not choice.grade(answer, other, choices=CITIES).correct
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS.map(lambda text: " ".join(text.split())), min_size=2, max_size=6, unique=True), st.data())
+def test_a_text_names_its_option(choices, data):
+    place = data.draw(st.integers(0, len(choices) - 1))
+    for said in (choices[place], f"Answer: {ascii_uppercase[place]}. {choices[place]}"):
+        grade = choice.grade(said, choices[place], choices=choices)
+        assert (grade.extracted, grade.correct) == (ascii_uppercase[place], True)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["A", "B", "(", ")", "**", "Answer:", " ", "\n", "or", "is", "\\boxed{", "}", "."])))
+def test_no_two_truths_are_paid_for_one_answer(pieces):
+    paid = [truth for truth in "ABCD" if choice.grade("".join(pieces), truth, choices=CITIES).correct]
+    assert len(paid) <= 1
+
+
+SLOW = ["Answer: B or " * 50_000, r"\boxed{" * 100_000 + "B" + "}" * 100_000, "answer " + " " * 500_000, "A " * 300_000,
+        "<answer>" * 100_000, "B\n" * 200_000, "Answer:" + "\n" * 500_000, "best " * 100_000]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", SLOW, ids=lambda text: text[:12])
+def test_answers_made_to_be_slow(answer):
+    start = time.process_time()
+    choice.grade(answer, "B", choices=CITIES)
+    assert time.process_time() - start < 2.0
