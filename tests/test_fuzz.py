@@ -457,6 +457,8 @@ test_completions_by_math_equivalent = grading("math_equivalent")
 test_completions_by_answer_in_tags = grading("answer_in_tags")
 test_completions_by_tags_exact = grading("tags_exact")
 test_completions_by_choice = grading("choice")
+test_completions_by_exact = grading("exact")
+test_completions_by_f1 = grading("f1")
 
 
 def test_no_grader_is_left_out() -> None:

@@ -53,6 +53,8 @@ RULES: Mapping[str, str] = {
     "tags_exact": "the strict grader reads the last <answer> and wants the ground truth character for character",
     "math_equivalent": "math_equivalent reads the last \\boxed{} and takes any expression of equal value",
     "answer_in_tags": "the flexible grader reads the last <answer> and compares numbers, so 18.0 is 18",
+    "exact": "exact takes the words of the ground truth, without case, punctuation and articles",
+    "f1": "f1 counts the words that the answer shares with the ground truth",
     "choice": "choice takes the letter of an option or its text, and nothing that names two",
 }
 """What a grader accepts, in one line."""

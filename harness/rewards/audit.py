@@ -16,7 +16,8 @@ What is expected follows from what a function promises:
 
 - ``exact`` (equal as text, in the first form), ``numeric`` (the same number or words), ``symbolic`` (the same
   expression), ``format`` (an answer in the form), ``layout`` (a thought, and then one answer in tags);
-- ``choice`` (the option of :data:`SETTINGS`, by letter or by text);
+- ``choice`` (the option of :data:`SETTINGS`, by letter or by text), ``words`` (the same words), ``overlap`` (more than
+  half of them, in any order);
 - ``penalty``: a value from -1 to 0 for anything;
 - ``unknown``: a function of the user's that grades, or pays a right answer more than a wrong one;
 - ``free``: any other, held to nothing but repeatability.
@@ -56,6 +57,8 @@ PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
         "length_penalty": ("penalty", "box"),
         "repetition_penalty": ("penalty", "box"),
         "choice": ("choice", "letter"),
+        "exact": ("words", "line"),
+        "f1": ("overlap", "line"),
     }
 )
 """Promise and form of the shipped reward functions."""

@@ -25,6 +25,8 @@ from harness.rewards.choices import choice as choice
 from harness.rewards.grader import Grade, completion_text, reward_function, turn_texts
 from harness.rewards.parse import same_answer, undress
 from harness.rewards.symbolic import equivalent
+from harness.rewards.words import exact as exact
+from harness.rewards.words import f1 as f1
 from harness.store.errors import RewardError
 from harness.tasks.forms import behind_thought, closing_boxes, last_boxed, last_tagged
 

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 from harness.store.files import JsonFile, Stored
 
 Family = Literal["gold", "near miss", "invariance", "hack", "thought"]
-Promise = Literal["exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free", "choice"]
+Promise = Literal[
+    "exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free", "choice", "words", "overlap"
+]
 
 FAMILIES: tuple[Family, ...] = get_args(Family)
 

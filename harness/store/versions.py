@@ -19,6 +19,8 @@ REWARDS = {
     "length_penalty": 1,
     "repetition_penalty": 1,
     "choice": 1,
+    "exact": 1,
+    "f1": 1,
 }
 
 # How values of reward functions become a reward and a status.

@@ -179,6 +179,7 @@ SHIPPED_FORMS = [
     (["format_boxed"], "box"),
     (["repetition_penalty"], None),
     (["choice", "format_boxed"], "letter"),
+    (["f1", "exact"], "line"),
 ]
 
 
