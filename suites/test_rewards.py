@@ -13,35 +13,40 @@ NOTHING = "I do not know."
 
 
 @pytest.fixture
-def right(audit):
-    """A right answer to 6 * 200, in the form that the recipe's rewards read."""
-    return answer_in(audit.form, "1200")
+def question(questions):
+    """One of the task."""
+    return questions.test[0]
+
+
+@pytest.fixture
+def right(audit, question):
+    """Its ground truth, in the form that the recipe's rewards read."""
+    return answer_in(audit.form, question.ground_truth)
 
 
 @pytest.fixture
 def wrong(audit):
-    """A wrong one."""
+    """Another answer."""
     return answer_in(audit.form, "1201")
 
 
 @pytest.fixture
-def rewards_for(recipe, questions):
-    """What a reward function gives with the recipe's parameters, called as TRL calls it, with the columns of a question
-    of the task. A fault fails the test."""
-    (question,) = questions.test[:1]
+def rewards_for(recipe, question):
+    """What a reward function gives for answers to that question with the recipe's parameters, called as TRL calls it. A
+    fault fails the test."""
 
-    def rewards_for(name, completions, ground_truth="1200"):
+    def rewards_for(name, completions):
         n = len(completions)
         calls = RewardCalls(recipe.rewards)
         values = calls(
-            [[{"role": "user", "content": "What is 6 * 200?"}]] * n,
+            [[{"role": "user", "content": question.text}]] * n,
             completions,
             {
                 **{column: [value] * n for column, value in question.columns.items()},
                 "completion_ids": [[0]] * n,
                 "completion_tokens": [1] * n,
-                "ground_truth": [ground_truth] * n,
-                "question": ["What is 6 * 200?"] * n,
+                "ground_truth": [question.ground_truth] * n,
+                "question": [question.text] * n,
                 "question_id": ["contract/0"] * n,
                 "trainer_state": None,
             },
@@ -72,13 +77,9 @@ def test_same_answer_same_reward(recipe, rewards_for, right, wrong):
         assert together[::-1] == rewards_for(name, texts[::-1])
 
 
-def test_right_answers_are_paid_more(recipe, rewards_for, right, wrong):
+def test_right_answers_are_paid_more(audit):
     """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
-    for_right, for_wrong, for_nothing = (
-        sum(weight * (rewards_for(name, [text])[0] or 0.0) for name, weight in recipe.rewards.items())
-        for text in (right, wrong, NOTHING)
-    )
-    assert for_right > for_wrong >= for_nothing
+    assert audit.right > audit.wrong >= audit.nothing
 
 
 def test_audit(audit):

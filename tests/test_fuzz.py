@@ -459,6 +459,7 @@ test_completions_by_tags_exact = grading("tags_exact")
 test_completions_by_choice = grading("choice")
 test_completions_by_exact = grading("exact")
 test_completions_by_f1 = grading("f1")
+test_completions_by_regex = grading("regex")
 
 
 def test_no_grader_is_left_out() -> None:

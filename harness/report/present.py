@@ -55,6 +55,7 @@ RULES: Mapping[str, str] = {
     "answer_in_tags": "the flexible grader reads the last <answer> and compares numbers, so 18.0 is 18",
     "exact": "exact takes the words of the ground truth, without case, punctuation and articles",
     "f1": "f1 counts the words that the answer shares with the ground truth",
+    "regex": "regex takes what the pattern has, from start to end unless it says search",
     "choice": "choice takes the letter of an option or its text, and nothing that names two",
 }
 """What a grader accepts, in one line."""

@@ -31,6 +31,7 @@ from harness.rewards.functions import (
     format_tags,
     length_penalty,
     math_equivalent,
+    regex,
     repetition_penalty,
 )
 from harness.rewards.grader import (
@@ -72,6 +73,7 @@ __all__ = [
     "length_penalty",
     "math_equivalent",
     "parse_number",
+    "regex",
     "repetition_penalty",
     "resolve_reward",
     "reward_function",

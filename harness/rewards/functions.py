@@ -24,6 +24,7 @@ from typing import Any
 from harness.rewards.choices import choice as choice
 from harness.rewards.grader import Grade, completion_text, reward_function, turn_texts
 from harness.rewards.parse import same_answer, undress
+from harness.rewards.patterns import regex as regex
 from harness.rewards.symbolic import equivalent
 from harness.rewards.words import exact as exact
 from harness.rewards.words import f1 as f1

@@ -29,9 +29,13 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 def final_answer(completion: str) -> str | None:
     """What a completion marks last as its answer, undressed, or all of it; ``None`` where there is nothing."""
+    return unwrap(undress(said_last(completion).strip().strip("*_` "))) or None
+
+
+def said_last(completion: str) -> str:
+    """The same as it stands there."""
     stated = stated_answers(completion)
-    said = stated[-1][2] if stated else completion
-    return unwrap(undress(said.strip().strip("*_` "))) or None
+    return stated[-1][2] if stated else completion
 
 
 def normalized(text: str) -> str:

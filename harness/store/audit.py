@@ -9,7 +9,18 @@ from harness.store.files import JsonFile, Stored
 
 Family = Literal["gold", "near miss", "invariance", "hack", "thought"]
 Promise = Literal[
-    "exact", "numeric", "symbolic", "format", "layout", "penalty", "unknown", "free", "choice", "words", "overlap"
+    "exact",
+    "numeric",
+    "symbolic",
+    "format",
+    "layout",
+    "penalty",
+    "unknown",
+    "free",
+    "choice",
+    "words",
+    "overlap",
+    "pattern",
 ]
 
 FAMILIES: tuple[Family, ...] = get_args(Family)

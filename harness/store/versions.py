@@ -21,6 +21,7 @@ REWARDS = {
     "choice": 1,
     "exact": 1,
     "f1": 1,
+    "regex": 1,
 }
 
 # How values of reward functions become a reward and a status.

@@ -40,7 +40,7 @@ def user_module(tmp_path, monkeypatch):
 
 
 def test_shipped_names_resolve_to_functions_of_that_name():
-    graders = {"boxed_exact", "boxed_numeric", "math_equivalent", "answer_in_tags", "choice", "exact", "f1"}
+    graders = {"boxed_exact", "boxed_numeric", "math_equivalent", "answer_in_tags", "choice", "exact", "f1", "regex"}
     assert set(SHIPPED) == graders | {"format_boxed", "format_tags", "length_penalty", "repetition_penalty"}
     assert {name for name in SHIPPED if hasattr(resolve_reward(name), "grade")} == graders
     assert [resolve_reward(name).__name__ for name in SHIPPED] == list(SHIPPED)
