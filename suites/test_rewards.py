@@ -90,6 +90,6 @@ def test_audit(audit):
 def test_every_gold_answer_is_accepted(recipe, audit):
     """No ground truth of the task is refused by a grader that trains or judges on it."""
     if not audit.golds:
-        pytest.skip(f"recipe {recipe.name} has no grading reward function")
+        pytest.skip(f"recipe {recipe.name} has no reward function that grades by answers")
     for gold in audit.golds:
         assert not gold.refused, f"{gold.name} refuses the gold answers of {', '.join(gold.refused)}"

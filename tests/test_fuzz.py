@@ -440,6 +440,8 @@ def grading(name: str) -> Any:
 
     @fuzzed(COMPLETIONS | BOXED | TAGGED, TRUTHS)
     def check(folder: Path, completion: str, truth: str) -> None:
+        if name == "json_schema":
+            pytest.importorskip("jsonschema")
         grade = grader.grade(completion, truth)
         assert grade.correct in (True, False, None)
         assert grader(["?"], [completion], ground_truth=[truth]) == [grade.reward]
@@ -460,6 +462,7 @@ test_completions_by_choice = grading("choice")
 test_completions_by_exact = grading("exact")
 test_completions_by_f1 = grading("f1")
 test_completions_by_regex = grading("regex")
+test_completions_by_json_schema = grading("json_schema")
 
 
 def test_no_grader_is_left_out() -> None:

@@ -42,7 +42,7 @@ class Recipe(RecipeTables):
         check_values(fields, refuser(source))
         if "rewards" in fields:
             folder = folder_of(source) if isinstance(source, Path) else None
-            fields["rewards"] = Rewards.from_table(fields["rewards"], refuser(source), folder)
+            fields["rewards"] = Rewards.from_table(_with_schema(fields["rewards"], source), refuser(source), folder)
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -125,6 +125,26 @@ class Recipe(RecipeTables):
         if self.launch == LaunchSection():  # a recipe of one process reads as it always did
             del tables["launch"]
         return tables
+
+
+def _with_schema(rewards: Any, source: Any) -> Any:
+    """A table of rewards with the text of the schema whose path ``json_schema`` gives, beside the recipe or in the
+    working directory: what it says belongs to a run's identity, and is copied with the recipe."""
+    own = rewards.get("json_schema") if isinstance(rewards, Mapping) else None
+    schema = own.get("schema") if isinstance(own, Mapping) else None
+    if not isinstance(own, Mapping) or not isinstance(schema, str) or schema.lstrip().startswith("{"):
+        return rewards
+    beside = source.parent if isinstance(source, Path) else Path()
+    path = next((each for each in (beside / schema, Path(schema)) if each.is_file()), None)
+    refuse = refuser(source)
+    if path is None:
+        words = "no such file; it is looked for beside the recipe, then in the working directory"
+        refuse(("rewards", "json_schema", "schema"), f"{schema}: {words}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(("rewards", "json_schema", "schema"), f"{schema}: cannot be read: {error}")
+    return {**rewards, "json_schema": {**own, "schema": text}}
 
 
 def folder_of(source: Path) -> str:

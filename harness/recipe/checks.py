@@ -100,7 +100,7 @@ def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:
         if name not in SHIPPED and not (colon and module and function):
             refuse(
                 ("rewards", name),
-                f"no such reward function; {nearest(name, list(SHIPPED))} "
+                f"no such reward function; {nearest(name, list(SHIPPED), len(SHIPPED))} "
                 '(your own are written "package.module:function")',
             )
         parameters = recipe.rewards.parameters.get(name, {})

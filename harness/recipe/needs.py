@@ -129,7 +129,10 @@ def require_columns(recipe: Recipe, questions: Questions) -> Questions:
 
 
 def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:
-    """Packages that answer or read the model, and are no requirement of ours."""
+    """Packages that answer, grade or read the model, and are no requirement of ours."""
+    if "json_schema" in recipe.rewards and not _is_installed("jsonschema"):
+        words = "jsonschema is not installed: pip install 'rl-harness[json]'"
+        _refuse(recipe, "rewards", "json_schema", words, given)
     if recipe.engine.name == "vllm" and not _is_installed("vllm"):
         words = "vLLM is not installed: pip install 'rl-harness[vllm]' on a machine with a GPU, or leave out this key"
         _refuse(recipe, "engine", "name", words, given)

@@ -56,6 +56,7 @@ RULES: Mapping[str, str] = {
     "exact": "exact takes the words of the ground truth, without case, punctuation and articles",
     "f1": "f1 counts the words that the answer shares with the ground truth",
     "regex": "regex takes what the pattern has, from start to end unless it says search",
+    "json_schema": "json_schema takes JSON that the schema admits, as the whole answer or in one fenced block",
     "choice": "choice takes the letter of an option or its text, and nothing that names two",
 }
 """What a grader accepts, in one line."""

@@ -17,7 +17,8 @@ What is expected follows from what a function promises:
 - ``exact`` (equal as text, in the first form), ``numeric`` (the same number or words), ``symbolic`` (the same
   expression), ``format`` (an answer in the form), ``layout`` (a thought, and then one answer in tags);
 - ``choice`` (the option of :data:`SETTINGS`, by letter or by text), ``words`` (the same words), ``overlap`` (more than
-  half of them, in any order), ``pattern`` (as the ground truth's regular expression has it);
+  half of them, in any order), ``pattern`` (as the ground truth's regular expression has it),
+  ``schema`` (JSON that the ground truth admits);
 - ``penalty``: a value from -1 to 0 for anything;
 - ``unknown``: a function of the user's that grades, or pays a right answer more than a wrong one;
 - ``free``: any other, held to nothing but repeatability.
@@ -60,6 +61,7 @@ PROMISES: Mapping[str, tuple[Promise, str]] = MappingProxyType(
         "exact": ("words", "line"),
         "f1": ("overlap", "line"),
         "regex": ("pattern", "line"),
+        "json_schema": ("schema", "json"),
     }
 )
 """Promise and form of the shipped reward functions."""
@@ -74,7 +76,7 @@ TRUTH, WRONG, NOTHING = "42", "41", "I do not know."
 SLOW_SECONDS = 60.0
 """A case that takes longer is a finding: hostile ones take about a tenth of it on one busy core."""
 
-_RULES: tuple[Promise, ...] = ("pattern",)  # their ground truths are rules, and no answers
+_RULES: tuple[Promise, ...] = ("pattern", "schema")  # their ground truths are rules, and no answers
 _TABLE = Path(__file__).with_name("audit_cases.jsonl")
 _MOST_SHOWN = 120
 _CHARACTERS_A_TOKEN = 4  # no tokenizer here: lengths in tokens are guessed from characters

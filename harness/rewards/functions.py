@@ -23,6 +23,7 @@ from typing import Any
 
 from harness.rewards.choices import choice as choice
 from harness.rewards.grader import Grade, completion_text, reward_function, turn_texts
+from harness.rewards.json_answers import json_schema as json_schema
 from harness.rewards.parse import same_answer, undress
 from harness.rewards.patterns import regex as regex
 from harness.rewards.symbolic import equivalent

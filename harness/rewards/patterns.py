@@ -73,6 +73,11 @@ def _compiled(pattern: str) -> Pattern[str]:
         raise ValueError(str(error)) from None
 
 
+def found_in(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text. Raises ``ValueError`` for what is no pattern, and ``TimeoutError``."""
+    return _matches(_compiled(pattern), text, search=True)
+
+
 def _matches(pattern: Pattern[str], text: str, *, search: bool) -> bool:
     """Raises ``TimeoutError``."""
     match = pattern.search if search else pattern.fullmatch

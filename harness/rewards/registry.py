@@ -45,7 +45,8 @@ SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""
 
-_MATH_PACKAGES = ("sympy", "mpmath")
+PACKAGES: Mapping[str, tuple[str, ...]] = {"math_equivalent": ("sympy", "mpmath"), "json_schema": ("jsonschema",)}
+"""What shipped functions compute with: another version may give other values."""
 
 # The table
 
@@ -388,9 +389,10 @@ def reward_version(name: str, folder: str | None = None) -> str:
     Raises ``RewardError`` where ``name`` does not
     resolve or its module has no source file.
     """
-    libraries = [f"{package} {_version(package)}" for package in _MATH_PACKAGES]
     if name in REWARDS:
-        return ", ".join([f"version {REWARDS[name]}", *(libraries if name == "math_equivalent" else [])])
+        own = [f"{package} {_version(package)}" for package in PACKAGES.get(name, ())]
+        return ", ".join([f"version {REWARDS[name]}", *own])
+    libraries = [f"{package} {_version(package)}" for packages in PACKAGES.values() for package in packages]
     function = resolve_reward(name, folder)
     modules = {**sys.modules, **_OF_FOLDERS.get(folder or "", {})}
     digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())

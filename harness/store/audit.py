@@ -21,6 +21,7 @@ Promise = Literal[
     "words",
     "overlap",
     "pattern",
+    "schema",
 ]
 
 FAMILIES: tuple[Family, ...] = get_args(Family)

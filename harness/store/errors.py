@@ -60,9 +60,9 @@ class NoSignal(TrainingError):  # noqa: N818 (what was found, as a verdict's nam
     """A training that was refused before it began: the signal check found next to nothing to learn from."""
 
 
-def nearest(word: str, valid: list[str]) -> str:
-    """A hint that names the nearest valid word, or all of them when they are few."""
+def nearest(word: str, valid: list[str], most: int = 12) -> str:
+    """A hint that names the nearest valid word, or all of them where they are no more than ``most``."""
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= 12 else "nothing valid has a similar name"
+    return f"valid: {', '.join(sorted(valid))}" if len(valid) <= most else "nothing valid has a similar name"

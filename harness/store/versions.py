@@ -22,6 +22,7 @@ REWARDS = {
     "exact": 1,
     "f1": 1,
     "regex": 1,
+    "json_schema": 1,
 }
 
 # How values of reward functions become a reward and a status.

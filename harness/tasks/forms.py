@@ -165,9 +165,11 @@ FORMS: Mapping[str, Form] = MappingProxyType(
         "plain": Form("", ""),
         "line": Form("Answer: ", "\n"),
         "letter": Form("Answer: ", "\n"),
+        "json": Form("```json\n", "\n```"),
     }
 )
-"""The forms by name. ``thought`` is tags behind a thought, ``letter`` a line with the letter of an option."""
+"""The forms by name. ``thought`` is tags behind a thought, ``letter`` a line with the letter of an option,
+``json`` a fenced block."""
 
 PROMPTS: Mapping[str, str] = MappingProxyType(
     {
@@ -178,6 +180,7 @@ PROMPTS: Mapping[str, str] = MappingProxyType(
         "plain": "Reason step by step, and end with the final answer.",
         "line": 'Reason step by step, and end with a line that says "Answer: " and the final answer, and no more.',
         "letter": 'Reason step by step, and end with a line that says "Answer: " and the letter of the right option.',
+        "json": "Reason step by step, and end with the answer as JSON in one fenced block: ```json",
     }
 )
 """The system prompt that asks for a form, where a recipe has none of its own."""
@@ -185,9 +188,10 @@ PROMPTS: Mapping[str, str] = MappingProxyType(
 
 def in_form(solution: str, answer: str, form: str) -> str:
     """A worked solution with its final ``answer`` in a form. One that has it stays as it is; else the last answer that
-    it marks in another form is written anew, and where it marks none, a sentence says the answer."""
+    it marks in another form is written anew, and where it marks none, a sentence says the answer. JSON is not made: the
+    ground truth may be a schema."""
     marked = _marked(solution)
-    if form in marked:
+    if form in marked or form == "json":
         return solution
     start, end, content = max(marked.values(), default=(len(solution), len(solution), ""))
     before, behind = solution[:start], solution[end:]

@@ -50,7 +50,9 @@ def changed(before: Parts, now: Parts) -> list[str]:
 
 def stale(before: Parts, now: Parts) -> list[str]:
     """Parts whose cases or version are not those that were written down."""
-    found = [f"{name}: is no longer there; {COMMAND}" for name in before if name not in now]
+    found = [
+        f"{name}: is no longer there; {COMMAND}" for name in before if name not in now and comparable(before[name])
+    ]
     for name, part in now.items():
         old = before.get(name)
         if old is not None and not comparable(old):

@@ -18,7 +18,7 @@ from harness.rewards import resolve_reward, score_all
 from harness.rewards.audit import CASES, OWN, PROMISES, SETTINGS
 from harness.rewards.functions import tags_exact
 from harness.rewards.grader import configured
-from harness.rewards.registry import _MATH_PACKAGES
+from harness.rewards.registry import PACKAGES
 from harness.store.manifest import versions
 from harness.store.records import SamplingParams
 from harness.store.versions import DRAWS, ENGINES, PROMPT, REWARDS, SCORING, TASKS
@@ -40,8 +40,9 @@ _PARAMETERS = {"length_penalty": {"max_tokens": 24, "soft_tokens": 16}}
 def rewards() -> dict[str, Part]:
     """Every shipped reward, and the strict grader of tags, on the audit's cases, their answers in the form that it
     reads; and what scoring makes of several rewards."""
-    found = {name: _part(REWARDS[name], dict(_rewarded(name))) for name in REWARDS}
-    found["math_equivalent"]["with"] = versions(*_MATH_PACKAGES)
+    needs = {name: versions(*PACKAGES.get(name, ())) for name in REWARDS}
+    there = [name for name in REWARDS if None not in needs[name].values()]  # jsonschema is an extra
+    found = {name: {**_part(REWARDS[name], dict(_rewarded(name))), "with": needs[name]} for name in there}
     return {**found, "scoring": _part(SCORING, dict(_scored()))}
 
 

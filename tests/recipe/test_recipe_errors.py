@@ -93,7 +93,7 @@ WRONG = [
     ("alpha = 0.05", "stop_early = 1", "24: [gate] stop_early: must be true or false, not 1"),
     # rewards
     ("boxed_numeric = 1.0", "boxed_numerc = 1.0", "13: [rewards] boxed_numerc: no such reward function; did you mean 'boxed_numeric'? (your own are written \"package.module:function\")"),
-    ("boxed_numeric = 1.0", "zzz = 1.0", "13: [rewards] zzz: no such reward function; valid: answer_in_tags, boxed_exact, boxed_numeric, choice, exact, f1, format_boxed, format_tags, length_penalty, math_equivalent, regex, repetition_penalty (your own are written \"package.module:function\")"),
+    ("boxed_numeric = 1.0", "zzz = 1.0", "13: [rewards] zzz: no such reward function; valid: answer_in_tags, boxed_exact, boxed_numeric, choice, exact, f1, format_boxed, format_tags, json_schema, length_penalty, math_equivalent, regex, repetition_penalty (your own are written \"package.module:function\")"),
     ("boxed_numeric = 1.0", "", "12: rewards: must not be empty, not {}"),
     ("boxed_numeric = 1.0", "boxed_numeric = nan", "13: [rewards] boxed_numeric: must be a finite number, not nan"),
     ("boxed_numeric = 1.0", "length_penalty = 0.2", "13: [rewards] length_penalty: needs max_tokens and soft_tokens, as in length_penalty = { weight = 1.0, max_tokens = ..., soft_tokens = ... }"),

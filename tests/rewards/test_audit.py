@@ -33,6 +33,8 @@ PENALTY = Rewards({"length_penalty": 1.0}, {"length_penalty": {"max_tokens": 400
 @cache
 def audited(name):
     """Of a shipped reward, once for all tests."""
+    if name == "json_schema":
+        pytest.importorskip("jsonschema")
     return audit_reward(name, PENALTY if name == "length_penalty" else None)
 
 
@@ -239,6 +241,8 @@ def test_the_tables_are_todays():
 def test_the_recipes_of_graders_load(tmp_path, monkeypatch, example):
     monkeypatch.chdir(tmp_path)
     Path("my.toml").write_text(f'[model]\nname = "tiny"\n{example}')
+    if "json_schema" in example:
+        pytest.importorskip("jsonschema")
     recipe = load_recipe("my.toml")
     (name,) = recipe.rewards
     assert PROMISES[name][0] in OWN

@@ -180,6 +180,7 @@ SHIPPED_FORMS = [
     (["repetition_penalty"], None),
     (["choice", "format_boxed"], "letter"),
     (["f1", "exact"], "line"),
+    (["json_schema"], "json"),
 ]
 
 
@@ -223,7 +224,7 @@ def test_an_unknown_form_is_named():
     with pytest.raises(RewardError, match="reward function says: there is no form 'boxes'; did you mean 'box'"):
         reward_function(says, form="boxes")
     with pytest.raises(
-        RewardError, match="there is no form 'xml'; write one of box, tags, thought, hashes, plain, line, letter"
+        RewardError, match="there is no form 'xml'; write one of box, tags, thought, hashes, plain, line, letter, json"
     ):
         reward_function(says, form="xml")
 
@@ -253,6 +254,7 @@ SOLUTIONS = [
     (r"Cut \boxed{4", "box", "Cut \\boxed{4\nThe answer is \\boxed{42}."),
     ("Six sevens.", "line", "Six sevens.\nAnswer: 42"),
     ("", "letter", "Answer: 42"),
+    ("Six sevens.", "json", "Six sevens."),
     (r"So \boxed{42}.", "line", "So 42.\nAnswer: 42"),
     ("Six sevens.\n#### 42", "letter", "Six sevens.\nAnswer: 42"),
     ("Six sevens.\nAnswer: 42", "line", "Six sevens.\nAnswer: 42"),
@@ -292,7 +294,13 @@ def test_a_task_asks_shows_and_teaches_one_form(folder, name, form):
     source = "arithmetic" if name == "arithmetic" else str(folder)
     task = TaskSection(name=source, train_questions=4, test_questions=4, few_shot=2)
     loaded, plain = load_questions(task, form=form), load_questions(task)
-    asks = {"box": r"\boxed{}", "tags": "<answer></answer>", "thought": "in <think></think>", "hashes": "####"}
+    asks = {
+        "box": r"\boxed{}",
+        "tags": "<answer></answer>",
+        "thought": "in <think></think>",
+        "hashes": "####",
+        "json": "```json",
+    }
     asks |= dict.fromkeys(("line", "letter"), '"Answer: "')
     for question, same in zip((*loaded.train, *loaded.test), (*plain.train, *plain.test), strict=True):
         assert asks.get(form or "box", "final answer") in question.prompt[0]["content"]

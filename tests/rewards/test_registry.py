@@ -10,7 +10,7 @@ import pytest
 
 from harness.recipe import load_recipe
 from harness.rewards import SHIPPED, RewardCalls, Rewards, resolve_reward, reward_version
-from harness.rewards.registry import _MATH_PACKAGES
+from harness.rewards.registry import PACKAGES
 from harness.store.errors import RewardError
 from harness.store.versions import REWARDS
 from harness.training.job import Job
@@ -40,7 +40,17 @@ def user_module(tmp_path, monkeypatch):
 
 
 def test_shipped_names_resolve_to_functions_of_that_name():
-    graders = {"boxed_exact", "boxed_numeric", "math_equivalent", "answer_in_tags", "choice", "exact", "f1", "regex"}
+    graders = {
+        "boxed_exact",
+        "boxed_numeric",
+        "math_equivalent",
+        "answer_in_tags",
+        "choice",
+        "exact",
+        "f1",
+        "regex",
+        "json_schema",
+    }
     assert set(SHIPPED) == graders | {"format_boxed", "format_tags", "length_penalty", "repetition_penalty"}
     assert {name for name in SHIPPED if hasattr(resolve_reward(name), "grade")} == graders
     assert [resolve_reward(name).__name__ for name in SHIPPED] == list(SHIPPED)
@@ -84,18 +94,18 @@ def test_names_that_do_not_resolve(user_module, name, message):
 
 
 def test_shipped_rewards_are_known_by_their_versions():
-    assert {name: reward_version(name) for name in (*SHIPPED, "tags_exact") if name != "math_equivalent"} == {
-        name: f"version {version}" for name, version in REWARDS.items() if name != "math_equivalent"
+    assert {name: reward_version(name) for name in (*SHIPPED, "tags_exact") if name not in PACKAGES} == {
+        name: f"version {version}" for name, version in REWARDS.items() if name not in PACKAGES
     }
-    libraries = "".join(rf", {package} \d[^ ,]*" for package in _MATH_PACKAGES)
+    libraries = "".join(rf", {package} \d[^ ,]*" for package in PACKAGES["math_equivalent"])
     assert re.fullmatch(f"version {REWARDS['math_equivalent']}{libraries}", reward_version("math_equivalent"))
 
 
-def test_math_equivalent_depends_on_the_version_of_sympy(monkeypatch):
+def test_rewards_depend_on_the_versions_of_what_they_compute_with(monkeypatch):
     before = {name: reward_version(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
     changed = {name for name in SHIPPED if reward_version(name) != before[name]}
-    assert changed == {"math_equivalent"}
+    assert changed == set(PACKAGES) == {"math_equivalent", "json_schema"}
 
 
 def test_a_users_function_may_build_on_shipped_rewards(user_module, monkeypatch):
