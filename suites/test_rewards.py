@@ -79,7 +79,8 @@ def test_same_answer_same_reward(recipe, rewards_for, right, wrong):
 
 def test_right_answers_are_paid_more(audit):
     """The weighted total pays a right answer more than a wrong one and a wrong one no less than none at all."""
-    assert audit.right > audit.wrong >= audit.nothing
+    right, wrong, nothing = (value or 0.0 for value in (audit.right, audit.wrong, audit.nothing))
+    assert right > wrong >= nothing
 
 
 def test_audit(audit):
