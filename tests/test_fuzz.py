@@ -35,8 +35,8 @@ from harness.store.errors import HarnessError
 from harness.store.question import Question
 from harness.store.records import RECORDS, SUMMARY, SamplingParams
 from harness.store.redact import safe_line
+from harness.tasks import TaskSection, load_questions
 from harness.tasks.gsm8k import to_question
-from harness.tasks.jsonl import read_split, row_reader
 
 SECONDS = 1.0  # of this process: other processes may hold it up
 
@@ -273,20 +273,20 @@ ROW = {"question": "What is 2 + 2?", "answer": "2 + 2 = 4\n#### 4", "solution": 
 def test_questions(folder: Path, lines: list[str], boxed: bool) -> None:
     path = folder / "questions.jsonl"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
-    read = row_reader("questions", {"answer": "final"} if boxed else {})
+    allowed(lambda: loaded(path, {"answer": "final"} if boxed else {}))
 
-    def questions() -> None:
-        for question in read_split([path], "all", read):
-            f"{question.id}{question.text}{question.ground_truth}{question.solution}".encode()
 
-    allowed(questions)
+def loaded(path: Path, fields: dict[str, str]) -> None:
+    task = TaskSection(name=str(path), train_questions=0, test_questions=1, fields=fields)
+    for question in load_questions(task, columns=None).test:
+        f"{question.id}{question.text}{question.ground_truth}{question.solution}{question.columns}".encode()
 
 
 @fuzzed(st.lists(LETTERS | st.sampled_from(["a,b", '"a', 'a""b', ","]), max_size=6))
 def test_questions_of_csv(folder: Path, fields: list[str]) -> None:
     path = folder / "questions.csv"
     path.write_bytes("\n".join(["question,answer", *fields]).encode("utf-8", "surrogatepass"))
-    allowed(lambda: read_split([path], "all", row_reader("questions", {})))
+    allowed(lambda: loaded(path, {}))
 
 
 @fuzzed(changed([ROW]))

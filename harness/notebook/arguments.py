@@ -16,6 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.notebook.progress import Progress
 from harness.pipeline.settings import Settings
 from harness.recipe import Recipe
@@ -24,10 +26,11 @@ from harness.recipe.trl_arguments import CONFIGS, argument_defaults
 from harness.rewards.cells import is_of_cell
 from harness.rewards.registry import reward_name
 from harness.store.errors import HarnessError, RecipeError, TaskError, nearest
-from harness.store.names import as_file, as_text
+from harness.store.names import as_file, as_text, is_there
 from harness.store.run_directory import digest, own_folder
 from harness.store.siblings import slug
-from harness.tasks.jsonl import FIELDS, read_rows
+from harness.tasks import TaskSection
+from harness.tasks.load import count_texts
 
 Rows = Iterable[Mapping[str, Any]]
 Task = str | Path | Rows | Mapping[str, Any]
@@ -35,7 +38,7 @@ Model = str | Path | Mapping[str, Any]
 Reward = str | Callable[..., Any]
 RewardsGiven = Reward | Iterable[Reward] | Mapping[Any, Any]
 
-_SUFFIX = re.compile(r"\.(?:jsonl|csv|gguf)$")
+_SUFFIX = re.compile(r"\.(?:jsonl|json|csv|parquet|gguf)$")
 _SPLITS = ("train", "test")
 # Training and test questions of tasks that have more than anyone asks, as the shipped recipes have it.
 _COUNTS = {"arithmetic": (320, 400), "gsm8k": (100, 200)}
@@ -177,26 +180,23 @@ def _lines(split: str, rows: Any) -> str:
 def _most(table: Mapping[str, Any], *, trains: bool) -> tuple[int | None, int | None]:
     """How many training and test questions there are; of one file, half each (or what the table leaves of them), or
     where nothing is trained all of them are asked. ``None`` where that is not known: then the recipe has to say it."""
-    name, columns = table["name"], table.get("fields")
+    name = table["name"]
     if name in _COUNTS:
         train, test = _COUNTS[name]
+    elif not is_there(as_file(name)):
+        return None, None
     else:
-        path, column = as_file(name), FIELDS["question"]
-        if isinstance(columns, Mapping):  # else the recipe says what it must be
-            column = str(columns.get("question", column))
-        if path.is_dir():
-            train, test = (_different(path / f"{split}.jsonl", column) for split in _SPLITS)
-        elif path.is_file():
-            every = _different(path, column)
+        try:
+            task = TaskSection(**{**table, "train_questions": 1, "test_questions": 1})
+        except ValidationError:
+            return 1, 1  # the recipe says what is wrong with the table
+        found = count_texts(task)
+        if "all" in found:
+            every = found["all"]
             given = {key: value for key, value in table.items() if isinstance(value, int)}
             rest = max(1, every - given["train_questions"]) if "train_questions" in given else every // 2
             test = given.get("test_questions", rest if trains else every)
             train = max(1, every - test)
         else:
-            return None, None
+            train, test = found["train"], found["test"]
     return train if trains else 0, test
-
-
-def _different(path: Path, column: str) -> int:
-    """Questions of different texts; rows without this column are told when they are read."""
-    return len({str(row.get(column, line)) for line, row in read_rows(path)})

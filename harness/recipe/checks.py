@@ -19,9 +19,9 @@ from harness.recipe.launching import check_launch
 from harness.recipe.messages import Refuse, refuser
 from harness.recipe.schema import EngineSection, HealthSection, RecipeTables
 from harness.recipe.trl_arguments import CONFIGS, ONE_PROMPT, OWNED, OWNED_BY, argument_defaults, completions_per_batch
-from harness.store.errors import RewardError, nearest
+from harness.store.errors import RewardError, TaskError, nearest
 from harness.store.question import GIVEN
-from harness.tasks.jsonl import FIELDS
+from harness.tasks.rows import FIELDS, columns_in
 
 
 def check(recipe: RecipeTables) -> None:
@@ -29,9 +29,13 @@ def check(recipe: RecipeTables) -> None:
     refuse = refuser(recipe.source)
     if len(set(recipe.seeds)) < len(recipe.seeds):
         refuse(("seeds",), f"{recipe.seeds} names a seed twice; each seed is a run of its own")
-    for word in recipe.task.fields:
+    for word, name in recipe.task.fields.items():
         if word not in FIELDS:
             refuse(("task", "fields", word), f"unknown field; {nearest(word, list(FIELDS))}")
+        try:
+            columns_in(name)
+        except TaskError as error:
+            refuse(("task", "fields", word), str(error))
     _check_rewards(recipe, refuse)
     _check_sampling("evaluate", recipe.evaluate.samples_per_question, recipe.evaluate.temperature, refuse)
     if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:

@@ -1,9 +1,9 @@
 """What is asked: where questions come from, how they are put, and the forms in which answers are written.
 
-``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is the
-path of a file, of a folder with ``train.jsonl`` and ``test.jsonl``, or the id of a dataset on the Hub. Every task gives
-the same thing: two disjoint tuples of frozen ``Question`` in an order fixed by the task's seed, so that the first n
-questions are a random sample whatever n is. Nothing here calls a reward function, or knows a model or a run.
+``arithmetic`` is generated from a seed, ``gsm8k`` is read from the Hub or from local files, and any other name is a
+table: a file, a folder, or a dataset on the Hub (:mod:`harness.tasks.tables`). Every task gives the same thing: two
+disjoint tuples of frozen ``Question`` in an order fixed by the task's seed, so that the first n questions are a random
+sample whatever n is. Nothing here calls a reward function, or knows a model or a run.
 """
 
 from harness.store.question import Message, Question, Questions

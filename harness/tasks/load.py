@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from harness.store.errors import TaskError
-from harness.store.names import as_file, as_text, is_there
+from harness.store.names import as_file, as_text
 from harness.store.question import GIVEN, Counts, Message, Question, Questions
 from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
@@ -20,7 +23,9 @@ from harness.tasks.arithmetic import arithmetic_questions
 from harness.tasks.forms import PROMPTS, in_form
 from harness.tasks.gsm8k import DATASET, SUBSET, to_question
 from harness.tasks.hub import dataset_files, is_dataset_id
-from harness.tasks.jsonl import Row, columns_of, read_split, row_reader
+from harness.tasks.rows import ReadRow, check_where, columns_of, is_meant, row_reader
+from harness.tasks.tables import SPLITS, rows_of, tables
+from harness.tasks.tables import Table as Rows
 
 
 class TooFewError(TaskError):
@@ -33,9 +38,27 @@ def _learnable(given: Any) -> Any:
     return given
 
 
+def _where(given: Any) -> Any:
+    plain = (str, int, float)
+    for value in given.values() if isinstance(given, Mapping) else ():
+        if not all(isinstance(each, plain) for each in (value if isinstance(value, list | tuple) else [value])):
+            raise PydanticCustomError("where", "must have a text, a number, true or false, or a list of them, a column")
+    return given
+
+
+def _split(given: Any) -> Any:
+    named = given.values() if isinstance(given, Mapping) else [given]
+    if given is not None and not all(isinstance(each, str) and each for each in named):
+        raise PydanticCustomError("split", 'must be a name, or names as in { train = "train", test = "validation" }')
+    if isinstance(given, Mapping) and set(given) != set(SPLITS):
+        raise PydanticCustomError("split", 'must name both, as in { train = "train", test = "validation" }')
+    return given
+
+
 class TaskSection(Table):
-    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, the path of a JSONL, CSV or Parquet file or of a folder, or the id of
-    a dataset on the Hub (:mod:`harness.tasks`), of which ``revision`` and ``subset`` are.
+    """``[task]``: ``"arithmetic"``, ``"gsm8k"``, a file, a folder or a dataset on the Hub (:mod:`harness.tasks`), of
+    which ``revision`` and ``subset`` are. ``split`` says which parts of it are meant, ``fields`` which column is what,
+    and ``where`` which rows are meant.
 
     Without a ``system_prompt``, the form of answers that the rewards read is asked for; ``""`` is none. ``learnable``
     has the base policy asked first, as the trainer will ask it, and trains on the questions that it gets right
@@ -53,6 +76,8 @@ class TaskSection(Table):
     seed: int = 0
     learnable: Annotated[bool | int, BeforeValidator(_learnable)] = False
     fields: Mapping[str, str] = Field(default_factory=dict)
+    where: Annotated[Mapping[str, Any], BeforeValidator(_where)] = Field(default_factory=dict)
+    split: Annotated[str | Mapping[str, str] | None, BeforeValidator(_split)] = None
     operations: list[Literal["add", "subtract", "multiply"]] = Field(default=["add", "subtract", "multiply"])
     largest: Positive = 12
 
@@ -87,49 +112,28 @@ def load_questions(
     recipe's rewards take, ``None`` all of them; a question that has not all that others have has ``None`` there.
 
     No text is asked twice, and none that is asked is trained on. ``held_out`` more questions are taken from the
-    training split, behind those that are trained on; they change none of the others.
+    training split, behind those that are trained on; they change none of the others. Of a table no more than the
+    questions of the recipe are held, and some 150 bytes for each other row: it is read twice.
 
     Raises:
         TaskError: the source is missing, a row cannot be read (with file, line and field), an answer has no final
             answer, or there are fewer questions than asked for.
     """
-    counts = source = None
-    there: dict[str, None] = {}
-    if task.name == "arithmetic":
-        train, test, examples = _arithmetic(task, held_out)
-    else:
-        source, files = _files(task, data)
-        train_pool, test_pool, again, rows = _pools(task, files, columns, there)
-        repeated = f"; {again} more have the text of another and are asked once" if again else ""
-        test = _take(test_pool, task.test_questions, "test", task, left_out=repeated)
-        asked = {question.text for question in test}
-        examples = [question for question in train_pool if question.text not in asked]
-        same = len(train_pool) - len(examples)
-        left_out = f"; {same} more have the text of a test question and are not trained on" if same else ""
-        train = _take(examples, task.train_questions, "train", task, left_out=left_out)
-        counts = Counts(rows, same, rows - len(train_pool) - len(test_pool))
-        if held_out:
-            known = {question.text for question in train}
-            rest = [question for question in examples[task.train_questions :] if question.text not in known]
-            different = _once(rest)
-            same = len(rest) - len(different)
-            left_out = f"; {same} more have the text of another and are asked once" if same else ""
-            key = ("evaluate", "during_questions")
-            train += _take(different, held_out, "train", task, key=key, left_out=left_out)
+    read = _of_arithmetic if task.name == "arithmetic" else partial(_of_tables, data=data, asked=columns)
+    train, test, examples, counts, source, there = read(task, held_out)
     asks = PROMPTS[form or "box"] if task.system_prompt is None else task.system_prompt
     trained, tested, held = (
         with_prompts(split, system_prompt=asks, few_shot=task.few_shot, examples=examples, seed=task.seed, form=form)
         for split in (train[: task.train_questions], test, train[task.train_questions :])
     )
-    kept = [name for name in there if name not in GIVEN and (columns is None or name in columns)]
-    trained, tested, held = (
-        tuple(replace(each, columns={name: each.columns.get(name) for name in kept}) for each in split)
-        for split in (trained, tested, held)
-    )
-    return Questions(trained, tested, held, counts, source, tuple(there))
+    return Questions(trained, tested, held, counts, source, there)
 
 
-def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[Question], list[Question]]:
+_Read = tuple[list[Question], list[Question], list[Question], Counts | None, str | None, tuple[str, ...]]
+"""Training questions with those held out, test questions, worked examples; what was left out, the source, columns."""
+
+
+def _of_arithmetic(task: TaskSection, held_out: int) -> _Read:
     def make(split: str, count: int, seed: int) -> list[Question]:
         return arithmetic_questions(
             split,  # type: ignore[arg-type]
@@ -142,70 +146,201 @@ def _arithmetic(task: TaskSection, held_out: int) -> tuple[list[Question], list[
     # Examples are of another seed: they stay the same however many questions are asked.
     examples = make("train", task.few_shot + 1, task.seed + 1) if task.few_shot else []
     train = make("train", task.train_questions + held_out, task.seed)
-    return train, make("test", task.test_questions, task.seed), examples
+    return train, make("test", task.test_questions, task.seed), examples, None, None, ()
 
 
-def _files(task: TaskSection, data: Path | None) -> tuple[str | None, dict[str, list[Path]]]:
-    """The files of ``train`` and ``test``, or of ``all`` questions, and of which commit of a dataset they are."""
-    if data is None and is_from_hub(task):
-        gsm8k = task.name == "gsm8k"
-        return dataset_files(DATASET if gsm8k else task.name, task.revision, SUBSET if gsm8k else task.subset)
-    path = as_file(task.name) if data is None else data
-    if not is_there(path):
-        raise TaskError(
-            f"{path}: no such file or folder; [task] name is 'arithmetic', 'gsm8k', a JSONL or CSV "
-            "file, a folder with train.jsonl and test.jsonl, or the id of a dataset on the Hub"
-        )
-    return None, {split: [path / f"{split}.jsonl"] for split in ("train", "test")} if path.is_dir() else {"all": [path]}
-
-
-def _pools(
-    task: TaskSection, files: Mapping[str, Sequence[Path]], asked: Set[str] | None, there: dict[str, None]
-) -> tuple[list[Question], list[Question], int, int]:
-    """All training and all test questions of a source, each in an order fixed by the task's seed, how many test
-    questions were left out because their text stood before (a second answer to it says nothing of its own, and the
-    gate's intervals are those of questions that do), and how many questions there are in all. The columns of all rows
-    are put into ``there``."""
-    of_row = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
-
-    def read(row: Row, split: str, index: int) -> Question:
-        there.update(dict.fromkeys(row))
-        return replace(of_row(row, split, index), columns=columns_of(row, asked))
-
-    pools = {split: read_split(paths, split, read) for split, paths in files.items()}
-    if "all" in pools:
+def _of_tables(task: TaskSection, held_out: int, *, data: Path | None, asked: Set[str] | None) -> _Read:
+    """Each split in an order fixed by the task's seed. A test question is left out whose text stood before: a second
+    answer to it says nothing of its own, and the gate's intervals are those of questions that do."""
+    source, found = _looked_at(task, data)
+    if "all" in found:
         # Test questions from the front, training questions from the back: more of one changes no place of the other.
-        both = _shuffled(pools["all"], f"{task.seed}/split")
-        different = _once(both)
-        test = different[: task.test_questions]
-        tested = {question.id for question in test}
-        rest = [replace(each, split="train") for each in both[::-1] if each.id not in tested]
-        return rest, [replace(each, split="test") for each in test], len(both) - len(different), len(both)
-    train, every = (_shuffled(pools[split], f"{task.seed}/{split}") for split in ("train", "test"))
-    test = _once(every)
-    return train, test, len(every) - len(test), len(train) + len(every)
+        of_train = of_test = found["all"]
+        both = of_train.shuffled(f"{task.seed}/split")
+        test = of_test.once(both, task.test_questions)
+        chosen = set(test)
+        pool, rows, again = [row for row in reversed(both) if row not in chosen], len(both), 0
+    else:
+        of_train, of_test = found["train"], found["test"]
+        pool, both = of_train.shuffled(f"{task.seed}/train"), of_test.shuffled(f"{task.seed}/test")
+        test = of_test.once(both, task.test_questions)
+        rows, again = len(pool) + len(both), of_test.repeats
+    repeated = f"; {of_test.repeats} more have the text of another and are asked once" if of_test.repeats else ""
+    test = _take(test, task.test_questions, "test", task, left_out=repeated)
+    tested = {of_test.texts[row] for row in test}
+    apart = [row for row in pool if of_train.texts[row] not in tested]
+    same = len(pool) - len(apart)
+    left_out = f"; {same} more have the text of a test question and are not trained on" if same else ""
+    train = _take(apart, task.train_questions, "train", task, left_out=left_out)
+    counts = Counts(rows, same, again)
+    if held_out:
+        known = {of_train.texts[row] for row in train}
+        rest = [row for row in apart[task.train_questions :] if of_train.texts[row] not in known]
+        different = of_train.once(rest, held_out)
+        same = len(rest) - len(different)
+        left_out = f"; {same} more have the text of another and are asked once" if same else ""
+        key = ("evaluate", "during_questions")
+        train += _take(different, held_out, "train", task, key=key, left_out=left_out)
+    there = tuple({**of_train.columns, **of_test.columns})
+    kept = [name for name in there if name not in GIVEN and (asked is None or name in asked)]
+    worked = _Worked(task.few_shot + 1, task.seed, tested) if task.few_shot else None
+    one = of_train is of_test
+    found_train = of_train.questions([*train, *(test if one else ())], asked, kept, worked)
+    found_test = found_train if one else of_test.questions(test, asked, kept)
+    return (
+        [replace(found_train[row], split="train") for row in train],
+        [replace(found_test[row], split="test") for row in test],
+        worked.questions if worked else [],
+        counts,
+        source,
+        there,
+    )
 
 
-def _once(questions: Iterable[Question]) -> list[Question]:
-    """The first question of each text."""
-    first: dict[str, Question] = {}
-    for question in questions:
-        first.setdefault(question.text, question)
-    return list(first.values())
+def _looked_at(task: TaskSection, data: Path | None) -> tuple[str | None, dict[str, _Table]]:
+    """Of which commit of a dataset the tables are, and those of ``train`` and ``test``, or of ``all`` questions."""
+    source: str | None = None
+    splits: Mapping[str, Rows]
+    if data is None and is_from_hub(task):
+        named = (DATASET, task.revision, SUBSET) if task.name == "gsm8k" else (task.name, task.revision, task.subset)
+        source, files = dataset_files(*named, task.split)
+        splits = {split: rows_of(paths) for split, paths in files.items()}
+    else:
+        splits = tables(data or as_file(task.name), task.split)
+    read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
+    return source, {split: _Table(rows, split, read, task.where) for split, rows in splits.items()}
 
 
-def _shuffled(questions: list[Question], seed: str) -> list[Question]:
-    return random.Random(seed).sample(questions, len(questions))
+def count_texts(task: TaskSection) -> dict[str, int]:
+    """How many questions of different texts a table has, by split, ``"all"`` alone where one serves both; raises as
+    :func:`load_questions` does."""
+    return {split: len(table.texts) - table.repeats for split, table in _looked_at(task, None)[1].items()}
+
+
+class _Table:
+    """What is known of a table once all of its rows were looked at: those that are meant, by their place among all
+    rows, and a hash of each one's text. No text is held.
+
+    Raises:
+        TaskError: a row cannot be read, an id stands there twice, or ``where`` leaves no row.
+    """
+
+    def __init__(self, rows: Rows, split: str, read: ReadRow, where: Mapping[str, Any]) -> None:
+        self._rows, self._split, self._read, self._where = rows, split, read, where
+        self.columns: dict[str, None] = {}
+        self.texts, self._places, ids = array("q"), array("q"), array("q")
+        named, total = False, 0
+        for total, (place, row) in enumerate(rows(), 1):
+            if not row.keys() <= self.columns.keys():
+                self.columns |= dict.fromkeys(row)
+            if is_meant(row, where):
+                try:
+                    question = read(row, split, total - 1)
+                except TaskError as error:
+                    raise TaskError(f"{place}: {error}") from None
+                named = named or not question.id.endswith(f"/{total - 1}")
+                self._places.append(total - 1)
+                self.texts.append(hash(question.text))
+                ids.append(hash(question.id))
+        check_where(where, self.columns, total, len(ids))
+        if named and _repeats(ids):
+            self._say_twice()
+        self.repeats = _repeats(self.texts)
+
+    def shuffled(self, seed: str) -> list[int]:
+        """The numbers of all rows that are meant, in an order of their own."""
+        return random.Random(seed).sample(range(len(self.texts)), len(self.texts))
+
+    def once(self, rows: Iterable[int], most: int) -> list[int]:
+        """The first row of each text, at most so many."""
+        first: dict[int, int] = {}
+        for row in rows:
+            if len(first) == most:
+                break
+            first.setdefault(self.texts[row], row)
+        return list(first.values())
+
+    def questions(
+        self, wanted: Iterable[int], asked: Set[str] | None, kept: Sequence[str], worked: _Worked | None = None
+    ) -> dict[int, Question]:
+        """The questions of some rows by their numbers, with the columns that are ``kept``."""
+        places = {self._places[row]: row for row in wanted}
+        last = max(places, default=-1)
+        found: dict[int, Question] = {}
+        for index, (place, row) in enumerate(self._rows()):
+            if index > last and worked is None:
+                break
+            if index in places:
+                try:
+                    columns = dict.fromkeys(kept) | columns_of(row, asked)
+                except TaskError as error:
+                    raise TaskError(f"{place}: {error}") from None
+                found[places[index]] = replace(self._read(row, self._split, index), columns=columns)
+            if worked is not None and is_meant(row, self._where):
+                worked.add(self._read(row, self._split, index))
+        return found
+
+    def _say_twice(self) -> NoReturn:
+        seen: dict[str, str] = {}
+        for index, (place, row) in enumerate(self._rows()):
+            if is_meant(row, self._where):
+                name = self._read(row, self._split, index).id
+                if name in seen:
+                    raise TaskError(
+                        f"{place}: the id {name!r} is that of {_within(seen[name], place)}; ids are unique: under "
+                        '[task], fields = { id = "..." } names another field, and fields = { id = "" } numbers the rows'
+                    )
+                seen[name] = place
+        raise TaskError("the rows of the table are not the same when they are read again")
+
+
+def _within(place: str, other: str) -> str:
+    """A place for who knows the other: the line or row alone where both are of one file."""
+    for mark, word in ((":", "line"), (", row ", "row")):
+        name, _, number = place.rpartition(mark)
+        if name and other.startswith(f"{name}{mark}"):
+            return f"{word} {number}"
+    return place
+
+
+def _repeats(values: array[int]) -> int:
+    """How many of them stood there before; sorted, since a set of a million takes a hundred bytes for each."""
+    return sum(one == next_one for one, next_one in pairwise(sorted(values)))
+
+
+class _Worked:
+    """Of questions with a worked solution, the ``count`` that the seed draws, whatever others there are; none of them
+    has one of the ``tested`` texts, by their hashes."""
+
+    def __init__(self, count: int, seed: int, tested: Set[int]) -> None:
+        self._count, self._seed, self._tested = count, seed, tested
+        self._drawn: dict[str, Question] = {}
+
+    def add(self, question: Question) -> None:
+        if not question.solution or hash(question.text) in self._tested:
+            return
+        self._drawn[_drawn(self._seed, question)] = question
+        if len(self._drawn) > self._count:
+            del self._drawn[max(self._drawn)]
+
+    @property
+    def questions(self) -> list[Question]:
+        return list(self._drawn.values())
+
+
+def _drawn(seed: int, question: Question) -> str:
+    """By a hash of each, so that other examples do not move these."""
+    return digest(["few-shot", seed, question.text])
 
 
 def _take(
-    pool: Sequence[Question],
+    pool: Sequence[int],
     count: int,
     split: str,
     task: TaskSection,
     key: tuple[str, str] | None = None,
     left_out: str = "",
-) -> list[Question]:
+) -> list[int]:
     if len(pool) < count:
         table, name = key = key or ("task", f"{split}_questions")
         few = TooFewError(
@@ -241,8 +376,7 @@ def with_prompts(
             f"few_shot = {few_shot} needs {few_shot + 1} training questions with a worked solution, there are "
             f'{len(worked)}; lower it, or name the field that holds them: [task] fields = {{ solution = "..." }}'
         )
-    # By a hash of each, so that other examples do not move these.
-    drawn = sorted(worked, key=lambda each: digest(["few-shot", seed, each.text]))
+    drawn = sorted(worked, key=partial(_drawn, seed))
     system: list[Message] = [{"role": "system", "content": system_prompt}] if system_prompt else []
 
     def chat(question: Question) -> tuple[Message, ...]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.store.errors import TaskError
 from harness.store.records import Record
-from harness.tasks.jsonl import read_rows
+from harness.tasks.files import read_rows
 
 Row = dict[str, Any]
 Turns = list[dict[str, str]]
@@ -47,11 +47,11 @@ def read_examples(path: Path, method: str) -> list[dict[str, Any]]:
         TaskError: with file, line and key, and what should stand there.
     """
     examples = []
-    for number, row in read_rows(path, "examples"):
+    for place, row in read_rows(path, "examples"):
         try:
             examples.append(_example(row, method))
         except TaskError as error:
-            raise TaskError(f"{path}:{number}: {error}") from None
+            raise TaskError(f"{place}: {error}") from None
     return examples
 
 

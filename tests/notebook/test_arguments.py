@@ -97,7 +97,7 @@ def test_other_keys_of_the_task_stand_beside_the_questions():
     (first, _) = questions_of(recipe, None).test
     assert first.prompt[0]["content"] == "Briefly."
     assert recipe.task.train_questions == 8
-    assert made(model="tiny", task={"name": rows, "train_questions": 7}).task.test_questions == 3
+    assert made(model="tiny", task={"name": rows, "fields": fields, "train_questions": 7}).task.test_questions == 3
 
 
 def test_a_limit_leaves_enough_to_train_on():

@@ -101,6 +101,11 @@ OTHERS = jsonl([{"problem": f"{n}?", "final": n} for n in range(9)])
         ({"questions.jsonl": jsonl(rows(9)), "tests.md": b"..."}, {}),
         (gsm8k(), {"subset": "socratic"}),
         ({"problems.jsonl": OTHERS}, {"fields": {"question": "problem", "answer": "final"}}),
+        (PARTS | {"validation.jsonl": jsonl(rows(9, start=50))}, {"split": {"train": "train", "test": "validation"}}),
+        (
+            {"train.jsonl": b"[", "dev.parquet": parquet(rows(9))},
+            {"split": "dev", "fields": {"question": "{question}"}},
+        ),
     ],
 )
 def test_files_are_found_by_their_paths(files: Mapping[str, bytes], named: Any, hub: Hub, ask: Ask) -> None:
@@ -126,7 +131,9 @@ FIELDS = "no field 'answer' (fields here: question); name yours in the recipe: .
         (gsm8k(), {"revision": "v9"}, "NAME: the Hub has no branch, tag or commit 'v9' of it; write one that PAGE has"),
         ({"a.parquet": b"PAR1 and no more"}, {}, "/...a.parquet: cannot be read: ..."),
         ({"a.jsonl": b'{"question": "?"}'}, {}, f"/...a.jsonl:1: {FIELDS}"),
-        ({"a.parquet": parquet([{"question": "?"}])}, {}, f"/...a.parquet:1: {FIELDS}"),
+        ({"a.parquet": parquet([{"question": "?"}])}, {}, f"/...a.parquet, row 1: {FIELDS}"),
+        (PARTS, {"split": "dev"}, "NAME: has no file of a split 'dev'; it has train/0.parquet, train/1.parquet"),
+        (gsm8k(), {"subset": "main", "where": {"level": 3}}, "[task] where: no row has the column 'level'; valid: ..."),
         (None, {}, "NAME: neither a folder here nor a dataset on the Hub at HUB; check its spelling, and if it is ..."),
         (gsm8k(), {"train_questions": 99, "subset": "main"}, "task 'NAME' has 20 train questions left, the recipe ..."),
     ],

@@ -265,7 +265,7 @@ def test_an_unknown_task(tmp_path: Path) -> None:
     ):
         load_questions(task("gsm9k"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TaskError, match=r"train\.jsonl: cannot be read: No such file or directory"):
+    with pytest.raises(TaskError, match=r"empty: has no train\.jsonl, nor \.json, .*; it has no JSONL, JSON, CSV or"):
         load_questions(task(tmp_path / "empty"))
 
 
