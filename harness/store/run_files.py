@@ -345,7 +345,7 @@ class Progress(Stored):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion(Stored):
     """A line of ``completions.jsonl``: a completion that GRPO sampled for the optimizer ``step`` (from 1); a ``group``
-    is the completions to one question within it."""
+    is the completions to one question within it. ``extra`` is what a reward function gave TRL's ``log_extra``."""
 
     step: Count
     group: str
@@ -359,6 +359,7 @@ class Completion(Stored):
     advantage: float | None
     completion_tokens: Count
     finish_reason: FinishReason
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class _Logged(TypedDict):

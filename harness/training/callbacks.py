@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ class CompletionLog:
         self._columns = columns
         self._rewards: dict[str, list[float | None]] = {}
         self._seen: dict[str, Any] = {}
+        self._extra: dict[str, list[Any]] = {}
 
     def wrap(self, name: str) -> Callable[..., list[float | None]]:
         """A reward function for TRL, under the recipe's name. The first that is called for a batch calls them all, the
@@ -80,6 +82,8 @@ class CompletionLog:
                 rows = [self._columns.get(question, {}) for question in columns.get("question_id", ())]
                 # As in an evaluation, which has no ids.
                 columns = {**by_column(rows), **columns, "completion_tokens": tokens}
+                if "log_extra" in columns:
+                    columns["log_extra"] = partial(self._keep, len(completions), columns["log_extra"])
                 turns = [self._turn(*each) for each in zip(prompts, completions, strict=True)]
                 self._rewards = self._calls(prompts, turns, columns)
                 self._seen = {"given": completions, "prompts": prompts, "completions": turns, **columns}
@@ -87,6 +91,13 @@ class CompletionLog:
 
         noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
         return noted
+
+    def _keep(self, size: int, log: Callable[[str, list[Any]], None], column: str, values: Sequence[Any]) -> None:
+        """What a reward function gives TRL's ``log_extra``, a value a completion."""
+        if len(values) != size:
+            raise ValueError(f"gave log_extra {len(values)} values of {column!r} for {size} completions")
+        self._extra[str(column)] = list(values)
+        log(column, list(values))
 
     def _turn(self, prompt: Any, completion: Any) -> Any:
         """A completion as it is in an evaluation: with the thought that the prompt opened."""
@@ -100,7 +111,7 @@ class CompletionLog:
         """Append the batch that was just scored; ``advantages`` in the order of its completions. Every process of a
         job has to call it."""
         rows = [self._row(step, index, advantage, weights) for index, advantage in enumerate(advantages)]
-        self._seen, self._rewards = {}, {}
+        self._seen, self._rewards, self._extra = {}, {}, {}
         shares = ranks.gathered((rows, self._calls.faults))
         if shares is None or self._writer is None:
             return
@@ -127,6 +138,7 @@ class CompletionLog:
             advantage=advantage,
             completion_tokens=len(ids),
             finish_reason="stop" if len(ids) and ids[-1] in self._policy.eos_token_ids else "length",
+            extra={column: values[index] for column, values in self._extra.items()},
         )
 
     def _status(self, completion: str, truth: Any, values: dict[str, float | None], row: int) -> Status:

@@ -12,12 +12,12 @@ from tests.plugin.conftest import Project
 from tests.small_recipes import small_recipe
 
 REWARDS = """
-def lengths(prompts, completions, kind, bounds, log_metric=None, **others):
+def lengths(prompts, completions, kind, bounds, log_extra, log_metric, **others):
     # Columns of TRL's dataset would have been made one type: {"least": 1, "most": None}.
     assert all(set(each) == {"least"} if k == "short" else set(each) == {"most"} for k, each in zip(kind, bounds))
     assert all((each is None) == (k == "short") for k, each in zip(kind, others["extra"]))
-    if log_metric:
-        log_metric("short_ones", sum(each == "short" for each in kind))
+    log_metric("short_ones", sum(each == "short" for each in kind))
+    log_extra("kinds", kind)
     return [float(len(kind) > 0) + 0.1 * (len(c[0]["content"]) % 7) for c, kind in zip(completions, kind)]
 """
 TESTS = """
@@ -58,6 +58,8 @@ def test_a_reward_takes_columns_in_every_stage(project: Project, capsys) -> None
     sampled = list(COMPLETIONS.read(run / "train"))
     assert sampled
     assert all(each.rewards["lengths:lengths"] is not None for each in sampled)
+    kinds = {f"questions/all/{n}": "short" if n % 2 else "long" for n in range(60)}
+    assert all(each.extra == {"kinds": kinds[each.question_id]} for each in sampled)
     assert any("short_ones" in line for line in METRICS.read(run / "train"))
     assert main(["regrade", str(run), "--runs-dir", str(run.parent)]) == 0
     assert "before: 0 of 8 grades change" in capsys.readouterr().out
