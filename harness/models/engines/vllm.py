@@ -76,6 +76,7 @@ class VllmEngine:
             self._llm: Any = vllm.LLM(
                 model=str(source.path),
                 dtype=dtype,
+                seed=0,  # what sampled answers draw from on a CPU
                 **{**_DEFAULTS, **(arguments or {})},
             )
         except Exception as error:  # vLLM, CUDA and its workers each raise their own
