@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from harness.recipe.needs import look_beside_recipe_of
 from harness.rewards import RewardCalls, Rewards
 from harness.rewards.grading import grade_kept
 from harness.store.errors import HarnessError
+from harness.store.question import Question
 from harness.store.records import SUMMARY, Record, read_records, summed_records
 from harness.store.run_directory import locked
 from harness.store.run_files import QUESTIONS, VERDICTS
+from harness.store.secrets import HIDDEN
 from harness.store.stages import SIDES
 
 
@@ -41,6 +43,7 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
     """
     rewards = _rewards_of(directory / "recipe.toml", look_beside_recipe_of(directory))
     questions = {question.id: question for question in QUESTIONS.read(directory)}
+    _check_hidden(directory, rewards, questions.values())
     for stage in SIDES:
         with locked(directory / ".locks" / stage) if write else nullcontext():
             summary = SUMMARY.read(directory / stage)
@@ -55,6 +58,20 @@ def regraded(directory: Path, *, write: bool = False) -> Iterator[Regraded]:
         changed = [(old, new) for old, new in zip(records, again, strict=True) if old != new]
         before, after = (sum(each.status == "correct" for each in side) / len(side) for side in (records, again))
         yield Regraded(stage, len(records), changed, before, after, calls.faults.sentences())
+
+
+def _check_hidden(directory: Path, rewards: Rewards, questions: Iterable[Question]) -> None:
+    """Refuse to grade by what was hidden on its way into the run directory: it is not what was asked."""
+    if HIDDEN in repr(rewards.parameters):
+        raise HarnessError(
+            f"{directory / 'recipe.toml'}: hides what looks like a secret in [rewards]; run again instead"
+        )
+    for question in questions:
+        if HIDDEN in repr((question.ground_truth, question.columns)):
+            raise HarnessError(
+                f"{QUESTIONS.path(directory)}: question {question.id!r} hides what looks like a secret in its truth or "
+                "columns, so that its answers cannot be graded from here; run again instead"
+            )
 
 
 def _outdate(directory: Path) -> None:

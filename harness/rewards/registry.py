@@ -45,7 +45,11 @@ SHIPPED: tuple[str, ...] = tuple(_SHIPPED)
 TIMEOUT_SECONDS = 60.0
 """How long one call of a reward function of the user's may take, where the recipe says nothing."""
 
-PACKAGES: Mapping[str, tuple[str, ...]] = {"math_equivalent": ("sympy", "mpmath"), "json_schema": ("jsonschema",)}
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "math_equivalent": ("sympy", "mpmath"),
+    "regex": ("regex",),
+    "json_schema": ("jsonschema", "referencing", "regex"),
+}
 """What shipped functions compute with: another version may give other values."""
 
 # The table
@@ -325,12 +329,13 @@ def check_parameters(name: str, function: Callable[..., Any], parameters: Mappin
 
 
 class Takes(NamedTuple):
-    """The parameters of a function by name, those of them without a default, and whether it takes ``anything`` more by
-    ``**``."""
+    """The parameters of a function by name, those of them without a default, whether it takes ``anything`` more by
+    ``**``, and those that are keyword-only, which a recipe gives where the function is shipped."""
 
     named: frozenset[str]
     needed: tuple[str, ...]
     anything: bool
+    keyword_only: frozenset[str] = frozenset()
 
 
 def takes(function: Callable[..., Any], behind: int = 0) -> Takes:
@@ -343,7 +348,8 @@ def takes(function: Callable[..., Any], behind: int = 0) -> Takes:
     named = [each for each in parameters if each.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)]
     needed = tuple(each.name for each in named if each.default is kinds.empty and each.name not in GIVEN)
     anything = any(each.kind is kinds.VAR_KEYWORD for each in parameters)
-    return Takes(frozenset(each.name for each in named), needed, anything)
+    keyword_only = frozenset(each.name for each in named if each.kind is kinds.KEYWORD_ONLY)
+    return Takes(frozenset(each.name for each in named), needed, anything, keyword_only)
 
 
 def columns_asked(rewards: Mapping[str, float]) -> frozenset[str] | None:
@@ -354,7 +360,8 @@ def columns_asked(rewards: Mapping[str, float]) -> frozenset[str] | None:
         own = takes(function)
         if own.anything and name not in SHIPPED:
             return None
-        asked |= own.named - Rewards.of(rewards).parameters.get(name, {}).keys()
+        given = own.keyword_only if name in SHIPPED else Rewards.of(rewards).parameters.get(name, {}).keys()
+        asked |= own.named - given
     return frozenset(asked - GIVEN)
 
 
@@ -385,25 +392,26 @@ def reward_version(name: str, folder: str | None = None) -> str:
 
     Of a shipped reward, its version, and those of the libraries that it computes with. Of a user's function, a hash of
     the file of the module named and of the module that defines the function, though not of what those import, or of its
-    source where it was given in a notebook; it may build on shipped rewards, so that all of these versions count too.
-    Raises ``RewardError`` where ``name`` does not
-    resolve or its module has no source file.
+    source where it was given in a notebook; it may build on shipped rewards, so that all of these versions count too,
+    and the libraries of those that it names. Raises ``RewardError`` where ``name`` does not resolve or its module has
+    no source file.
     """
     if name in REWARDS:
         own = [f"{package} {_version(package)}" for package in PACKAGES.get(name, ())]
         return ", ".join([f"version {REWARDS[name]}", *own])
-    libraries = [f"{package} {_version(package)}" for packages in PACKAGES.values() for package in packages]
     function = resolve_reward(name, folder)
     modules = {**sys.modules, **_OF_FOLDERS.get(folder or "", {})}
-    digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
     if (given := cells.function_of_cell(name)) is not None:
-        digest.update(cells.source_of(given).encode(errors="surrogateescape"))
-        return f"source {digest.hexdigest()[:16]}"
-    module_name, _ = _split(name)
-    home = getattr(function, "__module__", None) or module_name
-    for number, module in enumerate(sorted({module_name, home})):
-        content = _source(name, modules.get(module)).replace(b"\r\n", b"\n")
-        digest.update(f"{number}\0{len(content)}\0".encode() + content)
+        sources = [cells.source_of(given).encode(errors="surrogateescape")]
+    else:
+        module_name, _ = _split(name)
+        home = getattr(function, "__module__", None) or module_name
+        sources = [_source(name, modules.get(each)).replace(b"\r\n", b"\n") for each in sorted({module_name, home})]
+    named = [shipped for shipped in PACKAGES if any(shipped.encode() in source for source in sources)]
+    libraries = [f"{package} {_version(package)}" for shipped in named for package in PACKAGES[shipped]]
+    digest = hashlib.sha256(json.dumps([REWARDS, libraries], sort_keys=True).encode())
+    for number, source in enumerate(sources):
+        digest.update(f"{number}\0{len(source)}\0".encode() + source)
     return f"source {digest.hexdigest()[:16]}"
 
 

@@ -94,7 +94,11 @@ class RewardCalls:
         undecided where it fails."""
         own = self._of_row(f"{name}.grade", grader, row, columns)
         if name in SHIPPED:
-            return grader(completion, ground_truth, **own)
+            try:
+                return grader(completion, ground_truth, **own)
+            except Exception as error:  # a mistake of ours costs an answer's grade, and no training
+                self.faults.add(name, self._reason(name, error), 1)
+                return UNDECIDED
         if row in self.failed.get(name, ()):
             return UNDECIDED
         label = f"{name}.grade"

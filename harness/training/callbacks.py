@@ -69,6 +69,7 @@ class CompletionLog:
         self._policy = policy
         self._columns = columns
         self._rewards: dict[str, list[float | None]] = {}
+        self._given: Any = None  # the completions of the batch that was scored
         self._seen: dict[str, Any] = {}
         self._extra: dict[str, list[Any]] = {}
 
@@ -77,27 +78,21 @@ class CompletionLog:
         async ones at the same time; the others find their values there."""
 
         def noted(prompts: Any, completions: Any, **columns: Any) -> list[float | None]:
-            if self._seen.get("given") is not completions:
+            if self._given is not completions:
                 tokens = [len(ids) for ids in columns["completion_ids"]]
                 rows = [self._columns.get(question, {}) for question in columns.get("question_id", ())]
                 # As in an evaluation, which has no ids.
                 columns = {**by_column(rows), **columns, "completion_tokens": tokens}
                 if "log_extra" in columns:
-                    columns["log_extra"] = partial(self._keep, len(completions), columns["log_extra"])
+                    self._extra = {}  # a function that is late writes into that of its own batch
+                    columns["log_extra"] = partial(_keep, self._extra, len(completions), columns["log_extra"])
                 turns = [self._turn(*each) for each in zip(prompts, completions, strict=True)]
                 self._rewards = self._calls(prompts, turns, columns)
-                self._seen = {"given": completions, "prompts": prompts, "completions": turns, **columns}
+                self._given, self._seen = completions, {**columns, "prompts": prompts, "completions": turns}
             return self._rewards[name]
 
         noted.__name__ = name  # TRL names its metrics rewards/<name>/mean after it
         return noted
-
-    def _keep(self, size: int, log: Callable[[str, list[Any]], None], column: str, values: Sequence[Any]) -> None:
-        """What a reward function gives TRL's ``log_extra``, a value a completion."""
-        if len(values) != size:
-            raise ValueError(f"gave log_extra {len(values)} values of {column!r} for {size} completions")
-        self._extra[str(column)] = list(values)
-        log(column, list(values))
 
     def _turn(self, prompt: Any, completion: Any) -> Any:
         """A completion as it is in an evaluation: with the thought that the prompt opened."""
@@ -111,7 +106,7 @@ class CompletionLog:
         """Append the batch that was just scored; ``advantages`` in the order of its completions. Every process of a
         job has to call it."""
         rows = [self._row(step, index, advantage, weights) for index, advantage in enumerate(advantages)]
-        self._seen, self._rewards, self._extra = {}, {}, {}
+        self._given, self._seen, self._rewards, self._extra = None, {}, {}, {}
         shares = ranks.gathered((rows, self._calls.faults))
         if shares is None or self._writer is None:
             return
@@ -147,6 +142,20 @@ class CompletionLog:
         if name in values and values[name] in (None, 1.0):
             return "unscored" if values[name] is None else "correct"
         return self._calls.grade(name, grader, completion, str(truth), row, self._seen).status
+
+
+def _keep(
+    extra: dict[str, list[Any]],
+    size: int,
+    log: Callable[[str, list[Any]], None],
+    column: str,
+    values: Sequence[Any],
+) -> None:
+    """What a reward function gives TRL's ``log_extra``, a value a completion."""
+    if len(values) != size:
+        raise ValueError(f"gave log_extra {len(values)} values of {column!r} for {size} completions")
+    extra[str(column)] = list(values)
+    log(column, list(values))
 
 
 def _together(several: Sequence[Faults]) -> Faults:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from harness.cli import main
@@ -63,6 +65,11 @@ def test_a_reward_takes_columns_in_every_stage(project: Project, capsys) -> None
     assert any("short_ones" in line for line in METRICS.read(run / "train"))
     assert main(["regrade", str(run), "--runs-dir", str(run.parent)]) == 0
     assert "before: 0 of 8 grades change" in capsys.readouterr().out
+    hidden = [replace(each, columns={"kind": "[redacted]"}) for each in QUESTIONS.read(run)]
+    QUESTIONS.write(Path(shutil.copytree(run, run.parent / "hidden")), hidden)
+    assert main(["regrade", str(run.parent / "hidden"), "--runs-dir", str(run.parent)]) == 2
+    assert "hides what looks like a secret in its truth or columns" in capsys.readouterr().err
+    shutil.rmtree(run.parent / "hidden")
     # Another value of a column: other grades, and the same answers.
     path = project.path / "suites/recipes/questions.jsonl"
     path.write_text(path.read_text().replace("null]", "1]"))

@@ -134,3 +134,15 @@ def test_an_audit_has_the_columns_of_a_question(user):
     assert (audit.right, audit.wrong, gold.refused) == (1.0, 0.0, ())
     with pytest.raises(RewardError, match="takes 'level', and the questions have no such column"):
         audit_rewards({NAME: 1.0})
+
+
+def test_a_parameter_of_a_shipped_function_is_no_column():
+    assert columns_asked({"choice": 1.0, "f1": 1.0, "regex": 1.0, "length_penalty": 1.0}) == {"choices"}
+
+
+def test_a_shipped_grader_that_fails_leaves_an_answer_ungraded(monkeypatch):
+    """A mistake of ours is counted as a user's is, and ends no training."""
+    calls = RewardCalls({"boxed_numeric": 1.0})
+    graded = calls.grade("boxed_numeric", lambda completion, truth: 1 / 0, r"\boxed{7}", "7", 0)
+    assert graded.correct is None
+    assert "ZeroDivisionError" in calls.faults.sentences()[0]

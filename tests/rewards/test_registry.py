@@ -105,7 +105,7 @@ def test_rewards_depend_on_the_versions_of_what_they_compute_with(monkeypatch):
     before = {name: reward_version(name) for name in SHIPPED}
     monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
     changed = {name for name in SHIPPED if reward_version(name) != before[name]}
-    assert changed == set(PACKAGES) == {"math_equivalent", "json_schema"}
+    assert changed == set(PACKAGES) == {"math_equivalent", "regex", "json_schema"}
 
 
 def test_a_users_function_may_build_on_shipped_rewards(user_module, monkeypatch):
