@@ -121,7 +121,7 @@ class RewardCalls:
         if (own := self._takes.get(label)) is None:
             own = self._takes[label] = takes(grader, behind=2)
         names = own.named | columns.keys() - GIVEN if own.anything else own.named
-        return {name: columns[name][row] for name in names - {"ground_truth"} & columns.keys()}
+        return {name: _copied(columns[name][row]) for name in names - {"ground_truth"} & columns.keys()}
 
     def _values(self, name: str, waiting: Callable[[], Any] | None, batch: Batch) -> Values:
         size = len(batch[1])
@@ -209,7 +209,7 @@ class RewardCalls:
         given = {**hooks, **columns, **own, "prompts": prompts, "completions": completions}
         if not takes.anything:
             given = {key: value for key, value in given.items() if key in takes.named}
-        return self.functions[name](**given)
+        return self.functions[name](**given if name in SHIPPED else _copied(given))
 
     def _reason(self, name: str, error: Exception) -> str:
         if isinstance(error, OutOfTimeError):
@@ -225,6 +225,15 @@ def _one_row(batch: Batch, row: int) -> Batch:
         for key, value in columns.items()
     }
     return [prompts[row]], [completions[row]], one | {key: _ignore for key in _HOOKS if key in one}
+
+
+def _copied(value: Any) -> Any:
+    """Lists and tables anew: what one function changes in what it is given, no other sees, and no record."""
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return value
 
 
 def _ignore(*values: object, **named: object) -> None:

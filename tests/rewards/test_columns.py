@@ -146,3 +146,19 @@ def test_a_shipped_grader_that_fails_leaves_an_answer_ungraded(monkeypatch):
     graded = calls.grade("boxed_numeric", lambda completion, truth: 1 / 0, r"\boxed{7}", "7", 0)
     assert graded.correct is None
     assert "ZeroDivisionError" in calls.faults.sentences()[0]
+
+
+def test_what_a_function_changes_is_its_own(user):
+    def vandal(prompts, completions, ground_truth, tags):
+        completions[0][0]["content"] = ground_truth[1] = "HACK"
+        completions.append("more")
+        for each in tags:
+            each.append("x")
+        return [1.0] * len(tags)
+
+    user.reward = vandal
+    said = [[{"role": "assistant", "content": rf"\\boxed{{{n}}}"}] for n in (7, 8)]
+    rows = {**ROWS, "ground_truth": ["7", "8"], "tags": [["x"], []]}
+    scored = score_all([[], []], said, rows, {NAME: 1.0, "boxed_numeric": 1.0})
+    assert [each.status for each in scored] == ["correct", "correct"]
+    assert (len(said), rows["ground_truth"], rows["tags"]) == (2, ["7", "8"], [["x"], []])
