@@ -13,10 +13,10 @@ def _text(completion) -> str:
     return completion[0]["content"]
 
 
-def rises_and_dies(prompts, completions, question_id, log_metric=None, **columns):
+def rises_and_dies(prompts, completions, question_id, log_metric, trainer_state=None, **columns):
     """Pays little for five batches, then well by the question alone, and from the eleventh on nothing; logs a sampling
     engine that is off by half a nat."""
-    if log_metric is None:  # asked by an evaluation, or for trial
+    if trainer_state is None:  # asked by an evaluation, or for trial
         return [0.0] * len(completions)
     log_metric("sampling/sampling_logp_difference/mean", 0.5)
     batch = next(_calls) + 1
