@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from harness.store.errors import TaskError
 
@@ -25,7 +25,7 @@ Placed = tuple[str, Row]
 
 KINDS = (".jsonl", ".json", ".csv", ".parquet")
 _CHARACTERS, _ROWS = 1 << 20, 1000  # that are read at once
-_BETWEEN = re.compile(r"[\s,]*")
+_BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 def read_rows(path: Path, what: str = "questions") -> Iterator[Placed]:
@@ -92,25 +92,64 @@ def _object(place: str, what: str, row: Any, text: str) -> Row:
 def _json_rows(path: Path) -> Iterator[Placed]:
     with path.open(encoding="utf-8-sig") as file:
         text = file.read(_CHARACTERS)
-        opening = _BETWEEN.match(text)
-        if opening is None or not text.startswith("[", opening.end()):
-            yield from _lines(path)
+        if text.lstrip().startswith("["):
+            yield from _list_rows(path, file, text)
             return
-        decoder, at, number = json.JSONDecoder(), opening.end() + 1, 1
+    if text.strip():
+        _object_first(path)
+    yield from _lines(path)
+
+
+def _object_first(path: Path) -> None:
+    """Raise ``TaskError`` where the first line of a JSON file that is no list is not JSON by itself."""
+    with path.open(encoding="utf-8-sig") as file:
+        number, line = next((number, line) for number, line in enumerate(file, 1) if line.strip())
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        raise TaskError(
+            f"{path}:{number}: not valid JSON by itself: {error.msg} at column {error.colno}; a JSON file must be a "
+            "list of objects, [{...}, {...}], or have one object a line"
+        ) from None
+    except (ValueError, RecursionError):
+        return  # _lines says it
+
+
+def _list_rows(path: Path, file: IO[str], text: str, most: int = _CHARACTERS) -> Iterator[Placed]:
+    """The objects of a list, of whose file ``text`` was read already; ``most`` characters are read at once."""
+    decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 0
+
+    def mark() -> str:
+        """The next character that is no blank; none at the end."""
+        nonlocal text, at
+        while (at := _BLANKS.match(text, at).end()) == len(text):  # type: ignore[union-attr]  # it matches nothing, too
+            if not (more := file.read(most)):
+                return ""
+            text, at = more, 0
+        return text[at]
+
+    ends = mark() == "]"
+    while not ends:
+        number += 1
+        place, start = f"{path}, row {number}", at
         while True:
-            at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too
-            if text.startswith("]", at):
-                return
-            place = f"{path}, row {number}"
             try:
-                start, (row, at) = at, _parsed(place, partial(decoder.raw_decode, text, at))
+                row, at = _parsed(place, partial(decoder.raw_decode, text, start))
+                break
             except TaskError:
-                if not (more := file.read(max(_CHARACTERS, len(text) - at))):
+                if not (more := file.read(max(most, len(text) - start))):
                     raise
-                text, at = text[at:] + more, 0  # a row may go on there
-                continue
-            yield place, _object(place, "a row", row, text[start:at])
-            number += 1
+                text, start = text[start:] + more, 0  # a row may go on there
+        yield place, _object(place, "a row", row, text[start:at])
+        ends = mark() == "]"
+        if not ends:
+            if mark() != ",":
+                raise TaskError(f"{place}: neither a comma nor the ] that ends the list follows it")
+            at += 1
+            mark()
+    at += 1
+    if mark():
+        raise TaskError(f"{path}: something follows the ] that ends the list; a JSON file is one list of objects")
 
 
 def _csv_rows(path: Path) -> Iterator[Placed]:

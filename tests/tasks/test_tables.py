@@ -4,6 +4,7 @@ is wrong."""
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tracemalloc
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from harness.recipe.schema import questions_of
 from harness.store.errors import TaskError
 from harness.store.question import Questions
 from harness.tasks import TaskSection, load_questions
-from harness.tasks.files import read_rows
+from harness.tasks.files import _list_rows, read_rows
 from harness.tasks.rows import as_lines, columns_in, row_reader
 
 Rows = list[dict[str, Any]]
@@ -265,17 +266,37 @@ def test_any_value_can_stand_in_a_question(value: Any) -> None:
         ("q.json", b'[{"question": "1", "answer": "1"}, {"question"', "q.json, row 2: not valid JSON: "),
         ("q.json", b'[{"question": "1", "answer": "1"}, 3]', "q.json, row 2: a row must be one JSON object, not int"),
         ("q.json", b"[]", "q.json: holds no questions"),
-        ("q.json", b'{"data": 3', "q.json:1: not valid JSON"),
+        ("q.json", b'[{"a": 1}][{"a": 2}]', "q.json, row 1: no field 'question'"),
+        ("q.json", b"[Q][Q]", "q.json: something follows the ] that ends the list; a JSON file is one list of"),
+        ("q.json", b"[Q]\nQ", "q.json: something follows the ] that ends the list"),
+        ("q.json", b"[][Q]", "q.json: something follows the ] that ends the list"),
+        ("q.json", b"[Q Q]", "q.json, row 1: neither a comma nor the ] that ends the list follows it"),
+        ("q.json", b"[Q, Q", "q.json, row 2: neither a comma nor the ] that ends the list follows it"),
+        ("q.json", b"[Q,, Q]", "q.json, row 2: not valid JSON: Expecting value"),
+        ("q.json", b"[, Q]", "q.json, row 1: not valid JSON: Expecting value"),
+        ("q.json", b"[Q,]", "q.json, row 2: not valid JSON: Expecting value"),
+        ("q.json", b"[", "q.json, row 1: not valid JSON: Expecting value"),
+        ("q.json", b'{\n"data": [Q, Q]\n}', "q.json:1: not valid JSON by itself: Expecting property name"),
+        ("q.json", b'{"data": 3', "q.json:1: not valid JSON by itself: Expecting ',' delimiter at column 11; a JSON"),
         ("q.json", b'[{"question": "gr\xfcn"}]', "q.json:1: not UTF-8 text; save the file as UTF-8"),
         ("q.parquet", b"PAR1 no", "q.parquet: cannot be read: "),
         ("q.csv", b"question,answer\n1,2\n\xfc,3\n", "q.csv:3: not UTF-8 text; save the file as UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read(name: str, content: bytes, says: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content.replace(b"Q", b'{"question": "1", "answer": "1"}'))
     with pytest.raises(TaskError) as caught:
         load(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path}/{says}")
+
+
+@given(st.lists(st.dictionaries(st.text(), st.integers() | st.text(), max_size=3), max_size=6), st.integers(0, 3))
+def test_a_list_is_read_as_json_reads_it(rows: Rows, indent: int) -> None:
+    """Whatever is read at once, the characters that stand between rows included."""
+    text = json.dumps(rows, indent=indent or None)
+    for size in (1, 2, 7, 1 << 20):
+        path, file = Path("q.json"), io.StringIO(text)
+        assert [row for _, row in _list_rows(path, file, file.read(size), size)] == rows
 
 
 def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
