@@ -30,6 +30,7 @@ from harness.store.names import as_file, as_text, is_there
 from harness.store.run_directory import digest, own_folder
 from harness.store.siblings import slug
 from harness.tasks import TaskSection
+from harness.tasks.files import KINDS
 from harness.tasks.load import count_texts
 
 Rows = Iterable[Mapping[str, Any]]
@@ -38,7 +39,7 @@ Model = str | Path | Mapping[str, Any]
 Reward = str | Callable[..., Any]
 RewardsGiven = Reward | Iterable[Reward] | Mapping[Any, Any]
 
-_SUFFIX = re.compile(r"\.(?:jsonl|json|csv|parquet|gguf)$")
+_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, (*KINDS, '.gguf')))})$")
 _SPLITS = ("train", "test")
 # Training and test questions of tasks that have more than anyone asks, as the shipped recipes have it.
 _COUNTS = {"arithmetic": (320, 400), "gsm8k": (100, 200)}

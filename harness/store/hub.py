@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.store.errors import HarnessError
+from harness.store.names import is_there
 
 _INSTEAD = {
     "model": "give a local folder",
-    "dataset": "give --rl-data a folder with train.jsonl and test.jsonl",
+    "dataset": "give --rl-data a local file or folder of questions",
 }
 
 
@@ -47,7 +48,8 @@ def snapshot(
     page = f"{hub}/{name}" if kind == "model" else f"{hub}/datasets/{name}"
     fetch = partial(snapshot_download, name, revision=revision, repo_type=kind, **wanted)
     try:
-        return _whole(fetch(local_files_only=True)) if offline else Path(fetch())
+        found = Path(fetch(local_files_only=offline))
+        return found if not offline and _all_there(name, kind, found, wanted) else _whole(found)
     except HFValidationError:
         raise error(f"{name!r}: no such folder, and not a Hub id; one looks like 'organisation/{kind}'") from None
     except GatedRepoError:
@@ -68,7 +70,7 @@ def snapshot(
     except Exception as failed:  # the network's, by httpx of two generations, the Hub's and the disk's
         if not offline:
             try:
-                return _whole(fetch(local_files_only=True))
+                return _whole(Path(fetch(local_files_only=True)))
             except Exception:
                 why = _reason(failed, hub)
         else:
@@ -78,6 +80,19 @@ def snapshot(
             f"{name}: no folder of this name, not complete in the Hub cache at revision {revision!r}, and {why}, or "
             f"{_INSTEAD[kind]}"
         ) from None
+
+
+def names_of(name: str, revision: str, *, kind: Literal["model", "dataset"]) -> list[str] | None:
+    """The names of a repository's files; ``None`` where the Hub does not say them, for which :func:`snapshot` has the
+    sentence."""
+    from huggingface_hub import HfApi
+
+    try:
+        said = HfApi().repo_info(name, revision=revision, repo_type=kind)
+    except Exception:  # as there
+        return None
+    files = getattr(said, "siblings", None)
+    return None if files is None else [each.rfilename for each in files]
 
 
 def announced(path: Path) -> str | None:
@@ -95,12 +110,25 @@ def damaged(name: str, path: Path) -> str:
     return f"{name}: {path.name} in the Hub cache is not what the Hub announced (sha256); rm {blob} and run again"
 
 
-def _whole(folder: str) -> Path:
-    """The folder, where nothing says that its files are not all there: huggingface-hub 2 has looked, 1 has not."""
-    found, cache = Path(folder), Path(folder).parents[1]
-    if not (cache / "trees" / f"{found.name}.json").is_file() and any(cache.glob("blobs/*.incomplete")):
+def _all_there(name: str, kind: Literal["model", "dataset"], folder: Path, wanted: Mapping[str, Any]) -> bool:
+    """Whether the Hub says that no file is missing; huggingface-hub 2 is believed unasked."""
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    names = None if _was_looked_at(folder) else names_of(name, folder.name, kind=kind)
+    return names is not None and all(is_there(folder / each) for each in filter_repo_objects(names, **wanted))
+
+
+def _whole(folder: Path) -> Path:
+    """The folder, where nothing says that its files are not all there."""
+    if not _was_looked_at(folder) and any(folder.parents[1].glob("blobs/*.incomplete")):
         raise FileNotFoundError(folder)
-    return found
+    return folder
+
+
+def _was_looked_at(folder: Path) -> bool:
+    """Whether the client has seen to it that all is there, as huggingface-hub 2 does; 1 gives what is kept where it
+    cannot ask."""
+    return (folder.parents[1] / "trees" / f"{folder.name}.json").is_file()
 
 
 def _reason(failed: BaseException, hub: str) -> str:

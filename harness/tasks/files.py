@@ -24,6 +24,8 @@ Placed = tuple[str, Row]
 """A row and where it stands, as ``questions.jsonl:7``."""
 
 KINDS = (".jsonl", ".json", ".csv", ".parquet")
+NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files that lie beside those with rows, and say what these are."""
 _CHARACTERS, _ROWS = 1 << 20, 1000  # that are read at once
 _BLANKS = re.compile(r"[ \t\r\n]*")
 

@@ -4,19 +4,20 @@ or a dataset on the Hub (:mod:`harness.tasks.hub`). ``datasets`` is imported for
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.store.errors import TaskError
 from harness.store.names import is_there
-from harness.tasks.files import KINDS, Placed, arrow_rows, read_rows
+from harness.tasks.files import KINDS, NO_ROWS, Placed, arrow_rows, read_rows
 
 Table = Callable[[], Iterator[Placed]]
 """The rows of one split with their places, from the first on whenever it is called."""
 
 SPLITS = ("train", "test")
 _ROWS = 1000  # that are read at once
+_SAY = '; [task] split = { train = "...", test = "..." } names others, and split = "..." one for both'
 
 
 def tables(path: Path, split: str | Mapping[str, str] | None) -> Mapping[str, Table]:
@@ -36,7 +37,7 @@ def tables(path: Path, split: str | Mapping[str, str] | None) -> Mapping[str, Ta
     wanted = {"all": split} if isinstance(split, str) else split or dict(zip(SPLITS, SPLITS, strict=True))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _saved(path, wanted)
-    return {own: _files(path, theirs) for own, theirs in wanted.items()}
+    return _folder(path, wanted)
 
 
 def rows_of(files: Sequence[Path]) -> Table:
@@ -49,19 +50,24 @@ def rows_of(files: Sequence[Path]) -> Table:
     return rows
 
 
-def _files(folder: Path, split: str) -> Table:
-    """The file of a split, or its shards (``train-00000-of-00002.parquet``), in their order."""
-    whole = [path for kind in KINDS if (path := folder / f"{split}{kind}").is_file()]
-    shard = re.compile(rf"{re.escape(split)}-\d+(?:-of-\d+)?")
-    shards = sorted(each for each in folder.iterdir() if each.suffix in KINDS and shard.fullmatch(each.stem))
-    if not (whole or shards):
-        there = sorted(each.name for each in folder.iterdir() if each.suffix in KINDS)
-        have = f"it has {', '.join(there[:8])}" if there else "it has no JSONL, JSON, CSV or parquet file at all"
-        raise TaskError(f"{folder}: has no {split}.jsonl, nor .json, .csv or .parquet; {have}{_SAY}")
-    return rows_of(whole[:1] or shards)
-
-
-_SAY = '; [task] split = { train = "...", test = "..." } names others, and split = "..." one for both'
+def _folder(folder: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
+    there: list[Path] = []
+    found: Mapping[str, Sequence[Path]] = {}
+    for depth in ("*",), ("*", "*/*", "*/*/*"):  # a copy of a dataset on the Hub has folders; "/" has many
+        paths = (path for each in depth for path in folder.glob(each) if path.is_file())
+        there = with_rows(path.relative_to(folder) for path in paths)
+        found = files_of(there, wanted)
+        if all(found.values()):
+            break
+    if missing := [wanted[own] for own, paths in found.items() if not paths]:
+        names = ", ".join(path.as_posix() for path in there[:8])
+        have = f"it has {names}" if names else "it has no JSONL, JSON, CSV or parquet file at all"
+        raise TaskError(f"{folder}: has no {missing[0]}.jsonl, nor .json, .csv or .parquet; {have}{_SAY}")
+    if several := folders_of(found):
+        own, folders = several
+        one = folder / folders[-1]
+        raise TaskError(f"{folder}: has files of {wanted[own]} in {', '.join(folders)}; name one, as in {str(one)!r}")
+    return {own: rows_of([folder / path for path in paths]) for own, paths in found.items()}
 
 
 def _saved(path: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
@@ -82,3 +88,51 @@ def _saved(path: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
 def _loaded(dataset: Any, name: str) -> Table:
     """The rows of a ``datasets.Dataset``, which lie on the disk."""
     return lambda: arrow_rows(dataset.with_format("arrow").iter(_ROWS), name)
+
+
+# Which files are of which split, here and on the Hub
+
+_KNOWN = ("train", "test", "validation", "valid", "val", "dev")  # that the name of a file may tell
+
+
+def with_rows(paths: Iterable[Path]) -> list[Path]:
+    """The files of a dataset that hold rows."""
+    return sorted(path for path in paths if path.suffix.lower() in KINDS and path.name not in NO_ROWS)
+
+
+def files_of(paths: Sequence[Path], wanted: Mapping[str, str]) -> dict[str, list[Path]]:
+    """Of files with rows, by their paths within a dataset, those of each split that is ``wanted``: at the top, or else
+    anywhere. They are the file of this name, or else its shards, or else those with the split as a word in their
+    names; or else, of the files whose names tell no split, those in a folder whose name does."""
+    splits: dict[str, list[Path]] = {}
+    for found in [path for path in paths if len(path.parts) == 1], paths:
+        silent = [path for path in found if not any(_is_in(path.name, each) for each in (*_KNOWN, *wanted.values()))]
+        splits = {own: _of_split(found, silent, theirs.lower()) for own, theirs in wanted.items()}
+        if all(splits.values()):
+            break
+    return splits
+
+
+def _of_split(paths: Sequence[Path], silent: Sequence[Path], split: str) -> list[Path]:
+    shard = re.compile(rf"{re.escape(split)}-\d+(?:-of-\d+)?")
+    named = [path for path in paths if path.stem.lower() == split]
+    kind = min((KINDS.index(path.suffix.lower()) for path in named), default=0)  # of one table in several kinds
+    return (
+        [path for path in named if path.suffix.lower() == KINDS[kind]]
+        or [path for path in paths if shard.fullmatch(path.stem.lower())]
+        or [path for path in paths if _is_in(path.name, split)]
+        or [path for path in silent if _is_in(path.parent.as_posix(), split)]
+    )
+
+
+def _is_in(name: str, split: str) -> bool:
+    """Whether a split stands as a word in a name."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(split.lower())}(?![a-z0-9])", name.lower()) is not None
+
+
+def folders_of(splits: Mapping[str, Sequence[Path]]) -> tuple[str, list[str]] | None:
+    """The first split whose files lie in several folders, and these."""
+    for own, paths in splits.items():
+        if len(folders := sorted({path.parent.as_posix() for path in paths})) > 1:
+            return own, folders
+    return None

@@ -97,6 +97,12 @@ OTHERS = jsonl([{"problem": f"{n}?", "final": n} for n in range(9)])
         ({"train.jsonl": jsonl(rows(20)), "test.jsonl": jsonl(rows(10, start=100))}, {}),
         ({"data/train.csv": table("A?,1", "B?,2", "C?,3"), "data/test.csv": table("D?,4", "E?,5")}, {}),
         (PARTS | {"test/0.parquet": parquet(rows(9, start=50))}, {}),
+        ({"questions.json": json.dumps(rows(9)).encode(), "dataset_infos.json": b'{"default": {}}'}, {}),
+        (
+            {"my-test-data/train.jsonl": jsonl(rows(9)), "my-test-data/Validation.jsonl": jsonl(rows(9, start=50))},
+            {"split": {"train": "train", "test": "Validation"}},
+        ),
+        ({"my-test-data/train.jsonl": jsonl(rows(9))}, {}),
         ({"data/test-00000-of-00001.parquet": parquet(rows(9))}, {}),
         ({"questions.jsonl": jsonl(rows(9)), "tests.md": b"..."}, {}),
         (gsm8k(), {"subset": "socratic"}),
@@ -118,7 +124,7 @@ def test_files_are_found_by_their_paths(files: Mapping[str, bytes], named: Any, 
         assert all(int(text.split()[2]) >= 500 for text in (*train, *test))
 
 
-NONE = "has no file of .parquet, .jsonl, .csv"
+NONE = "has no file of .jsonl, .json, .csv, .parquet"
 FIELDS = "no field 'answer' (fields here: question); name yours in the recipe: ..."
 
 
@@ -133,6 +139,7 @@ FIELDS = "no field 'answer' (fields here: question); name yours in the recipe: .
         ({"a.jsonl": b'{"question": "?"}'}, {}, f"/...a.jsonl:1: {FIELDS}"),
         ({"a.parquet": parquet([{"question": "?"}])}, {}, f"/...a.parquet, row 1: {FIELDS}"),
         (PARTS, {"split": "dev"}, "NAME: has no file of a split 'dev'; it has train/0.parquet, train/1.parquet"),
+        (PARTS, {"split": "test("}, "NAME: has no file of a split 'test('; it has train/0.parquet, train/1.parquet"),
         (gsm8k(), {"subset": "main", "where": {"level": 3}}, "[task] where: no row has the column 'level'; valid: ..."),
         (None, {}, "NAME: neither a folder here nor a dataset on the Hub at HUB; check its spelling, and if it is ..."),
         (gsm8k(), {"train_questions": 99, "subset": "main"}, "task 'NAME' has 20 train questions left, the recipe ..."),
@@ -142,7 +149,10 @@ def test_what_is_refused_is_one_sentence(files: Any, named: Any, said: str, hub:
     name = f"org/set-{len(hub.repositories)}"
     if files is not None:
         hub.commit(f"datasets/{name}", files)
+    hub.fetched()
     found = ask(**{"name": name, **COUNTS, **named})
+    if isinstance(found, str) and found.startswith(f"{name}: has "):
+        assert hub.fetched() == []
     said = said.replace("NAME", name).replace("PAGE", f"HUB/datasets/{name}").replace("HUB", hub.url)
     assert isinstance(found, str), found
     assert re.fullmatch(".*".join(map(re.escape, said.split("..."))), found), found
@@ -155,11 +165,11 @@ def test_a_gated_dataset_a_hub_that_fails_and_a_file_that_is_bent(hub: Hub, home
     page = f"{hub.url}/datasets/org/gated"
     assert ask(**task) == f"org/gated: is gated: accept its terms at {page} and log in with 'hf auth login'"
     log_in(home)
-    hub.faults["/api/"] = [answers(500)]
+    hub.faults["/api/"] = [answers(500)] * 2
     assert ask(**task) == (
         "org/gated: no folder of this name, not complete in the Hub cache at revision 'main', and the Hub at "
-        f"{hub.url} answered 500 Internal Server Error; try again later, or give --rl-data a folder with train.jsonl "
-        "and test.jsonl"
+        f"{hub.url} answered 500 Internal Server Error; try again later, or give --rl-data a local file "
+        "or folder of questions"
     )
     hub.faults["?cdn"] = [bent]
     said = ask(**task)
@@ -172,3 +182,10 @@ def test_a_gated_dataset_a_hub_that_fails_and_a_file_that_is_bent(hub: Hub, home
     found = ask(**task)
     assert found[0] == f"org/gated@{commit}"
     assert found == offline(**task)
+
+
+@pytest.mark.parametrize("name", ["data/questions.json", "data/q.jsonl", "data/q.CSV", "data/q.parquet"])
+def test_a_file_that_is_not_there_is_no_dataset(name: str, hub: Hub, ask: Ask) -> None:
+    hub.requests.clear()
+    assert ask(name=name, **COUNTS).startswith(f"{name}: no such file or folder; ")
+    assert hub.requests == []

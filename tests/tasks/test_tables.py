@@ -26,6 +26,7 @@ from harness.store.question import Questions
 from harness.tasks import TaskSection, load_questions
 from harness.tasks.files import _list_rows, read_rows
 from harness.tasks.rows import as_lines, columns_in, row_reader
+from harness.tasks.tables import files_of, with_rows
 
 Rows = list[dict[str, Any]]
 
@@ -314,6 +315,53 @@ def test_a_folder_says_what_it_has(tmp_path: Path) -> None:
     as_parquet(tmp_path / "dev.parquet", made())
     with pytest.raises(TaskError, match=r"has no test\.jsonl, nor \.json, .*; it has dev\.parquet, train\.parquet; "):
         load(tmp_path)
+
+
+BOTH = {"train": "train", "test": "test"}
+FILES: list[tuple[list[str], dict[str, str], dict[str, list[str]]]] = [
+    (["train.jsonl", "test.csv"], BOTH, {"train": ["train.jsonl"], "test": ["test.csv"]}),
+    (["train.jsonl", "train.parquet", "train_socratic.jsonl"], {"all": "train"}, {"all": ["train.jsonl"]}),
+    (["Train.JSONL", "train-extra.jsonl"], {"all": "train"}, {"all": ["Train.JSONL"]}),
+    (["train-0.csv", "train-1.csv", "train_x.csv"], {"all": "train"}, {"all": ["train-0.csv", "train-1.csv"]}),
+    (["gsm8k_train.jsonl", "gsm8k_test.jsonl"], BOTH, {"train": ["gsm8k_train.jsonl"], "test": ["gsm8k_test.jsonl"]}),
+    (["data/train.csv", "data/test.csv"], BOTH, {"train": ["data/train.csv"], "test": ["data/test.csv"]}),
+    (["train/0.csv", "test/0.csv"], BOTH, {"train": ["train/0.csv"], "test": ["test/0.csv"]}),
+    (["my-test-data/train.jsonl"], BOTH, {"train": ["my-test-data/train.jsonl"], "test": []}),
+    (["my-test-data/train.jsonl"], {"all": "test"}, {"all": []}),
+    (["validation.jsonl"], {"all": "Validation"}, {"all": ["validation.jsonl"]}),
+    (["testing.jsonl", "contest.csv"], {"all": "test"}, {"all": []}),
+    (["test.jsonl"], {"all": "test("}, {"all": []}),
+    (["test.jsonl"], {"all": "t.*"}, {"all": []}),
+    (["train.jsonl", "test.jsonl", "old/train.jsonl"], BOTH, {"train": ["train.jsonl"], "test": ["test.jsonl"]}),
+]
+
+
+@pytest.mark.parametrize(("there", "wanted", "found"), FILES)
+def test_which_file_is_of_which_split(there: list[str], wanted: Any, found: Any, tmp_path: Path) -> None:
+    chosen = files_of(with_rows(map(Path, there)), wanted)
+    assert {own: [path.as_posix() for path in paths] for own, paths in chosen.items()} == found
+    for number, name in enumerate(there):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        rows = {".jsonl": jsonl, ".csv": as_csv}.get(Path(name).suffix.lower(), as_parquet)
+        rows(tmp_path / name, made(20, 100 * number))
+    split = wanted.get("all", wanted)
+    if all(found.values()):
+        own = {name: there.index(name) for names in found.values() for name in names}
+        loaded = load(tmp_path, split=split)
+        assert {int(each.ground_truth) // 100 for each in (*loaded.train, *loaded.test)} == set(own.values())
+    else:
+        with pytest.raises(TaskError, match=r"has no .*\.jsonl, nor \.json, \.csv or \.parquet; it has "):
+            load(tmp_path, split=split)
+
+
+def test_folders_with_files_of_one_split_are_told(tmp_path: Path) -> None:
+    for folder in ("main", "socratic"):
+        (tmp_path / folder).mkdir()
+        for split in ("train", "test"):
+            jsonl(tmp_path / folder / f"{split}.jsonl", made(20, 50 * (split == "test")))
+    with pytest.raises(TaskError, match=r"has files of train in main, socratic; name one, as in '/.*/socratic'"):
+        load(tmp_path)
+    assert load(tmp_path / "main").train
 
 
 def test_a_row_of_a_json_file_may_be_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
