@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from harness.recipe.messages import explain, line_of, refuser
 from harness.recipe.schema import LaunchSection, RecipeTables, section_types
 from harness.rewards.registry import Rewards
 from harness.store.errors import RecipeError, nearest
-from harness.store.names import as_text, is_there
+from harness.store.names import as_file, as_text, is_there
 from harness.store.siblings import leaves
 
 _PACKAGE = Path(__file__).parents[1]
@@ -129,21 +130,36 @@ class Recipe(RecipeTables):
 
 def _with_schema(rewards: Any, source: Any) -> Any:
     """A table of rewards with the text of the schema whose path ``json_schema`` gives, beside the recipe or in the
-    working directory: what it says belongs to a run's identity, and is copied with the recipe."""
-    own = rewards.get("json_schema") if isinstance(rewards, Mapping) else None
-    schema = own.get("schema") if isinstance(own, Mapping) else None
-    if not isinstance(own, Mapping) or not isinstance(schema, str) or schema.lstrip().startswith("{"):
+    working directory: what it says belongs to a run's identity, and is copied with the recipe. A schema that TOML
+    cannot hold, as from Python with a ``None``, is JSON text too."""
+    if not isinstance(rewards, Mapping) or not isinstance(own := rewards.get("json_schema"), Mapping):
         return rewards
-    beside = source.parent if isinstance(source, Path) else Path()
-    path = next((each for each in (beside / schema, Path(schema)) if each.is_file()), None)
-    refuse = refuser(source)
-    if path is None:
-        words = "no such file; it is looked for beside the recipe, then in the working directory"
-        refuse(("rewards", "json_schema", "schema"), f"{schema}: {words}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        refuse(("rewards", "json_schema", "schema"), f"{schema}: cannot be read: {error}")
+    schema, place, refuse = own.get("schema"), ("rewards", "json_schema", "schema"), refuser(source)
+    if isinstance(schema, Mapping):
+        try:
+            tomli_w.dumps(schema)
+            return rewards
+        except TypeError:
+            pass
+        try:
+            text = json.dumps(schema)
+        except TypeError as error:
+            refuse(place, f"cannot be written as JSON: {error}")
+    elif isinstance(schema, str) and not schema.lstrip().startswith("{"):
+        beside = source.parent if isinstance(source, Path) else Path()
+        named = as_file(schema)
+        path = next((each for each in (beside / named, named) if is_there(each) and each.is_file()), None)
+        if path is None:
+            words = "no such file; it is looked for beside the recipe, then in the working directory"
+            refuse(place, f"{schema}: {words}")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            refuse(place, f"{schema}: cannot be read: {error.strerror or error}")
+        except UnicodeDecodeError:
+            refuse(place, f"{schema}: not UTF-8 text; save the file as UTF-8")
+    else:
+        return rewards
     return {**rewards, "json_schema": {**own, "schema": text}}
 
 

@@ -110,11 +110,21 @@ def _check_rewards(recipe: RecipeTables, refuse: Refuse) -> None:
         parameters = recipe.rewards.parameters.get(name, {})
         if given := [key for key in parameters if key in GIVEN]:
             refuse(("rewards", name, given[0]), "every reward function is called with it; choose another name")
+        for key, value in parameters.items():
+            _check_plain(("rewards", name, key), value, refuse)
         if name in SHIPPED:
             try:
                 check_parameters(name, resolve_reward(name), parameters, shipped=True)
             except RewardError as error:
                 refuse(("rewards", name), str(error))
+
+
+def _check_plain(location: tuple[str, ...], value: Any, refuse: Refuse) -> None:
+    """From Python anything may be given."""
+    try:
+        tomli_w.dumps({location[-1]: value})
+    except TypeError:
+        refuse(location, f"{value!r} cannot be written in TOML; use plain values")
 
 
 # Arguments of the tokenizer's apply_chat_template: they are no variables of a template.
@@ -208,10 +218,7 @@ def _check_arguments(recipe: RecipeTables, refuse: Refuse) -> None:
         if isinstance(value, str) and isinstance(defaults[key], (int, float)):
             kind = "true or false" if isinstance(defaults[key], bool) else "a number"
             refuse(("train", key), f"must be {kind} without quotes, not {value!r}")
-        try:
-            tomli_w.dumps({key: value})
-        except TypeError:
-            refuse(("train", key), f"{value!r} cannot be written in TOML; use plain values")
+        _check_plain(("train", key), value, refuse)
         if key in _COUNTS and value is not None and (type(value) is not int or value < 1):
             refuse(("train", key), f"must be a whole number of 1 or more, not {value!r}")
         must, holds = _NUMBERS.get(key, ("", lambda value: True))

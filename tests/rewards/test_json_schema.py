@@ -51,6 +51,36 @@ def test_the_text_of_a_schemas_file_is_part_of_a_recipe(tmp_path):
     assert recipe(tmp_path, '"city.json"').rewards.settings() != one.settings()
 
 
+def test_where_a_schemas_file_lies(tmp_path, monkeypatch):
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = '\ufeff{"type": "object"}'
+    (tmp_path / "home" / "city.json").write_text(text, encoding="utf-8")
+    made = recipe(tmp_path, '"~/city.json"')
+    assert made.rewards.parameters["json_schema"]["schema"] == text[1:]
+    assert made.override({"seeds": [1]}).rewards == made.rewards
+    (tmp_path / "latin.json").write_bytes(b'{"const": "\xfc"}')
+    with pytest.raises(RecipeError, match=r"schema: latin\.json: not UTF-8 text; save the file as UTF-8"):
+        recipe(tmp_path, '"latin.json"')
+
+
+def test_a_schema_from_python_may_hold_what_toml_cannot(tmp_path):
+    schema = {"enum": ["a", None]}
+    tables = recipe(tmp_path, "{}").override({"rewards": {"json_schema": {"weight": 1, "schema": schema}}})
+    (tmp_path / "again.toml").write_text(tables.to_toml())
+    again = load_recipe(tmp_path / "again.toml").rewards
+    assert json.loads(again.parameters["json_schema"]["schema"]) == schema
+    assert again == tables.rewards
+    answers = [[{"role": "assistant", "content": text}] for text in ('"a"', "null", '"b"')]
+    assert RewardCalls(again)(["?"] * 3, answers, {"ground_truth": ["-"] * 3}) == {"json_schema": [1.0, 1.0, 0.0]}
+    for name, parameters, said in [
+        ("json_schema", {"schema": {"enum": {1}}}, "schema: cannot be written as JSON: Object of type set is not"),
+        ("regex", {"pattern": None}, r"pattern: None cannot be written in TOML; use plain values"),
+    ]:
+        with pytest.raises(RecipeError, match=said):
+            tables.override({"rewards": {name: {"weight": 1, **parameters}}})
+
+
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
@@ -58,6 +88,7 @@ def test_the_text_of_a_schemas_file_is_part_of_a_recipe(tmp_path):
             '"none.json"',
             r"my.toml:\d+: \[rewards.json_schema\] schema: none.json: no such file; it is looked for beside",
         ),
+        (f'"{"x" * 300}"', r"my.toml:\d+: \[rewards.json_schema\] schema: x{300}: no such file; it is looked for"),
         ('{ type = "objct" }', r"my.toml:\d+: \[rewards\] json_schema: schema: 'objct' is not valid .* \(at type\)"),
         ('\'{"type": "null"\'', r"schema: .* is no JSON: Expecting ',' delimiter"),
         (
