@@ -14,7 +14,7 @@ OPTIONS = (
     ("recipe", "a recipe's name or .toml file (repeatable); default: every recipe that this machine can run", "list"),
     ("model", "judge or train this model instead of the recipe's: a Hub id, a folder, a .gguf file or 'tiny'", "value"),
     ("endpoint", "judge what an OpenAI-compatible server at this address serves (under --rl-model's name)", "value"),
-    ("data", "a folder with train.jsonl and test.jsonl, or one JSONL file, to read instead of the Hub", "value"),
+    ("data", "a folder with train.jsonl and test.jsonl, say, or one file, to read instead of the Hub", "value"),
     ("limit", "ask at most N training (but enough to train on) and N test questions", "int"),
     ("set", "override a recipe's key: --rl-set train.max_steps=2 (repeatable; the value is TOML)", "list"),
     ("name", "what to call the runs; default: the recipe's name and what was overridden in it", "value"),

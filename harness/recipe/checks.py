@@ -23,6 +23,9 @@ from harness.store.errors import RewardError, TaskError, nearest
 from harness.store.question import GIVEN
 from harness.tasks.rows import FIELDS, columns_in
 
+# Keys of [task] that would change nothing.
+_UNREAD = {"arithmetic": ("revision", "subset", "fields", "where", "split"), "gsm8k": ("fields",)}
+
 
 def check(recipe: RecipeTables) -> None:
     """Raise ``RecipeError`` for the first rule that the recipe breaks."""
@@ -36,6 +39,9 @@ def check(recipe: RecipeTables) -> None:
             columns_in(name)
         except TaskError as error:
             refuse(("task", "fields", word), str(error))
+    for key in _UNREAD.get(recipe.task.name, ()):
+        if getattr(recipe.task, key) != type(recipe.task).model_fields[key].get_default(call_default_factory=True):
+            refuse(("task", key), f"is of a table, and {recipe.task.name} does not read it; drop this key")
     _check_rewards(recipe, refuse)
     _check_sampling("evaluate", recipe.evaluate.samples_per_question, recipe.evaluate.temperature, refuse)
     if recipe.evaluate.keep_best and recipe.evaluate.every_steps is None:

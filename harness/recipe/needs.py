@@ -23,7 +23,6 @@ from harness.store.errors import ModelError, RecipeError, RewardError, TaskError
 from harness.store.names import as_file, is_there
 from harness.store.run_files import OVERRIDES
 from harness.tasks import Questions, is_from_hub, reads_data
-from harness.tasks.load import TooFewError
 
 # The modules that a tracker of transformers takes, a|b being one of the two, and what pip calls them.
 TRACKERS = {
@@ -108,9 +107,9 @@ def _check_questions(recipe: Recipe, data: Path | None, given: Sequence[str]) ->
         return  # check_data says so, with the option
     try:
         require_columns(recipe, questions_of(recipe, data))
-    except TooFewError as error:
-        _refuse(recipe, *(error.key or ("task", "name")), str(error), given)
     except TaskError as error:
+        if error.key is not None:
+            _refuse(recipe, *error.key, str(error), given)
         raise RecipeError(str(error)) from None
 
 
@@ -234,7 +233,8 @@ def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
         )
     if not data.exists():
         raise RecipeError(
-            f"{option} {data}: no such file or folder; give a folder with train.jsonl and test.jsonl, or one JSONL file"
+            f"{option} {data}: no such file or folder; give a folder with train.jsonl and test.jsonl (.json, .csv "
+            "or .parquet), or one such file"
         )
 
 

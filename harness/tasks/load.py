@@ -20,16 +20,13 @@ from harness.store.question import GIVEN, Counts, Message, Question, Questions
 from harness.store.run_directory import digest
 from harness.store.table import Positive, Table
 from harness.tasks.arithmetic import arithmetic_questions
+from harness.tasks.files import Row
 from harness.tasks.forms import PROMPTS, in_form
 from harness.tasks.gsm8k import DATASET, SUBSET, to_question
 from harness.tasks.hub import dataset_files, is_dataset_id
 from harness.tasks.rows import ReadRow, check_where, columns_of, is_meant, row_reader
-from harness.tasks.tables import SPLITS, rows_of, tables
+from harness.tasks.tables import SPLITS, not_read, rows_of, tables
 from harness.tasks.tables import Table as Rows
-
-
-class TooFewError(TaskError):
-    """A source has fewer questions than a recipe asks for under ``key``."""
 
 
 def _learnable(given: Any) -> Any:
@@ -94,7 +91,7 @@ def is_from_hub(task: TaskSection) -> bool:
 
 
 def kind_of(task: TaskSection) -> str:
-    """``"arithmetic"``, ``"gsm8k"``, or ``"jsonl"`` for files."""
+    """``"arithmetic"``, ``"gsm8k"``, or ``"jsonl"`` for any other table: what has been trained goes by this word."""
     return task.name if task.name in ("arithmetic", "gsm8k") else "jsonl"
 
 
@@ -106,7 +103,7 @@ def load_questions(
     form: str | None = None,
     columns: Set[str] | None = frozenset(),
 ) -> Questions:
-    """The questions of a recipe, prompts included. ``data`` is a folder or JSONL file to read instead of the source.
+    """The questions of a recipe, prompts included. ``data`` is a file or folder to read instead of the source.
     ``form`` is that in which the recipe's rewards read answers (:mod:`harness.tasks.forms`): worked solutions are
     given in it, and a task without a system prompt of its own asks for it. ``columns`` are those of a row that the
     recipe's rewards take, ``None`` all of them; a question that has not all that others have has ``None`` there.
@@ -202,11 +199,18 @@ def _looked_at(task: TaskSection, data: Path | None) -> tuple[str | None, dict[s
     source: str | None = None
     splits: Mapping[str, Rows]
     if data is None and is_from_hub(task):
-        named = (DATASET, task.revision, SUBSET) if task.name == "gsm8k" else (task.name, task.revision, task.subset)
-        source, files = dataset_files(*named, task.split)
+        named = (DATASET, task.subset or SUBSET) if task.name == "gsm8k" else (task.name, task.subset)
+        source, files = dataset_files(named[0], task.revision, named[1], task.split)
         splits = {split: rows_of(paths) for split, paths in files.items()}
     else:
-        splits = tables(data or as_file(task.name), task.split)
+        if data is None:
+            for key in ("revision", "subset"):
+                if getattr(task, key) != TaskSection.model_fields[key].default:
+                    raise not_read(
+                        key, f"is of a dataset on the Hub, and {as_file(task.name)} lies here; drop this key"
+                    )
+        one = data is not None and data.is_file()  # that stands in for a dataset with splits
+        splits = tables(data or as_file(task.name), None if one else task.split)
     read = to_question if task.name == "gsm8k" else row_reader(as_text(Path(task.name).stem), task.fields)
     return source, {split: _Table(rows, split, read, task.where) for split, rows in splits.items()}
 
@@ -275,23 +279,38 @@ class _Table:
                     columns = dict.fromkeys(kept) | columns_of(row, asked)
                 except TaskError as error:
                     raise TaskError(f"{place}: {error}") from None
-                found[places[index]] = replace(self._read(row, self._split, index), columns=columns)
+                question = self._again(place, row, index)
+                if hash(question.text) != self.texts[places[index]]:
+                    _say_changed(place)
+                found[places[index]] = replace(question, columns=columns)
             if worked is not None and is_meant(row, self._where):
-                worked.add(self._read(row, self._split, index))
+                worked.add(self._again(place, row, index))
+        if len(found) < len(places):
+            _say_changed("[task] name")
         return found
+
+    def _again(self, place: str, row: Row, index: int) -> Question:
+        try:
+            return self._read(row, self._split, index)
+        except TaskError:  # it could be read before
+            _say_changed(place)
 
     def _say_twice(self) -> NoReturn:
         seen: dict[str, str] = {}
         for index, (place, row) in enumerate(self._rows()):
             if is_meant(row, self._where):
-                name = self._read(row, self._split, index).id
+                name = self._again(place, row, index).id
                 if name in seen:
                     raise TaskError(
                         f"{place}: the id {name!r} is that of {_within(seen[name], place)}; ids are unique: under "
                         '[task], fields = { id = "..." } names another field, and fields = { id = "" } numbers the rows'
                     )
                 seen[name] = place
-        raise TaskError("the rows of the table are not the same when they are read again")
+        _say_changed("[task] name")
+
+
+def _say_changed(place: str) -> NoReturn:
+    raise TaskError(f"{place}: the questions changed while they were read, which is done twice; run again")
 
 
 def _within(place: str, other: str) -> str:
@@ -343,7 +362,7 @@ def _take(
 ) -> list[int]:
     if len(pool) < count:
         table, name = key = key or ("task", f"{split}_questions")
-        few = TooFewError(
+        few = TaskError(
             f"task {task.name!r} has {len(pool)} {split} question{'s' * (len(pool) != 1)} left, the recipe asks for "
             f"{count}; lower [{table}] {name} or give --rl-limit{left_out}"
         )

@@ -33,10 +33,11 @@ def tables(path: Path, split: str | Mapping[str, str] | None) -> Mapping[str, Ta
             "file, a folder with train.jsonl and test.jsonl, or the id of a dataset on the Hub"
         )
     if path.is_file():
+        _check_one(path, split)
         return {"all": rows_of([path])}
     wanted = {"all": split} if isinstance(split, str) else split or dict(zip(SPLITS, SPLITS, strict=True))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        return _saved(path, wanted)
+        return _saved(path, wanted, split)
     return _folder(path, wanted)
 
 
@@ -70,7 +71,19 @@ def _folder(folder: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
     return {own: rows_of([folder / path for path in paths]) for own, paths in found.items()}
 
 
-def _saved(path: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
+def _check_one(path: Path, split: str | Mapping[str, str] | None) -> None:
+    if split is not None:
+        raise not_read("split", f"{path} is one table, which serves both; drop this key")
+
+
+def not_read(key: str, sentence: str) -> TaskError:
+    """The error of a key of ``[task]`` that would change nothing."""
+    error = TaskError(sentence)
+    error.key = ("task", key)
+    return error
+
+
+def _saved(path: Path, wanted: Mapping[str, str], split: str | Mapping[str, str] | None) -> Mapping[str, Table]:
     from datasets import Dataset, load_from_disk
 
     try:
@@ -79,6 +92,7 @@ def _saved(path: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
         said = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
         raise TaskError(f"{path}: cannot be read as what datasets saved ({said})") from None
     if isinstance(found, Dataset):
+        _check_one(path, split)
         return {"all": _loaded(found, str(path))}
     if missing := [theirs for theirs in wanted.values() if theirs not in found]:
         raise TaskError(f"{path}: has no split {missing[0]!r}; it has {', '.join(found)}{_SAY}")

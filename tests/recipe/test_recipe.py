@@ -121,7 +121,8 @@ def test_dotted_keys(short: Recipe, key: str, value: object, section: str, found
 
 
 def test_overriding_a_field_and_taking_a_threshold_back() -> None:
-    assert built().override({"task.fields.question": "problem"}).task.fields == {"question": "problem"}
+    table = {"task.name": "q.jsonl", "task.fields.question": "problem"}
+    assert built().override(table).task.fields == {"question": "problem"}
     asked = built(gate=GateSection(min_accuracy=0.5))
     assert asked.override({"gate.min_accuracy": None}).gate.min_accuracy is None
 

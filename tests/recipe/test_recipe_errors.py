@@ -68,6 +68,12 @@ WRONG = [
     ('name = "tiny"', 'name = "tiny"\n[model.chat_template_kwargs]\ntools = []', "7: [model.chat_template_kwargs] tools: not set here: no stage has any"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { add_generation_prompt = false }', "6: [model.chat_template_kwargs] add_generation_prompt: not set here: a prompt always ends where the answer begins"),
     ('name = "tiny"', 'name = "tiny"\nchat_template_kwargs = { chat_template = "x" }', "6: [model.chat_template_kwargs] chat_template: not set here: put a chat_template.jinja into a local copy of the model, and name that under [model]"),
+    # keys that would change nothing
+    ("test_questions = 10", "test_questions = 10\nwhere = { level = 3 }", "11: [task] where: is of a table, and arithmetic does not read it; drop this key"),
+    ("test_questions = 10", "test_questions = 10\nsplit = \"test\"", "11: [task] split: is of a table, and arithmetic does not read it; drop this key"),
+    ("test_questions = 10", "test_questions = 10\nfields = { question = \"problem\" }", "11: [task] fields: is of a table, and arithmetic does not read it; drop this key"),
+    ("test_questions = 10", "test_questions = 10\nrevision = \"v1\"", "11: [task] revision: is of a table, and arithmetic does not read it; drop this key"),
+    ("test_questions = 10", "test_questions = 10\nsubset = \"main\"", "11: [task] subset: is of a table, and arithmetic does not read it; drop this key"),
     # missing
     ('[model]\nname = "tiny"\n', "", "1: model: missing; a recipe needs a [model] table"),
     ("test_questions = 10\n", "", "7: [task] test_questions: missing; this key is required"),

@@ -19,9 +19,11 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.recipe import load_recipe
+import harness.tasks.load as load_module
+from harness.recipe import Recipe, load_recipe
+from harness.recipe.needs import check_needs
 from harness.recipe.schema import questions_of
-from harness.store.errors import TaskError
+from harness.store.errors import RecipeError, TaskError
 from harness.store.question import Questions
 from harness.tasks import TaskSection, load_questions
 from harness.tasks.files import _list_rows, read_rows
@@ -368,6 +370,57 @@ def test_a_row_of_a_json_file_may_be_longer_than_what_is_read_at_once(tmp_path: 
     rows = [{"question": "x" * size, "answer": "1"} for size in (10, 3_000_000, 1_048_570, 5)]
     as_json(tmp_path / "q.json", rows)
     assert [row for _, row in read_rows(tmp_path / "q.json")] == rows
+
+
+@pytest.mark.parametrize("key", ["revision", "subset", "split"])
+@pytest.mark.parametrize("kind", [".jsonl", "saved"])
+def test_keys_that_would_change_nothing_are_refused(key: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"all{kind}"
+    if kind == "saved":
+        datasets.Dataset.from_list(made()).save_to_disk(path)
+    else:
+        jsonl(path, made())
+    with pytest.raises(TaskError, match=r"; drop this key$") as caught:
+        load(path, **{key: "other"})
+    assert caught.value.key == ("task", key)
+    recipe = Recipe(
+        name="r",
+        model={"name": "tiny"},
+        task={"name": str(path), "train_questions": 9, "test_questions": 9, key: "other"},
+        rewards={"boxed_numeric": 1.0},
+        train={"method": "grpo"},
+    )
+    with pytest.raises(RecipeError, match=rf"^\[task\] {key}: .*; drop this key$"):
+        check_needs(recipe)
+
+
+def test_a_file_may_stand_in_for_a_dataset_with_splits(tmp_path: Path) -> None:
+    jsonl(tmp_path / "all.jsonl", made())
+    task = TaskSection(name="org/set", subset="a", revision="v1", split="dev", train_questions=5, test_questions=4)
+    assert load_questions(task, data=tmp_path / "all.jsonl").train
+
+
+CHANGES: list[tuple[str, Rows]] = [
+    ("shorter", made(2)),
+    ("empty", []),
+    ("other rows", made(30, 100)),
+    ("other columns", [{"q": "?"}] * 30),
+]
+
+
+@pytest.mark.parametrize(("change", "after"), CHANGES)
+def test_a_file_that_changes_while_it_is_read(change: str, after: Rows, tmp_path: Path, monkeypatch: Any) -> None:
+    jsonl(tmp_path / "all.jsonl", made())
+    first = load_module.check_where
+
+    def change_it(*arguments: Any) -> None:
+        first(*arguments)
+        jsonl(tmp_path / "all.jsonl", after)
+
+    monkeypatch.setattr(load_module, "check_where", change_it)
+    said = "holds no questions" if change == "empty" else "the questions changed while they were read, which is done"
+    with pytest.raises(TaskError, match=said):
+        load(tmp_path / "all.jsonl")
 
 
 # How much is held
