@@ -19,6 +19,7 @@ from harness.recipe.messages import refuser, where
 from harness.recipe.schema import given_file, located, located_task, questions_of
 from harness.rewards import SHIPPED, functions_of, resolve_reward
 from harness.rewards.registry import check_columns, check_parameters, takes
+from harness.rewards.score import primary_grader
 from harness.store.errors import ModelError, RecipeError, RewardError, TaskError, nearest
 from harness.store.names import as_file, is_there
 from harness.store.run_files import OVERRIDES
@@ -242,7 +243,7 @@ def check_rewards(recipe: Recipe) -> None:
     """Look for the user's reward functions.
 
     Raises:
-        RecipeError: one is not found, or does not take what it is given.
+        RecipeError: one is not found, does not take what it is given, or judges by answers that the task has not.
     """
     look_beside(recipe.source)
     for name in recipe.rewards:
@@ -257,3 +258,17 @@ def check_rewards(recipe: Recipe) -> None:
             )
         except RewardError as error:
             refuser(recipe.source)(("rewards", name), str(error))
+    if recipe.task.fields.get("answer") == "":
+        name, _ = primary_grader(functions_of(recipe.rewards))
+        own = _RULES.get(name, "")
+        if name in SHIPPED and own not in recipe.rewards.parameters.get(name, {}):
+            give = f"give {name} its {own}" if own else "name the field of the answers"
+            refuser(recipe.source)(
+                ("task", "fields", "answer"),
+                f"without answers {name}, which judges by them, finds none right; {give}, or let a function of your "
+                "own that has .grade judge, as the first under [rewards]",
+            )
+
+
+# Shipped graders by the parameter that may stand in the place of a question's answer.
+_RULES = {"regex": "pattern", "json_schema": "schema"}

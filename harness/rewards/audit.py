@@ -283,6 +283,7 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
     Raises ``RewardError`` where a name does not resolve.
     """
     functions, asked = functions_of(rewards), list(questions)
+    answered = [each for each in asked if each.ground_truth]
     row = asked[0].columns if asked else {}
     audits = tuple(audit_reward(name, rewards, row) for name in functions)
     judging = (each.form for each in audits if each.promise not in ("free", "penalty"))
@@ -302,9 +303,9 @@ def audit_rewards(rewards: Mapping[str, float], questions: Iterable[Question] = 
         totals=tuple(Total(*case, total(case)) for case in cases),
         disagreements=tuple(disagreements(rewards)),
         golds=tuple(
-            check_golds(RewardCalls(rewards), each.name, each.form, asked)
+            check_golds(RewardCalls(rewards), each.name, each.form, answered)
             for each in audits
-            if asked and hasattr(functions[each.name], "grade") and each.promise not in _RULES
+            if answered and hasattr(functions[each.name], "grade") and each.promise not in _RULES
         ),
     )
 

@@ -146,8 +146,8 @@ def test_the_form_that_a_reward_reads_is_found(user, form):
 
 def test_the_total_prices_a_hack():
     """A format reward makes boxes worth something; a penalty of its weight does not change who is paid. Of the task's
-    two questions one has no answer."""
-    questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
+    two questions one has an answer that no box holds."""
+    questions = [Question("a", "?", "42", "test"), Question("b", "?", "4}", "test")]
     audit = audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
     assert (audit.right, audit.wrong, audit.nothing) == (1.25, 0.25, 0.0)
     totals = {each.name: each.total for each in audit.totals if each.family == "hack"}
@@ -178,6 +178,13 @@ def test_strict_and_flexible_disagree_where_they_should():
     for each in found:
         assert each.strict != each.flexible
         assert not (each.strict and each.family == "invariance")
+
+
+def test_questions_without_a_ground_truth_have_no_gold_to_check():
+    questions = [Question("none", "?", "", "test"), Question("some", "?", "42", "test")]
+    (gold,) = audit_rewards({"boxed_numeric": 1.0}, questions).golds
+    assert (gold.questions, gold.refused) == (1, ())
+    assert audit_rewards({"boxed_numeric": 1.0}, questions[:1]).golds == ()
 
 
 @pytest.mark.skipif("RL_HARNESS_GSM8K" not in os.environ, reason="RL_HARNESS_GSM8K is not set")

@@ -400,6 +400,43 @@ def test_a_file_may_stand_in_for_a_dataset_with_splits(tmp_path: Path) -> None:
     assert load_questions(task, data=tmp_path / "all.jsonl").train
 
 
+@pytest.mark.parametrize(
+    ("rewards", "says"),
+    [
+        (
+            {"boxed_numeric": 1.0},
+            "boxed_numeric, which judges by them, finds none right; name the field",
+        ),
+        ({"format_boxed": 1.0}, "boxed_numeric, which judges by them"),
+        ({"users_truthless:liked": 1.0}, "boxed_numeric, which judges by them"),
+        ({"exact": 1.0, "users_truthless:graded": 1.0}, "exact, which judges by them"),
+        (
+            {"regex": {"weight": 1.0, "search": True}},
+            "regex, which judges by them, finds none right; give regex its",
+        ),
+        ({"regex": {"weight": 1.0, "pattern": "a+"}}, None),
+        ({"users_truthless:graded": 1.0, "exact": 1.0}, None),
+    ],
+)
+def test_without_answers_none_is_judged_by_them(rewards: Any, says: str | None, tmp_path: Path) -> None:
+    (tmp_path / "users_truthless.py").write_text(
+        "from harness.rewards import Grade, reward_function\n"
+        "def liked(completions, **columns): return [1.0] * len(completions)\n"
+        "def short(completion, truth): return Grade(completion, len(completion) < 9)\n"
+        "graded = reward_function(short)\n"
+    )
+    jsonl(tmp_path / "q.jsonl", [{"question": row["question"]} for row in made()])
+    task = {"name": "q.jsonl", "train_questions": 9, "test_questions": 9, "fields": {"answer": ""}}
+    (tmp_path / "it.toml").write_text(tomli_w.dumps({"model": {"name": "tiny"}, "task": task, "rewards": rewards}))
+    recipe = load_recipe(tmp_path / "it.toml")
+    if says is None:
+        check_needs(recipe)
+    else:
+        with pytest.raises(RecipeError) as caught:
+            check_needs(recipe)
+        assert f"it.toml:10: [task.fields] answer: without answers {says}" in str(caught.value)
+
+
 CHANGES: list[tuple[str, Rows]] = [
     ("shorter", made(2)),
     ("empty", []),
