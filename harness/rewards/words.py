@@ -29,7 +29,19 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 def final_answer(completion: str) -> str | None:
     """What a completion marks last as its answer, undressed, or all of it; ``None`` where there is nothing."""
-    return unwrap(undress(said_last(completion).strip().strip("*_` "))) or None
+    return unwrap(undress(bare(said_last(completion).strip()))) or None
+
+
+def bare(text: str) -> str:
+    """A text without blanks and emphasis around it; where what is around it ends before a full stop, without that too.
+
+    >>> bare("**B**."), bare("B**."), bare("option **B**."), bare("e.g.")
+    ('B', 'B', 'option **B**.', 'e.g.')
+    """
+    text = text.strip(" \t*_`")
+    inner = text.removesuffix(".")
+    kept = inner.rstrip(" \t*_`")
+    return text if inner[len(kept) :] in kept else kept
 
 
 def said_last(completion: str) -> str:

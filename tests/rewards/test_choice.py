@@ -21,7 +21,7 @@ CITIES = ["London", "Paris", "New York", "York"]
         (CITIES, "B", "B", True),
         (CITIES, "Paris", "B", True),
         (CITIES, "1", "Paris", True),  # a place, from 0
-        (CITIES, "1", "1", True),  # as the task writes it
+        (CITIES, "1", "1", False),  # the model sees letters
         (CITIES, "1", "2", False),
         (CITIES, "4", "D", None),  # there is no fifth
         (CITIES, "Lyon", "B", None),
@@ -34,22 +34,64 @@ CITIES = ["London", "Paris", "New York", "York"]
         ({"W": "wax", "X": "xylem"}, "X", "wax", False),
         (["5", "6", "7"], "6", "Answer: 6", True),  # a text, and no place
         (["5", "6", "7"], "6", "B", True),
+        (["3", "1", "0", "2"], "3", "Answer: A", None),  # a text and the place of another
+        (["3", "1", "0", "2"], "3", "Answer: D", None),
+        (["0", "1", "2"], "1", "Answer: B", True),  # a text at its place
+        (["3", "1", "0", "2"], "D", "Answer: D", True),
         (["same", "same", "other"], "A", "same", False),  # names two
         (["Vitamin C", "Vitamin D"], "A", "A. Vitamin C", True),
+        (["Vitamin C", "Vitamin A", "Vitamin B"], "A", "A. Vitamin C", True),
+        (["Vitamin C", "Vitamin A", "Vitamin B"], "A", "Vitamin C", True),
+        (["A", "B", "Both A and B"], "C", "Answer: (C) Both A and B", True),
+        (["True", "False"], "B", "Answer: B. False", True),
+        (['"Yes"', '"No"'], "A", 'Answer: "Yes"', True),
+        ({"A": "one", "B": "two", "C": None}, "C", "none", False),
         (None, "B", "Answer: (B) Paris", True),
         (None, "B", "Answer: Paris", False),
         (None, "Paris", "Answer: Paris", None),  # of which options?
         (None, "N", "Answer: N", True),
+        (None, "N", "Answer: N, O", False),
+        (None, "N", "Answer: O\nAnswer: N", False),
+        (None, "B", "Answer: B. Not enough is said", True),  # which may be its text
+        (None, "B", "Answer: B, which is wrong", False),
     ],
 )
 def test_options(choices, truth, answer, correct):
     assert choice.grade(answer, truth, choices=choices).correct is correct
 
 
-@pytest.mark.parametrize("choices", [[], "A) London B) Paris", 4, {"text": ["a", "b"], "label": ["A"]}, ["x"] * 27])
+@pytest.mark.parametrize(("truth", "right"), [("letter", None), ("text", "A"), ("place", "D"), (None, None)])
+def test_a_recipe_says_what_the_ground_truth_is(truth, right):
+    grades = {
+        letter: choice.configured(truth=truth).grade(letter, "3", choices=["3", "1", "0", "2"]) for letter in "AD"
+    }
+    assert {letter: grade.correct for letter, grade in grades.items()} == {
+        letter: None if right is None else letter == right for letter in "AD"
+    }
+
+
+def test_a_reading_of_the_ground_truth_that_is_none():
+    with pytest.raises(RewardError, match="truth must be one of 'letter', 'text', 'place', not 'index'"):
+        RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "truth": "index"}}))
+
+
+NO_OPTIONS = [[], "A) London B) Paris", 4, {"text": ["a", "b"], "label": ["A"]}, ["x"] * 27, {"": "x", "B": "y"},
+              {" A": "x", "A": "y"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("choices", NO_OPTIONS)
 def test_options_that_are_none(choices):
+    assert choice.grade("A", "A", choices=choices).status == "unscored"
     with pytest.raises(RewardError, match=r"the options of a question are a list of at most 26 texts, or \{ text"):
-        choice.grade("A", "A", choices=choices)
+        RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "options": choices}}))
+
+
+@pytest.mark.parametrize("letter", ["\u0130", "\u0131", "\u212a", "\u1e9e", "\ufb01", "\uff22"])
+def test_letters_whose_case_folds_otherwise(letter):
+    for completion in (f"Answer: {letter}", letter, f"({letter})", f"Answer: B\n({letter})"):
+        for choices in (None, CITIES, {letter: "x", "B": "y"}):
+            assert choice.grade(completion, "B", choices=choices).correct in (True, False)
+            choice.grade(completion, letter, choices=choices)
 
 
 def test_a_recipe_gives_options_for_all_questions():
