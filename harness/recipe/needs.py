@@ -129,10 +129,7 @@ def require_columns(recipe: Recipe, questions: Questions) -> Questions:
 
 
 def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:
-    """Packages that answer, grade or read the model, and are no requirement of ours."""
-    if "json_schema" in recipe.rewards and not _is_installed("jsonschema"):
-        words = "jsonschema is not installed: pip install 'rl-harness[json]'"
-        _refuse(recipe, "rewards", "json_schema", words, given)
+    """Packages that answer or read the model, and are no requirement of ours."""
     if recipe.engine.name == "vllm" and not _is_installed("vllm"):
         words = "vLLM is not installed: pip install 'rl-harness[vllm]' on a machine with a GPU, or leave out this key"
         _refuse(recipe, "engine", "name", words, given)
@@ -240,13 +237,16 @@ def check_data(recipe: Recipe, data: Path | None, option: str) -> None:
 
 
 def check_rewards(recipe: Recipe) -> None:
-    """Look for the user's reward functions.
+    """Look for the user's reward functions, and for a package that one of ours takes.
 
     Raises:
         RecipeError: one is not found, does not take what it is given, or judges by answers that the task has not.
     """
     look_beside(recipe.source)
     for name in recipe.rewards:
+        if name == "json_schema" and not _is_installed("jsonschema"):
+            words = "jsonschema is not installed: pip install 'rl-harness[json]'"
+            refuser(recipe.source)(("rewards", name), words)
         if name in SHIPPED:
             continue  # these are known to be there
         try:

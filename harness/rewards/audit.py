@@ -328,10 +328,12 @@ def check_golds(calls: RewardCalls, name: str, form: str, questions: Sequence[Qu
     """The grader called ``name`` on the ground truths of questions, said back in the form that it reads. ``calls`` hold
     it to its time, and count where it fails."""
     _, grader = primary_grader({name: calls.functions[name]})
+    gold = getattr(calls.functions[name], "gold", None)
     refused, numbers, accepted = [], 0, []
     for question in questions:
         truth, columns = question.ground_truth, {key: [value] for key, value in question.columns.items()}
-        if calls.grade(name, grader, answer_in(form, truth), truth, 0, columns).correct is not True:
+        said = truth if gold is None else gold(truth, **question.columns)
+        if calls.grade(name, grader, answer_in(form, said), truth, 0, columns).correct is not True:
             refused.append(question.id)
         number = parse_number(truth)
         if number is not None:

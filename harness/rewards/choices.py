@@ -194,19 +194,25 @@ def choice(*, options: Sequence[str] | None = None, truth: Reading | None = None
         raise RewardError(f"truth must be one of {', '.join(map(repr, get_args(Reading)))}, not {truth!r}")
     known = None if options is None else options_of(options)
 
-    def grade(completion: str, ground_truth: str, choices: Any = None) -> Grade:
+    def right_of(ground_truth: str, choices: Any) -> tuple[Options, str | None]:
         try:
             own = known or options_of(choices)
         except RewardError:
-            return Grade(extracted=None, correct=None)
+            return UNKNOWN, None
         right = _right(ground_truth, own, truth)
+        return own if right in (None, *own.labels) else Options(tuple(ascii_uppercase)), right
+
+    def gold(ground_truth: str, choices: Any = None, **row: Any) -> str:
+        return right_of(ground_truth, choices)[1] or ground_truth
+
+    def grade(completion: str, ground_truth: str, choices: Any = None) -> Grade:
+        own, right = right_of(ground_truth, choices)
         if right is None:
             return Grade(extracted=None, correct=None)
-        if right not in own.labels:
-            own = Options(tuple(ascii_uppercase))
         said, label = chosen(completion, own)
         return Grade(extracted=said if label is None else label, correct=label == right)
 
+    grade.gold = gold  # type: ignore[attr-defined]
     return grade
 
 

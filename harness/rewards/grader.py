@@ -57,7 +57,8 @@ class Grade:
 
 Grader = Callable[..., Grade]
 """``(completion, ground_truth) -> Grade``; it raises nothing, whatever a model writes. Further parameters are columns
-of the question's row."""
+of the question's row. Where a right answer is not written as the ground truth is, ``gold(ground_truth, **row)`` writes
+it."""
 
 
 class RewardFunction(Protocol):
@@ -119,6 +120,7 @@ def reward_function(grader: Grader, name: str | None = None, form: str | None = 
     reward.__module__ = grader.__module__
     reward.__doc__ = grader.__doc__
     reward.grade, reward.form = grade, form  # type: ignore[attr-defined]
+    reward.gold = getattr(grader, "gold", None)  # type: ignore[attr-defined]
     # What they take, for who gives a function no more than that.
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for function, first in ((reward, ("prompts", "completions", "ground_truth")), (grade, ("completion", "truth"))):

@@ -39,6 +39,8 @@ def json_schema(*, schema: Mapping[str, Any] | str | None = None) -> Grader:
             _validator(own)
         except ValueError as error:
             raise RewardError(f"schema: {error}") from None
+        except ImportError:
+            pass  # a recipe may be read without the package: harness.recipe.needs says so before it is used
 
     def grade(completion: str, ground_truth: str) -> Grade:
         said = json_said(completion)
@@ -48,11 +50,14 @@ def json_schema(*, schema: Mapping[str, Any] | str | None = None) -> Grader:
             validator = _validator(ground_truth if own is None else own)
         except ValueError:
             return Grade(said, None)
+        except ImportError:
+            raise RewardError("json_schema needs the package jsonschema: pip install 'rl-harness[json]'") from None
+        value = _read(said)
         try:
-            return Grade(said, validator.is_valid(_read(said)))
-        except (ValueError, ArithmeticError, RecursionError):
+            return Grade(said, validator.is_valid(value))
+        except ArithmeticError:  # a number beyond what multipleOf divides
             return Grade(said, False)
-        except TimeoutError:
+        except Exception:  # the schema's fault, found where an answer reaches it, or out of time
             return Grade(said, None)
 
     return grade
@@ -128,14 +133,12 @@ class _Validator(Protocol):
 
 @lru_cache(maxsize=1_000)
 def _validator(text: str) -> _Validator:
-    """The validator of a schema as JSON text. Raises ``ValueError`` with what is wrong."""
-    try:
-        from jsonschema import Draft202012Validator, SchemaError, ValidationError
-        from jsonschema.validators import extend, validator_for
-        from referencing.exceptions import Unresolvable
-        from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
-    except ImportError:
-        raise RewardError("json_schema needs the package jsonschema: pip install 'rl-harness[json]'") from None
+    """The validator of a schema as JSON text. Raises ``ValueError`` with what is wrong, and ``ImportError``."""
+    from jsonschema import Draft202012Validator, SchemaError, ValidationError
+    from jsonschema.validators import extend, validator_for
+    from referencing import Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
 
     def pattern(validator: Any, wanted: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
         if isinstance(instance, str) and not found_in(wanted, instance):
@@ -145,44 +148,40 @@ def _validator(text: str) -> _Validator:
         if wanted and isinstance(instance, list) and len({*map(_written, instance)}) < len(instance):
             yield ValidationError("not unique")
 
+    def check(part: Resource[Any], around: Any) -> None:
+        inside = around.in_subresource(part)
+        keywords = part.contents if isinstance(part.contents, dict) else {}
+        for key in keywords.keys() & {"$ref", "$dynamicRef"}:
+            try:
+                inside.lookup(keywords[key])
+            except Unresolvable:
+                raise ValueError(f"{key} {keywords[key]!r} is not in the schema, and nothing is fetched") from None
+        if "pattern" in keywords:
+            found_in(keywords["pattern"], "")
+        for each in part.subresources():
+            check(each, inside)
+
     try:
         schema = _read(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{safe_line(repr(text), 60)} is no JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ValueError(f"{safe_line(repr(text), 60)} is no table")
-    kind = validator_for(schema, default=Draft202012Validator)
     try:
+        kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
+        # One that could be stopped, and one that takes no quadratic time, in place of jsonschema's own.
+        made = extend(kind, {"pattern": pattern, "uniqueItems": unique})(schema, registry=EMPTY_REGISTRY)
+        whole = Resource.from_contents(schema, default_specification=DRAFT202012)
+        check(whole, EMPTY_REGISTRY.resolver_with_root(whole))
+        made.is_valid({})
     except SchemaError as error:
         place = "/".join(map(str, error.path)) or "its top"
         raise ValueError(f"{safe_line(error.message, 120)} (at {place})") from None
-    # One that could be stopped, and one that takes no quadratic time, in place of jsonschema's own.
-    made = extend(kind, {"pattern": pattern, "uniqueItems": unique})(schema, registry=EMPTY_REGISTRY)
-    inside = EMPTY_REGISTRY.resolver_with_root(DRAFT202012.create_resource(schema))
-    for key, value in _texts(schema):
-        if key == "pattern":
-            found_in(value, "")
-        elif key in ("$ref", "$dynamicRef"):
-            try:
-                inside.lookup(value)
-            except Unresolvable:
-                raise ValueError(f"{key} {value!r} is not in the schema, and nothing is fetched") from None
-    try:
-        made.is_valid({})
     except RecursionError:
         raise ValueError("it refers to itself without an end") from None
+    except ValueError:
+        raise
+    except Exception as error:  # what is no schema fails anywhere in these packages
+        raise ValueError(f"it is no schema: {safe_line(f'{type(error).__name__}: {error}', 120)}") from None
     return cast("_Validator", made)
-
-
-def _texts(schema: object) -> Iterator[tuple[str, str]]:
-    """Every keyword of a schema that has a text, but for what stands in values."""
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if isinstance(value, str):
-                yield key, value
-            elif key not in ("const", "enum", "default", "examples"):
-                yield from _texts(value)
-    elif isinstance(schema, list):
-        for each in schema:
-            yield from _texts(each)

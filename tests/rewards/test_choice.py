@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.rewards import RewardCalls, Rewards, choice
+from harness.rewards.audit import check_golds
 from harness.store.errors import RewardError
+from harness.tasks import Question
 
 CITIES = ["London", "Paris", "New York", "York"]
 
@@ -103,6 +105,15 @@ def test_a_recipe_gives_options_for_all_questions():
         RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "options": "yes"}}))
     with pytest.raises(RewardError, match=r"unknown parameter 'option'; did you mean 'options'\?"):
         RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "option": ["yes"]}}))
+
+
+def test_the_audit_writes_a_place_as_a_letter():
+    """And refuses questions whose options are none, with their ids."""
+    rows = [("1", CITIES), ("Paris", CITIES), ("C", None), ("1", []), ("3", ["3", "1", "0", "2"])]
+    questions = [Question(f"{truth}-{n}", "?", truth, "test", columns={"choices": choices})
+                 for n, (truth, choices) in enumerate(rows)]  # fmt: skip
+    check = check_golds(RewardCalls({"choice": 1.0}), "choice", "letter", questions)
+    assert check.refused == ("1-3", "3-4")
 
 
 def test_a_column_gives_the_options_of_each_question():

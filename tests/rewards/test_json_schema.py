@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from harness.recipe.catalog import load_recipe
 from harness.recipe.needs import check_needs
 from harness.rewards import RewardCalls, json_schema
 from harness.rewards.json_answers import json_said
-from harness.store.errors import RecipeError
+from harness.store.errors import RecipeError, RewardError
 
 pytest.importorskip("jsonschema", reason="needs rl-harness[json]")
 
@@ -114,6 +115,51 @@ def test_a_questions_schema():
         assert json_schema.grade("{}", none).status == "unscored"
 
 
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"properties": {"default": {"$ref": "http://x/y"}}}, {"default": 1}),
+        ({"properties": {"const": {"$ref": "#/none"}}}, {"const": 1}),
+        ({"properties": {"a": {"$id": "http://y/z", "properties": {"q": {"$ref": "#/$defs/q"}}}}}, {"a": {"q": 1}}),
+        ({"properties": {"a": {"$ref": "#/$defs/a"}}, "$defs": {"a": {"$ref": "#/$defs/a"}}}, {"a": 1}),
+        ({"$ref": "#/const/x", "const": {"x": {"pattern": "("}}}, "a"),
+        ({"minimum": 5, "$ref": "#/minimum"}, 5),
+        ({"minimum": 5, "$ref": "#/minimum/x"}, 5),
+        ({"pattern": "(?R)"}, "a"),
+        *[({"$schema": kind}, 1) for kind in (1, ["a"], {})],
+        *[({key: 5}, 1) for key in ("$id", "$ref", "$anchor", "$defs")],
+        ({"$ref": "http://[x"}, 1),
+    ],
+)
+def test_a_questions_schema_that_is_at_fault_leaves_its_answer_undecided(schema, answer):
+    assert json_schema.grade(json.dumps(answer), json.dumps(schema)).status == "unscored"
+
+
+NESTED = {"$id": "http://y/z", "properties": {"q": {"$ref": "#/$defs/q"}}, "$defs": {"q": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        ({"properties": {"a": NESTED}}, {"a": {"q": 1}}, {"a": {"q": "1"}}),
+        (
+            {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "$ref": "#here",
+                "definitions": {"a": {"$id": "#here", "type": "integer"}},
+            },
+            1,
+            "1",
+        ),
+        ({"properties": {"$ref": {"type": "string"}, "pattern": {"type": "string"}}}, {"$ref": "("}, {"pattern": 1}),
+        ({"enum": [{"$ref": "http://x"}]}, {"$ref": "http://x"}, 1),
+    ],
+)
+def test_names_and_references_within_a_schema(schema, right, wrong):
+    assert json_schema.grade(json.dumps(right), json.dumps(schema)).correct is True
+    assert json_schema.grade(json.dumps(wrong), json.dumps(schema)).correct is False
+
+
 def test_nothing_is_fetched(monkeypatch):
     def refuse(*arguments, **named):
         raise AssertionError("a connection was opened")
@@ -134,7 +180,10 @@ def test_nothing_is_fetched(monkeypatch):
 
 
 def test_a_package_that_is_missing_is_said_at_collection(tmp_path, monkeypatch):
-    made = recipe(tmp_path, "{}")
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    made = recipe(tmp_path, '{ title = "read without the package" }')
+    with pytest.raises(RewardError, match=r"json_schema needs the package jsonschema: pip install"):
+        json_schema.grade("{}", '{"title": "graded without it"}')
     monkeypatch.setattr("harness.recipe.needs._is_installed", lambda name: name != "jsonschema")
     with pytest.raises(
         RecipeError, match=r"json_schema: jsonschema is not installed: pip install 'rl-harness\[json\]'"
