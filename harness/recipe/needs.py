@@ -18,6 +18,7 @@ from harness.recipe.checks import check_endpoint_keys
 from harness.recipe.messages import refuser, where
 from harness.recipe.schema import given_file, located, located_task, questions_of
 from harness.rewards import SHIPPED, functions_of, resolve_reward
+from harness.rewards.choices import options_of
 from harness.rewards.registry import check_columns, check_parameters, takes
 from harness.rewards.score import primary_grader
 from harness.store.errors import ModelError, RecipeError, RewardError, TaskError, nearest
@@ -118,14 +119,26 @@ def require_columns(recipe: Recipe, questions: Questions) -> Questions:
     """The questions, where they have the columns that the recipe's reward functions take.
 
     Raises:
-        RecipeError: there is no such column, with the function and those that there are.
+        RecipeError: there is no such column, with the function and those that there are, or the options of a multiple
+            choice are none.
     """
     for name, function in functions_of(recipe.rewards).items():
+        parameters = recipe.rewards.parameters.get(name, {})
         try:
-            check_columns(takes(function), recipe.rewards.parameters.get(name, {}), questions.columns)
+            check_columns(takes(function), parameters, questions.columns)
+            if name == "choice" and "options" not in parameters:
+                _check_options(questions)
         except RewardError as error:
             refuser(recipe.source)(("rewards", name), str(error))
     return questions
+
+
+def _check_options(questions: Questions) -> None:
+    for each in (*questions.train, *questions.test):
+        try:
+            options_of(each.columns.get("choices"))
+        except RewardError as error:
+            raise RewardError(f"question {each.id}: {error}") from None
 
 
 def _check_packages(recipe: Recipe, trains: bool, given: Sequence[str]) -> None:

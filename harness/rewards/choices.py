@@ -81,7 +81,7 @@ def options_of(choices: object) -> Options:
     names = tuple(str(label).strip() for label in labels) if isinstance(labels, Sequence) else ()
     if not listed or not all(names) or not len(set(names)) == len(names) == len(texts):
         raise RewardError(
-            "choice: the options of a question are a list of at most 26 texts, or "
+            "the options of a question are a list of at most 26 texts, or "
             f'{{ text = [...], label = ["A", ...] }} with different labels, not {safe_line(repr(choices), 80)}'
         )
     # A table of the texts by letter has None where a question has fewer options.

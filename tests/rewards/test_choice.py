@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from string import ascii_uppercase
 
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.recipe.catalog import load_recipe
+from harness.recipe.needs import check_needs
 from harness.rewards import RewardCalls, Rewards, choice
 from harness.rewards.audit import check_golds
-from harness.store.errors import RewardError
+from harness.store.errors import RecipeError, RewardError
 from harness.tasks import Question
 
 CITIES = ["London", "Paris", "New York", "York"]
@@ -101,10 +104,21 @@ def test_a_recipe_gives_options_for_all_questions():
     columns = {"ground_truth": ["no", "A"], "options": ["a column of this name", "is nothing to it"]}
     assert RewardCalls(rewards)(["?"] * 2, ["No.", "B"], columns) == {"choice": [1.0, 0.0]}
     assert RewardCalls({"choice": 1.0})(["?"] * 2, ["A", "A"], columns) == {"choice": [None, 1.0]}
-    with pytest.raises(RewardError, match='reward "choice": choice: the options of a question are a list'):
+    with pytest.raises(RewardError, match='reward "choice": the options of a question are a list'):
         RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "options": "yes"}}))
     with pytest.raises(RewardError, match=r"unknown parameter 'option'; did you mean 'options'\?"):
         RewardCalls(Rewards.from_table({"choice": {"weight": 1.0, "option": ["yes"]}}))
+
+
+def test_a_question_without_options_is_refused_before_training(tmp_path):
+    rows = [{"id": f"q{n}", "question": f"{n}?", "answer": "A", "choices": CITIES[: n % 4]} for n in range(4)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = '[task]\nname = "rows.jsonl"\ntrain_questions = 2\ntest_questions = 2\n'
+    (tmp_path / "my.toml").write_text(f'[model]\nname = "tiny"\n{task}[rewards]\nchoice = 1.0\n')
+    with pytest.raises(
+        RecipeError, match=r"my.toml:\d+: \[rewards\] choice: question rows/all/q0: the options of a question are"
+    ):
+        check_needs(load_recipe(tmp_path / "my.toml"))
 
 
 def test_the_audit_writes_a_place_as_a_letter():
