@@ -18,11 +18,11 @@ REWARDS = {
     "format_tags": 1,
     "length_penalty": 1,
     "repetition_penalty": 1,
-    "choice": 1,
-    "exact": 1,
-    "f1": 1,
-    "regex": 1,
-    "json_schema": 1,
+    "choice": 2,
+    "exact": 2,
+    "f1": 2,
+    "regex": 2,
+    "json_schema": 2,
 }
 
 # How values of reward functions become a reward and a status.
