@@ -33,7 +33,10 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[{}\]]', re.DOTALL)
 def json_schema(*, schema: Mapping[str, Any] | str | None = None) -> Grader:
     """The answer is JSON that a schema admits: the recipe's, as a table, as JSON text or as the path of a file, or else
     the question's: its ground truth, undecided where that is no schema. Nothing is ever fetched."""
-    own = None if schema is None else schema if isinstance(schema, str) else json.dumps(schema)
+    try:
+        own = None if schema is None else schema if isinstance(schema, str) else json.dumps(schema)
+    except TypeError as error:  # TOML has dates
+        raise RewardError(f"schema: it is no JSON: {error}; write it as text") from None
     if own is not None:
         try:
             _validator(own)
@@ -167,6 +170,8 @@ def _validator(text: str) -> _Validator:
         raise ValueError(f"{safe_line(repr(text), 60)} is no JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ValueError(f"{safe_line(repr(text), 60)} is no table")
+    if not isinstance(schema.get("$schema", ""), str):
+        raise ValueError(f"$schema must be text, not {safe_line(repr(schema['$schema']), 60)}")
     try:
         kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)

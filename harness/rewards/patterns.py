@@ -40,7 +40,11 @@ def regex(*, pattern: str | None = None, search: bool = False) -> Grader:
             own = _compiled(pattern)
         except ValueError as error:
             raise RewardError(f"pattern {safe_line(repr(pattern), 80)} is no regular expression: {error}") from None
-        if search and _matches(own, "", search=True):
+        try:
+            always = search and _matches(own, "", search=True)
+        except (TimeoutError, MemoryError):
+            raise RewardError(f"pattern {safe_line(repr(pattern), 80)} takes too long on an empty answer") from None
+        if always:
             raise RewardError(f"pattern {safe_line(repr(pattern), 80)} is found in every answer, also in an empty one")
 
     def grade(completion: str, ground_truth: str) -> Grade:

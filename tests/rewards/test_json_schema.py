@@ -100,6 +100,10 @@ def test_a_schema_from_python_may_hold_what_toml_cannot(tmp_path):
         ('{ "$ref" = "#" }', "it refers to itself without an end"),
         ('{ items = { pattern = "(" } }', r"'\(' is not a 'regex' \(at items/pattern\)"),
         ("7", "schema: '7' is no table"),
+        ("{ const = 1979-05-27 }", "schema: it is no JSON: Object of type date is not JSON serializable"),
+        ('{ "$schema" = 5 }', r"schema: \$schema must be text, not 5"),
+        ('{ title = "t", "$ref" = "#/title" }', "schema: it is no schema: AttributeError"),
+        ('{ properties = { default = { "$ref" = "http://x" } } }', r"\$ref 'http://x' is not in the schema"),
     ],
 )
 def test_a_schema_is_checked_at_collection(tmp_path, schema, message):

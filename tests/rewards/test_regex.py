@@ -43,6 +43,7 @@ def test_patterns(parameters, truth, answer, correct):
     [
         ('pattern = "("', r"my.toml:\d+: \[rewards\] regex: pattern \'\(\' is no regular expression: missing \)"),
         ('pattern = "a*", search = true', r"pattern 'a\*' is found in every answer, also in an empty one"),
+        ("pattern = '(?R)', search = true", r"pattern '\(\?R\)' takes too long on an empty answer"),
         ("pattern = 7", "pattern must be text, not 7"),
         ('pattern = "a", search = "yes"', "search must be true or false, not 'yes'"),
         ('patern = "a"', r"unknown parameter 'patern'; did you mean 'pattern'\?"),
