@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -159,6 +159,7 @@ def _csv_rows(path: Path) -> Iterator[Placed]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
+            _check_names(reader.fieldnames or (), f"{path}:{reader.line_num}")
             for row in reader:
                 if None in row:
                     heading = ", ".join(reader.fieldnames or ())
@@ -174,21 +175,40 @@ def _parquet_rows(path: Path) -> Iterator[Placed]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            names = [field.name for field in file.schema_arrow if not holds_bytes(field.type)]
+            names = _of_text(file.schema_arrow, str(path))
             yield from arrow_rows(file.iter_batches(_ROWS, columns=names), str(path))
-    except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # a date that Python has not, say
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TaskError(f"{path}: cannot be read: {said}") from None
+    except (ValueError, pyarrow.ArrowException) as error:
+        raise _unreadable(str(path), error) from None
 
 
 def arrow_rows(batches: Iterable[Any], name: str) -> Iterator[Placed]:
     """The rows of batches, or tables, of Arrow, of what is called ``name``."""
+    import pyarrow
+
     number = 0
-    for batch in batches:
-        names = [field.name for field in batch.schema if not holds_bytes(field.type)]
-        for row in batch.select(names).to_pylist():
-            number += 1
-            yield f"{name}, row {number}", row
+    try:
+        for batch in batches:
+            for row in batch.select(_of_text(batch.schema, name)).to_pylist():
+                number += 1
+                yield f"{name}, row {number}", row
+    except (ValueError, OverflowError, pyarrow.ArrowException) as error:  # a date that Python has not, say
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> TaskError:
+    return TaskError(f"{name}: cannot be read: {next(iter(str(error).splitlines()), type(error).__name__)}")
+
+
+def _of_text(schema: Any, name: str) -> list[str]:
+    """The columns that hold no bytes."""
+    _check_names(schema.names, name)
+    return [field.name for field in schema if not holds_bytes(field.type)]
+
+
+def _check_names(columns: Sequence[str], place: str) -> None:
+    if len(set(columns)) < len(columns):
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise TaskError(f"{place}: two columns are called {twice!r}; rename one")
 
 
 def holds_bytes(kind: pa.DataType) -> bool:

@@ -28,6 +28,7 @@ ReadRow = Callable[[Row, str, int], Question]
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)\s+([^\s${}][^${}]*)\$")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST_BYTES = 1 << 20  # of a question's columns: they stand in questions.jsonl
+_MOST_SHOWN = 30  # fields, in a sentence
 FIELDS = {"question": "question", "answer": "answer", "solution": "solution", "id": "id"}
 
 
@@ -117,8 +118,8 @@ def as_lines(value: Any) -> str:
     if isinstance(value, str):
         return value
     labels: Sequence[Any] = _LETTERS
-    if isinstance(value, Mapping) and isinstance(texts := value.get("text"), list) and "label" in value:
-        labels, value = value["label"], texts
+    if isinstance(value, Mapping) and all(isinstance(value.get(each), list) for each in ("text", "label")):
+        labels, value = value["label"], value["text"]
     if isinstance(value, list) and len(value) <= len(labels) and all(isinstance(each, str | int) for each in value):
         return "\n".join(f"{label}. {text}" for label, text in zip(labels, value, strict=False))
     return json.dumps(as_json(value), ensure_ascii=False)
@@ -178,7 +179,8 @@ def columns_of(row: Row, asked: Set[str] | None) -> dict[str, Any]:
 def _say_missing(
     row: Row, names: Mapping[str, str], columns: Mapping[str, Sequence[str]], needed: Sequence[str]
 ) -> NoReturn:
-    have = ", ".join(row) or "none"
+    have = ", ".join([*row][:_MOST_SHOWN]) or "none"
+    have += f" and {len(row) - _MOST_SHOWN} more" if len(row) > _MOST_SHOWN else ""
     for field, name in names.items():
         lacks = [column for column in columns[field] if column not in row]
         if lacks and lacks != [name]:

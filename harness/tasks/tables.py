@@ -35,6 +35,8 @@ def tables(path: Path, split: str | Mapping[str, str] | None) -> Mapping[str, Ta
     if path.is_file():
         _check_one(path, split)
         return {"all": rows_of([path])}
+    if not path.is_dir():
+        raise TaskError(f"{path}: is neither a file nor a folder")
     wanted = {"all": split} if isinstance(split, str) else split or dict(zip(SPLITS, SPLITS, strict=True))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _saved(path, wanted, split)
@@ -110,8 +112,13 @@ _KNOWN = ("train", "test", "validation", "valid", "val", "dev")  # that the name
 
 
 def with_rows(paths: Iterable[Path]) -> list[Path]:
-    """The files of a dataset that hold rows."""
-    return sorted(path for path in paths if path.suffix.lower() in KINDS and path.name not in NO_ROWS)
+    """The files of a dataset that hold rows, the second before the tenth."""
+    there = (path for path in paths if path.suffix.lower() in KINDS and path.name not in NO_ROWS)
+    return sorted(there, key=lambda path: [int(part) if n % 2 else part for n, part in enumerate(_parts(path))])
+
+
+def _parts(path: Path) -> list[str]:
+    return re.split(r"([0-9]+)", path.as_posix())
 
 
 def files_of(paths: Sequence[Path], wanted: Mapping[str, str]) -> dict[str, list[Path]]:

@@ -208,6 +208,7 @@ def test_where_that_leaves_nothing(where: dict[str, Any], says: str, tmp_path: P
 
 ROW = {"problem": "How many?", "n": 3, "choices": ["red", "blue"], "a.b": "dotted", "none": None, "x": {"y": [1]}}
 ROW["labelled"] = {"text": ["red", "blue"], "label": ["1", "2"]}
+ROW["unlabelled"] = {"text": ["red"], "label": None}
 TEMPLATES = [
     ("{problem} ({n})", "How many? (3)"),
     ("{problem}\n{choices}", "How many?\nA. red\nB. blue"),
@@ -215,6 +216,7 @@ TEMPLATES = [
     (r"\boxed{{}} {problem}", r"\boxed{} How many?"),
     ("{a.b}", "dotted"),
     ("{x}", '{"y": [1]}'),
+    ("{unlabelled}", '{"text": ["red"], "label": null}'),
 ]
 
 
@@ -283,6 +285,7 @@ def test_any_value_can_stand_in_a_question(value: Any) -> None:
         ("q.json", b'{"data": 3', "q.json:1: not valid JSON by itself: Expecting ',' delimiter at column 11; a JSON"),
         ("q.json", b'[{"question": "gr\xfcn"}]', "q.json:1: not UTF-8 text; save the file as UTF-8"),
         ("q.parquet", b"PAR1 no", "q.parquet: cannot be read: "),
+        ("q.csv", b"question,answer,question\n1,2,3\n", "q.csv:1: two columns are called 'question'; rename one"),
         ("q.csv", b"question,answer\n1,2\n\xfc,3\n", "q.csv:3: not UTF-8 text; save the file as UTF-8"),
     ],
 )
@@ -312,6 +315,31 @@ def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
         load(tmp_path / "q.parquet")
 
 
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["1"])] * 3, names=["question", "answer", "answer"])
+    parquet.write_table(table, tmp_path / "q.parquet")
+    with pytest.raises(TaskError, match=r"q\.parquet: two columns are called 'answer'; rename one"):
+        load(tmp_path / "q.parquet")
+
+
+def test_what_datasets_saved_may_hold_a_date_that_python_has_not(tmp_path: Path) -> None:
+    when = pa.array([2**62] * 30, pa.timestamp("s"))
+    datasets.Dataset(pa.Table.from_pylist(made()).append_column("when", when)).save_to_disk(tmp_path / "all")
+    with pytest.raises(TaskError, match=r"all: cannot be read: "):
+        load(tmp_path / "all")
+
+
+def test_of_many_fields_some_are_told(tmp_path: Path) -> None:
+    jsonl(tmp_path / "q.jsonl", [{f"f{n}": n for n in range(20_000)}])
+    with pytest.raises(TaskError, match=r"\(fields here: f0, f1, .*, f29 and 19970 more\); name yours"):
+        load(tmp_path / "q.jsonl")
+
+
+def test_a_device_is_no_table() -> None:
+    with pytest.raises(TaskError, match=r"^/dev/null: is neither a file nor a folder$"):
+        load("/dev/null")
+
+
 def test_a_folder_says_what_it_has(tmp_path: Path) -> None:
     as_parquet(tmp_path / "train.parquet", made())
     as_parquet(tmp_path / "dev.parquet", made())
@@ -327,6 +355,7 @@ FILES: list[tuple[list[str], dict[str, str], dict[str, list[str]]]] = [
     (["train-0.csv", "train-1.csv", "train_x.csv"], {"all": "train"}, {"all": ["train-0.csv", "train-1.csv"]}),
     (["gsm8k_train.jsonl", "gsm8k_test.jsonl"], BOTH, {"train": ["gsm8k_train.jsonl"], "test": ["gsm8k_test.jsonl"]}),
     (["data/train.csv", "data/test.csv"], BOTH, {"train": ["data/train.csv"], "test": ["data/test.csv"]}),
+    (["train-9.csv", "train-10.csv"], {"all": "train"}, {"all": ["train-9.csv", "train-10.csv"]}),
     (["train/0.csv", "test/0.csv"], BOTH, {"train": ["train/0.csv"], "test": ["test/0.csv"]}),
     (["my-test-data/train.jsonl"], BOTH, {"train": ["my-test-data/train.jsonl"], "test": []}),
     (["my-test-data/train.jsonl"], {"all": "test"}, {"all": []}),
