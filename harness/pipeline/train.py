@@ -119,7 +119,7 @@ def train(
     def progress(state: Progress) -> None:
         nonlocal planned, step, since
         if state.total is None:
-            announce(work_within_step(state) or "starting", None)
+            announce(work_within_step(state.doing, state.parts, state.of) or "starting", None)
             return
         planned = state.total
         if state.step != step:
@@ -130,7 +130,8 @@ def train(
         a_step = state.seconds / state.done if state.done else 0.0
         of_step = max(0.0, a_step - (time.monotonic() - since))  # what is left of it
         left = a_step * (state.total - state.step - 1) + of_step
-        told = steps_done(state.step, state.total, moved, left, work_within_step(state, of_step))
+        within = work_within_step(state.doing, state.parts, state.of, of_step)
+        told = steps_done(state.step, state.total, moved, left, within)
         announce(told, state.step / max(1, state.total))
 
     def finding(found: Finding) -> None:

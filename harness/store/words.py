@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from harness.store.run_files import Progress
 
 _WORTH_SAYING = 10  # seconds that are left
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "→": "->", "·": ",", "━": "=", "─": "-", "│": "|"})
@@ -73,15 +69,15 @@ def steps_done(
     return "  ".join([*parts, within] if within else parts)
 
 
-def work_within_step(state: Progress, left: float = 0.0) -> str:
-    """What a training is at: ``sampled 12/16``, ``updated 3/8, 2 min 5 s left of the step``. Empty where that is not
-    known."""
-    if state.doing == "restarted":
-        return f"started again from step {state.parts}"
-    if state.doing == "evaluating":
-        return f"evaluation, {state.parts}/{state.of} answers"
-    text = {"sampling": "sampled", "updating": "updated"}.get(state.doing, "")
-    text = text and f"{text} {state.parts}/{state.of}"
+def work_within_step(doing: str, parts: int, of: int, left: float = 0.0) -> str:
+    """What a training is at, as ``progress.json`` has it: ``sampled 12/16``, ``updated 3/8, 2 min 5 s left of the
+    step``. Empty where that is not known."""
+    if doing == "restarted":
+        return f"started again from step {parts}"
+    if doing == "evaluating":
+        return f"evaluation, {parts}/{of} answers"
+    text = {"sampling": "sampled", "updating": "updated"}.get(doing, "")
+    text = text and f"{text} {parts}/{of}"
     return f"{text}, {duration(left)} left of the step" if text and round(left) >= _WORTH_SAYING else text
 
 
