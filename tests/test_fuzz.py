@@ -177,7 +177,7 @@ name = "tiny"
 chat_template_kwargs = { enable_thinking = false }
 
 [task]
-name = "arithmetic"
+name = "questions.jsonl"
 train_questions = 20
 test_questions = 10
 fields = { question = "q" }

@@ -135,7 +135,8 @@ def test_a_column_gives_the_options_of_each_question():
     assert choice(["?"] * 2, ["Answer: B", "Answer: B"], **rows) == [1.0, 0.0]
 
 
-WORDS = st.text("abdefgh klmnop", min_size=2, max_size=12).filter(lambda text: len(text.strip()) > 1)
+# No letter stands alone in them: it might be that of an option.
+WORDS = st.lists(st.text("abdefghklmnop", min_size=2, max_size=6), min_size=1, max_size=3).map(" ".join)
 DRESSED = ["{}", "({})", "**{}**", "Answer: {}", "**Answer:** {}.", r"\boxed{{{}}}", "<answer>{}</answer>", "#### {}"]
 
 

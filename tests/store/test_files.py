@@ -268,7 +268,7 @@ def test_secrets_of_others_are_hidden_where_it_is_asked_for(tmp_path: Path) -> N
 def test_nobody_else_parses_them() -> None:
     """What reads JSON beside the store reads other things: tables, models, answers, replies, TRL's checkpoints."""
     others = {"worker.py", "job.py", "launching.py", "symbolic.py", "math_process.py", "audit.py", "json_answers.py"}
-    others |= {"pack.py", "chat_server.py", "source.py", "make.py", "summary.py", "workers.py"}
+    others |= {"files.py", "pack.py", "chat_server.py", "source.py", "make.py", "summary.py", "workers.py"}
     root = Path(records.__file__).parents[1]
     found = {
         path.name
