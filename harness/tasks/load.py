@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from harness.store.errors import TaskError
+from harness.store.errors import TaskError, nearest
 from harness.store.names import as_file, as_text
 from harness.store.question import GIVEN, Counts, Message, Question, Questions
 from harness.store.run_directory import digest
@@ -179,6 +179,9 @@ def _of_tables(task: TaskSection, held_out: int, *, data: Path | None, asked: Se
         key = ("evaluate", "during_questions")
         train += _take(different, held_out, "train", task, key=key, left_out=left_out)
     there = tuple({**of_train.columns, **of_test.columns})
+    for field, name in task.fields.items():  # an optional one that is misspelt would be missed by nobody
+        if data is None and name and not {"{", "}"} & set(name) and name not in there:
+            raise TaskError(f"[task] fields.{field}: no row has the column {name!r}; {nearest(name, list(there))}")
     kept = [name for name in there if name not in GIVEN and (asked is None or name in asked)]
     worked = _Worked(task.few_shot + 1, task.seed, tested) if task.few_shot else None
     one = of_train is of_test

@@ -606,3 +606,13 @@ def test_real_shapes(name: str, kind: str, tmp_path: Path) -> None:
     assert len({each.text for each in (*loaded.train, *loaded.test)}) == 10
     if name == "ifeval":
         assert loaded.test[0].columns["kwargs"][0].keys() == {"relation", "num_words"}
+
+
+def test_an_optional_field_that_is_misspelt_is_told(tmp_path: Path) -> None:
+    jsonl(tmp_path / "q.jsonl", made())
+    for fields in ({"id": "levl"}, {"solution": "levl"}):
+        task = TaskSection(name=str(tmp_path / "q.jsonl"), train_questions=5, test_questions=5, fields=fields)
+        with pytest.raises(
+            TaskError, match=rf"fields.{next(iter(fields))}: no row has the column 'levl'; did you mean"
+        ):
+            load_questions(task)
