@@ -70,7 +70,21 @@ def _folder(folder: Path, wanted: Mapping[str, str]) -> Mapping[str, Table]:
         own, folders = several
         one = folder / folders[-1]
         raise TaskError(f"{folder}: has files of {wanted[own]} in {', '.join(folders)}; name one, as in {str(one)!r}")
+    if lacking := _shard_missing(path for paths in found.values() for path in paths):
+        raise TaskError(f"{folder}: {lacking} is not there: the table is not whole; fetch it again")
     return {own: rows_of([folder / path for path in paths]) for own, paths in found.items()}
+
+
+def _shard_missing(paths: Iterable[Path]) -> str | None:
+    """The first file that others count with, ``train-00001-of-00003.parquet``, and that is not among them."""
+    there = {path.as_posix() for path in paths}
+    for path in sorted(there):
+        if shard := re.fullmatch(r"(.*-)(\d+)-of-(\d+)(\.\w+)", path):
+            before, number, of, suffix = shard.groups()
+            every = (f"{before}{n:0{len(number)}}-of-{of}{suffix}" for n in range(min(int(of), len(there) + 1)))
+            if lacking := next((each for each in every if each not in there), None):
+                return lacking
+    return None
 
 
 def _check_one(path: Path, split: str | Mapping[str, str] | None) -> None:

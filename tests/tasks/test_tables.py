@@ -616,3 +616,14 @@ def test_an_optional_field_that_is_misspelt_is_told(tmp_path: Path) -> None:
             TaskError, match=rf"fields.{next(iter(fields))}: no row has the column 'levl'; did you mean"
         ):
             load_questions(task)
+
+
+def test_a_table_that_lacks_a_shard_is_not_read_as_whole(tmp_path: Path) -> None:
+    jsonl(tmp_path / "test.jsonl", made(8))
+    for n in (0, 2):
+        jsonl(tmp_path / f"train-0000{n}-of-00003.jsonl", made(8, 10 * (n + 1)))
+    task = TaskSection(name=str(tmp_path), train_questions=5, test_questions=5)
+    with pytest.raises(TaskError, match=r"train-00001-of-00003.jsonl is not there: the table is not whole"):
+        load_questions(task)
+    jsonl(tmp_path / "train-00001-of-00003.jsonl", made(8, 20))
+    assert len(load_questions(task).train) == 5
