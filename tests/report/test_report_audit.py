@@ -19,7 +19,7 @@ from harness.tasks import Question
 
 @pytest.fixture(scope="module")
 def kept() -> Audit:
-    questions = [Question("a", "?", "42", "test"), Question("b", "?", "", "test")]
+    questions = [Question("a", "?", "42", "test"), Question("b", "?", "4}", "test")]
     return audit_rewards({"boxed_numeric": 1.0, "format_boxed": 0.25}, questions)
 
 
