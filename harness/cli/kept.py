@@ -57,7 +57,7 @@ def _row(directory: Path, differs: str) -> tuple[str, ...]:
 def verdict_words(verdicts: Iterable[Verdict]) -> str:
     """What a run comes to: the verdicts that fail, else those that stay open, else whether it improved."""
     judged = [each for each in verdicts if each.verdict != "NO_BASELINE"]
-    telling = [each for each in judged if each.plain is False] or [each for each in judged if each.plain is None]
+    telling = [each for each in judged if each.holds is False] or [each for each in judged if each.holds is None]
     if telling:
         by_word = {each.verdict: [other.gate for other in telling if other.verdict == each.verdict] for each in telling}
         return "; ".join(f"{word} {', '.join(gates)}" for word, gates in by_word.items())

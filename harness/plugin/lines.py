@@ -105,7 +105,7 @@ def write_more(
         terminal.write_line(f"  {sentence}", red=True)
     for verdict in verdicts:
         if shown or (verdict.passed is False and not told):
-            colour = MARKS[verdict.plain][1]
+            colour = MARKS[verdict.holds][1]
             terminal.write(f"  {verdict.verdict:<13} ", **{colour: True})
             terminal.write_line(f"{verdict.gate}: {verdict.sentence}")
     for sentence in warned:

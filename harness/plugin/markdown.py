@@ -93,7 +93,7 @@ def _run_rows(directory: Path, judged: Judged) -> Iterator[str]:
     run = f"{_plain(name_of(directory))} | {_plain(accuracies)}"
     verdicts, failed = judged
     for each in verdicts:
-        mark = MARKS[each.plain]
+        mark = MARKS[each.holds]
         yield _row(mark, run, each.gate, f"{each.verdict}: {each.sentence}")
     error = directory / "train" / "error.txt"
     if error.is_file():

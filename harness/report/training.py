@@ -131,7 +131,7 @@ def _foremost(run: Run, training: Training) -> tuple[str, str]:
     if broken:
         return "bad", f"The loss, gradient or reward is no finite number at step {broken[0]:g}{_more(len(broken) - 1)}."
     done = f"{plural(training.steps[-1]['step'], 'step')}, every logged loss and gradient finite"
-    if verdict is not None and verdict.plain is None:
+    if verdict is not None and verdict.holds is None:
         return "warn", _sentence(verdict.sentence)
     if findings:
         count = "one warning" if len(findings) == 1 else f"{len(findings)} warnings"

@@ -13,7 +13,7 @@ from harness.store.run_files import HEALTH, TRAINED, Verdict
 def outcome(verdicts: Collection[Verdict], shortfall: str | None) -> bool | None:
     """False where a verdict fails; ``None`` where one is open, a pass is not a plain one, nothing was judged, or the
     run fell short. That nobody recorded a baseline yet leaves nothing open where more was judged."""
-    judged = [each.plain for each in verdicts if each.verdict != "NO_BASELINE"]
+    judged = [each.holds for each in verdicts if each.verdict != "NO_BASELINE"]
     if False in judged:
         return False
     return None if shortfall or not judged or None in judged else True

@@ -190,12 +190,12 @@ class Verdict(Stored):
         return None if self.verdict in WARNS else self.verdict in PASSES
 
     @property
-    def plain(self) -> bool | None:
+    def holds(self) -> bool | None:
         """``passed``, and ``None`` too for a pass that is not a plain one."""
         return None if self.passed and self.numbers.get("finding") else self.passed
 
     def _repr_html_(self) -> str:
-        mark = {True: "✓", False: "✗", None: "!"}[self.plain]
+        mark = {True: "✓", False: "✗", None: "!"}[self.holds]
         return Markup("{} <b>{}</b> {}: {}").format(mark, self.verdict, self.gate, shown(self.sentence))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
